@@ -1,0 +1,169 @@
+//! CRMs. One file each; [`Description`] is the one place that names a CRM, and everything else iterates [`DESCRIPTIONS`].
+//!
+//! An adapter builds requests and reads answers. It decides nothing: what to write stands in a [`Plan`](crate::plan::Plan).
+//! Every call goes through the shared HTTP client, which owns the limiter, the time-out, the classification of answers and redaction.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{StepId, SyncId};
+use crate::plan::{FoundContact, RecordId, RecordKind, Step, StepKind};
+
+/// What to look for in a CRM: the identifiers that `resolve` attached to one person, nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Our own link: read this record instead of searching, because searches lag.
+    pub contact: Option<RecordId>,
+    /// E.164 phones to search by, when there is no link.
+    pub phones: Vec<String>,
+    /// Emails to search by, when there is no link.
+    pub emails: Vec<String>,
+    /// Live traffic goes before backfill.
+    pub priority: Priority,
+}
+
+/// Who goes first when the budget is short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// A lead that came just now.
+    #[default]
+    Live,
+    /// Imports and bulk replays.
+    Backfill,
+}
+
+/// What a look-up found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Contacts that match after an exact re-check on our side (normalised phone, email key), each with its open deals.
+    pub contacts: Vec<FoundContact>,
+    /// `true` when [`Query::contact`] was asked for and the CRM says there is no such record (deleted or merged away).
+    pub link_is_gone: bool,
+}
+
+/// The steps of one plan that are still to be written, references already resolved where the record is known.
+#[derive(Clone, Debug)]
+pub struct Remaining<'a> {
+    /// Whose plan.
+    pub sync: SyncId,
+    /// What is left, in order; never empty. The first step refers to records only.
+    pub steps: &'a [Step],
+    /// Live traffic goes before backfill.
+    pub priority: Priority,
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Written; the record it made or changed.
+    Done(RecordId),
+    /// Surely not written; try again, not before this long from now where the CRM named a time.
+    Retry {
+        /// The CRM's Retry-After, or `None` for our own back-off.
+        after: Option<Duration>,
+        /// What the CRM said.
+        why: String,
+    },
+    /// Sent, and nobody knows whether it was written.
+    Unknown {
+        /// What happened instead of an answer.
+        why: String,
+    },
+    /// The CRM refuses, and will refuse again.
+    Rejected {
+        /// What the CRM said.
+        why: String,
+    },
+    /// The CRM does not accept our credentials: the destination pauses.
+    Unauthorised {
+        /// What the CRM said.
+        why: String,
+    },
+}
+
+/// Why a read gave no answer. Reads may always be repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CrmError {
+    /// Try again later: a rate limit, a time-out, a 5xx, a broken connection.
+    #[error("{why}")]
+    Retry {
+        /// The CRM's Retry-After, when it gave one.
+        after: Option<Duration>,
+        /// What happened.
+        why: String,
+    },
+    /// The CRM does not understand the question; a person must look.
+    #[error("{why}")]
+    Rejected {
+        /// What the CRM said.
+        why: String,
+    },
+    /// Credentials are refused: the destination pauses.
+    #[error("{why}")]
+    Unauthorised {
+        /// What the CRM said.
+        why: String,
+    },
+}
+
+/// What protects a step from being written twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// The CRM refuses or ignores a second copy (unique id or idempotency key).
+    Keyed,
+    /// A look-up after the settle time tells whether it was written.
+    Findable,
+    /// There is no look-up: at most once unless the destination says otherwise.
+    Blind,
+}
+
+/// Told by the HTTP client between the limiter's permit and the request, so that a crash in between is visible.
+pub trait Journal: Send + Sync {
+    /// Stores these steps as `sent`. If it fails, the request is not made.
+    fn sent<'a>(&'a self, steps: &'a [(SyncId, StepId)]) -> BoxFuture<'a, Result<(), JournalError>>;
+}
+
+/// The journal could not store `sent` (storage failure or a lost lease); the request was not made.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the step could not be recorded before it was sent: {0}")]
+pub struct JournalError(pub String);
+
+/// One account in one CRM.
+pub trait Crm: Send + Sync {
+    /// Looks people up; one answer per query, in order.
+    fn find<'a>(&'a self, queries: &'a [Query]) -> BoxFuture<'a, Vec<Result<Found, CrmError>>>;
+
+    /// Looks for the record that a step may have made; `None` when there surely is none (settle time has passed).
+    /// Only called for kinds whose [`Guarantee`] is `Findable` and that [`StepKind::creates`] something.
+    fn look_up<'a>(
+        &'a self,
+        steps: &'a [(RecordKind, &'a Step)],
+    ) -> BoxFuture<'a, Vec<Result<Option<RecordId>, CrmError>>>;
+
+    /// Writes: for each plan the outcomes of a prefix of its remaining steps, at least one. The engine stores them and
+    /// calls again with what is left; an adapter may fuse steps where its API can. A failed step ends its prefix.
+    fn write<'a>(
+        &'a self,
+        plans: &'a [Remaining<'a>],
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Vec<Vec<Outcome>>>;
+
+    /// Whether the account answers, and as whom.
+    fn ping(&self) -> BoxFuture<'_, Result<String, CrmError>>;
+
+    /// What protects a step of this kind on this account.
+    fn guarantee(&self, kind: StepKind) -> Guarantee;
+
+    /// Longest processing time plus search lag: an unknown outcome is looked up not before this long after it was sent.
+    fn settle(&self) -> Duration;
+
+    /// How many queries [`find`](Self::find), and plans [`write`](Self::write), take in one call of the CRM.
+    fn batch(&self) -> usize;
+
+    /// How many calls may be under way at once.
+    fn concurrency(&self) -> usize;
+}

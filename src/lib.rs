@@ -1,0 +1,22 @@
+//! leadfold brings every chatbot lead into the CRM once: one contact, one open deal, nothing lost.
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod crm;
+pub mod decide;
+pub mod event;
+pub mod id;
+pub mod lead;
+pub mod map;
+pub mod normalise;
+pub mod pipeline;
+pub mod plan;
+pub mod prepare;
+pub mod receive;
+pub mod resolve;
+pub mod rules;
+pub mod sandbox;
+pub mod store;
+pub mod sync;
+pub mod web;
