@@ -35,7 +35,7 @@ impl Inbox {
     /// Keeps an arrival. Returns once it is durable.
     pub async fn keep(&self, arrival: Arrival) -> Result<(), StoreError> {
         let (told, safe) = oneshot::channel();
-        let closed = || StoreError("the storage writer has stopped".to_owned());
+        let closed = || StoreError::is_over("the storage writer has stopped");
         self.queue.send((arrival, told)).await.map_err(|_| closed())?;
         safe.await.map_err(|_| closed())?
     }

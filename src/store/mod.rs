@@ -1,7 +1,326 @@
-//! Storage. To come.
-pub mod inbox;
+//! The registry: one database that is inbox, queue, deduplication and audit trail at once.
+//!
+//! SQLite (one process, nothing to install) or PostgreSQL (any number of processes). Whoever writes hands a [`Work`] to
+//! [`Store::write`]; on SQLite all of them go through the one writer connection ([`writer`]), acknowledgements first.
+//! Reads use a pool of their own and never wait for the writer.
+//!
+//! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
-/// Why something could not be stored or read.
+mod alerts;
+pub mod inbox;
+pub mod prepare;
+pub mod registry;
+pub mod syncs;
+pub mod versions;
+
+pub(crate) mod people;
+pub(crate) mod sql;
+mod sync_work;
+pub(crate) mod writer;
+
+pub use writer::hex;
+
+use std::borrow::Cow;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
+use tokio::sync::Notify;
+
+use self::inbox::Inbox;
+use self::sql::{Arg, Connection, Row, bind};
+use crate::clock::Clock;
+
+/// Why something could not be stored or read, in words for the log and for whoever runs the server.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
+#[error("{message}")]
+pub struct StoreError {
+    message: String,
+    kind: Failure,
+}
+
+/// What a failure means for whoever asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// It may pass: a full disk, a broken connection.
+    MayPass,
+    /// The same work may succeed when it is simply run again (a serialisation failure or a deadlock).
+    RunAgain,
+    /// Another process has the lease, or the store is closed: this process records nothing more.
+    Final,
+}
+
+impl StoreError {
+    /// An error that may pass by itself.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Failure::MayPass }
+    }
+
+    /// An error after which this process must not go on with what it was recording.
+    pub(crate) fn is_over(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Failure::Final }
+    }
+
+    /// Whether trying the same again can only fail again.
+    pub fn is_final(&self) -> bool {
+        self.kind == Failure::Final
+    }
+
+    /// The database holds something that this version did not write.
+    pub(crate) fn damaged(message: impl Into<String>) -> Self {
+        Self::new(format!("the database holds an unexpected value: {}", message.into()))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // 40001 serialisation failure, 40P01 deadlock (PostgreSQL). The message alone: its detail quotes row values.
+        let code = error.as_database_error().and_then(|error| error.code().map(Cow::into_owned));
+        let kind = match code.as_deref() {
+            Some("40001" | "40P01") => Failure::RunAgain,
+            _ => Failure::MayPass,
+        };
+        let message = match error.as_database_error() {
+            Some(database) => format!("the database says: {}", database.message()),
+            None => format!("the database did not answer: {error}"),
+        };
+        Self { message, kind }
+    }
+}
+
+/// One unit of writing: runs inside one transaction, and again from the start when the database asks for that.
+pub(crate) trait Work: Send + Sync + 'static {
+    /// What the caller gets once it is durable.
+    type Output: Send + 'static;
+
+    /// The statements.
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Self::Output, StoreError>>;
+}
+
+/// Handle on the database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    backend: Backend,
+    inbox: Inbox,
+    arrived: Arc<Notify>,
+}
+
+#[derive(Clone)]
+enum Backend {
+    Sqlite {
+        readers: SqlitePool,
+        /// `None` in a process that only looks.
+        writer: Option<writer::Writer>,
+        /// Held for as long as the store lives: a second process would be a second writer to every destination.
+        _lock: Arc<Option<File>>,
+    },
+    Postgres {
+        pool: PgPool,
+    },
+}
+
+/// Arrivals that may wait for the writer before receivers wait too.
+const INBOX_CAPACITY: usize = 4096;
+
+impl Store {
+    /// Opens the database, brings its schema up to date, and refuses settings under which an acknowledged lead could be
+    /// lost. `url` is `sqlite://path/to/file.db` or `postgres://…`.
+    pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Self::open_postgres(url, clock).await
+        } else if url.starts_with("sqlite:") {
+            Self::open_sqlite(url, clock).await
+        } else {
+            Err(StoreError::new(format!(
+                "--database '{}' is neither sqlite://FILE nor postgres://…: name one of them",
+                url.split("://").next().unwrap_or_default()
+            )))
+        }
+    }
+
+    async fn open_sqlite(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let options = sqlite_options(url)?;
+        let path = options.get_filename().to_owned();
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                StoreError::new(format!(
+                    "cannot create the folder {} of the database: {error}",
+                    folder.display()
+                ))
+            })?;
+        }
+        let lock = lock_file(&path)?;
+        let mut connection = options.connect().await?;
+        migrator().run(&mut connection).await.map_err(|error| migration_failed(&error))?;
+        let (synchronous, journal): (i64, String) = (
+            sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await?,
+            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await?,
+        );
+        if synchronous < 2 || journal != "wal" {
+            return Err(StoreError::new(format!(
+                "SQLite runs with synchronous={synchronous} and journal_mode={journal}; leadfold needs FULL (2) and wal, \
+                 because an acknowledged lead must survive a power cut. Put the database on a local disk"
+            )));
+        }
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .min_connections(1)
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await?;
+        let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
+        let arrived = Arc::new(Notify::new());
+        let writer = writer::Writer::start(connection, arrivals, Arc::clone(&arrived), clock);
+        let backend = Backend::Sqlite { readers, writer: Some(writer), _lock: Arc::new(Some(lock)) };
+        Ok(Self { backend, inbox, arrived })
+    }
+
+    async fn open_postgres(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)?;
+        let pool = PgPoolOptions::new().max_connections(16).connect_with(options).await?;
+        migrator().run(&pool).await.map_err(|error| migration_failed(&error))?;
+        for (setting, safe) in [
+            ("SHOW fsync", &["on"][..]),
+            ("SHOW synchronous_commit", &["on", "remote_apply", "remote_write", "local"]),
+        ] {
+            let value: String = sqlx::query_scalar(setting).fetch_one(&pool).await?;
+            if !safe.contains(&value.as_str()) {
+                return Err(StoreError::new(format!(
+                    "PostgreSQL answers {setting} with '{value}'; leadfold needs 'on', because an acknowledged lead must \
+                     survive a crash of the database. Change it in postgresql.conf"
+                )));
+            }
+        }
+        let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
+        let arrived = Arc::new(Notify::new());
+        writer::keep_arrivals_in_postgres(pool.clone(), arrivals, Arc::clone(&arrived), clock);
+        Ok(Self { backend: Backend::Postgres { pool }, inbox, arrived })
+    }
+
+    /// Opens a database for looking only, also while a server runs on it.
+    pub async fn open_to_read(url: &str) -> Result<Self, StoreError> {
+        let (inbox, _nobody_reads) = Inbox::channel(1);
+        let arrived = Arc::new(Notify::new());
+        if !url.starts_with("sqlite:") {
+            let pool = PgPoolOptions::new().max_connections(2).connect(url).await?;
+            return Ok(Self { backend: Backend::Postgres { pool }, inbox, arrived });
+        }
+        let options = sqlite_options(url)?;
+        if !options.get_filename().exists() {
+            return Err(StoreError::new(format!(
+                "there is no database at {}: start `leadfold serve` once, or name it with --database",
+                options.get_filename().display()
+            )));
+        }
+        let readers = SqlitePoolOptions::new()
+            .max_connections(2)
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await?;
+        let backend = Backend::Sqlite { readers, writer: None, _lock: Arc::new(None) };
+        Ok(Self { backend, inbox, arrived })
+    }
+
+    /// Told whenever deliveries have become durable.
+    pub fn arrived(&self) -> Arc<Notify> {
+        Arc::clone(&self.arrived)
+    }
+
+    /// Where the receiving edge puts deliveries.
+    pub fn inbox(&self) -> Inbox {
+        self.inbox.clone()
+    }
+
+    /// Runs a unit of writing and returns once it is durable.
+    pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
+        match &self.backend {
+            Backend::Sqlite { writer: Some(writer), .. } => writer.write(work).await,
+            Backend::Sqlite { writer: None, .. } => {
+                Err(StoreError::is_over("the database is open for reading only in this process"))
+            }
+            Backend::Postgres { pool } => writer::write_in_postgres(pool, &work).await,
+        }
+    }
+
+    /// Reads committed rows. The text is ours, never data.
+    pub(crate) async fn read(&self, sql: &str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
+        Ok(match &self.backend {
+            Backend::Sqlite { readers, .. } => {
+                bind!(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+            }
+            Backend::Postgres { pool } => {
+                bind!(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// Finishes what was handed over and closes the connections.
+    pub async fn close(&self) {
+        match &self.backend {
+            Backend::Sqlite { readers, writer, .. } => {
+                if let Some(writer) = writer {
+                    writer.close().await;
+                }
+                readers.close().await;
+            }
+            Backend::Postgres { pool } => pool.close().await,
+        }
+    }
+}
+
+fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+    Ok(SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(10))
+        .foreign_keys(false)
+        .statement_cache_capacity(512))
+}
+
+/// A lock beside the database file, not on it: closing any handle on the file itself would drop SQLite's own locks.
+fn lock_file(database: &Path) -> Result<File, StoreError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-leadfold-lock");
+    let file = File::create(&path).map_err(|error| {
+        StoreError::new(format!("cannot write beside the database ({}): {error}", database.display()))
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::new(format!(
+            "another leadfold already runs on {}: stop it, or use PostgreSQL for several processes",
+            database.display()
+        ))),
+        Err(TryLockError::Error(error)) => {
+            Err(StoreError::new(format!("cannot lock {}: {error}", database.display())))
+        }
+    }
+}
+
+fn migrator() -> Migrator {
+    let migration = |version, description: &'static str, text: &'static str| {
+        Migration::new(
+            version,
+            Cow::Borrowed(description),
+            MigrationType::Simple,
+            sqlx::SqlStr::from_static(text),
+            false,
+        )
+    };
+    Migrator::with_migrations(vec![migration(
+        1,
+        "registry",
+        include_str!("../../migrations/0001_registry.sql"),
+    )])
+}
+
+fn migration_failed(error: &sqlx::migrate::MigrateError) -> StoreError {
+    StoreError::new(format!(
+        "the database schema cannot be brought up to date: {error}. If a newer leadfold wrote it, run that version"
+    ))
+}

@@ -1,0 +1,69 @@
+//! Causes that need a person, and which of them somebody was told about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::sql::{Arg, Connection, args};
+use super::{Store, StoreError, Work};
+use crate::plan::Reason;
+
+impl Store {
+    /// Causes of needs-attention that nobody was told about yet: the code, and the newest reason with it.
+    pub async fn untold_causes(&self) -> Result<Vec<(String, Reason)>, StoreError> {
+        let rows = self
+            .read(
+                "SELECT why FROM (SELECT why, sequence FROM leads WHERE state = 'needs-attention' \
+                 UNION ALL SELECT why, sequence FROM syncs WHERE state = 'needs-attention') AS causes \
+                 WHERE why IS NOT NULL ORDER BY sequence DESC LIMIT 1000",
+                args![],
+            )
+            .await?;
+        let told = self.read("SELECT cause FROM alerts", args![]).await?;
+        let told: BTreeSet<String> = told.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
+        let mut causes = BTreeMap::new();
+        for row in &rows {
+            let reason: Reason = row.json(0)?;
+            if !told.contains(&reason.code) {
+                causes.entry(reason.code.clone()).or_insert(reason);
+            }
+        }
+        Ok(causes.into_iter().collect())
+    }
+
+    /// Whether somebody was told about this cause.
+    pub async fn was_told(&self, cause: &str) -> Result<bool, StoreError> {
+        Ok(!self.read("SELECT 1 FROM alerts WHERE cause = $1", args![cause]).await?.is_empty())
+    }
+
+    /// Remembers that somebody was told.
+    pub async fn told(&self, cause: &str, text: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.write(Statement {
+            sql: "INSERT INTO alerts (cause, text, told_at) VALUES ($1, $2, $3) ON CONFLICT (cause) DO NOTHING",
+            args: args![cause, text, now.as_millisecond()],
+        })
+        .await
+    }
+
+    /// Forgets that somebody was told: the cause is gone, and is news when it comes back.
+    pub async fn forget_cause(&self, cause: &str) -> Result<(), StoreError> {
+        if self.was_told(cause).await? {
+            self.write(Statement { sql: "DELETE FROM alerts WHERE cause = $1", args: args![cause] }).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Statement {
+    sql: &'static str,
+    args: Vec<Arg>,
+}
+
+impl Work for Statement {
+    type Output = ();
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { connection.execute(self.sql, self.args.clone()).await.map(|_| ()) })
+    }
+}

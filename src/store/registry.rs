@@ -1,0 +1,344 @@
+//! Looking at the registry: counts, the newest leads, one lead with its whole timeline, and finding leads by what a
+//! person types.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::prepare::timestamp;
+use super::sql::{Arg, Row, args, list};
+use super::syncs::OPEN;
+use super::{Store, StoreError};
+use crate::id::LeadId;
+
+/// How much there is of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Requests kept.
+    pub deliveries: i64,
+    /// Requests that could not be read.
+    pub unreadable: i64,
+    /// Requests that wait for their mapping.
+    pub waiting_deliveries: i64,
+    /// Requests that nobody has prepared yet.
+    pub received: i64,
+    /// Events that were seen before.
+    pub redeliveries: i64,
+    /// Events that were not.
+    pub leads: i64,
+    /// Leads and syncs that a rule ended.
+    pub filtered: i64,
+    /// Leads and syncs that a person must look at.
+    pub needs_attention: i64,
+    /// Syncs that are done.
+    pub synced: i64,
+    /// Syncs that are not at their end.
+    pub open: i64,
+    /// Of those, kept back because their destination only observes.
+    pub held: i64,
+}
+
+/// A lead in a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LeadRow {
+    /// Ours.
+    pub id: LeadId,
+    /// Order of arrival in the registry; also the place to go on from.
+    pub sequence: i64,
+    /// Where it came from.
+    pub source: String,
+    /// When.
+    pub received_at: Timestamp,
+    /// Where it stands: the state of its sync, or of the lead itself where it has none.
+    pub state: String,
+    /// Why it stands there.
+    pub why: Option<Value>,
+    /// The person it is from.
+    pub person: Option<String>,
+    /// The contact's name, phone and email as mapped.
+    pub contact: Option<Value>,
+}
+
+/// A lead and everything that happened to it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LeadDetail {
+    /// The row as in a list.
+    #[serde(flatten)]
+    pub row: LeadRow,
+    /// Version of the workspace that made it.
+    pub version: String,
+    /// The delivery it came in: id, method, query, headers, when, and its body as text.
+    pub delivery: Value,
+    /// Later deliveries of the same event.
+    pub redeliveries: Vec<Value>,
+    /// The mapped, normalised lead.
+    pub lead: Option<Value>,
+    /// Identifiers that disagreed about who it is.
+    pub conflicts: Value,
+    /// One per destination, with reasons and steps.
+    pub syncs: Vec<SyncDetail>,
+}
+
+/// One sync with its reasons and steps.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SyncDetail {
+    /// Ours.
+    pub id: String,
+    /// Where it goes.
+    pub destination: String,
+    /// Where it stands.
+    pub state: String,
+    /// Why.
+    pub why: Option<Value>,
+    /// When somebody looks again, for a state that is not final.
+    pub next_at: Option<Timestamp>,
+    /// Failed tries since the last progress.
+    pub attempts: i64,
+    /// Why the plan is what it is.
+    pub reasons: Option<Value>,
+    /// When it was decided.
+    pub planned_at: Option<Timestamp>,
+    /// The steps in order.
+    pub steps: Vec<StepDetail>,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepDetail {
+    /// Ours; the marker in the CRM record.
+    pub id: String,
+    /// Such as `create contact`.
+    pub kind: String,
+    /// What was written.
+    pub action: Value,
+    /// Where it stands.
+    pub state: String,
+    /// The record it made or changed.
+    pub record: Option<String>,
+    /// When it was sent last.
+    pub sent_at: Option<Timestamp>,
+    /// When its outcome was stored.
+    pub ended_at: Option<Timestamp>,
+    /// What the CRM said.
+    pub why: Option<String>,
+}
+
+const LEAD_COLUMNS: &str = "leads.id, leads.sequence, leads.source, leads.received_at, \
+    COALESCE(syncs.state, leads.state), COALESCE(syncs.why, leads.why), leads.person, leads.lead";
+
+impl Store {
+    /// Counts everything. Walks the tables: for the demo, the tests and the command line, not for every request.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        let sql = format!(
+            "SELECT (SELECT COUNT(*) FROM deliveries), \
+             (SELECT COUNT(*) FROM deliveries WHERE state = 'unreadable'), \
+             (SELECT COUNT(*) FROM deliveries WHERE state = 'waiting'), \
+             (SELECT COUNT(*) FROM deliveries WHERE state = 'received'), \
+             (SELECT COUNT(*) FROM events WHERE redelivery_of IS NOT NULL), \
+             (SELECT COUNT(*) FROM leads), \
+             (SELECT COUNT(*) FROM leads WHERE state = 'filtered') + (SELECT COUNT(*) FROM syncs WHERE state = 'filtered'), \
+             (SELECT COUNT(*) FROM leads WHERE state = 'needs-attention') \
+               + (SELECT COUNT(*) FROM syncs WHERE state = 'needs-attention'), \
+             (SELECT COUNT(*) FROM syncs WHERE state = 'synced'), \
+             (SELECT COUNT(*) FROM syncs WHERE {OPEN}), \
+             (SELECT COUNT(*) FROM syncs WHERE state = 'held')"
+        );
+        let rows = self.read(&sql, args![]).await?;
+        let row = rows.first().ok_or_else(|| StoreError::damaged("no counts"))?;
+        Ok(Counts {
+            deliveries: row.int(0)?,
+            unreadable: row.int(1)?,
+            waiting_deliveries: row.int(2)?,
+            received: row.int(3)?,
+            redeliveries: row.int(4)?,
+            leads: row.int(5)?,
+            filtered: row.int(6)?,
+            needs_attention: row.int(7)?,
+            synced: row.int(8)?,
+            open: row.int(9)?,
+            held: row.int(10)?,
+        })
+    }
+
+    /// Whether everything that was acknowledged has come to an end (what is held or waits for a mapping counts as ended).
+    pub async fn is_quiet(&self) -> Result<bool, StoreError> {
+        let rows = self
+            .read(
+                &format!(
+                    "SELECT 1 FROM deliveries WHERE state = 'received' \
+                     UNION ALL SELECT 1 FROM syncs WHERE {OPEN} AND state <> 'held' LIMIT 1"
+                ),
+                args![],
+            )
+            .await?;
+        Ok(rows.is_empty())
+    }
+
+    /// The newest leads before a place in the sequence, newest first.
+    pub async fn leads(&self, before: Option<i64>, limit: i64) -> Result<Vec<LeadRow>, StoreError> {
+        let rows = self
+            .read(
+                &format!(
+                    "SELECT {LEAD_COLUMNS} FROM leads LEFT JOIN syncs ON syncs.lead = leads.id \
+                     WHERE leads.sequence < $1 ORDER BY leads.sequence DESC LIMIT $2"
+                ),
+                args![before.unwrap_or(i64::MAX), limit],
+            )
+            .await?;
+        rows.iter().map(lead_row).collect()
+    }
+
+    /// Leads of the people who have one of these identifier values, or of a chat or event with this id, newest first.
+    pub async fn leads_of(&self, values: &[String], limit: i64) -> Result<Vec<LeadRow>, StoreError> {
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut arguments: Vec<Arg> = values.iter().map(|value| Arg::from(value.as_str())).collect();
+        arguments.push(limit.into());
+        let rows = self
+            .read(
+                &format!(
+                    "SELECT {LEAD_COLUMNS} FROM leads LEFT JOIN syncs ON syncs.lead = leads.id \
+                     WHERE leads.person IN (SELECT person FROM identifiers \
+                       WHERE kind IN ('phone', 'email', 'chat', 'crm_id', 'external_customer', 'device', 'click') \
+                       AND (value IN ({0}) OR shown IN ({0}))) \
+                     ORDER BY leads.sequence DESC LIMIT ${1}",
+                    list(1, values.len()),
+                    values.len() + 1
+                ),
+                arguments,
+            )
+            .await?;
+        rows.iter().map(lead_row).collect()
+    }
+
+    /// One lead with its timeline; `None` when there is none with this id.
+    pub async fn lead(&self, id: LeadId) -> Result<Option<LeadDetail>, StoreError> {
+        let rows = self
+            .read(
+                &format!(
+                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event FROM leads \
+                     LEFT JOIN syncs ON syncs.lead = leads.id WHERE leads.id = $1"
+                ),
+                args![id],
+            )
+            .await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let event = row.text(10)?;
+        let deliveries = self
+            .read(
+                "SELECT deliveries.id, deliveries.method, deliveries.query, deliveries.headers, deliveries.body, \
+                 deliveries.received_at, events.id FROM events JOIN deliveries ON deliveries.id = events.delivery \
+                 WHERE events.id = $1 OR events.redelivery_of = $1 ORDER BY events.id",
+                args![event.as_str()],
+            )
+            .await?;
+        let mut delivery = Value::Null;
+        let mut redeliveries = Vec::new();
+        for row in &deliveries {
+            if row.text(6)? == event {
+                delivery = delivery_json(row)?;
+            } else {
+                redeliveries.push(serde_json::json!({
+                    "id": row.text(0)?,
+                    "received_at": timestamp(row.int(5)?)?,
+                }));
+            }
+        }
+        Ok(Some(LeadDetail {
+            row: lead_row(row)?,
+            version: row.text(8)?,
+            delivery,
+            redeliveries,
+            lead: optional_json(row, 7)?,
+            conflicts: row.json(9)?,
+            syncs: self.sync_details(id).await?,
+        }))
+    }
+
+    async fn sync_details(&self, lead: LeadId) -> Result<Vec<SyncDetail>, StoreError> {
+        let rows = self
+            .read(
+                "SELECT id, destination, state, why, next_at, attempts, reasons, planned_at FROM syncs \
+                 WHERE lead = $1 ORDER BY destination",
+                args![lead],
+            )
+            .await?;
+        let mut syncs = Vec::new();
+        for row in &rows {
+            let id = row.text(0)?;
+            let state = row.text(2)?;
+            let open = super::syncs::SyncState::ALL
+                .into_iter()
+                .any(|candidate| candidate.as_str() == state && candidate.is_open());
+            let steps = self
+                .read(
+                    "SELECT id, kind, action, state, record, sent_at, ended_at, why FROM steps \
+                     WHERE sync = $1 ORDER BY position",
+                    args![id.as_str()],
+                )
+                .await?;
+            syncs.push(SyncDetail {
+                destination: row.text(1)?,
+                state,
+                why: optional_json(row, 3)?,
+                next_at: if open { Some(timestamp(row.int(4)?)?) } else { None },
+                attempts: row.int(5)?,
+                reasons: optional_json(row, 6)?,
+                planned_at: row.optional_int(7)?.map(timestamp).transpose()?,
+                steps: steps.iter().map(step_detail).collect::<Result<_, _>>()?,
+                id,
+            });
+        }
+        Ok(syncs)
+    }
+}
+
+fn lead_row(row: &Row) -> Result<LeadRow, StoreError> {
+    let contact = optional_json(row, 7)?.and_then(|lead: Value| {
+        let contact = lead.get("contact")?;
+        Some(serde_json::json!({
+            "name": contact.get("name"),
+            "phone": contact.pointer("/phones/0/e164"),
+            "email": contact.pointer("/emails/0/address"),
+        }))
+    });
+    Ok(LeadRow {
+        id: row.id(0)?,
+        sequence: row.int(1)?,
+        source: row.text(2)?,
+        received_at: timestamp(row.int(3)?)?,
+        state: row.text(4)?,
+        why: optional_json(row, 5)?,
+        person: row.optional_text(6)?,
+        contact,
+    })
+}
+
+fn delivery_json(row: &Row) -> Result<Value, StoreError> {
+    Ok(serde_json::json!({
+        "id": row.text(0)?,
+        "method": row.text(1)?,
+        "query": row.optional_text(2)?,
+        "headers": row.json::<Value>(3)?,
+        "body": String::from_utf8_lossy(&row.bytes(4)?),
+        "received_at": timestamp(row.int(5)?)?,
+    }))
+}
+
+fn step_detail(row: &Row) -> Result<StepDetail, StoreError> {
+    Ok(StepDetail {
+        id: row.text(0)?,
+        kind: row.text(1)?,
+        action: row.json(2)?,
+        state: row.text(3)?,
+        record: row.optional_text(4)?,
+        sent_at: row.optional_int(5)?.map(timestamp).transpose()?,
+        ended_at: row.optional_int(6)?.map(timestamp).transpose()?,
+        why: row.optional_text(7)?,
+    })
+}
+
+fn optional_json(row: &Row, column: usize) -> Result<Option<Value>, StoreError> {
+    row.optional_text(column)?.map(|_| row.json(column)).transpose()
+}

@@ -1,0 +1,336 @@
+//! Group commit. One fsync pays for everything that was waiting for it, and nobody waits for company: the group is
+//! whatever had queued while the last commit ran.
+//!
+//! On SQLite one task owns the only writing connection. Arrivals (acknowledgements) and other work take turns, arrivals
+//! first, so that neither starves. Work is isolated by savepoints: one that fails does not fail its group.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sqlx::{PgPool, SqliteConnection};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::error;
+
+use super::inbox::{Arrival, Pending};
+use super::sql::{Arg, Connection, args, json, placeholders};
+use super::{Failure, StoreError, Work};
+use crate::clock::Clock;
+
+/// Arrivals per commit.
+const ARRIVALS_PER_COMMIT: usize = 256;
+/// Units of work per commit; few, because arrivals wait for it.
+const WORKS_PER_COMMIT: usize = 64;
+/// Work that may wait before its callers wait too.
+const WORK_CAPACITY: usize = 1024;
+/// How often work is run again when the database asks for it.
+const ATTEMPTS: usize = 5;
+
+/// Handle on the task that owns SQLite's writing connection.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Message>,
+}
+
+enum Message {
+    Job(Box<dyn Job>),
+    Close(oneshot::Sender<()>),
+}
+
+/// A unit of work with the way back to its caller, its type erased.
+trait Job: Send {
+    fn run<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, bool>;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Asked<W: Work> {
+    work: W,
+    result: Option<Result<W::Output, StoreError>>,
+    tell: oneshot::Sender<Result<W::Output, StoreError>>,
+}
+
+impl<W: Work> Job for Asked<W> {
+    fn run<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let result = self.work.run(connection).await;
+            let succeeded = result.is_ok();
+            self.result = Some(result);
+            succeeded
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let unrun = || Err(StoreError::new("the work was not run"));
+        let answer = match committed {
+            Ok(()) => self.result.unwrap_or_else(unrun),
+            Err(error) => Err(error),
+        };
+        // The caller may have gone; its work is done all the same.
+        self.tell.send(answer).ok();
+    }
+}
+
+impl Writer {
+    /// Starts the task. It ends when told to close, after everything that had been handed over.
+    pub(crate) fn start(
+        connection: SqliteConnection,
+        arrivals: mpsc::Receiver<Pending>,
+        arrived: Arc<Notify>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (jobs, queue) = mpsc::channel(WORK_CAPACITY);
+        let task = Task { connection: Connection::Sqlite(connection), arrivals, arrived, queue, clock };
+        tokio::spawn(task.run());
+        Self { jobs }
+    }
+
+    pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
+        let stopped = || StoreError::is_over("the storage writer has stopped");
+        let (tell, told) = oneshot::channel();
+        let job = Box::new(Asked { work, result: None, tell });
+        self.jobs.send(Message::Job(job)).await.map_err(|_| stopped())?;
+        told.await.map_err(|_| stopped())?
+    }
+
+    /// Waits until everything handed over is durable, then stops the task.
+    pub(crate) async fn close(&self) {
+        let (tell, told) = oneshot::channel();
+        if self.jobs.send(Message::Close(tell)).await.is_ok() {
+            // An error means that the task has ended already.
+            told.await.ok();
+        }
+    }
+}
+
+struct Task {
+    connection: Connection,
+    arrivals: mpsc::Receiver<Pending>,
+    arrived: Arc<Notify>,
+    queue: mpsc::Receiver<Message>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut group = Vec::with_capacity(ARRIVALS_PER_COMMIT);
+        let mut messages = Vec::with_capacity(WORKS_PER_COMMIT);
+        let mut inbox_open = true;
+        loop {
+            tokio::select! {
+                biased;
+                count = self.arrivals.recv_many(&mut group, ARRIVALS_PER_COMMIT), if inbox_open => {
+                    inbox_open = count > 0;
+                }
+                count = self.queue.recv_many(&mut messages, WORKS_PER_COMMIT) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+            }
+            keep_arrivals(&mut self.connection, &mut group, &self.arrived, &*self.clock).await;
+            // Whatever work is waiting has its turn now, also when arrivals never stop.
+            while messages.len() < WORKS_PER_COMMIT {
+                match self.queue.try_recv() {
+                    Ok(message) => messages.push(message),
+                    Err(_) => break,
+                }
+            }
+            let mut closing = Vec::new();
+            let mut jobs = Vec::with_capacity(messages.len());
+            for message in messages.drain(..) {
+                match message {
+                    Message::Job(job) => jobs.push(job),
+                    Message::Close(tell) => closing.push(tell),
+                }
+            }
+            run_jobs(&mut self.connection, jobs).await;
+            if !closing.is_empty() {
+                while let Ok(pending) = self.arrivals.try_recv() {
+                    group.push(pending);
+                }
+                keep_arrivals(&mut self.connection, &mut group, &self.arrived, &*self.clock).await;
+                // SQLite copies the log back when its last connection closes; the lock file is released by the owner.
+                let Connection::Sqlite(connection) = self.connection else { return };
+                if let Err(failure) = sqlx::Connection::close(connection).await {
+                    error!(%failure, "the database did not close cleanly; it recovers at the next start");
+                }
+                for tell in closing {
+                    tell.send(()).ok();
+                }
+                return;
+            }
+        }
+    }
+}
+
+async fn run_jobs(connection: &mut Connection, mut jobs: Vec<Box<dyn Job>>) {
+    if jobs.is_empty() {
+        return;
+    }
+    let committed = match run_in_transaction(connection, &mut jobs).await {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            error!(%failure, works = jobs.len(), "storage failure: a group of writes was rolled back");
+            roll_back(connection).await;
+            Err(failure)
+        }
+    };
+    for job in jobs {
+        job.answer(committed.clone());
+    }
+}
+
+async fn run_in_transaction(
+    connection: &mut Connection,
+    jobs: &mut [Box<dyn Job>],
+) -> Result<(), StoreError> {
+    connection.execute("BEGIN IMMEDIATE", vec![]).await?;
+    let alone = jobs.len() == 1;
+    for job in jobs {
+        if alone {
+            if !job.run(connection).await {
+                connection.execute("ROLLBACK", vec![]).await?;
+                return Ok(());
+            }
+        } else {
+            connection.execute("SAVEPOINT work", vec![]).await?;
+            if !job.run(connection).await {
+                connection.execute("ROLLBACK TO work", vec![]).await?;
+            }
+            connection.execute("RELEASE work", vec![]).await?;
+        }
+    }
+    connection.execute("COMMIT", vec![]).await?;
+    Ok(())
+}
+
+async fn roll_back(connection: &mut Connection) {
+    // Fails when there is no transaction any more, which is what is wanted.
+    connection.execute("ROLLBACK", vec![]).await.ok();
+}
+
+/// Stores a group of arrivals and tells each waiting receiver; a row that cannot be stored fails alone.
+async fn keep_arrivals(
+    connection: &mut Connection,
+    group: &mut Vec<Pending>,
+    arrived: &Notify,
+    clock: &dyn Clock,
+) {
+    if group.is_empty() {
+        return;
+    }
+    let deliveries: Vec<&Arrival> = group.iter().map(|(arrival, _)| arrival).collect();
+    let stored = insert_deliveries(connection, &deliveries).await;
+    if let Err(failure) = &stored {
+        error!(%failure, deliveries = group.len(), at = %clock.now(),
+            "STORAGE FAILURE: a group of deliveries could not be stored; each is tried alone");
+        roll_back(connection).await;
+    }
+    for (arrival, tell) in group.drain(..) {
+        let answer = if stored.is_ok() { Ok(()) } else { insert_alone(connection, &arrival).await };
+        // A receiver that went away is no reason to forget a stored delivery.
+        tell.send(answer).ok();
+    }
+    arrived.notify_one();
+}
+
+async fn insert_alone(connection: &mut Connection, arrival: &Arrival) -> Result<(), StoreError> {
+    let stored = insert_deliveries(connection, &[arrival]).await;
+    if let Err(failure) = &stored {
+        error!(%failure, delivery = %arrival.delivery.id, source = arrival.delivery.source,
+            "STORAGE FAILURE: a delivery was not stored; its sender is answered 503");
+        roll_back(connection).await;
+    }
+    stored
+}
+
+async fn insert_deliveries(connection: &mut Connection, group: &[&Arrival]) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(group.len());
+    for arrival in group {
+        let delivery = &arrival.delivery;
+        rows.push(args![
+            delivery.id,
+            delivery.source.as_str(),
+            delivery.method.as_str(),
+            delivery.query.as_deref().map(|query| query.replace('\0', "")),
+            json(&delivery.headers)?,
+            delivery.body.clone(),
+            delivery.received_at.as_millisecond(),
+            if arrival.waiting.is_some() || arrival.unverified_token.is_some() {
+                "waiting"
+            } else {
+                "received"
+            },
+            arrival.waiting.clone(),
+            arrival.unverified_token.as_ref().map(hex),
+        ]);
+    }
+    let sql = format!(
+        "INSERT INTO deliveries \
+         (id, source, method, query, headers, body, received_at, state, why, unverified_token) VALUES {}",
+        placeholders(&rows)
+    );
+    let begin = begin(connection);
+    connection.execute(begin, vec![]).await?;
+    connection.execute(&sql, rows.into_iter().flatten().collect::<Vec<Arg>>()).await?;
+    connection.execute("COMMIT", vec![]).await?;
+    Ok(())
+}
+
+/// SQLite takes the write lock at once, so that a transaction never fails half-way for want of it.
+fn begin(connection: &Connection) -> &'static str {
+    match connection {
+        Connection::Sqlite(_) => "BEGIN IMMEDIATE",
+        Connection::Postgres(_) => "BEGIN",
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// PostgreSQL: arrivals are grouped by one task on one connection, which is taken anew when it breaks.
+pub(crate) fn keep_arrivals_in_postgres(
+    pool: PgPool,
+    mut arrivals: mpsc::Receiver<Pending>,
+    arrived: Arc<Notify>,
+    clock: Arc<dyn Clock>,
+) {
+    tokio::spawn(async move {
+        let mut group = Vec::with_capacity(ARRIVALS_PER_COMMIT);
+        while arrivals.recv_many(&mut group, ARRIVALS_PER_COMMIT).await > 0 {
+            match pool.acquire().await {
+                Ok(connection) => {
+                    let mut connection = Connection::Postgres(connection);
+                    keep_arrivals(&mut connection, &mut group, &arrived, &*clock).await;
+                }
+                Err(failure) => {
+                    error!(%failure, "STORAGE FAILURE: no database connection; senders are answered 503");
+                    for (_, tell) in group.drain(..) {
+                        tell.send(Err(StoreError::new(format!("no database connection: {failure}")))).ok();
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// PostgreSQL: a transaction on a connection of the pool, run again when the database asks for it.
+pub(crate) async fn write_in_postgres<W: Work>(pool: &PgPool, work: &W) -> Result<W::Output, StoreError> {
+    let mut attempt = 1;
+    loop {
+        let mut connection = Connection::Postgres(pool.acquire().await?);
+        connection.execute("BEGIN", vec![]).await?;
+        let result = match work.run(&mut connection).await {
+            Ok(output) => connection.execute("COMMIT", vec![]).await.map(|_| output),
+            Err(failure) => {
+                roll_back(&mut connection).await;
+                Err(failure)
+            }
+        };
+        match result {
+            Err(failure) if failure.kind == Failure::RunAgain && attempt < ATTEMPTS => attempt += 1,
+            result => return result,
+        }
+    }
+}

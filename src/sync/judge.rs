@@ -1,0 +1,368 @@
+//! From a claimed lead to a stored plan: our own link first, the CRM's search second, then `decide`.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::push::{Job, Report, attention, later};
+use super::records::Look;
+use super::Worker;
+use crate::crm::{CrmError, Found, Query};
+use crate::decide::{Capabilities, Decision, PersonView, Situation, decide};
+use crate::id::{PersonId, StepId};
+use crate::map::Workspace;
+use crate::plan::{Action, FoundContact, FoundDeal, Plan, Reason, RecordId, Reference};
+use crate::rules::{Mode, TaskOnRepeat};
+use crate::store::StoreError;
+use crate::store::syncs::{
+    Claimed, Evidence, Next, PersonContext, PlanToStore, StepState, StoredStep, SyncState,
+};
+
+/// How soon a lead whose record is in other hands looks again.
+const RECORD_TAKEN: Duration = Duration::from_millis(200);
+
+/// Why a lead was put down without a plan.
+type PutDown = Report;
+
+impl Worker {
+    /// Decides fresh leads; gives back those whose plan is stored and is to be pushed.
+    pub(super) async fn judge(&self, batch: Vec<Claimed>, reports: &mut Vec<Report>) -> Vec<Job> {
+        if batch.is_empty() {
+            return Vec::new();
+        }
+        let contexts = join_all(batch.iter().map(|claimed| {
+            self.store.person_context(claimed.person, &self.destination.name, claimed.id)
+        }))
+        .await;
+        let mut known = Vec::with_capacity(batch.len());
+        for (claimed, context) in batch.into_iter().zip(contexts) {
+            match context {
+                Ok(context) => known.push((claimed, context)),
+                Err(failure) => reports.push(self.storage_failed(&claimed, &failure).await),
+            }
+        }
+        let look = self.records.look();
+        let found = self.find(&known).await;
+        let judged = known.into_iter().zip(found).map(|((claimed, context), found)| async move {
+            match found {
+                Ok(found) => self.judge_one(claimed, context, found, look).await,
+                Err(error) => Err(self.not_found_out(&claimed, error).await),
+            }
+        });
+        let mut jobs = Vec::new();
+        for judged in join_all(judged).await {
+            match judged {
+                Ok(job) => jobs.push(job),
+                Err(report) => reports.push(report),
+            }
+        }
+        jobs
+    }
+
+    /// One answer per lead. Who has neither link nor phone nor email is not looked for.
+    async fn find(&self, known: &[(Claimed, PersonContext)]) -> Vec<Result<Found, CrmError>> {
+        let queries: Vec<Query> = known
+            .iter()
+            .map(|(claimed, context)| Query {
+                contact: context.contact.clone(),
+                phones: context.phones.clone(),
+                emails: context.emails.clone(),
+                priority: claimed.priority,
+            })
+            .collect();
+        let empty = |query: &Query| {
+            query.contact.is_none() && query.phones.is_empty() && query.emails.is_empty()
+        };
+        let asked: Vec<Query> = queries.iter().filter(|query| !empty(query)).cloned().collect();
+        let mut answers = if asked.is_empty() { Vec::new() } else { self.crm.find(&asked).await }.into_iter();
+        queries
+            .iter()
+            .map(|query| {
+                if empty(query) {
+                    return Ok(Found::default());
+                }
+                answers.next().unwrap_or_else(|| {
+                    Err(CrmError::Rejected { why: "the adapter gave no answer; this is a bug of leadfold".to_owned() })
+                })
+            })
+            .collect()
+    }
+
+    async fn not_found_out(&self, claimed: &Claimed, error: CrmError) -> PutDown {
+        let now = self.clock.now();
+        let (next, report) = match error {
+            CrmError::Retry { after, why } => (
+                self.try_again_as(claimed, SyncState::Ready, after, &why, now),
+                if after.is_some() { Report::Worked } else { Report::Failed(why) },
+            ),
+            CrmError::Unauthorised { why } => (self.ready(claimed, Duration::ZERO), Report::Refused(why)),
+            CrmError::Rejected { why } => {
+                let text = format!(
+                    "'{}' cannot be searched for this person: {why}. Correct the destination in workspace.yaml, then \
+                     replay this lead.",
+                    self.destination.name
+                );
+                (attention("search_rejected", text, now), Report::Worked)
+            }
+        };
+        self.store_outcomes(claimed.id, Vec::new(), next).await;
+        report
+    }
+
+    async fn judge_one(
+        &self,
+        claimed: Claimed,
+        mut context: PersonContext,
+        found: Found,
+        look: Look,
+    ) -> Result<Job, PutDown> {
+        let mut ids: Vec<RecordId> = found.contacts.iter().map(|contact| contact.id.clone()).collect();
+        ids.extend(context.contact.clone());
+        let Some(held) = self.records.take(ids, look) else {
+            self.store_outcomes(claimed.id, Vec::new(), self.ready(&claimed, RECORD_TAKEN)).await;
+            return Err(Report::Worked);
+        };
+        if found.link_is_gone
+            && let Some(gone) = context.contact.take()
+        {
+            context.deals.retain(|(_, contact, _)| contact.as_ref() != Some(&gone));
+            self.insist(claimed.id, || self.store.drop_link(&self.lease, gone.clone())).await;
+        }
+        let prepared = match self.candidates(&claimed, &context, found).await {
+            Ok(Candidates::Ours(contacts, conflicts)) => {
+                self.plan(&claimed, &context, contacts, conflicts).await
+            }
+            Ok(Candidates::Another(evidence)) => {
+                self.insist(claimed.id, || {
+                    self.store.merge_on_evidence(
+                        &self.lease,
+                        evidence.clone(),
+                        std::sync::Arc::clone(&self.clock),
+                    )
+                })
+                .await;
+                return Err(Report::Worked);
+            }
+            Err(failure) => Err(failure),
+        };
+        match prepared {
+            Ok(Some(plan)) => Ok(Job {
+                steps: plan
+                    .steps
+                    .into_iter()
+                    .map(|step| StoredStep { step, state: StepState::Planned, record: None, sent_at: None })
+                    .collect(),
+                claimed,
+                decided: Some(Instant::now()),
+                _held: Some(held),
+            }),
+            Ok(None) => Err(Report::Worked),
+            Err(failure) => Err(self.storage_failed(&claimed, &failure).await),
+        }
+    }
+
+    /// The found contacts that are this person's to use. One that is linked to somebody else is evidence about who this
+    /// is; it is never adopted silently.
+    async fn candidates(
+        &self,
+        claimed: &Claimed,
+        context: &PersonContext,
+        found: Found,
+    ) -> Result<Candidates, StoreError> {
+        let mut conflicts = claimed.conflicts.clone();
+        let unlinked: Vec<RecordId> = found
+            .contacts
+            .iter()
+            .map(|contact| contact.id.clone())
+            .filter(|id| context.contact.as_ref() != Some(id))
+            .collect();
+        let strangers: Vec<(RecordId, PersonId)> = self
+            .store
+            .linked_persons(&self.destination.name, &unlinked)
+            .await?
+            .into_iter()
+            .filter(|(_, person)| *person != claimed.person)
+            .collect();
+        let strange = |contact: &FoundContact| strangers.iter().any(|(record, _)| *record == contact.id);
+        let mut contacts: Vec<FoundContact> =
+            found.contacts.into_iter().filter(|contact| !strange(contact)).collect();
+        if let Some((record, other)) = strangers.first() {
+            let text = format!(
+                "Contact {record} in '{}' also holds an identifier of this person, and belongs to person {other}.",
+                self.destination.name
+            );
+            if contacts.is_empty() && context.contact.is_none() {
+                let reason = Reason::new("one_crm_record", text);
+                let evidence =
+                    Evidence { sync: claimed.id, from: claimed.person, into: *other, reason };
+                return Ok(Candidates::Another(evidence));
+            }
+            conflicts.push(Reason::new("record_of_another_person", text));
+        }
+        self.add_recent_deals(&mut contacts, context);
+        Ok(Candidates::Ours(contacts, conflicts))
+    }
+
+    /// Deals that we made so lately that the CRM's list may not show them yet.
+    fn add_recent_deals(&self, contacts: &mut [FoundContact], context: &PersonContext) {
+        let now = self.clock.now();
+        for (deal, on, made_at) in &context.deals {
+            if later(*made_at, self.settle()) < now {
+                continue;
+            }
+            let contact = contacts.iter_mut().find(|contact| Some(&contact.id) == on.as_ref());
+            if let Some(contact) = contact.filter(|contact| contact.deals.iter().all(|known| known.id != *deal)) {
+                contact.deals.push(FoundDeal {
+                    id: deal.clone(),
+                    title: None,
+                    pipeline: None,
+                    stage: None,
+                    owner: contact.owner.clone(),
+                    created_at: Some(*made_at),
+                    fields: std::collections::BTreeMap::new(),
+                });
+            }
+        }
+    }
+
+    /// Decides and stores. `None`: the sync was put down, there is nothing to push.
+    async fn plan(
+        &self,
+        claimed: &Claimed,
+        context: &PersonContext,
+        contacts: Vec<FoundContact>,
+        conflicts: Vec<Reason>,
+    ) -> Result<Option<Plan>, StoreError> {
+        let workspace = self.versions.get(&claimed.version).await?;
+        let now = self.clock.now();
+        let Some(rules) = workspace.rules(&claimed.lead.source, claimed.branch) else {
+            let text = format!(
+                "the mapping that made this lead (version {}) can no longer be read; replay it with the active mapping",
+                claimed.version
+            );
+            self.store_outcomes(claimed.id, Vec::new(), attention("mapping_unreadable", text, now)).await;
+            return Ok(None);
+        };
+        let last_task_at = match rules.task_on_repeat {
+            TaskOnRepeat::Collapse(_) => self.store.last_task(claimed.person, &self.destination.name).await?,
+            TaskOnRepeat::Always | TaskOnRepeat::Never => None,
+        };
+        let person = PersonView {
+            phones: context.phones.clone(),
+            emails: context.emails.clone(),
+            earlier: context.kept.iter().map(|(_, lead)| lead.clone()).collect(),
+        };
+        let (decision, turn) = self.decide(
+            claimed,
+            &workspace,
+            &Situation {
+                lead: &claimed.lead,
+                rules,
+                order: &workspace.identifier_order,
+                person: &person,
+                found: &contacts,
+                linked: context.contact.as_ref(),
+                conflicts: &conflicts,
+                pool: None,
+                sticky_owner: claimed.owner.as_deref(),
+                last_task_at,
+                superseded: false,
+                can: Capabilities { deals: true, tasks: true, notes: true },
+                now,
+            },
+        );
+        let (next, plan) = match decision {
+            Decision::Push { plan, .. } if self.destination.mode != Mode::Live => {
+                self.insist(claimed.id, || self.store.hold(&self.lease, claimed.id, &plan, now)).await;
+                return Ok(None);
+            }
+            Decision::Push { plan, pool } => (None, Some((plan, pool))),
+            Decision::Filtered(reason) => (Some((SyncState::Filtered, reason, now)), None),
+            Decision::Waiting { until, reason } => (Some((SyncState::Waiting, reason, until)), None),
+            Decision::NeedsAttention { mut reason, todo } => {
+                reason.text = format!("{} {todo}", reason.text);
+                (Some((SyncState::NeedsAttention, reason, now)), None)
+            }
+        };
+        if let Some((state, why, next_at)) = next {
+            let next = Next::Release { state, why: Some(why), next_at, attempts: claimed.attempts };
+            self.store_outcomes(claimed.id, Vec::new(), next).await;
+            return Ok(None);
+        }
+        let Some((plan, pool)) = plan else { return Ok(None) };
+        let pool = pool.zip(claimed.lead.owners.clone()).map(|(state, name)| (name, turn, state));
+        let to_store = PlanToStore {
+            sync: claimed.id,
+            adopt: adopted(&plan, &contacts, context),
+            pool,
+            carried: context.kept.iter().map(|(sync, _)| *sync).collect(),
+            plan: plan.clone(),
+        };
+        self.insist(claimed.id, || self.store.store_plan(&self.lease, to_store.clone(), now)).await;
+        Ok((!plan.steps.is_empty()).then_some(plan))
+    }
+
+    /// Decides with the pool's memory, and moves that memory on before anybody else decides.
+    fn decide(&self, claimed: &Claimed, workspace: &Workspace, situation: &Situation<'_>) -> (Decision, i64) {
+        let mut new_step_id = || StepId(self.clock.new_id());
+        let pool = claimed.lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
+        let Some(pool) = pool else { return (decide(situation, &mut new_step_id), 0) };
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let (turn, state) = pools.entry(pool.name.clone()).or_default();
+        let decision = decide(&Situation { pool: Some((pool, state)), ..*situation }, &mut new_step_id);
+        // A preview (mode observe) leaves the memory alone.
+        if let Decision::Push { pool: Some(moved), .. } = &decision
+            && self.destination.mode == Mode::Live
+        {
+            *turn += 1;
+            *state = moved.clone();
+        }
+        (decision, *turn)
+    }
+
+    fn ready(&self, claimed: &Claimed, wait: Duration) -> Next {
+        Next::Release {
+            state: SyncState::Ready,
+            why: None,
+            next_at: later(self.clock.now(), wait),
+            attempts: claimed.attempts,
+        }
+    }
+
+    async fn storage_failed(&self, claimed: &Claimed, failure: &StoreError) -> PutDown {
+        tracing::error!(sync = %claimed.id, %failure, "STORAGE FAILURE: a lead could not be decided; it is tried again");
+        self.store_outcomes(claimed.id, Vec::new(), self.ready(claimed, Duration::from_secs(1))).await;
+        Report::Untouched
+    }
+}
+
+/// Whose the found contacts are.
+enum Candidates {
+    /// This person's to use, with the disagreements to tell.
+    Ours(Vec<FoundContact>, Vec<Reason>),
+    /// All of them are somebody else's, and this person has none: the two are one.
+    Another(Evidence),
+}
+
+/// The contact that a plan works on and that was not linked before.
+fn adopted(plan: &Plan, contacts: &[FoundContact], context: &PersonContext) -> Option<RecordId> {
+    let worked_on = plan.steps.iter().find_map(|step| match &step.action {
+        Action::UpdateContact { contact, .. }
+        | Action::CreateDeal { contact: Reference::Record(contact), .. }
+        | Action::CreateTask { contact: Reference::Record(contact), .. }
+        | Action::AddNote { contact: Reference::Record(contact), .. } => Some(contact.clone()),
+        Action::CreateContact { .. }
+        | Action::UpdateDeal { .. }
+        | Action::CreateDeal { .. }
+        | Action::CreateTask { .. }
+        | Action::AddNote { .. } => None,
+    });
+    let only = || match contacts {
+        [only] => Some(only.id.clone()),
+        _ => None,
+    };
+    let creates = plan.steps.iter().any(|step| matches!(step.action, Action::CreateContact { .. }));
+    worked_on.or_else(|| if creates { None } else { only() }).filter(|found| context.contact.as_ref() != Some(found))
+}

@@ -1,0 +1,400 @@
+//! Pushing: the steps of stored plans, wave by wave, with every outcome stored before the next wave. Decides nothing.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+use tracing::{error, info, warn};
+
+use super::records::Held;
+use super::{Worker, backoff};
+use crate::crm::{Journal, JournalError, Outcome, Remaining};
+use crate::id::{StepId, SyncId};
+use crate::plan::{Action, Reason, RecordId, RecordKind, Reference, Step};
+use crate::store::StoreError;
+use crate::store::syncs::{Claimed, Next, StepEnd, StepState, StoredStep, SyncState};
+
+/// A plan of which no step was sent is dropped after this long and decided anew, because the CRM has moved on.
+const STALE: Duration = Duration::from_secs(60);
+/// After this many failures that are the lead's own, a person must look.
+const MOST_ATTEMPTS: i64 = 20;
+/// While the database does not take an outcome, it is offered again this often.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// What handling one sync said about the destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// The CRM answered as it should.
+    Worked,
+    /// The CRM was not asked.
+    Untouched,
+    /// It did not, and may later.
+    Failed(String),
+    /// It does not accept our credentials.
+    Refused(String),
+}
+
+/// A sync with a stored plan, in our hands.
+pub(super) struct Job {
+    pub(super) claimed: Claimed,
+    pub(super) steps: Vec<StoredStep>,
+    /// When the plan was stored, for a plan of which nothing was sent yet.
+    pub(super) decided: Option<Instant>,
+    /// Its records, until it is put down.
+    pub(super) _held: Option<Held>,
+}
+
+impl Worker {
+    /// Brings a batch of claimed syncs as far as it goes now, and puts every one of them down.
+    pub(super) async fn process(&self, batch: Vec<Claimed>) -> Vec<Report> {
+        let mut reports = Vec::with_capacity(batch.len());
+        let (under_way, fresh): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .partition(|claimed| claimed.steps.iter().any(|step| step.state != StepState::Planned));
+        let mut jobs = self.judge(fresh, &mut reports).await;
+        jobs.extend(self.look_up_unknown(under_way, &mut reports).await);
+        self.push(jobs, &mut reports).await;
+        reports
+    }
+
+    async fn push(&self, mut jobs: Vec<Job>, reports: &mut Vec<Report>) {
+        while !jobs.is_empty() {
+            let journal = SentJournal::new(self, &jobs);
+            let steps: Vec<Vec<Step>> = jobs.iter().map(Job::remaining).collect();
+            let remaining: Vec<Remaining<'_>> = jobs
+                .iter()
+                .zip(&steps)
+                .map(|(job, steps)| Remaining {
+                    sync: job.claimed.id,
+                    steps,
+                    priority: job.claimed.priority,
+                })
+                .collect();
+            let mut outcomes = self.crm.write(&remaining, &journal).await;
+            drop(remaining);
+            // An adapter that answers for fewer plans than it was given has broken its contract.
+            outcomes.resize_with(jobs.len(), Vec::new);
+            let ends = jobs.into_iter().zip(outcomes).map(|(job, outcomes)| {
+                let journal = &journal;
+                async move { self.take_in(job, outcomes, journal).await }
+            });
+            jobs = join_all(ends)
+                .await
+                .into_iter()
+                .filter_map(|(job, report)| {
+                    reports.push(report);
+                    job
+                })
+                .collect();
+        }
+    }
+
+    /// Stores the outcomes of one plan; gives the job back while there is more to push.
+    async fn take_in(
+        &self,
+        mut job: Job,
+        outcomes: Vec<Outcome>,
+        journal: &SentJournal<'_>,
+    ) -> (Option<Job>, Report) {
+        let now = self.clock.now();
+        let mut ends = Vec::with_capacity(outcomes.len());
+        let mut report = Report::Worked;
+        let mut next = None;
+        if outcomes.is_empty() {
+            let why = "the adapter gave no outcome for this plan; this is a bug of leadfold";
+            report = Report::Failed(why.to_owned());
+            next = Some(self.try_again(&job, None, why, now));
+        }
+        let left: Vec<usize> =
+            (0..job.steps.len()).filter(|index| job.steps[*index].state != StepState::Done).collect();
+        for (index, outcome) in left.into_iter().zip(outcomes) {
+            let link = job.link(index);
+            let records = job.records();
+            let stored = &mut job.steps[index];
+            match outcome {
+                Outcome::Done(record) => {
+                    stored.state = StepState::Done;
+                    stored.record = Some(record.clone());
+                    let link = link.map(|(kind, contact)| (kind, contact.and_then(|c| known(&c, &records))));
+                    ends.push((stored.step.id, StepEnd::Done { record, link }));
+                }
+                Outcome::Retry { after, why } => {
+                    ends.push((stored.step.id, StepEnd::NotWritten(why.clone())));
+                    stored.state = StepState::Planned;
+                    next = Some(self.try_again(&job, after, &why, now));
+                    report = if after.is_some() { Report::Worked } else { Report::Failed(why) };
+                }
+                Outcome::Unknown { why } => {
+                    let sent_at = journal.sent_at(stored.step.id).unwrap_or(now);
+                    ends.push((stored.step.id, StepEnd::Unknown(why.clone())));
+                    next = Some(self.look_up_later(&job, sent_at, &why));
+                    report = Report::Failed(why);
+                }
+                Outcome::Rejected { why } => {
+                    let kind = stored.step.action.kind().as_str();
+                    ends.push((stored.step.id, StepEnd::Rejected(why.clone())));
+                    next = Some(attention(
+                        "crm_rejected",
+                        format!(
+                            "'{}' refuses to {kind}: {why}. Correct the field in the mapping or in the CRM, then replay this lead.",
+                            self.destination.name
+                        ),
+                        now,
+                    ));
+                }
+                Outcome::Unauthorised { why } => {
+                    ends.push((stored.step.id, StepEnd::NotWritten(why.clone())));
+                    stored.state = StepState::Planned;
+                    next = Some(self.put_back(&job, "unauthorised", &why, now));
+                    report = Report::Refused(why);
+                }
+            }
+            if next.is_some() {
+                break;
+            }
+        }
+        let finished = job.steps.iter().all(|step| step.state == StepState::Done);
+        let next = match next {
+            Some(next) => next,
+            None if finished => {
+                info!(lead = %job.claimed.lead_id, destination = self.destination.name, steps = job.steps.len(), "synced");
+                Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 }
+            }
+            None => Next::Continue,
+        };
+        let goes_on = next == Next::Continue;
+        self.store_outcomes(job.claimed.id, ends, next).await;
+        (goes_on.then_some(job), report)
+    }
+
+    /// Puts a sync down to be tried again, or before a person when it failed too often by its own fault.
+    pub(super) fn try_again(
+        &self,
+        job: &Job,
+        after: Option<Duration>,
+        why: &str,
+        now: Timestamp,
+    ) -> Next {
+        self.try_again_as(&job.claimed, job.resting_state(), after, why, now)
+    }
+
+    pub(super) fn try_again_as(
+        &self,
+        claimed: &Claimed,
+        state: SyncState,
+        after: Option<Duration>,
+        why: &str,
+        now: Timestamp,
+    ) -> Next {
+        // A rate limit and a destination that is down as a whole are no fault of this lead.
+        let counts = after.is_none() && self.breaker().blames_the_lead();
+        let attempts = claimed.attempts + i64::from(counts);
+        if attempts >= MOST_ATTEMPTS {
+            return attention(
+                "crm_keeps_failing",
+                format!(
+                    "'{}' failed {attempts} times on this lead, last with: {why}. Look at the CRM, then replay this lead.",
+                    self.destination.name
+                ),
+                now,
+            );
+        }
+        let spread = u64::from_le_bytes(first_bytes(claimed.id));
+        let wait = after.unwrap_or_else(|| backoff::wait(attempts, spread));
+        Next::Release {
+            state,
+            why: Some(Reason::new("retry", format!("'{}': {why}", self.destination.name))),
+            next_at: later(now, wait),
+            attempts,
+        }
+    }
+
+    /// Puts a sync down as it is; the destination's pause says when it goes on.
+    pub(super) fn put_back(&self, job: &Job, code: &str, why: &str, now: Timestamp) -> Next {
+        Next::Release {
+            state: job.resting_state(),
+            why: Some(Reason::new(code, format!("'{}': {why}", self.destination.name))),
+            next_at: now,
+            attempts: job.claimed.attempts,
+        }
+    }
+
+    /// Puts a sync down until the CRM has settled.
+    pub(super) fn look_up_later(&self, job: &Job, sent_at: Timestamp, why: &str) -> Next {
+        Next::Release {
+            state: SyncState::Unknown,
+            why: Some(Reason::new(
+                "unknown_outcome",
+                format!("'{}' gave no answer ({why}); looked up once it has settled.", self.destination.name),
+            )),
+            next_at: later(sent_at, self.settle()),
+            attempts: job.claimed.attempts,
+        }
+    }
+
+    /// Stores outcomes, offering them again while the database does not take them: the CRM has done its part already.
+    pub(super) async fn store_outcomes(&self, sync: SyncId, ends: Vec<(StepId, StepEnd)>, next: Next) {
+        self.insist(sync, || {
+            self.store.store_outcomes(&self.lease, sync, ends.clone(), next.clone(), self.clock.now())
+        })
+        .await;
+    }
+
+    /// Repeats a write until it is stored or the lease is lost (then the new holder looks the step up).
+    pub(super) async fn insist<F>(&self, sync: SyncId, write: impl Fn() -> F)
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        loop {
+            match write().await {
+                Ok(()) => return,
+                Err(failure) if failure.is_final() => {
+                    warn!(%sync, %failure, "what became of this sync is not recorded by this process");
+                    return;
+                }
+                Err(failure) => {
+                    error!(%sync, %failure, "STORAGE FAILURE: what became of a sync could not be stored; tried again");
+                    sleep(STORE_AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+impl Job {
+    /// Steps that are not done, with references to records that are known by now.
+    fn remaining(&self) -> Vec<Step> {
+        let records = self.records();
+        self.steps
+            .iter()
+            .filter(|stored| stored.state != StepState::Done)
+            .map(|stored| Step {
+                id: stored.step.id,
+                action: with_records(stored.step.action.clone(), &records),
+            })
+            .collect()
+    }
+
+    pub(super) fn records(&self) -> HashMap<StepId, RecordId> {
+        self.steps.iter().filter_map(|stored| Some((stored.step.id, stored.record.clone()?))).collect()
+    }
+
+    /// The link that a step makes when it is done: what it creates, and the contact a deal is on.
+    pub(super) fn link(&self, index: usize) -> Option<(RecordKind, Option<Reference>)> {
+        match &self.steps.get(index)?.step.action {
+            Action::CreateContact { .. } => Some((RecordKind::Contact, None)),
+            Action::CreateDeal { contact, .. } => Some((RecordKind::Deal, Some(contact.clone()))),
+            Action::UpdateContact { .. }
+            | Action::UpdateDeal { .. }
+            | Action::CreateTask { .. }
+            | Action::AddNote { .. } => None,
+        }
+    }
+
+    /// A plan of which something was sent goes on as it is; any other is decided anew.
+    fn resting_state(&self) -> SyncState {
+        if self.steps.iter().any(|step| step.state != StepState::Planned) {
+            SyncState::Pushing
+        } else {
+            SyncState::Ready
+        }
+    }
+}
+
+/// The record that a reference names, when it is known.
+pub(super) fn known(reference: &Reference, records: &HashMap<StepId, RecordId>) -> Option<RecordId> {
+    match reference {
+        Reference::Record(record) => Some(record.clone()),
+        Reference::Step(step) => records.get(step).cloned(),
+    }
+}
+
+/// The action with every reference that is known by now turned into a record.
+pub(super) fn with_records(action: Action, records: &HashMap<StepId, RecordId>) -> Action {
+    let resolve = |reference: Reference| known(&reference, records).map_or(reference, Reference::Record);
+    match action {
+        Action::CreateDeal { contact, deal } => Action::CreateDeal { contact: resolve(contact), deal },
+        Action::CreateTask { contact, deal, task } => {
+            Action::CreateTask { contact: resolve(contact), deal: deal.map(resolve), task }
+        }
+        Action::AddNote { contact, deal, text } => {
+            Action::AddNote { contact: resolve(contact), deal: deal.map(resolve), text }
+        }
+        other @ (Action::CreateContact { .. } | Action::UpdateContact { .. } | Action::UpdateDeal { .. }) => {
+            other
+        }
+    }
+}
+
+/// The end of a sync before a person.
+pub(super) fn attention(code: &str, text: String, now: Timestamp) -> Next {
+    Next::Release {
+        state: SyncState::NeedsAttention,
+        why: Some(Reason::new(code, text)),
+        next_at: now,
+        attempts: 0,
+    }
+}
+
+/// A moment after another; the end of time when there is no such moment.
+pub(super) fn later(from: Timestamp, wait: Duration) -> Timestamp {
+    from.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// Bytes that differ between leads.
+fn first_bytes(id: SyncId) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(id.0.as_bytes().iter().rev()) {
+        *to = *from;
+    }
+    bytes
+}
+
+/// Stores `sent` between the limiter's permit and the request.
+struct SentJournal<'a> {
+    worker: &'a Worker,
+    /// When the plan of a step becomes stale, for plans of which nothing was sent.
+    stale: HashMap<StepId, Instant>,
+    sent: Mutex<HashMap<StepId, Timestamp>>,
+}
+
+impl<'a> SentJournal<'a> {
+    fn new(worker: &'a Worker, jobs: &[Job]) -> Self {
+        let stale = jobs
+            .iter()
+            .filter(|job| job.steps.iter().all(|step| step.state == StepState::Planned))
+            .filter_map(|job| Some((job, job.decided? + STALE)))
+            .flat_map(|(job, stale)| job.steps.iter().map(move |step| (step.step.id, stale)))
+            .collect();
+        Self { worker, stale, sent: Mutex::default() }
+    }
+
+    fn sent_at(&self, step: StepId) -> Option<Timestamp> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).get(&step).copied()
+    }
+}
+
+impl Journal for SentJournal<'_> {
+    fn sent<'a>(&'a self, steps: &'a [(SyncId, StepId)]) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(async move {
+            let now = Instant::now();
+            if steps.iter().any(|(_, step)| self.stale.get(step).is_some_and(|stale| *stale < now)) {
+                return Err(JournalError("the plan is older than a minute and is decided anew".to_owned()));
+            }
+            let ids: Vec<StepId> = steps.iter().map(|(_, step)| *step).collect();
+            let at = self.worker.clock.now();
+            self.worker
+                .store
+                .mark_sent(&self.worker.lease, &ids, at)
+                .await
+                .map_err(|failure| JournalError(failure.to_string()))?;
+            let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+            sent.extend(ids.into_iter().map(|id| (id, at)));
+            Ok(())
+        })
+    }
+}

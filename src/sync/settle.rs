@@ -1,0 +1,182 @@
+//! Steps that were sent and of which nobody knows whether they were written: looked up once the CRM has settled, then
+//! adopted or sent again. A create that may have happened is never blindly repeated.
+
+use jiff::Timestamp;
+use tracing::info;
+
+use super::Worker;
+use super::push::{Job, Report, attention, known, later, with_records};
+use crate::crm::{CrmError, Guarantee};
+use crate::plan::{RecordId, RecordKind, Step};
+use crate::rules::Blind;
+use crate::store::syncs::{Claimed, Next, StepEnd, StepState, SyncState};
+
+/// What is to be done about the first unfinished step of a plan.
+enum Doubt {
+    /// Nothing is in doubt.
+    None,
+    /// It is too early to look.
+    Early(Timestamp),
+    /// It does no harm to send it again.
+    Repeat,
+    /// The CRM can tell.
+    LookUp(RecordKind),
+    /// Nobody can tell.
+    Blind,
+}
+
+impl Worker {
+    /// Clears up what is in doubt; gives back the jobs that can be pushed on.
+    pub(super) async fn look_up_unknown(&self, batch: Vec<Claimed>, reports: &mut Vec<Report>) -> Vec<Job> {
+        let mut ready = Vec::new();
+        let mut asked: Vec<(Job, usize, RecordKind, Step)> = Vec::new();
+        for mut claimed in batch {
+            let now = self.clock.now();
+            let steps = std::mem::take(&mut claimed.steps);
+            let mut job = Job { claimed, steps, decided: None, _held: None };
+            let Some(index) = job.steps.iter().position(|step| step.state != StepState::Done) else {
+                // Everything is written; only the end was not stored.
+                let next =
+                    Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
+                self.store_outcomes(job.claimed.id, Vec::new(), next).await;
+                reports.push(Report::Untouched);
+                continue;
+            };
+            match self.doubt(&job, index, now) {
+                Doubt::None => ready.push(job),
+                Doubt::Repeat => {
+                    job.steps[index].state = StepState::Planned;
+                    ready.push(job);
+                }
+                Doubt::Early(until) => {
+                    let next = Next::Release {
+                        state: SyncState::Unknown,
+                        why: None,
+                        next_at: until,
+                        attempts: job.claimed.attempts,
+                    };
+                    self.store_outcomes(job.claimed.id, Vec::new(), next).await;
+                    reports.push(Report::Untouched);
+                }
+                Doubt::LookUp(kind) => {
+                    let records = job.records();
+                    let step = &job.steps[index].step;
+                    let action = with_records(step.action.clone(), &records);
+                    let step = Step { id: step.id, action };
+                    asked.push((job, index, kind, step));
+                }
+                Doubt::Blind => {
+                    let kind = job.steps[index].step.action.kind().as_str();
+                    let text = format!(
+                        "'{}' was asked to {kind}, gave no answer, and has no way to look it up: it may or may not be \
+                         there. Look in the CRM; replay this lead with force if it is missing.",
+                        self.destination.name
+                    );
+                    self.store_outcomes(job.claimed.id, Vec::new(), attention("blind_step_unknown", text, now)).await;
+                    reports.push(Report::Untouched);
+                }
+            }
+        }
+        if !asked.is_empty() {
+            let questions: Vec<(RecordKind, &Step)> =
+                asked.iter().map(|(_, _, kind, step)| (*kind, step)).collect();
+            let answers = self.crm.look_up(&questions).await;
+            for ((job, index, ..), answer) in asked.into_iter().zip(answers) {
+                if let Some(job) = self.answered(job, index, answer, reports).await {
+                    ready.push(job);
+                }
+            }
+        }
+        ready
+    }
+
+    fn doubt(&self, job: &Job, index: usize, now: Timestamp) -> Doubt {
+        let stored = &job.steps[index];
+        match stored.state {
+            StepState::Sent | StepState::Unknown => {}
+            StepState::Planned | StepState::Done | StepState::Rejected => return Doubt::None,
+        }
+        let kind = stored.step.action.kind();
+        let Some(creates) = kind.creates() else { return Doubt::Repeat };
+        match self.crm.guarantee(kind) {
+            Guarantee::Keyed => Doubt::Repeat,
+            Guarantee::Blind if self.destination.blind == Blind::AtLeastOnce => Doubt::Repeat,
+            Guarantee::Blind => Doubt::Blind,
+            Guarantee::Findable => {
+                let settled = later(stored.sent_at.unwrap_or(now), self.settle());
+                if now < settled { Doubt::Early(settled) } else { Doubt::LookUp(creates) }
+            }
+        }
+    }
+
+    async fn answered(
+        &self,
+        mut job: Job,
+        index: usize,
+        answer: Result<Option<RecordId>, CrmError>,
+        reports: &mut Vec<Report>,
+    ) -> Option<Job> {
+        let now = self.clock.now();
+        let id = job.steps[index].step.id;
+        let sync = job.claimed.id;
+        match answer {
+            Ok(Some(record)) => {
+                info!(lead = %job.claimed.lead_id, step = %id, "found what a lost answer had written");
+                reports.push(Report::Worked);
+                let records = job.records();
+                let link = job
+                    .link(index)
+                    .map(|(kind, contact)| (kind, contact.and_then(|contact| known(&contact, &records))));
+                job.steps[index].state = StepState::Done;
+                job.steps[index].record = Some(record.clone());
+                let finished = job.steps.iter().all(|step| step.state == StepState::Done);
+                let next = if finished {
+                    Next::Release {
+                        state: SyncState::Synced,
+                        why: None,
+                        next_at: now,
+                        attempts: 0,
+                    }
+                } else {
+                    Next::Continue
+                };
+                self.store_outcomes(sync, vec![(id, StepEnd::Done { record, link })], next).await;
+                (!finished).then_some(job)
+            }
+            Ok(None) => {
+                reports.push(Report::Worked);
+                job.steps[index].state = StepState::Planned;
+                let end = StepEnd::NotWritten("looked up after the CRM had settled: it was not written".to_owned());
+                self.store_outcomes(sync, vec![(id, end)], Next::Continue).await;
+                Some(job)
+            }
+            Err(CrmError::Retry { after, why }) => {
+                let next = self.try_again_as(
+                    &job.claimed,
+                    SyncState::Unknown,
+                    after,
+                    &why,
+                    now,
+                );
+                reports.push(if after.is_some() { Report::Worked } else { Report::Failed(why) });
+                self.store_outcomes(sync, Vec::new(), next).await;
+                None
+            }
+            Err(CrmError::Unauthorised { why }) => {
+                let next = self.put_back(&job, "unauthorised", &why, now);
+                reports.push(Report::Refused(why));
+                self.store_outcomes(sync, Vec::new(), next).await;
+                None
+            }
+            Err(CrmError::Rejected { why }) => {
+                let text = format!(
+                    "'{}' cannot be asked whether a lost step was written: {why}. Look in the CRM, then replay this lead.",
+                    self.destination.name
+                );
+                reports.push(Report::Worked);
+                self.store_outcomes(sync, Vec::new(), attention("look_up_rejected", text, now)).await;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The loop of one destination: claims what is due, keeps a bounded number under way, and sleeps until something is due.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::breaker::Breaker;
+use super::push::Report;
+use super::records::Records;
+use crate::clock::Clock;
+use crate::crm::Crm;
+use crate::rules::{Destination, Mode, PoolState};
+use crate::store::syncs::{Claimed, Lease};
+use crate::store::{Store, StoreError};
+use crate::workspace::Versions;
+
+/// The longest sleep: a signal that got lost costs no more than this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// The shortest: claims are not repeated in a tight loop while nothing changes.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(2);
+/// How long a shutdown waits for pushes under way; what is left is looked up at the next start.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Everything that the syncs of one destination share.
+pub struct Worker {
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) lease: Lease,
+    pub(super) destination: Destination,
+    pub(super) crm: Arc<dyn Crm>,
+    pub(super) versions: Arc<Versions>,
+    pub(super) records: Records,
+    /// Picks so far and what each pool remembers. Ahead of the database by plans that are being stored.
+    pub(super) pools: Mutex<HashMap<String, (i64, PoolState)>>,
+    breaker: Mutex<Breaker>,
+}
+
+/// What the rest of the program holds of a worker.
+#[derive(Clone)]
+pub struct WorkerHandle {
+    worker: Arc<Worker>,
+    wake: Arc<Notify>,
+}
+
+impl WorkerHandle {
+    /// Says that there may be something to do.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Why nothing is pushed at the moment, if so.
+    pub fn paused(&self) -> Option<String> {
+        self.worker.breaker().paused().map(|paused| paused.why.clone())
+    }
+
+    /// The account.
+    pub fn crm(&self) -> &dyn Crm {
+        &*self.worker.crm
+    }
+
+    /// Name of the destination.
+    pub fn destination(&self) -> &Destination {
+        &self.worker.destination
+    }
+}
+
+impl Worker {
+    /// Takes the destination's lease and reads what its pools remember.
+    pub async fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        destination: Destination,
+        crm: Arc<dyn Crm>,
+        versions: Arc<Versions>,
+    ) -> Result<Self, StoreError> {
+        let holder = clock.new_id().to_string();
+        let lease = store.take_lease(&destination.name, &holder).await?;
+        let pools = store.pools(&destination.name).await?;
+        let pools = pools.into_iter().map(|(name, turn, state)| (name, (turn, state))).collect();
+        Ok(Self {
+            store,
+            clock,
+            lease,
+            destination,
+            crm,
+            versions,
+            records: Records::default(),
+            pools: Mutex::new(pools),
+            breaker: Mutex::default(),
+        })
+    }
+
+    /// Runs until `stop`, then finishes what is under way.
+    pub fn start(self, stop: CancellationToken, tasks: &tokio_util::task::TaskTracker) -> WorkerHandle {
+        let handle = WorkerHandle { worker: Arc::new(self), wake: Arc::new(Notify::new()) };
+        let running = handle.clone();
+        tasks.spawn(async move { running.run(stop).await });
+        handle
+    }
+
+    pub(super) fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long after it was sent an unknown step may be looked up.
+    pub(super) fn settle(&self) -> Duration {
+        self.destination.settle.unwrap_or_else(|| self.crm.settle())
+    }
+
+    fn learn(&self, report: &Report) {
+        let now = Instant::now();
+        let name = &self.destination.name;
+        let mut breaker = self.breaker();
+        match report {
+            Report::Worked => {
+                if breaker.succeeded() {
+                    info!(destination = name, "the destination answers again; its queue goes on");
+                }
+            }
+            Report::Untouched => {}
+            Report::Failed(why) => {
+                if breaker.failed(why, now) {
+                    warn!(destination = name, why, "the destination fails; it is paused and tried again by itself");
+                }
+            }
+            Report::Refused(why) => {
+                if breaker.refused(why, now) {
+                    error!(destination = name, why,
+                        "the destination refuses our credentials; it is paused. Correct them in workspace.yaml");
+                }
+            }
+        }
+    }
+}
+
+impl WorkerHandle {
+    async fn run(self, stop: CancellationToken) {
+        let worker = &self.worker;
+        if worker.destination.mode == Mode::Paused {
+            info!(destination = worker.destination.name, "paused by the workspace; its queue is kept");
+            return;
+        }
+        let mut under_way: JoinSet<Vec<Report>> = JoinSet::new();
+        let batch = worker.crm.batch().max(1);
+        let limit = worker.crm.concurrency().max(1);
+        while !stop.is_cancelled() {
+            let free = limit.saturating_sub(under_way.len());
+            let allowed = worker.breaker().allowance(free * batch, under_way.len(), Instant::now());
+            let mut claimed = 0;
+            if allowed > 0 {
+                match worker
+                    .store
+                    .claim(&worker.lease, worker.destination.mode, worker.clock.now(), allowed)
+                    .await
+                {
+                    Ok(syncs) => {
+                        claimed = syncs.len();
+                        for batch in batches(syncs, batch) {
+                            let worker = Arc::clone(worker);
+                            under_way.spawn(async move { worker.process(batch).await });
+                        }
+                    }
+                    Err(failure) => {
+                        error!(destination = worker.destination.name, %failure, "syncs could not be claimed");
+                    }
+                }
+            }
+            let wait_until = Instant::now() + self.sleep(claimed, allowed).await;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.wake.notified(), if allowed > 0 => {}
+                Some(ended) = under_way.join_next() => {
+                    self.ended(ended);
+                    while let Some(ended) = under_way.try_join_next() {
+                        self.ended(ended);
+                    }
+                }
+                () = sleep_until(wait_until) => {}
+            }
+        }
+        let drain = async {
+            while let Some(ended) = under_way.join_next().await {
+                self.ended(ended);
+            }
+        };
+        if tokio::time::timeout(DRAIN, drain).await.is_err() {
+            warn!(destination = worker.destination.name, "pushes under way are looked up at the next start");
+        }
+    }
+
+    /// How long nothing can become due: until the next `next_at`, or the end of a pause.
+    async fn sleep(&self, claimed: usize, allowed: usize) -> Duration {
+        let worker = &self.worker;
+        if claimed > 0 || allowed == 0 {
+            return LONGEST_SLEEP.min(Duration::from_millis(if claimed > 0 { 50 } else { 250 }));
+        }
+        let now = worker.clock.now();
+        match worker.store.next_due(&worker.destination.name, now).await {
+            Ok(Some(due)) => Duration::try_from(now.duration_until(due))
+                .unwrap_or(SHORTEST_SLEEP)
+                .clamp(SHORTEST_SLEEP, LONGEST_SLEEP),
+            Ok(None) => LONGEST_SLEEP,
+            Err(failure) => {
+                error!(destination = worker.destination.name, %failure, "the next due sync could not be read");
+                LONGEST_SLEEP
+            }
+        }
+    }
+
+    fn ended(&self, ended: Result<Vec<Report>, tokio::task::JoinError>) {
+        match ended {
+            Ok(reports) => {
+                for report in &reports {
+                    self.worker.learn(report);
+                }
+            }
+            // Its syncs stay claimed by this epoch: after a restart they are free and looked at again.
+            Err(failure) => {
+                error!(destination = self.worker.destination.name, %failure, "a push ended abnormally");
+            }
+        }
+    }
+}
+
+/// Pieces of at most `size`, in order.
+fn batches(syncs: Vec<Claimed>, size: usize) -> Vec<Vec<Claimed>> {
+    let mut syncs = syncs.into_iter();
+    let mut batches = Vec::new();
+    loop {
+        let batch: Vec<Claimed> = syncs.by_ref().take(size).collect();
+        if batch.is_empty() {
+            return batches;
+        }
+        batches.push(batch);
+    }
+}

@@ -1,0 +1,82 @@
+//! Which version of the workspace is in force, and the compiled form of any version that a lead is pinned to.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::crm;
+use crate::event::PRESETS;
+use crate::map::{Compiled, Files, Workspace, compile};
+use crate::store::{Store, StoreError};
+
+/// Where `${NAME}` in a secret gets its value.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Compiled versions by hash.
+pub struct Versions {
+    store: Store,
+    environment: Environment,
+    compiled: Mutex<HashMap<String, Arc<Workspace>>>,
+}
+
+impl Versions {
+    /// An empty cache over the versions that the database keeps.
+    pub fn new(store: Store, environment: Environment) -> Self {
+        Self { store, environment, compiled: Mutex::default() }
+    }
+
+    /// Compiles texts; whoever compiles does it with the same presets, CRMs and environment.
+    pub fn compile(&self, files: &Files) -> Compiled {
+        compile_with(files, &self.environment)
+    }
+
+    /// The compiled form of a version that was active at some time. Parts of it may be broken; then their leads say so.
+    pub async fn get(&self, hash: &str) -> Result<Arc<Workspace>, StoreError> {
+        if let Some(workspace) = self.lock().get(hash) {
+            return Ok(Arc::clone(workspace));
+        }
+        let files = self.store.version(hash).await?.ok_or_else(|| {
+            StoreError::new(format!("version {hash} of the workspace is not in the database any more"))
+        })?;
+        let workspace = Arc::new(self.compile(&files).workspace);
+        self.lock().insert(hash.to_owned(), Arc::clone(&workspace));
+        Ok(workspace)
+    }
+
+    /// Remembers a version that was just compiled.
+    pub fn remember(&self, workspace: &Arc<Workspace>) {
+        self.lock().insert(workspace.hash.clone(), Arc::clone(workspace));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Workspace>>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Compiles texts with every preset and CRM that this leadfold has.
+pub fn compile_with(files: &Files, environment: &Environment) -> Compiled {
+    let presets: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+    compile(files, &**environment, &crm::kinds(), &presets)
+}
+
+/// Reads `workspace.yaml` and every other `*.yaml` of a folder.
+pub fn read_files(folder: &Path) -> Result<Files, String> {
+    let unreadable = |error: &std::io::Error| {
+        format!("the workspace {} cannot be read: {error}. Name it with --workspace", folder.display())
+    };
+    let mut files = Files::default();
+    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(&error))? {
+        let path = entry.map_err(|error| unreadable(&error))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if !name.starts_with('.') && path.extension().is_some_and(|extension| extension == "yaml") {
+            let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            // A file that is not UTF-8 is a broken mapping like any other: its place shows the replacement character.
+            files.0.insert(name.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+    if files.0.contains_key("workspace.yaml") {
+        Ok(files)
+    } else {
+        Err(format!("{} has no workspace.yaml; name the folder that has one with --workspace", folder.display()))
+    }
+}
