@@ -1,1 +1,196 @@
-//! To come.
+//! From deliveries to leads: split → map → normalise → filter → resolve, one transaction a batch.
+//!
+//! The pure stages run before the transaction; only `resolve` runs inside it, because it needs the people's locks. There is
+//! one preparer in a process; a signal wakes it, and without one it looks every second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::event::{Event, KeyLifetime, PRESETS, Preset};
+use crate::id::{EventId, LeadId, PersonId, SyncId};
+use crate::map::{Source, Workspace};
+use crate::pipeline::{Interpreted, interpret};
+use crate::store::prepare::{
+    EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received,
+};
+use crate::store::{Store, StoreError};
+
+/// Deliveries per transaction; acknowledgements wait for it.
+const BATCH: usize = 64;
+/// A signal that got lost costs no more than this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Prepares deliveries with the active version of the workspace.
+pub struct Preparer {
+    /// The registry.
+    pub store: Store,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+    /// The active version.
+    pub active: watch::Receiver<Arc<Workspace>>,
+    /// Called when there are new syncs.
+    pub wake_workers: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Preparer {
+    /// Runs until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let arrived = self.store.arrived();
+        while !stop.is_cancelled() {
+            match self.prepare_batch().await {
+                Ok(0) => {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = arrived.notified() => {}
+                        changed = self.active.changed() => {
+                            if changed.is_err() {
+                                return;
+                            }
+                        }
+                        () = tokio::time::sleep(LONGEST_SLEEP) => {}
+                    }
+                }
+                Ok(_) => {}
+                Err(failure) => {
+                    error!(%failure, "STORAGE FAILURE: deliveries could not be prepared; they are kept and tried again");
+                    tokio::time::sleep(LONGEST_SLEEP).await;
+                }
+            }
+        }
+    }
+
+    /// Prepares the oldest deliveries; returns how many there were.
+    async fn prepare_batch(&mut self) -> Result<usize, StoreError> {
+        let received = self.store.received(BATCH).await?;
+        if received.is_empty() {
+            return Ok(0);
+        }
+        let workspace = Arc::clone(&self.active.borrow_and_update());
+        let count = received.len();
+        let prepared =
+            received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();
+        let order = workspace.identifier_order.clone();
+        let counts = self.store.prepare(prepared, order, Arc::clone(&self.clock)).await?;
+        self.report(counts);
+        Ok(count)
+    }
+
+    fn report(&self, counts: PrepareCounts) {
+        if counts.leads > 0 {
+            (self.wake_workers)();
+        }
+        if counts.needs_attention > 0 {
+            warn!(leads = counts.needs_attention, "a mapping failed on these leads; they need attention");
+        }
+        info!(
+            deliveries = counts.deliveries,
+            leads = counts.leads,
+            redeliveries = counts.redeliveries,
+            filtered = counts.filtered,
+            "prepared"
+        );
+    }
+}
+
+/// What the pure stages make of one delivery. Ids and time come from the clock; everything else from the arguments.
+pub fn prepare(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> PreparedDelivery {
+    let delivery = &received.delivery;
+    PreparedDelivery { id: delivery.id, result: prepared(received, workspace, clock) }
+}
+
+fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Prepared {
+    let delivery = &received.delivery;
+    let Some(source) = workspace.sources.get(&delivery.source) else {
+        return Prepared::Waiting(format!("the workspace has no source '{}' any more", delivery.source));
+    };
+    let Some(preset) = preset(source) else {
+        return Prepared::Waiting(format!("source '{}' names no preset that exists", source.name));
+    };
+    if let Err(broken) = &source.mapping {
+        return Prepared::Waiting(broken.to_string());
+    }
+    if source.paused {
+        return Prepared::Waiting(PAUSED.to_owned());
+    }
+    if let Some(given) = &received.unverified_token {
+        match token_hash(source) {
+            None => return Prepared::Waiting(format!("source '{}' has no token to check against", source.name)),
+            Some(expected) if !same(&crate::store::hex(&expected), given) => {
+                return Prepared::Refused("its path token turned out to be wrong".to_owned());
+            }
+            Some(_) => {}
+        }
+    }
+    match (preset.split)(delivery) {
+        Err(unreadable) => Prepared::Unreadable(unreadable.0),
+        Ok(events) => Prepared::Events(
+            events
+                .iter()
+                .map(|event| prepared_event(event, source, preset, workspace, delivery.received_at, clock))
+                .collect(),
+        ),
+    }
+}
+
+/// Why the deliveries of a paused source wait.
+pub const PAUSED: &str = "the source is paused in its mapping";
+
+/// The preset that a source names.
+pub fn preset(source: &Source) -> Option<&'static Preset> {
+    PRESETS.iter().copied().find(|preset| Some(preset.name) == source.preset.as_deref())
+}
+
+/// SHA-256 of a source's path token, when it can be read.
+pub fn token_hash(source: &Source) -> Option<[u8; 32]> {
+    use secrecy::ExposeSecret as _;
+    source.token.as_ref().map(|token| Sha256::digest(token.expose_secret().as_bytes()).into())
+}
+
+fn same(left: &str, right: &str) -> bool {
+    left.as_bytes().ct_eq(right.as_bytes()).into()
+}
+
+fn prepared_event(
+    event: &Event,
+    source: &Source,
+    preset: &Preset,
+    workspace: &Workspace,
+    received_at: Timestamp,
+    clock: &dyn Clock,
+) -> PreparedEvent {
+    let lifetime = match event.key.lifetime {
+        KeyLifetime::Retention => workspace.retention.rows,
+        KeyLifetime::Window => source.dedupe_window.unwrap_or(preset.dedupe_window),
+    };
+    let outcome = match interpret(workspace, source, event, received_at) {
+        Interpreted::Lead(lead, branch) => {
+            let syncs =
+                lead.to.iter().map(|destination| (SyncId(clock.new_id()), destination.clone())).collect();
+            EventOutcome::Lead { lead, branch, syncs }
+        }
+        Interpreted::Filtered(reason) => EventOutcome::Filtered(reason),
+        Interpreted::NeedsAttention { mut reason, todo } => {
+            reason.text = format!("{} {todo}", reason.text);
+            EventOutcome::NeedsAttention(reason)
+        }
+    };
+    PreparedEvent {
+        id: EventId(clock.new_id()),
+        lead_id: LeadId(clock.new_id()),
+        fresh_person: PersonId(clock.new_id()),
+        source: source.name.clone(),
+        key: event.key.value.clone(),
+        key_until: received_at.checked_add(lifetime).unwrap_or(Timestamp::MAX),
+        received_at,
+        version: workspace.hash.clone(),
+        outcome,
+    }
+}
