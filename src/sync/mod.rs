@@ -1,1 +1,24 @@
-//! To come.
+//! Bringing leads to a destination: claim → look up → decide → plan stored → steps pushed → outcomes stored.
+//!
+//! One [`Worker`] per destination, and at any moment one process that runs it. Everything a worker knows beyond the
+//! database may be lost: a claim of an older epoch is free again, a step stored as `sent` counts as unknown, and an
+//! unknown step is looked up before it is ever sent again.
+//!
+//! | state of a sync | who looks at it again, and when |
+//! |---|---|
+//! | ready | [`worker`], at `next_at` |
+//! | pushing | [`worker`], at `next_at`: the steps that are left ([`push`]) |
+//! | unknown | [`worker`], when the CRM has settled: a look-up ([`settle`]) |
+//! | waiting | [`worker`], at `next_at`: decided anew |
+//! | held | [`worker`], once the destination is live: decided anew |
+//! | synced, filtered, needs-attention | nobody: they are final until a person replays them |
+
+mod backoff;
+mod breaker;
+mod judge;
+mod push;
+mod records;
+mod settle;
+mod worker;
+
+pub use worker::{Worker, WorkerHandle};
