@@ -1,10 +1,63 @@
 //! leadfold brings every chatbot lead into the CRM once: one contact, one open deal, nothing lost.
+//!
+//! # The way of a lead
+//!
+//! Every step starts from a row and ends in a row; signals only wake somebody sooner.
+//!
+//! ```text
+//! receive   verify · store the delivery durably (group commit) · answer 2xx
+//! prepare   split → map → normalise → filter → resolve · one transaction: events, leads, people, syncs
+//! sync      claim → look up (our links first, then the CRM) → decide → plan stored → steps pushed → outcomes stored
+//! ```
+//!
+//! # Where things are
+//!
+//! A module imports only from lines above its own, and a pure module only pure ones; a test checks it.
+//!
+//! | | module | what it is |
+//! |---|---|---|
+//! | words | [`id`], [`lead`], [`rules`], [`plan`] | the values that every stage speaks |
+//! | pure | [`event`] | one request as received, and the presets that split and key it |
+//! | | [`normalise`] | raw text → phone, email, or a flaw |
+//! | | [`map`] | YAML × event → what a lead becomes; `check`'s problems with file, line and column |
+//! | | [`pipeline`] | event → lead: the one place that calls `map` and `normalise` |
+//! | | [`resolve`] | identifiers × what is known → whose lead it is |
+//! | | [`decide`] | lead × what the CRM has × rules → a plan with its reasons |
+//! | IO | [`clock`] | time and ids, as an argument |
+//! | | [`store`] | the registry: inbox, queue, identity and audit trail in one database |
+//! | | [`crm`] | CRMs, one file each, over one HTTP client with limiter, time-out and classification |
+//! | | [`workspace`] | versions of the workspace, compiled |
+//! | edges | [`receive`] | `/in/<source>/<token>` |
+//! | | [`prepare`] | from deliveries to leads |
+//! | | [`sync`] | from leads to the CRM, one worker per destination |
+//! | | [`alerts`] | tells a person once per new cause |
+//! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
+//! | | [`telemetry`] | logs and metrics |
+//! | | [`trial`] | runs the `tests:` of mappings with the production stages |
+//! | wiring | [`app`] | one running leadfold |
+//! | | [`cli`] | the commands |
+//! | beside | [`sandbox`], [`demo`] | our own small CRM with switchable faults, and the sample requests |
+//!
+//! # What holds everywhere
+//!
+//! * [`decide`] makes every choice; pushing makes none.
+//! * Live traffic, retry, replay, preview and tests run the same functions.
+//! * No transaction is open across a network call.
+//! * A create that may have happened is never blindly repeated: see [`sync`].
+//! * Personal data is masked in logs ([`lead::mask`]); secrets do not print at all.
+//!
+//! # What is deliberately absent
+//!
+//! A repository trait, a workflow language (a mapping is data with placeholders), a second store beside the database,
+//! similarity matching (names never join anybody), and any merge inside a CRM.
+
+pub mod alerts;
 pub mod app;
 pub mod cli;
 pub mod clock;
-pub mod config;
 pub mod crm;
 pub mod decide;
+pub mod demo;
 pub mod event;
 pub mod id;
 pub mod lead;
@@ -19,4 +72,7 @@ pub mod rules;
 pub mod sandbox;
 pub mod store;
 pub mod sync;
+pub mod telemetry;
+pub mod trial;
 pub mod web;
+pub mod workspace;

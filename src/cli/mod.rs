@@ -1,1 +1,125 @@
-//! To come.
+//! The command line. Exit codes: 0 done, 1 it found something wrong (a broken mapping, a failed test, nothing found),
+//! 2 it could not be done (a wrong argument, no such file, no database).
+
+mod check;
+mod demo;
+mod explain;
+mod normalise;
+mod sandbox;
+mod serve;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::workspace::Environment;
+
+/// Brings every chatbot lead into the CRM once: one contact, one open deal, nothing lost.
+#[derive(Debug, Parser)]
+#[command(name = "leadfold", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send sample leads through a CRM of our own and show what became of them; needs no account anywhere
+    Demo(demo::Options),
+    /// Receive webhooks and bring the leads to the CRM
+    Serve(serve::Options),
+    /// Check workspace.yaml and every mapping; says file, line and column of every problem
+    Check(check::Options),
+    /// Run the `tests:` of the mappings with the production engine
+    Test(check::TestOptions),
+    /// Say what became of a lead and why
+    Explain(explain::Options),
+    /// Clean phones or emails: values as arguments, or JSON lines on standard input
+    Normalise(normalise::Options),
+    /// Run a small CRM with switchable faults, for trying things out
+    Sandbox(sandbox::Options),
+}
+
+/// Where the mappings are.
+#[derive(Clone, Debug, Args)]
+struct WorkspaceOption {
+    /// Folder with workspace.yaml and one YAML file per source
+    #[arg(long, env = "LEADFOLD_WORKSPACE", default_value = "mappings", value_name = "DIR")]
+    workspace: PathBuf,
+}
+
+/// Which database.
+#[derive(Clone, Debug, Args)]
+struct DatabaseOption {
+    /// `sqlite://FILE`, or `postgres://user:password@host/name`
+    #[arg(
+        long,
+        env = "LEADFOLD_DATABASE",
+        default_value = "sqlite://data/leadfold.db",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    database: String,
+}
+
+/// What a command says when it ends.
+enum End {
+    /// All is well.
+    Done,
+    /// Something is wrong with what it looked at; it has said what.
+    FoundProblems,
+}
+
+/// A command that could not be carried out, in words that say what to do.
+type Failure = String;
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let end = match cli.command {
+        Command::Demo(options) => in_runtime(demo::run(options)),
+        Command::Serve(options) => in_runtime(serve::run(options)),
+        Command::Check(options) => check::run(&options),
+        Command::Test(options) => check::run_tests(&options),
+        Command::Explain(options) => in_runtime(explain::run(options)),
+        Command::Normalise(options) => normalise::run_command(&options),
+        Command::Sandbox(options) => in_runtime(sandbox::run(options)),
+    };
+    match end {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::FoundProblems) => ExitCode::from(1),
+        Err(failure) => {
+            // When standard error is gone there is nobody left to tell.
+            writeln!(std::io::stderr(), "leadfold: {failure}").ok();
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn in_runtime(command: impl Future<Output = Result<End, Failure>>) -> Result<End, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime cannot be started: {error}"))?
+        .block_on(command)
+}
+
+/// Prints to standard output; a reader that went away is no error.
+fn say(text: &str) {
+    writeln!(std::io::stdout(), "{text}").ok();
+}
+
+/// The environment of the process, for `${NAME}` in secrets.
+#[expect(clippy::disallowed_methods, reason = "the command line is where the environment comes in")]
+fn process_environment() -> Environment {
+    Arc::new(|name: &str| std::env::var(name).ok())
+}
+
+/// `127.0.0.1:8080` and the like.
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}

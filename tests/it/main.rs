@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Integration tests: one binary, everything over real sockets and real files.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod tidy;

@@ -1,0 +1,78 @@
+//! Telling a person: one webhook, called once per new cause of needs-attention and once per pause of a destination.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::crm::http::post_json;
+use crate::plan::Reason;
+use crate::store::{Store, StoreError};
+use crate::sync::WorkerHandle;
+
+/// How often causes are looked for.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Calls the workspace's alert webhook.
+pub struct Alerts {
+    /// The registry.
+    pub store: Store,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// One per destination.
+    pub workers: Vec<WorkerHandle>,
+    /// Where to POST `{"text", "cause"}` (what Slack and most chat tools take).
+    pub webhook: SecretString,
+}
+
+impl Alerts {
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            if let Err(failure) = self.look().await {
+                error!(%failure, "causes for alerts could not be read");
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), StoreError> {
+        for (cause, reason) in self.store.untold_causes().await? {
+            self.tell(&cause, &reason).await?;
+        }
+        for worker in &self.workers {
+            let name = &worker.destination().name;
+            let cause = format!("paused:{name}");
+            match worker.paused() {
+                None => self.store.forget_cause(&cause).await?,
+                Some(_) if self.store.was_told(&cause).await? => {}
+                Some(why) => {
+                    let text = format!("Destination '{name}' is paused: {why}. Its queue is kept and goes on by itself.");
+                    self.tell(&cause, &Reason::new(&cause, text)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a cause, and remembers it only when the webhook took it: an alert that got lost is sent again.
+    async fn tell(&self, cause: &str, reason: &Reason) -> Result<(), StoreError> {
+        match post_json(&self.webhook, &json!({ "text": format!("leadfold: {}", reason.text), "cause": cause })).await {
+            Ok(()) => {
+                info!(cause, "told");
+                self.store.told(cause, &reason.text, self.clock.now()).await
+            }
+            Err(why) => {
+                error!(cause, why, "the alert webhook did not take an alert; it is sent again");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `leadfold demo`: sample webhooks, this leadfold, and a CRM of our own, all on this machine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::serve::stop_signal;
+use super::{End, Failure, loopback, process_environment, say};
+use crate::app::{App, Options as AppOptions, until_quiet};
+use crate::clock::{Clock as _, SystemClock};
+use crate::demo::{FIXTURES, MAPPINGS, TRUTH, post};
+use crate::map::Files;
+use crate::receive::Limits;
+use crate::sandbox::{Faults, Sandbox, SandboxOptions};
+use crate::telemetry::{self, LogFormat};
+use crate::workspace::{Environment, read_files};
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Send the samples, wait until all is done, print the result and end
+    #[arg(long)]
+    once: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Folder with the mappings; without it `mappings/` here, or the ones that leadfold was built with
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<PathBuf>,
+    /// Faults of the CRM, as JSON, such as '{"timeout_after": 0.2, "search_lag_ms": 1000}'
+    #[arg(long, value_name = "JSON")]
+    faults: Option<String>,
+    /// Port of leadfold; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+}
+
+/// The samples are done long before this, whatever the faults.
+const AT_MOST: Duration = Duration::from_secs(300);
+
+pub(super) async fn run(options: Options) -> Result<End, Failure> {
+    telemetry::init_quiet(LogFormat::Text)?;
+    let faults: Faults = match &options.faults {
+        None => Faults::default(),
+        Some(text) => serde_json::from_str(text).map_err(|error| format!("--faults is not what it should be: {error}"))?,
+    };
+    let port = if options.once { 0 } else { options.port };
+    let sandbox = start_sandbox(faults, options.once).await?;
+    let crm = format!("http://{}", sandbox.addr());
+    let folder = std::env::temp_dir().join(format!("leadfold-demo-{}", SystemClock.new_id()));
+    let (files, workspace) = workspace(options.workspace.as_deref())?;
+    let app = start_app(files, workspace, &folder, port, &crm).await?;
+    sandbox.set_truth(serde_json::from_str(TRUTH).map_err(|error| format!("fixtures/truth.json: {error}"))?);
+
+    let hook = format!("http://{}/in/sendpulse/demo", app.address);
+    if !options.json {
+        say(&format!("leadfold on http://{}, a CRM of our own on {crm}", app.address));
+    }
+    for (name, body) in FIXTURES {
+        let status = post(&hook, body).await.map_err(|error| format!("{name} could not be sent: {error}"))?;
+        if !options.json {
+            say(&format!("  sent {name}: answered {status}"));
+        }
+    }
+    let quiet = until_quiet(&app.store, AT_MOST).await.map_err(|error| error.to_string())?;
+    let result = result(&app, &sandbox.stats()).await?;
+    if options.json {
+        say(&result.to_string());
+    } else {
+        say(&told(&result));
+    }
+    let mut end = if quiet { End::Done } else { End::FoundProblems };
+    if !options.once {
+        say(&format!("Look:   {crm}/ (the CRM), http://{}/api/leads (the registry, newest first)", app.address));
+        say(&format!(
+            "Send:   curl -d @fixtures/sendpulse/01_new_lead_telegram.json {hook}   (the same again is a redelivery)"
+        ));
+        say(&format!(
+            "Break:  curl -d '{{\"timeout_after\": 0.5}}' {crm}/faults   then send again; edit mappings/ and start anew. Ctrl-C ends"
+        ));
+        stop_signal().await?;
+        end = End::Done;
+    }
+    app.stop().await;
+    sandbox.stop().await;
+    std::fs::remove_dir_all(&folder).map_err(|error| format!("{} could not be removed: {error}", folder.display()))?;
+    Ok(end)
+}
+
+async fn start_sandbox(faults: Faults, once: bool) -> Result<crate::sandbox::Running, Failure> {
+    let options = |port| SandboxOptions {
+        listen: loopback(port),
+        token: "demo".to_owned(),
+        faults: faults.clone(),
+        seed: 1,
+    };
+    // The well-known port is nicer to look at; any other does as well when it is taken.
+    if !once && let Ok(running) = Sandbox::start(options(9900)).await {
+        return Ok(running);
+    }
+    Sandbox::start(options(0)).await.map_err(|error| format!("the sandbox CRM cannot be started: {error}"))
+}
+
+async fn start_app(
+    files: Files,
+    workspace: PathBuf,
+    folder: &Path,
+    port: u16,
+    crm: &str,
+) -> Result<App, Failure> {
+    let crm = crm.to_owned();
+    let process = process_environment();
+    let environment: Environment = Arc::new(move |name| match name {
+        "SANDBOX_URL" => Some(crm.clone()),
+        "SANDBOX_TOKEN" | "SENDPULSE_HOOK_TOKEN" => Some("demo".to_owned()),
+        other => process(other),
+    });
+    let options = AppOptions {
+        files,
+        folder: workspace,
+        database: format!("sqlite://{}", folder.join("demo.db").display()),
+        listen: loopback(port),
+        api_token: None,
+        demo: true,
+        limits: Limits::default(),
+        environment,
+        clock: Arc::new(SystemClock),
+    };
+    App::start(options).await.map_err(|error| error.to_string())
+}
+
+/// The mappings of the folder, of `mappings/` here, or the built-in ones.
+fn workspace(folder: Option<&Path>) -> Result<(Files, PathBuf), Failure> {
+    match folder {
+        Some(folder) => Ok((read_files(folder)?, folder.to_owned())),
+        None => match read_files(Path::new("mappings")) {
+            Ok(files) => Ok((files, PathBuf::from("mappings"))),
+            Err(_) => {
+                let files = MAPPINGS.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+                Ok((Files(files.collect()), PathBuf::from("the built-in mappings")))
+            }
+        },
+    }
+}
+
+async fn result(app: &App, stats: &Value) -> Result<Value, Failure> {
+    let counts = app.store.counts().await.map_err(|error| error.to_string())?;
+    let of = |name: &str| stats.get(name).cloned().unwrap_or(Value::Null);
+    Ok(json!({
+        "deliveries": counts.deliveries,
+        "redeliveries": counts.redeliveries,
+        "leads": counts.leads,
+        "contacts": of("contacts"),
+        "deals": of("deals"),
+        "tasks": of("tasks"),
+        "filtered": counts.filtered,
+        "needs_attention": counts.needs_attention,
+        "duplicate_contacts": of("duplicate_contacts"),
+        "duplicate_deals": of("duplicate_deals"),
+        "wrongly_joined": of("wrongly_joined"),
+        "open": counts.open,
+        "unreadable": counts.unreadable,
+        "crm_calls": of("calls"),
+        "rate_limited": of("rate_limited"),
+    }))
+}
+
+fn told(result: &Value) -> String {
+    let of = |name: &str| result.get(name).cloned().unwrap_or(Value::Null);
+    format!(
+        "\n{} requests: {} leads, {} redeliveries, {} filtered, {} needing attention\nin the CRM: {} contacts, {} deals, {} tasks; \
+         duplicates: {} contacts, {} deals\n",
+        of("deliveries"),
+        of("leads"),
+        of("redeliveries"),
+        of("filtered"),
+        of("needs_attention"),
+        of("contacts"),
+        of("deals"),
+        of("tasks"),
+        of("duplicate_contacts"),
+        of("duplicate_deals"),
+    )
+}

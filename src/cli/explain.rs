@@ -1,0 +1,128 @@
+//! `leadfold explain`: what became of a lead, and why, in plain words.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{DatabaseOption, End, Failure, say};
+use crate::id::LeadId;
+use crate::store::Store;
+use crate::store::registry::{LeadDetail, SyncDetail};
+use crate::web::search::spellings;
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// A lead id, a phone in any spelling, an email, or a chat id
+    lead: String,
+    /// Country of phones that name none; may be repeated, the first is tried first
+    #[arg(long, value_name = "COUNTRY", default_value = "UA")]
+    region: Vec<String>,
+    /// How many leads of one person
+    #[arg(long, default_value_t = 5)]
+    limit: i64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseOption,
+}
+
+pub(super) async fn run(options: Options) -> Result<End, Failure> {
+    let failed = |failure: crate::store::StoreError| failure.to_string();
+    let store = Store::open_to_read(&options.database.database).await.map_err(failed)?;
+    let mut ids: Vec<LeadId> = options.lead.trim().parse().ok().into_iter().collect();
+    if ids.is_empty() {
+        let values = spellings(&options.lead, &options.region);
+        let rows = store.leads_of(&values, options.limit).await.map_err(failed)?;
+        ids = rows.into_iter().map(|row| row.id).collect();
+    }
+    let mut leads = Vec::new();
+    for id in ids {
+        leads.extend(store.lead(id).await.map_err(failed)?);
+    }
+    store.close().await;
+    if options.json {
+        say(&serde_json::json!(leads).to_string());
+    } else if leads.is_empty() {
+        say(&format!(
+            "Nothing is known of '{}'. Give a lead id, a phone (with --region for its country), an email or a chat id.",
+            options.lead
+        ));
+    } else {
+        for lead in &leads {
+            say(&told(lead));
+        }
+    }
+    Ok(if leads.is_empty() { End::FoundProblems } else { End::Done })
+}
+
+fn told(lead: &LeadDetail) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{words}");
+    };
+    let row = &lead.row;
+    line(format!("Lead {} from '{}': {}", row.id, row.source, row.state));
+    line(format!("  received  {} in delivery {}", row.received_at, word(lead.delivery.get("id"))));
+    if !lead.redeliveries.is_empty() {
+        line(format!("            the platform sent it {} more times; counted once", lead.redeliveries.len()));
+    }
+    if let Some(mapped) = &lead.lead {
+        let contact = row.contact.as_ref();
+        let of = |name| word(contact.and_then(|contact| contact.get(name)));
+        line(format!("  mapped    branch '{}': {}, {}, {}", word(mapped.get("branch")), of("name"), of("phone"), of("email")));
+        for flaw in mapped.get("flaws").and_then(Value::as_array).into_iter().flatten() {
+            line(format!("            {} '{}': {}", word(flaw.get("field")), word(flaw.get("raw")), word(flaw.get("text"))));
+        }
+    }
+    if let Some(person) = &row.person {
+        line(format!("  who       person {person}"));
+    }
+    for conflict in lead.conflicts.as_array().into_iter().flatten() {
+        line(format!("            {}", word(conflict.get("text"))));
+    }
+    if lead.syncs.is_empty()
+        && let Some(why) = &row.why
+    {
+        line(format!("  why       {}", word(why.get("text"))));
+    }
+    for sync in &lead.syncs {
+        line(told_sync(sync));
+    }
+    text
+}
+
+fn told_sync(sync: &SyncDetail) -> String {
+    let mut text = format!("  to        '{}': {}", sync.destination, sync.state);
+    let mut line = |words: String| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n            {words}");
+    };
+    if let Some(why) = &sync.why {
+        line(word(why.get("text")));
+    }
+    if let Some(next) = sync.next_at {
+        line(format!("looked at again at {next}"));
+    }
+    for reason in sync.reasons.iter().filter_map(Value::as_array).flatten() {
+        line(format!("because   {}", word(reason.get("text"))));
+    }
+    for step in &sync.steps {
+        let record = step.record.as_ref().map(|record| format!(" → record {record}")).unwrap_or_default();
+        let why = step.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        line(format!("step      {}: {}{record}{why}", step.kind, step.state));
+    }
+    text
+}
+
+/// A JSON value as a person reads it; a dash where there is none.
+fn word(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => "–".to_owned(),
+        Some(other) => other.to_string(),
+    }
+}

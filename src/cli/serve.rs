@@ -1,0 +1,69 @@
+//! `leadfold serve`: the real thing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::Args;
+use secrecy::SecretString;
+
+use super::{DatabaseOption, End, Failure, WorkspaceOption, loopback, process_environment, say};
+use crate::app::{App, Options as AppOptions};
+use crate::clock::SystemClock;
+use crate::receive::Limits;
+use crate::telemetry::{self, LogFormat};
+use crate::workspace::read_files;
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    workspace: WorkspaceOption,
+    #[command(flatten)]
+    database: DatabaseOption,
+    /// Address to listen on
+    #[arg(long, env = "LEADFOLD_LISTEN", default_value_t = loopback(8080))]
+    listen: SocketAddr,
+    /// Token for /api and /metrics; without one they answer nobody
+    #[arg(long, env = "LEADFOLD_API_TOKEN", hide_env_values = true)]
+    api_token: Option<SecretString>,
+    /// How log lines look
+    #[arg(long, env = "LEADFOLD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// Largest body that is received, in bytes
+    #[arg(long, env = "LEADFOLD_MAX_BODY", default_value_t = 1024 * 1024)]
+    max_body: usize,
+}
+
+pub(super) async fn run(options: Options) -> Result<End, Failure> {
+    telemetry::init(options.log_format)?;
+    let files = read_files(&options.workspace.workspace)?;
+    let app = App::start(AppOptions {
+        files,
+        folder: options.workspace.workspace,
+        database: options.database.database,
+        listen: options.listen,
+        api_token: options.api_token,
+        demo: false,
+        limits: Limits { max_body: options.max_body, ..Limits::default() },
+        environment: process_environment(),
+        clock: Arc::new(SystemClock),
+    })
+    .await
+    .map_err(|error| error.to_string())?;
+    say(&format!("leadfold receives on http://{}/in/<source>/<token>", app.address));
+    stop_signal().await?;
+    tracing::info!("stopping: finishing what was acknowledged");
+    app.stop().await;
+    Ok(End::Done)
+}
+
+/// Ctrl-C, or SIGTERM from whoever runs services here.
+pub(super) async fn stop_signal() -> Result<(), Failure> {
+    let failed = |error: std::io::Error| format!("no signal handler: {error}");
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(failed),
+        _ = terminate.recv() => Ok(()),
+    }
+}

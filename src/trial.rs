@@ -1,0 +1,251 @@
+//! Runs the `tests:` of mappings with the production engine: the same split, map, normalise and decide as live traffic,
+//! against a CRM that holds what the test says. Nothing is written and no pool is moved.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::decide::{Capabilities, Decision, PersonView, Situation, decide};
+use crate::event::{Delivery, Preset};
+use crate::id::{DeliveryId, StepId};
+use crate::lead::Lead;
+use crate::map::{CrmState, Example, Expectation, Filtered, Mapping, Source, Workspace};
+use crate::pipeline::{Interpreted, interpret};
+use crate::plan::{FoundContact, FoundDeal, Plan, RecordId};
+use crate::prepare::preset;
+use crate::rules::{PoolState, Rules};
+
+/// How one test ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The source whose file it stands in.
+    pub source: String,
+    /// Line of the test in that file.
+    pub line: usize,
+    /// Its name.
+    pub name: String,
+    /// What was expected and what came instead; `None` when it passed.
+    pub failure: Option<String>,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.failure {
+            None => write!(f, "ok      {}: {}", self.source, self.name),
+            Some(failure) => {
+                write!(f, "FAILED  {}.yaml:{}: {}\n        {failure}", self.source, self.line, self.name)
+            }
+        }
+    }
+}
+
+/// Runs every test of every mapping; files are read relative to the workspace's folder.
+pub fn run(workspace: &Workspace, folder: &Path) -> Vec<Ended> {
+    let mut ended = Vec::new();
+    for source in workspace.sources.values() {
+        let Ok(mapping) = &source.mapping else { continue };
+        for example in mapping.tests() {
+            let failure = std::fs::read(folder.join(&example.given))
+                .map_err(|error| format!("`given: {}` cannot be read: {error}", example.given))
+                .and_then(|body| try_example(workspace, source, mapping, example, body))
+                .err();
+            ended.push(Ended {
+                source: source.name.clone(),
+                line: example.line,
+                name: example.name.clone(),
+                failure,
+            });
+        }
+    }
+    ended
+}
+
+/// The results for programs.
+pub fn json(ended: &[Ended]) -> Value {
+    let tests: Vec<Value> = ended
+        .iter()
+        .map(|test| {
+            json!({ "source": test.source, "line": test.line, "name": test.name, "passed": test.failure.is_none(),
+                "failure": test.failure })
+        })
+        .collect();
+    let failed = ended.iter().filter(|test| test.failure.is_some()).count();
+    json!({ "passed": ended.len() - failed, "failed": failed, "tests": tests })
+}
+
+fn try_example(
+    workspace: &Workspace,
+    source: &Source,
+    mapping: &Mapping,
+    example: &Example,
+    body: Vec<u8>,
+) -> Result<(), String> {
+    let preset = preset(source).ok_or_else(|| format!("there is no preset '{}'", source.preset))?;
+    let events = (preset.split)(&request(preset, &source.name, body)).map_err(|unreadable| unreadable.0)?;
+    let event = events.get(example.event).ok_or_else(|| {
+        format!("`event: {}`: the request has {} events, counted from 0", example.event, events.len())
+    })?;
+    let expect = &example.expect;
+    match interpret(workspace, source, event, at()) {
+        Interpreted::NeedsAttention { reason, todo } => {
+            Err(format!("the lead would need attention: {} {todo}", reason.text))
+        }
+        Interpreted::Filtered(reason) => match &expect.filtered {
+            Some(Filtered::Yes) => Ok(()),
+            Some(Filtered::By(rule)) if *rule == reason.code => Ok(()),
+            _ => Err(format!("filtered ({}): {}", reason.code, reason.text)),
+        },
+        Interpreted::Lead(lead, branch) => {
+            check_lead(&lead, expect)?;
+            let branch = mapping.branches().get(branch).ok_or("the branch that held is not in the mapping")?;
+            check_plan(workspace, &lead, &branch.rules, example)
+        }
+    }
+}
+
+/// A request as the platform would send it. Its time and id are fixed: they do not change what becomes of it.
+fn request(preset: &Preset, source: &str, body: Vec<u8>) -> Delivery {
+    let method = preset.methods.first().copied().unwrap_or("POST");
+    let content_type = if body.first().is_some_and(|byte| matches!(byte, b'{' | b'[')) {
+        "application/json"
+    } else {
+        "application/x-www-form-urlencoded"
+    };
+    Delivery {
+        id: DeliveryId(Uuid::nil()),
+        source: source.to_owned(),
+        method: method.to_owned(),
+        query: None,
+        headers: vec![("content-type".to_owned(), content_type.to_owned())],
+        body,
+        received_at: at(),
+    }
+}
+
+/// The moment at which tests take place.
+fn at() -> Timestamp {
+    Timestamp::UNIX_EPOCH
+}
+
+fn check_lead(lead: &Lead, expect: &Expectation) -> Result<(), String> {
+    let same = |what: &str, expected: &Option<Option<String>>, found: Option<&str>| match expected {
+        Some(expected) if expected.as_deref() != found => Err(differs(what, expected.as_deref(), found)),
+        _ => Ok(()),
+    };
+    if let Some(branch) = &expect.branch
+        && *branch != lead.branch
+    {
+        return Err(differs("branch", Some(branch), Some(&lead.branch)));
+    }
+    same("phone", &expect.phone, lead.contact.phones.first().map(|phone| phone.e164.as_str()))?;
+    same("email", &expect.email, lead.contact.emails.first().map(|email| email.address.as_str()))?;
+    same("name", &expect.name, lead.contact.name.as_deref())?;
+    same("title", &expect.title, lead.deal.title.as_deref())?;
+    for (field, expected) in &expect.fields {
+        let found = lead.contact.fields.get(field).or_else(|| lead.deal.fields.get(field));
+        if found.unwrap_or(&Value::Null) != expected {
+            return Err(format!(
+                "field {field}: expected {expected}, got {}",
+                found.map_or_else(|| "nothing".to_owned(), Value::to_string)
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn differs(what: &str, expected: Option<&str>, found: Option<&str>) -> String {
+    let shown = |text: Option<&str>| text.map_or_else(|| "nothing".to_owned(), |text| format!("'{text}'"));
+    format!("{what}: expected {}, got {}", shown(expected), shown(found))
+}
+
+fn check_plan(workspace: &Workspace, lead: &Lead, rules: &Rules, example: &Example) -> Result<(), String> {
+    let person = PersonView {
+        phones: lead.contact.phones.iter().map(|phone| phone.e164.clone()).collect(),
+        emails: lead.contact.emails.iter().map(|email| email.address.clone()).collect(),
+        earlier: Vec::new(),
+    };
+    let contacts = crm_holds(example.crm, lead);
+    let memory = PoolState::default();
+    let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
+    let situation = Situation {
+        lead,
+        rules,
+        order: &workspace.identifier_order,
+        person: &person,
+        found: &contacts,
+        linked: None,
+        conflicts: &[],
+        pool: pool.map(|pool| (pool, &memory)),
+        sticky_owner: None,
+        last_task_at: None,
+        superseded: false,
+        can: Capabilities { deals: true, tasks: true, notes: true },
+        now: at(),
+    };
+    let mut next_id = 0_u128;
+    let decision = decide(&situation, &mut || {
+        next_id += 1;
+        StepId(Uuid::from_u128(next_id))
+    });
+    let expect = &example.expect;
+    match decision {
+        Decision::Push { plan, .. } => match (&expect.filtered, &expect.plan) {
+            (Some(Filtered::Yes | Filtered::By(_)), _) => {
+                Err(format!("expected to be filtered, got the plan [{}]", steps(&plan)))
+            }
+            (_, Some(expected)) if *expected != kinds(&plan) => {
+                let expected: Vec<&str> = expected.iter().map(|kind| kind.as_str()).collect();
+                Err(format!("plan: expected [{}], got [{}]", expected.join(", "), steps(&plan)))
+            }
+            _ => Ok(()),
+        },
+        Decision::Filtered(reason) => match &expect.filtered {
+            Some(Filtered::Yes) => Ok(()),
+            Some(Filtered::By(rule)) if *rule == reason.code => Ok(()),
+            _ => Err(format!("filtered ({}): {}", reason.code, reason.text)),
+        },
+        Decision::Waiting { reason, .. } => Err(format!("the lead would wait: {}", reason.text)),
+        Decision::NeedsAttention { reason, todo } => {
+            Err(format!("the lead would need attention: {} {todo}", reason.text))
+        }
+    }
+}
+
+fn kinds(plan: &Plan) -> Vec<crate::plan::StepKind> {
+    plan.steps.iter().map(|step| step.action.kind()).collect()
+}
+
+fn steps(plan: &Plan) -> String {
+    kinds(plan).iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// A contact that holds nothing but what finds it, so that a test shows every field the mapping would add.
+fn crm_holds(state: CrmState, lead: &Lead) -> Vec<FoundContact> {
+    let deals = match state {
+        CrmState::Nothing => return Vec::new(),
+        CrmState::Contact => Vec::new(),
+        CrmState::OpenDeal => vec![FoundDeal {
+            id: RecordId("deal".to_owned()),
+            title: lead.deal.title.clone(),
+            pipeline: lead.deal.pipeline.clone(),
+            stage: lead.deal.stage.clone(),
+            owner: Some("owner of the deal".to_owned()),
+            created_at: Some(at()),
+            fields: lead.deal.fields.clone(),
+        }],
+    };
+    vec![FoundContact {
+        id: RecordId("contact".to_owned()),
+        owner: Some("owner of the contact".to_owned()),
+        created_at: Some(at()),
+        name: lead.contact.name.clone(),
+        phones: lead.contact.phones.iter().map(|phone| phone.e164.clone()).collect(),
+        emails: lead.contact.emails.iter().map(|email| email.address.clone()).collect(),
+        fields: BTreeMap::new(),
+        deals,
+    }]
+}

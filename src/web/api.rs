@@ -1,0 +1,76 @@
+//! `/api`: the registry for programs. Who may call it is decided by [`super::access`].
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::search::spellings;
+use crate::id::LeadId;
+use crate::store::{Store, StoreError};
+
+/// Most leads in one answer.
+const LARGEST_PAGE: i64 = 200;
+
+/// The routes below `/api`.
+pub fn router(store: Store) -> Router {
+    Router::new()
+        .route("/api/leads", get(leads))
+        .route("/api/leads/{id}", get(lead))
+        .with_state(store)
+}
+
+/// Query of `GET /api/leads`.
+#[derive(Debug, Deserialize)]
+struct LeadsQuery {
+    /// Go on below this sequence number: `next` of the page before.
+    before: Option<i64>,
+    /// Page size, 1 to 200; 50 when absent.
+    limit: Option<i64>,
+    /// A phone in any spelling, an email, a chat id.
+    q: Option<String>,
+    /// Country of a phone that names none; `UA` when absent.
+    region: Option<String>,
+}
+
+async fn leads(State(store): State<Store>, Query(query): Query<LeadsQuery>) -> Response {
+    let limit = query.limit.unwrap_or(50).clamp(1, LARGEST_PAGE);
+    let leads = match &query.q {
+        Some(text) => {
+            let region = query.region.unwrap_or_else(|| "UA".to_owned());
+            store.leads_of(&spellings(text, &[region]), limit).await
+        }
+        None => store.leads(query.before, limit).await,
+    };
+    match leads {
+        Ok(leads) => {
+            let next = leads.last().map(|lead| lead.sequence).filter(|_| query.q.is_none());
+            Json(json!({ "leads": leads, "next": next })).into_response()
+        }
+        Err(failure) => storage_failed(&failure),
+    }
+}
+
+async fn lead(State(store): State<Store>, Path(id): Path<String>) -> Response {
+    let Ok(id) = id.parse::<LeadId>() else {
+        let message = format!("'{id}' is no lead id; GET /api/leads lists them");
+        return (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response();
+    };
+    match store.lead(id).await {
+        Ok(Some(lead)) => Json(lead).into_response(),
+        Ok(None) => {
+            let message = format!("there is no lead {id}; it may have been erased or its retention has ended");
+            (StatusCode::NOT_FOUND, Json(json!({ "error": message }))).into_response()
+        }
+        Err(failure) => storage_failed(&failure),
+    }
+}
+
+fn storage_failed(failure: &StoreError) -> Response {
+    tracing::error!(%failure, "the registry could not be read");
+    let message = "the registry cannot be read now; the log of the server says why. Try again";
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": message }))).into_response()
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Everything that is tested, on a machine that has Rust from rustup and nothing else: installs what is missing from the
+# distribution, then checks format, lints and documentation, and runs every test.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The embedded SQLite and the TLS library are C: cargo needs a compiler for them.
+if ! command -v cc >/dev/null 2>&1; then
+    if [ "$(id -u)" = 0 ]; then as_root=""; else as_root="sudo"; fi
+    $as_root apt-get update -q
+    $as_root apt-get install -y -q build-essential
+fi
+
+step() { printf '\n== %s\n' "$*"; "$@"; }
+
+for part in fmt clippy; do
+    cargo $part --version >/dev/null 2>&1 || rustup component add "$([ $part = fmt ] && echo rustfmt || echo clippy)"
+done
+step cargo fmt --check
+step cargo clippy --locked --all-targets -- --deny warnings
+RUSTDOCFLAGS="--deny warnings" step cargo doc --locked --no-deps --lib
+step cargo test --locked
+step cargo run --locked --quiet -- check
+step cargo run --locked --quiet -- test
