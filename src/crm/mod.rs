@@ -3,13 +3,72 @@
 //! An adapter builds requests and reads answers. It decides nothing: what to write stands in a [`Plan`](crate::plan::Plan).
 //! Every call goes through the shared HTTP client, which owns the limiter, the time-out, the classification of answers and redaction.
 
+pub mod http;
+pub mod limit;
+pub mod matching;
+mod sandbox;
+mod settings;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use self::limit::{Usage, Window};
 use crate::id::{StepId, SyncId};
 use crate::plan::{FoundContact, RecordId, RecordKind, Step, StepKind};
+use crate::rules::{Destination, DestinationKind, Setting};
+
+/// One CRM that leadfold can write to: everything about it that is known without an account.
+#[derive(Debug)]
+pub struct Description {
+    /// The word in `crm:` of a destination.
+    pub name: &'static str,
+    /// One line for `check` and the docs.
+    pub summary: &'static str,
+    /// What it asks of the workspace.
+    pub settings: &'static [Setting],
+    /// The vendor's rate limits. A setting may add to them.
+    pub windows: &'static [Window],
+    /// The longest time that the CRM works on a request after which nobody waits for the answer any more.
+    pub processing: Duration,
+    /// The longest time until its search shows what was written, unless a setting says otherwise.
+    pub search_lag: Duration,
+    /// Prepares an account; connects to nothing yet.
+    pub connect: fn(&Destination) -> Result<Arc<dyn Crm>, ConnectError>,
+}
+
+/// Every CRM.
+pub static DESCRIPTIONS: &[&Description] = &[&sandbox::DESCRIPTION];
+
+/// A destination cannot be used as the workspace describes it. Says which one, what is wrong and what to write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConnectError(pub String);
+
+/// Prepares the account of a destination by the adapter that it names.
+pub fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
+    let known = DESCRIPTIONS.iter().find(|description| description.name == destination.crm);
+    let Some(description) = known else {
+        let names: Vec<_> = DESCRIPTIONS.iter().map(|description| description.name).collect();
+        return Err(ConnectError(format!(
+            "destination `{}`: there is no CRM `{}`; write one of: {}",
+            destination.name,
+            destination.crm,
+            names.join(", ")
+        )));
+    };
+    (description.connect)(destination)
+}
+
+/// Names and settings of every CRM, for the loader of the workspace.
+pub fn kinds() -> Vec<DestinationKind> {
+    DESCRIPTIONS
+        .iter()
+        .map(|description| DestinationKind { name: description.name, settings: description.settings })
+        .collect()
+}
 
 /// What to look for in a CRM: the identifiers that `resolve` attached to one person, nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -166,4 +225,9 @@ pub trait Crm: Send + Sync {
 
     /// How many calls may be under way at once.
     fn concurrency(&self) -> usize;
+
+    /// What the account's limiter has let through, for metrics and for people.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
 }

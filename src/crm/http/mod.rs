@@ -1,0 +1,434 @@
+//! The one way to call a CRM: limiter, journal, request, classification, redaction.
+//!
+//! It promises: a write is journalled between the permit and the request; an outcome is only ever called surely-not-done
+//! when it surely is not; requests go to the one host of the workspace and follow no redirect; answers have a size limit;
+//! no secret, no URL and no whole phone or email is in any text it returns.
+//!
+//! It retries nothing. Whoever asked decides.
+
+mod address;
+mod classify;
+mod redact;
+
+use std::error::Error;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
+use jiff::Timestamp;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::Value;
+
+pub use self::classify::{Judge, Verdict};
+use self::redact::Redactor;
+use super::limit::{Limiter, Usage, Window};
+use super::{ConnectError, CrmError, Journal, Outcome, Priority};
+use crate::clock::{Clock, SystemClock};
+use crate::id::{StepId, SyncId};
+use crate::rules::{Destination, Setting};
+
+/// Answers beyond this are not read to their end.
+const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// A connection is made within this, or within half of the call's time where that is less, so that running out of time
+/// while connecting is told apart from running out of time after the request was sent.
+const LONGEST_CONNECT: Duration = Duration::from_secs(5);
+
+/// Idle connections are closed by us before the CRM closes them, because a request sent into a closing one is lost
+/// without anybody knowing whether it arrived.
+const KEEP_IDLE: Duration = Duration::from_secs(4);
+
+/// The setting that every adapter has because it calls through this module.
+pub const ALLOW_PRIVATE_ADDRESSES: Setting = Setting {
+    name: "allow_private_addresses",
+    required: false,
+    secret: false,
+    summary: "true when the CRM's host name leads into your own network; without it such a name is refused",
+};
+
+/// Calls one account of one CRM.
+pub struct Http {
+    destination: String,
+    client: Client,
+    base: Url,
+    timeout: Duration,
+    limiter: Limiter,
+    judge: Judge,
+    redactor: Redactor,
+}
+
+/// What [`Http::new`] needs to know beyond the [`Destination`].
+pub struct Account<'a> {
+    /// Root of the API, from the workspace. Every call stays on its host.
+    pub url: &'a str,
+    /// Windows of the account.
+    pub windows: &'a [Window],
+    /// Whether a host name may lead to a private address.
+    pub allow_private_addresses: bool,
+    /// Texts that must never be shown.
+    pub secrets: Vec<SecretString>,
+    /// The CRM's own meaning of answers.
+    pub judge: Judge,
+}
+
+/// A request that is not sent yet.
+pub struct Call {
+    operation: &'static str,
+    priority: Priority,
+    accepted: &'static [u16],
+    request: RequestBuilder,
+}
+
+/// An answer that is what was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// 2xx, or one of the accepted statuses.
+    pub status: u16,
+    /// The body; `null` when it was empty.
+    pub body: Value,
+}
+
+/// Whether a call changes anything. It decides what an unclear end means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Read,
+    Write,
+}
+
+/// A call that gave no usable answer.
+struct Failure {
+    verdict: Verdict,
+    after: Option<Duration>,
+    why: String,
+}
+
+impl Call {
+    /// Adds query parameters.
+    #[must_use]
+    pub fn query<T: Serialize + ?Sized>(mut self, parameters: &T) -> Self {
+        self.request = self.request.query(parameters);
+        self
+    }
+
+    /// Sets a JSON body.
+    #[must_use]
+    pub fn json<T: Serialize + ?Sized>(mut self, body: &T) -> Self {
+        self.request = self.request.json(body);
+        self
+    }
+
+    /// Sends a token as `Authorization: Bearer`.
+    #[must_use]
+    pub fn bearer(mut self, token: &SecretString) -> Self {
+        self.request = self.request.bearer_auth(token.expose_secret());
+        self
+    }
+
+    /// Statuses beyond 2xx that are an answer, such as 404 for "is it still there?".
+    #[must_use]
+    pub fn accept(mut self, statuses: &'static [u16]) -> Self {
+        self.accepted = statuses;
+        self
+    }
+}
+
+impl Http {
+    /// Prepares to call the account; connects to nothing yet.
+    pub fn new(destination: &Destination, account: Account<'_>) -> Result<Self, ConnectError> {
+        let problem = |text: String| ConnectError(format!("destination `{}`: {text}", destination.name));
+        // The address itself is not repeated in these messages: some CRMs carry their secret in it.
+        let base = Url::parse(account.url)
+            .map_err(|error| problem(format!("setting `url` is not an address: {error}")))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+            return Err(problem(
+                "setting `url` must begin with https:// (or http://) and name a host".into(),
+            ));
+        }
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Fails only when another thread was faster, and then there is one.
+            drop(rustls::crypto::ring::default_provider().install_default());
+        }
+        let mut client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .no_gzip()
+            .user_agent(concat!("leadfold/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(address::Resolver { allow_private: account.allow_private_addresses })
+            .connect_timeout(LONGEST_CONNECT.min(destination.timeout / 2))
+            .pool_idle_timeout(KEEP_IDLE);
+        if base.scheme() == "http" {
+            // No call will need the system's certificates, and a machine without them can still talk to localhost.
+            client = client.tls_certs_only([]);
+        } else {
+            client = client.https_only(true);
+        }
+        let client = client.build().map_err(|error| problem(sentence(&error.without_url())))?;
+        let secrets = account.secrets.iter().map(|secret| secret.expose_secret().to_owned());
+        Ok(Self {
+            destination: destination.name.clone(),
+            client,
+            base,
+            timeout: destination.timeout,
+            limiter: Limiter::new(account.windows, destination.share),
+            judge: account.judge,
+            redactor: Redactor::new(secrets),
+        })
+    }
+
+    /// A call below the account's root. Segments are escaped, so a value from outside cannot lead elsewhere.
+    /// `operation` names it for the limiter's costs, for metrics and in messages.
+    pub fn call(
+        &self,
+        operation: &'static str,
+        method: Method,
+        segments: &[&str],
+        priority: Priority,
+    ) -> Call {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        let request = self.client.request(method, url).timeout(self.timeout);
+        Call { operation, priority, accepted: &[], request }
+    }
+
+    /// Asks something that changes nothing.
+    pub async fn read(&self, call: Call) -> Result<Answer, CrmError> {
+        self.limiter.permit(call.operation, call.priority).await;
+        self.exchange(call, Effect::Read).await.map_err(Failure::of_read)
+    }
+
+    /// Writes these steps. They are journalled as sent between the permit and the request.
+    pub async fn write(
+        &self,
+        call: Call,
+        journal: &dyn Journal,
+        steps: &[(SyncId, StepId)],
+    ) -> Result<Answer, Outcome> {
+        self.limiter.permit(call.operation, call.priority).await;
+        if let Err(error) = journal.sent(steps).await {
+            return Err(Outcome::Retry { after: None, why: error.to_string() });
+        }
+        self.exchange(call, Effect::Write).await.map_err(Failure::of_write)
+    }
+
+    /// The meaning of one item of a batch of reads, by the status and body that the CRM gave it.
+    pub fn read_item(
+        &self,
+        operation: &str,
+        status: u16,
+        body: Value,
+        accepted: &[u16],
+    ) -> Result<Answer, CrmError> {
+        self.judged(operation, status, body, accepted, None).map_err(Failure::of_read)
+    }
+
+    /// The meaning of one item of a batch of writes.
+    pub fn written_item(&self, operation: &str, status: u16, body: Value) -> Result<Answer, Outcome> {
+        self.judged(operation, status, body, &[], None).map_err(Failure::of_write)
+    }
+
+    /// What the limiter has let through.
+    pub fn usage(&self) -> Usage {
+        self.limiter.usage()
+    }
+
+    /// The host that is called, for people.
+    pub fn host(&self) -> &str {
+        self.base.host_str().unwrap_or_default()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that sends")]
+    async fn exchange(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
+        let Call { operation, accepted, request, .. } = call;
+        let sent = request.send().await;
+        let result = match sent {
+            Ok(response) => self.answer(operation, response, accepted).await,
+            Err(error) => Err(self.no_answer(operation, error, effect)),
+        };
+        let end = match &result {
+            Ok(_) => "answer",
+            Err(failure) => failure.word(effect),
+        };
+        metrics::counter!(
+            "leadfold_crm_calls_total",
+            "destination" => self.destination.clone(),
+            "operation" => operation,
+            "end" => end,
+        )
+        .increment(1);
+        tracing::debug!(destination = %self.destination, operation, end, "called the CRM");
+        result
+    }
+
+    async fn answer(&self, operation: &str, response: Response, accepted: &[u16]) -> Result<Answer, Failure> {
+        let status = response.status().as_u16();
+        let after = asked_wait(response.headers());
+        let body = match read_body(response).await {
+            Ok(bytes) => parse_body(&bytes),
+            Err(error) => Err(error),
+        };
+        match body {
+            Ok(body) => self.judged(operation, status, body, accepted, after),
+            // A refusal is a refusal, whatever became of its text.
+            Err(BodyError { text, .. }) if classify::usual(status) != Verdict::Answer => {
+                self.judged(operation, status, Value::String(text), accepted, after)
+            }
+            Err(BodyError { why, .. }) => Err(Failure {
+                verdict: Verdict::Unclear,
+                after: None,
+                why: format!("{operation}: the CRM answered {status}, but {}", self.redactor.clean(&why)),
+            }),
+        }
+    }
+
+    fn judged(
+        &self,
+        operation: &str,
+        status: u16,
+        body: Value,
+        accepted: &[u16],
+        after: Option<Duration>,
+    ) -> Result<Answer, Failure> {
+        if accepted.contains(&status) {
+            return Ok(Answer { status, body });
+        }
+        let verdict = (self.judge)(status, &body).unwrap_or_else(|| classify::usual(status));
+        let advice = match verdict {
+            Verdict::Answer => return Ok(Answer { status, body }),
+            Verdict::RateLimited => {
+                self.limiter.rate_limited(after);
+                "over its rate limit; calls hold and go on by themselves"
+            }
+            Verdict::Unauthorised => "check the credentials and rights of this destination in workspace.yaml",
+            Verdict::Rejected if (300..400).contains(&status) => {
+                "it redirects; check the destination's `url`"
+            }
+            Verdict::Rejected | Verdict::NotDone | Verdict::Unclear => "",
+        };
+        let said = self.redactor.clean(&classify::message(&body));
+        let separator = if advice.is_empty() { "" } else { "; " };
+        let why = format!("{operation}: the CRM answered {status}: {said}{separator}{advice}");
+        Err(Failure { verdict, after, why })
+    }
+
+    /// Only a connection that was never made is surely not a write.
+    fn no_answer(&self, operation: &str, error: reqwest::Error, effect: Effect) -> Failure {
+        let error = error.without_url();
+        let what = self.redactor.clean(&sentence(&error));
+        if error.is_builder() {
+            let why = format!("{operation}: the request could not be built: {what}");
+            return Failure { verdict: Verdict::Rejected, after: None, why };
+        }
+        if error.is_connect() {
+            let why = format!("{operation}: no connection to {}: {what}", self.host());
+            return Failure { verdict: Verdict::NotDone, after: None, why };
+        }
+        let tail = match effect {
+            Effect::Read => "",
+            Effect::Write => "; whether it was written is not known",
+        };
+        let why = if error.is_timeout() {
+            format!("{operation}: no answer within {:?}{tail}", self.timeout)
+        } else {
+            format!("{operation}: the connection broke before the answer: {what}{tail}")
+        };
+        Failure { verdict: Verdict::Unclear, after: None, why }
+    }
+}
+
+impl Failure {
+    fn of_read(self) -> CrmError {
+        let Self { verdict, after, why } = self;
+        match verdict {
+            Verdict::Unauthorised => CrmError::Unauthorised { why },
+            Verdict::Rejected => CrmError::Rejected { why },
+            Verdict::Answer | Verdict::RateLimited | Verdict::NotDone | Verdict::Unclear => {
+                CrmError::Retry { after, why }
+            }
+        }
+    }
+
+    fn of_write(self) -> Outcome {
+        let Self { verdict, after, why } = self;
+        match verdict {
+            Verdict::Unauthorised => Outcome::Unauthorised { why },
+            Verdict::Rejected => Outcome::Rejected { why },
+            Verdict::RateLimited | Verdict::NotDone => Outcome::Retry { after, why },
+            Verdict::Answer | Verdict::Unclear => Outcome::Unknown { why },
+        }
+    }
+
+    /// The label of metrics.
+    fn word(&self, effect: Effect) -> &'static str {
+        match (self.verdict, effect) {
+            (Verdict::RateLimited, _) => "rate_limited",
+            (Verdict::Unauthorised, _) => "unauthorised",
+            (Verdict::Rejected, _) => "rejected",
+            (Verdict::Answer | Verdict::Unclear, Effect::Write) => "unknown",
+            (Verdict::Answer | Verdict::Unclear, Effect::Read) | (Verdict::NotDone, _) => "retry",
+        }
+    }
+}
+
+/// Makes these calls, at most so many at once; the answers in order.
+pub async fn in_parallel<T: Send>(most: usize, calls: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    stream::iter(calls).buffered(most.max(1)).collect().await
+}
+
+/// Why a body is not what it should be, and the text that there is.
+struct BodyError {
+    why: String,
+    text: String,
+}
+
+async fn read_body(mut response: Response) -> Result<Vec<u8>, BodyError> {
+    let mut bytes = Vec::new();
+    let fault = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > LARGEST_ANSWER => {
+                break format!("the answer is larger than {} MiB", LARGEST_ANSWER / 1024 / 1024);
+            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => return Ok(bytes),
+            Err(error) => break format!("the answer broke off: {}", sentence(&error.without_url())),
+        }
+    };
+    Err(BodyError { why: fault, text: String::from_utf8_lossy(&bytes).into_owned() })
+}
+
+fn parse_body(bytes: &[u8]) -> Result<Value, BodyError> {
+    if bytes.trim_ascii().is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(bytes).map_err(|error| BodyError {
+        why: format!("the answer is not JSON: {error}"),
+        text: String::from_utf8_lossy(bytes).into_owned(),
+    })
+}
+
+fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let now: Timestamp = SystemClock.now();
+    classify::retry_after(text(RETRY_AFTER)?, text(DATE), now)
+}
+
+/// An error with its causes, which is where the reason stands.
+fn sentence(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

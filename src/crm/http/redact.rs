@@ -1,0 +1,106 @@
+//! What of a CRM's message may be shown: no secrets, no whole phones or emails, and not too much of it.
+
+use std::borrow::Cow;
+
+use crate::lead::mask;
+
+/// The longest message that is kept, in characters.
+const LONGEST: usize = 300;
+
+/// A run of this many digits may be a phone.
+const PHONE_DIGITS: usize = 7;
+
+/// What a secret is replaced by.
+const HIDDEN: &str = "•••";
+
+/// Cleans texts of one destination.
+pub(super) struct Redactor {
+    secrets: Vec<String>,
+}
+
+impl Redactor {
+    pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+        let mut secrets: Vec<String> = secrets.into_iter().filter(|secret| !secret.is_empty()).collect();
+        // Longest first, so that a secret that contains another one leaves no rest.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self { secrets }
+    }
+
+    /// The text without secrets, with personal data masked, on one line, cut to a length that people read.
+    pub(super) fn clean(&self, text: &str) -> String {
+        let mut text = Cow::Borrowed(text);
+        for secret in &self.secrets {
+            if text.contains(secret.as_str()) {
+                text = Cow::Owned(text.replace(secret.as_str(), HIDDEN));
+            }
+        }
+        let line: String =
+            text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        let masked = mask_numbers(&mask_emails(line.trim()));
+        if masked.chars().count() <= LONGEST {
+            return masked;
+        }
+        masked.chars().take(LONGEST).chain(['…']).collect()
+    }
+}
+
+/// Splits into runs for which `belongs` is alike.
+fn runs(text: &str, belongs: fn(char) -> bool) -> Vec<(bool, String)> {
+    let mut runs: Vec<(bool, String)> = Vec::new();
+    for letter in text.chars() {
+        let inside = belongs(letter);
+        match runs.last_mut() {
+            Some((kind, run)) if *kind == inside => run.push(letter),
+            _ => runs.push((inside, letter.to_string())),
+        }
+    }
+    runs
+}
+
+fn mask_emails(text: &str) -> String {
+    let part_of_address = |letter: char| letter.is_alphanumeric() || "@.+-_%'".contains(letter);
+    let hide = |(inside, run): (bool, String)| if inside && run.contains('@') { mask(&run) } else { run };
+    runs(text, part_of_address).into_iter().map(hide).collect()
+}
+
+fn mask_numbers(text: &str) -> String {
+    let part_of_number = |letter: char| letter.is_numeric() || "+()-. ".contains(letter);
+    let hide = |(inside, run): (bool, String)| {
+        let digits = run.chars().filter(|letter| letter.is_numeric()).count();
+        if !inside || digits < PHONE_DIGITS {
+            return run;
+        }
+        let number = run.trim();
+        run.replacen(number, &mask(number), 1)
+    };
+    runs(text, part_of_number).into_iter().map(hide).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: &str) {
+        let redactor = Redactor::new(["s3cret".to_owned(), "s3cret-and-more".to_owned(), String::new()]);
+        assert_eq!(redactor.clean(text), expect);
+    }
+
+    #[test]
+    fn hides_what_must_not_be_seen() {
+        check("", "");
+        check("phone is taken", "phone is taken");
+        check("bad token s3cret.", "bad token •••.");
+        check("bad token s3cret-and-more!", "bad token •••!");
+        check("phone +38 067 123-45-67 is taken", "phone +38•••67 is taken");
+        check("{\"email\":\"olena.k@example.com\"}", "{\"email\":\"ole•••om\"}");
+        check("deal 1234 of 2026", "deal 1234 of 2026");
+        check("two\nlines\u{0}here", "two lines here");
+        check("٠٦٧١٢٣٤٥٦٧ is taken", "٠٦٧•••٦٧ is taken");
+    }
+
+    #[test]
+    fn is_never_long() {
+        let long = Redactor::new([]).clean(&"ї".repeat(10_000));
+        assert_eq!(long.chars().count(), LONGEST + 1);
+    }
+}

@@ -1,0 +1,296 @@
+//! The rate budget of one account: several windows, a cost per operation, live traffic before backfill.
+//!
+//! A vendor's sliding window of `count` calls per `length` is kept by spacing calls evenly, a little wider than
+//! `length / count`. A token bucket of the same rate would be wrong: full after a pause, it lets `count` calls through
+//! at once and `count` more while it refills, which is nearly twice what the vendor allows in that window.
+//!
+//! It is a limiter of one process. Several processes that push to one account at the same time are not its business:
+//! the destination's lease sees to it that there is one.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use tokio::sync::{self, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Priority;
+
+/// Calls are spaced this much wider than the vendor's window asks, because they do not arrive as evenly as they leave.
+const SLACK: f64 = 1.03;
+
+/// How far the schedule may be behind and still catch up, because timers wake late. It is also at most a hundredth of the
+/// window, so that two of the three percent of slack remain.
+const CATCH_UP: Duration = Duration::from_millis(10);
+
+/// The limiter counts in parts of a call, so that `CATCH_UP` can be less than a whole one.
+const PARTS: u32 = 100;
+
+/// How long everything holds after a 429 without Retry-After, when no window says how long the vendor counts.
+const HOLD_WITHOUT_WINDOW: Duration = Duration::from_secs(1);
+
+/// The longest hold that follows from a window's length alone: a window of a day is no reason to stand still for a day.
+const LONGEST_DERIVED_HOLD: Duration = Duration::from_mins(1);
+
+/// The longest Retry-After that is believed.
+const LONGEST_HOLD: Duration = Duration::from_hours(24);
+
+/// One limit of an account and what operations cost in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// How much, and how it is counted.
+    pub limit: Limit,
+    /// Cost by operation name; 0 where the window does not count the operation.
+    pub costs: &'static [(&'static str, u32)],
+    /// Cost of every other operation.
+    pub other: u32,
+}
+
+/// How a vendor counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limit {
+    /// At most `count` in any stretch of `length`.
+    Sliding {
+        /// Calls, or units of cost.
+        count: u32,
+        /// The stretch.
+        length: Duration,
+    },
+    /// A bucket of `burst` units that refills at `per_second`.
+    Bucket {
+        /// Units per second.
+        per_second: f64,
+        /// Units that may go at once.
+        burst: u32,
+    },
+}
+
+impl Window {
+    /// A sliding window in which every operation costs 1.
+    pub const fn sliding(count: u32, length: Duration) -> Self {
+        Self { limit: Limit::Sliding { count, length }, costs: &[], other: 1 }
+    }
+
+    /// A bucket in which every operation costs 1.
+    pub const fn bucket(per_second: f64, burst: u32) -> Self {
+        Self { limit: Limit::Bucket { per_second, burst }, costs: &[], other: 1 }
+    }
+
+    fn cost(&self, operation: &str) -> u32 {
+        self.costs.iter().find(|(name, _)| *name == operation).map_or(self.other, |(_, cost)| *cost)
+    }
+
+    fn dearest(&self) -> u32 {
+        self.costs.iter().map(|(_, cost)| *cost).fold(self.other, u32::max).max(1)
+    }
+
+    /// Time that one unit of cost takes, and how many units may go at once.
+    fn schedule(&self, share: f64) -> (Duration, f64) {
+        let dearest = f64::from(self.dearest());
+        match self.limit {
+            Limit::Sliding { count, length } => {
+                let allowance = f64::from(count.max(1)) * share;
+                // The dearest operation goes at once, so the rest of the window must leave room for it.
+                let spread = (allowance - (dearest - 1.0)).max(1.0).min(allowance);
+                let unit = length.mul_f64(SLACK / spread);
+                let catch_up = CATCH_UP.min(length / 100);
+                (unit, dearest + catch_up.as_secs_f64() / unit.as_secs_f64())
+            }
+            Limit::Bucket { per_second, burst } => {
+                let unit = Duration::from_secs_f64(SLACK / (per_second.max(1e-6) * share));
+                (unit, (f64::from(burst) * share).max(dearest))
+            }
+        }
+    }
+
+    fn length(&self) -> Duration {
+        match self.limit {
+            Limit::Sliding { length, .. } => length,
+            Limit::Bucket { per_second, .. } => Duration::from_secs_f64(1.0 / per_second.max(1e-6)),
+        }
+    }
+}
+
+/// One window with what has been used of it.
+struct Gate<C: Clock> {
+    window: Window,
+    unit: Duration,
+    capacity: u32,
+    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
+    clock: C,
+}
+
+impl<C: Clock + Clone> Gate<C> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive number of parts; casts from float saturate"
+    )]
+    fn new(window: Window, share: f64, clock: C) -> Self {
+        let (unit, burst) = window.schedule(share);
+        let capacity = ((burst * f64::from(PARTS)) as u32).max(window.dearest().saturating_mul(PARTS));
+        let part = (unit / PARTS).max(Duration::from_nanos(1));
+        let quota = Quota::with_period(part)
+            .unwrap_or(Quota::per_second(NonZeroU32::MIN))
+            .allow_burst(NonZeroU32::new(capacity).unwrap_or(NonZeroU32::MIN));
+        Self { window, unit, capacity, limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
+    }
+
+    /// Takes what the operation costs, or says how long to wait.
+    fn take(&self, operation: &str) -> Result<(), Duration> {
+        let parts = self.window.cost(operation).saturating_mul(PARTS).min(self.capacity);
+        let Some(parts) = NonZeroU32::new(parts) else { return Ok(()) };
+        match self.limiter.check_n(parts) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(not_until)) => Err(not_until.wait_time_from(self.clock.now())),
+            // Cannot be: the capacity holds the dearest operation. Waiting is the answer that breaks no limit.
+            Err(_) => Err(self.unit),
+        }
+    }
+}
+
+/// The monotonic clock that also drives tokio's timers.
+#[derive(Clone, Copy)]
+struct Monotonic(Instant);
+
+impl Clock for Monotonic {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What a limiter has let through, for metrics and for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Calls let through.
+    pub permits: u64,
+    /// Times the CRM said that we are over the limit all the same.
+    pub rate_limited: u64,
+    /// How much longer every call holds, after the CRM asked for it.
+    pub held_for: Option<Duration>,
+}
+
+/// The rate budget of one account.
+pub struct Limiter {
+    /// Slowest first: what is taken from a fast window must not grow old while a slow one makes the call wait.
+    gates: Vec<Gate<Monotonic>>,
+    /// Whoever holds it is the next live call. Tokio's mutex is first come, first served.
+    live: sync::Mutex<()>,
+    /// Whoever holds it is the next backfill call.
+    backfill: sync::Mutex<()>,
+    live_waiting: watch::Sender<usize>,
+    held_until: Mutex<Option<Instant>>,
+    derived_hold: Duration,
+    permits: AtomicU64,
+    rate_limited: AtomicU64,
+}
+
+impl Limiter {
+    /// A limiter of these windows; no window means no limit. `share` is the part of them that is ours, above 0 up to 1.
+    pub fn new(windows: &[Window], share: f64) -> Self {
+        let share = if share > 0.0 { share.min(1.0) } else { 1.0 };
+        let clock = Monotonic(Instant::now());
+        let mut gates: Vec<_> = windows.iter().map(|window| Gate::new(*window, share, clock)).collect();
+        gates.sort_by_key(|gate| std::cmp::Reverse(gate.unit));
+        let derived_hold = windows.iter().map(Window::length).min().unwrap_or(HOLD_WITHOUT_WINDOW);
+        Self {
+            gates,
+            live: sync::Mutex::new(()),
+            backfill: sync::Mutex::new(()),
+            live_waiting: watch::Sender::new(0),
+            held_until: Mutex::new(None),
+            derived_hold: derived_hold.min(LONGEST_DERIVED_HOLD),
+            permits: AtomicU64::new(0),
+            rate_limited: AtomicU64::new(0),
+        }
+    }
+
+    /// Waits until this call may be made. Dropping the future gives up its place and at most the budget of one call.
+    pub async fn permit(&self, operation: &str, priority: Priority) {
+        let waiting = (priority == Priority::Live).then(|| LiveWaiting::count(&self.live_waiting));
+        let turn = match priority {
+            Priority::Live => self.live.lock().await,
+            Priority::Backfill => self.backfill.lock().await,
+        };
+        for gate in &self.gates {
+            loop {
+                self.clear(priority).await;
+                match gate.take(operation) {
+                    Ok(()) => break,
+                    Err(wait) => sleep(wait).await,
+                }
+            }
+        }
+        self.clear(priority).await;
+        self.permits.fetch_add(1, Ordering::Relaxed);
+        drop((turn, waiting));
+    }
+
+    /// Waits while the CRM asked to hold, and for backfill also while any live call waits.
+    async fn clear(&self, priority: Priority) {
+        loop {
+            if priority == Priority::Backfill {
+                let mut live = self.live_waiting.subscribe();
+                if live.wait_for(|waiting| *waiting == 0).await.is_err() {
+                    return; // Cannot be: the sender lives in `self`.
+                }
+            }
+            match self.held() {
+                Some(until) => sleep_until(until).await,
+                None => return,
+            }
+        }
+    }
+
+    /// Notes a 429: every call holds for the CRM's Retry-After, or for the length of the shortest window.
+    pub fn rate_limited(&self, retry_after: Option<Duration>) {
+        self.rate_limited.fetch_add(1, Ordering::Relaxed);
+        self.hold_until(Instant::now() + retry_after.unwrap_or(self.derived_hold).min(LONGEST_HOLD));
+    }
+
+    /// Lets nothing through before this instant. An earlier instant does not shorten a hold.
+    pub fn hold_until(&self, until: Instant) {
+        let mut held = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(held.map_or(until, |known| known.max(until)));
+    }
+
+    fn held(&self) -> Option<Instant> {
+        let held = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        held.filter(|until| *until > Instant::now())
+    }
+
+    /// What was let through until now.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            permits: self.permits.load(Ordering::Relaxed),
+            rate_limited: self.rate_limited.load(Ordering::Relaxed),
+            held_for: self.held().map(|until| until.saturating_duration_since(Instant::now())),
+        }
+    }
+}
+
+/// Counts one waiting live call for as long as it lives.
+struct LiveWaiting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> LiveWaiting<'a> {
+    fn count(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|count| *count += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for LiveWaiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests;
