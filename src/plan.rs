@@ -276,3 +276,14 @@ pub struct FoundDeal {
     /// Further fields.
     pub fields: Fields,
 }
+
+/// Who goes first when the budget is short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// A lead that came just now.
+    #[default]
+    Live,
+    /// Imports and bulk replays.
+    Backfill,
+}

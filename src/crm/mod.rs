@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use self::limit::{Usage, Window};
 use crate::id::{StepId, SyncId};
+pub use crate::plan::Priority;
 use crate::plan::{FoundContact, RecordId, RecordKind, Step, StepKind};
 use crate::rules::{Destination, DestinationKind, Setting};
 
@@ -81,17 +82,6 @@ pub struct Query {
     pub emails: Vec<String>,
     /// Live traffic goes before backfill.
     pub priority: Priority,
-}
-
-/// Who goes first when the budget is short.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Priority {
-    /// A lead that came just now.
-    #[default]
-    Live,
-    /// Imports and bulk replays.
-    Backfill,
 }
 
 /// What a look-up found.

@@ -10,9 +10,8 @@ use super::syncs::{
 };
 use super::{StoreError, Work};
 use crate::clock::Clock;
-use crate::crm::Priority;
 use crate::id::{StepId, SyncId};
-use crate::plan::{Reason, RecordId, RecordKind, Step};
+use crate::plan::{Priority, Reason, RecordId, RecordKind, Step};
 
 /// Bumps the lease row where the epoch is ours. Nothing is recorded by a process that lost its lease.
 async fn bump(connection: &mut Connection, lease: &Lease) -> Result<(), StoreError> {

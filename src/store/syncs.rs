@@ -12,10 +12,9 @@ use super::sync_work::{
 };
 use super::{Store, StoreError};
 use crate::clock::Clock;
-use crate::crm::Priority;
 use crate::id::{LeadId, PersonId, StepId, SyncId};
 use crate::lead::Lead;
-use crate::plan::{Plan, Reason, RecordId, RecordKind, Step};
+use crate::plan::{Plan, Priority, Reason, RecordId, RecordKind, Step};
 use crate::rules::{Mode, PoolState};
 
 /// Where a sync stands. See the schema for who looks at which.
