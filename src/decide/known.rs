@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::change::{Changer, Wanted};
 use super::choose::Choice;
 use super::{Draft, Giving, Situation, change, leave_notes, new_deal, notes, owner, say_carried, text};
-use crate::plan::{Action, FoundDeal, Reason, RecordId, Reference, TaskFields};
+use crate::plan::{Action, FoundContact, FoundDeal, Reason, RecordId, Reference, TaskFields};
 use crate::rules::{CreateDeal, TaskOnRepeat, Update};
 
 /// When a task is due whose mapping does not say.
@@ -38,11 +38,11 @@ pub(super) fn bring(situation: &Situation, choice: Choice, draft: &mut Draft) ->
             return Ok(None);
         }
         if !can.deals {
-            let repeat = Repeat { contact: record, deal: None, owner: contact.owner.as_deref() };
+            let repeat = Repeat { contact: record, deal: None, owner: owner_of_contact(contact) };
             leave_task(situation, draft, &wanted, &policy, repeat);
             return Ok(None);
         }
-        let given = owner_of_new_deal(situation, contact.owner.as_deref(), &contact.id)?;
+        let given = owner_of_new_deal(situation, contact)?;
         draft.reasons.push(given.reason.clone());
         let deal = new_deal(lead, given.user.clone());
         let deal = draft.step(Action::CreateDeal { contact: record.clone(), deal });
@@ -63,37 +63,34 @@ pub(super) fn bring(situation: &Situation, choice: Choice, draft: &mut Draft) ->
     let repeat = Repeat {
         contact: Reference::Record(holder.id.clone()),
         deal: Some(Reference::Record(deal.id.clone())),
-        owner: deal.owner.as_deref().or(holder.owner.as_deref()),
+        owner: change::text(deal.owner.as_deref())
+            .map(|owner| (owner, "deal"))
+            .or_else(|| owner_of_contact(holder)),
     };
     leave_task(situation, draft, &wanted, &policy, repeat);
     Ok(None)
 }
 
 /// The contact's owner keeps the person. Only where there is none the pool gives the deal to somebody.
-fn owner_of_new_deal(
-    situation: &Situation,
-    owner: Option<&str>,
-    contact: &RecordId,
-) -> Result<owner::Given, Reason> {
-    match change::text(owner) {
-        Some(owner) => Ok(owner::Given {
-            user: Some(owner.to_owned()),
-            picked: None,
-            state: None,
-            reason: Reason::new(
-                "owner_of_contact",
-                format!("A new deal goes to {owner}, who is responsible for contact {contact}."),
-            ),
-        }),
-        None => owner::give(situation),
-    }
+fn owner_of_new_deal(situation: &Situation, contact: &FoundContact) -> Result<owner::Given, Reason> {
+    let Some((owner, _)) = owner_of_contact(contact) else {
+        return owner::give(situation);
+    };
+    let text = format!("A new deal goes to {owner}, who is responsible for contact {}.", contact.id);
+    let reason = Reason::new("owner_of_contact", text);
+    Ok(owner::Given { user: Some(owner.to_owned()), picked: None, state: None, reason })
 }
 
 /// Where a repeated lead lands.
 struct Repeat<'a> {
     contact: Reference,
     deal: Option<Reference>,
-    owner: Option<&'a str>,
+    /// Who is told, and which record they are responsible for.
+    owner: Option<(&'a str, &'static str)>,
+}
+
+fn owner_of_contact(contact: &FoundContact) -> Option<(&str, &'static str)> {
+    change::text(contact.owner.as_deref()).map(|owner| (owner, "contact"))
 }
 
 /// Leaves what a repeated lead leaves: a task, or a note in its place, and the lead's own note.
@@ -126,27 +123,20 @@ fn leave_task(situation: &Situation, draft: &mut Draft, wanted: &Wanted, policy:
         body = format!("{body}\n\n{}", notes.join("\n\n"));
         notes.clear();
     }
-    let owner = change::text(owner);
-    let record = if deal.is_some() { "deal" } else { "contact" };
-    match owner {
-        Some(owner) => draft.say(
-            "task_left",
-            format!("The person came back: a task for {owner}, who is responsible for the {record}."),
-        ),
-        None => draft.say(
-            "task_left",
-            format!("The person came back: a task for nobody in particular, because nobody is responsible for the {record}."),
-        ),
-    }
+    let whom = match owner {
+        Some((owner, record)) => format!("{owner}, who is responsible for the {record}"),
+        None => "nobody in particular, because nobody is responsible for deal or contact".to_owned(),
+    };
+    draft.say("task_left", format!("The person came back: a task for {whom}."));
     let due = task
         .and_then(|task| task.due_seconds)
         .map_or(TASK_DUE, |seconds| SignedDuration::from_secs(seconds.max(0)));
     let task = TaskFields {
         title,
         text: body,
-        kind: task.and_then(|task| task.kind.clone()),
+        kind: task.and_then(|task| change::text(task.kind.as_deref())).map(str::to_owned),
         due_at: situation.now.saturating_add(due).unwrap_or(Timestamp::MAX),
-        owner: owner.map(str::to_owned),
+        owner: owner.map(|(owner, _)| owner.to_owned()),
     };
     draft.step(Action::CreateTask { contact: contact.clone(), deal: deal.clone(), task });
     leave_notes(situation, draft, &notes, contact, deal);

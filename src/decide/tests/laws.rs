@@ -87,7 +87,7 @@ fn write(field: &mut Option<String>, new: Option<&String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn every_situation_has_one_answer_with_a_reason(case in case()) {

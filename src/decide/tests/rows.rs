@@ -55,8 +55,11 @@ fn a_contact_without_owner_gets_its_deal_from_the_pool() {
 fn the_third_row_tells_the_owner_of_the_deal() {
     let mut found = contact("17", vec![deal("5")]);
     assert_eq!(task(&Case::found(vec![found.clone()]).plan()).owner.as_deref(), Some("petro"));
-    found.deals[0].owner = None;
-    assert_eq!(task(&Case::found(vec![found]).plan()).owner.as_deref(), Some("maria"));
+    found.deals[0].owner = Some(" ".into());
+    let plan = Case::found(vec![found]).plan();
+    assert_eq!(task(&plan).owner.as_deref(), Some("maria"));
+    let text = "The person came back: a task for maria, who is responsible for the contact.";
+    assert_eq!(plan.reasons.last().unwrap().text, text);
 }
 
 #[test]
