@@ -176,9 +176,6 @@ pub struct PersonContext {
     pub kept: Vec<(SyncId, Lead)>,
 }
 
-/// The code of the reason under which a lead without phone and email is kept.
-pub const KEPT: &str = "needs_unmet";
-
 /// A plan to be stored before its first step is sent.
 #[derive(Clone, Debug)]
 pub struct PlanToStore {
@@ -277,7 +274,7 @@ impl Store {
                  UNION ALL SELECT 'kept', syncs.id, leads.lead, syncs.sequence FROM syncs \
                    JOIN leads ON leads.id = syncs.lead \
                    WHERE syncs.person = $1 AND syncs.destination = $2 AND syncs.state = 'filtered' \
-                     AND syncs.why LIKE '{\"code\":\"needs_unmet\"%' \
+                     AND syncs.why LIKE '{\"code\":\"needs_%' \
                      AND (syncs.carried_by IS NULL OR syncs.carried_by = $3) \
                  ORDER BY 4, 2",
                 args![person, destination, sync],
