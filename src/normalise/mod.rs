@@ -1,14 +1,43 @@
-//! Raw text → [`Phone`], [`Email`] or a [`Flaw`]. Never fails: what cannot be used is kept with the reason.
+//! Raw text → [`Phone`], [`Email`] or a [`Flaw`]. Never panics and never guesses silently: what cannot be used
+//! is kept with the reason, and what could be two numbers says so.
+//!
+//! A wrong number joins two people and a lost one only costs a duplicate, so every doubt is decided towards
+//! [`Confidence::Ambiguous`](crate::lead::Confidence::Ambiguous) or a flaw. The way of a phone:
+//!
+//! | step | file | does |
+//! |---|---|---|
+//! | clean | `clean.rs` | one spelling for digits of any script, dashes, spaces; drops what the eye cannot see |
+//! | refuse | `junk.rs` | `null`, `{{phone}}`, `+38067***4567`, `1111111111`: texts and shapes that nobody's number has |
+//! | scan | `scan.rs` | finds the number among words, and its extension |
+//! | read | `phone.rs` | every plausible reading by the numbering plans; the only file that knows the phone library |
+//! | keys | `keys.rs` | further keys of the same line in Brazil, Mexico and Argentina |
+//!
+//! [`phone`] and [`email`] are idempotent: feeding back what they return gives the same value.
+
+mod clean;
+mod email;
+mod junk;
+mod keys;
+mod phone;
+mod reason;
+mod scan;
+#[cfg(test)]
+mod tests;
 
 use crate::lead::{Email, Flaw, Phone};
 
-/// Normalises a phone. `regions` are ISO 3166-1 alpha-2 codes in order of preference, used where the text names no country.
+/// Normalises a phone. `regions` are ISO 3166-1 alpha-2 codes in order of preference, used where the text names
+/// no country; a code that [`is_region`] does not know is passed over, because the loader has refused it already.
 pub fn phone(raw: &str, regions: &[String]) -> Result<Phone, Flaw> {
-    let _ = regions;
-    Err(Flaw { field: "phone".into(), raw: raw.into(), code: "stub".into(), text: "stub".into() })
+    phone::normalise(raw, regions).map_err(|reason| reason.flaw("phone", raw))
 }
 
 /// Normalises an email address.
 pub fn email(raw: &str) -> Result<Email, Flaw> {
-    Err(Flaw { field: "email".into(), raw: raw.into(), code: "stub".into(), text: "stub".into() })
+    email::normalise(raw).map_err(|reason| reason.flaw("email", raw))
+}
+
+/// Whether [`phone`] knows the numbering plan of this ISO 3166-1 alpha-2 code (any case; `UK` means `GB`).
+pub fn is_region(code: &str) -> bool {
+    phone::region(code).is_some()
 }

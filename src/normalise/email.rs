@@ -1,0 +1,321 @@
+//! Reads email addresses: one spelling to show, one key to join by.
+
+use std::borrow::Cow;
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use unicode_normalization::UnicodeNormalization;
+use unicode_script::{Script, ScriptExtension};
+
+use super::reason::{
+    DOMAIN, EMPTY, LOCAL_PART, MASKED, MIXED_SCRIPT, NO_ADDRESS, PLACEHOLDER, Reason, SEVERAL_ADDRESSES,
+    TEMPLATE, TEXT_TOO_LONG,
+};
+use super::{clean, junk};
+use crate::lead::Email;
+
+/// A display name, an address of 254 characters, and some words around them.
+const LONGEST_TEXT: usize = 1000;
+
+/// Mailboxes of an office, not of a person.
+const ROLES: [&str; 64] = [
+    "abuse",
+    "accounting",
+    "accounts",
+    "admin",
+    "administrator",
+    "billing",
+    "booking",
+    "bookings",
+    "buh",
+    "careers",
+    "client",
+    "clients",
+    "company",
+    "contact",
+    "contacts",
+    "crm",
+    "customer-service",
+    "customerservice",
+    "director",
+    "do-not-reply",
+    "donotreply",
+    "email",
+    "enquiries",
+    "enquiry",
+    "feedback",
+    "finance",
+    "hello",
+    "help",
+    "helpdesk",
+    "hostmaster",
+    "hr",
+    "info",
+    "inquiry",
+    "job",
+    "jobs",
+    "kontakt",
+    "mail",
+    "mailbox",
+    "mailer-daemon",
+    "marketing",
+    "media",
+    "news",
+    "newsletter",
+    "no-reply",
+    "no_reply",
+    "noreply",
+    "office",
+    "ofis",
+    "order",
+    "orders",
+    "post",
+    "postmaster",
+    "pr",
+    "press",
+    "reception",
+    "reply",
+    "root",
+    "sale",
+    "sales",
+    "service",
+    "shop",
+    "support",
+    "team",
+    "webmaster",
+];
+
+/// The same in Ukrainian and Russian, as people transliterate them.
+const LOCAL_ROLES: [&str; 10] = [
+    "zakaz",
+    "zakazy",
+    "zamovlennya",
+    "zayavka",
+    "otdel",
+    "prodazha",
+    "prodazhi",
+    "priemnaya",
+    "magazin",
+    "kadry",
+];
+
+/// Local parts that people type to get past a form.
+const STAND_INS: [&str; 27] = [
+    "test",
+    "tests",
+    "tester",
+    "testing",
+    "testtest",
+    "test1",
+    "test123",
+    "asd",
+    "asdf",
+    "asdasd",
+    "qwe",
+    "qwerty",
+    "qweqwe",
+    "none",
+    "null",
+    "undefined",
+    "no",
+    "nomail",
+    "noemail",
+    "no-email",
+    "no_email",
+    "nope",
+    "netpochty",
+    "xyz",
+    "abc",
+    "example",
+    "fake",
+];
+
+/// Providers that deliver `name+anything` to `name`.
+const TAGGING: [&str; 27] = [
+    "fastmail.com",
+    "fastmail.fm",
+    "hotmail.co.uk",
+    "hotmail.com",
+    "hotmail.de",
+    "hotmail.es",
+    "hotmail.fr",
+    "hotmail.it",
+    "icloud.com",
+    "live.co.uk",
+    "live.com",
+    "live.fr",
+    "live.nl",
+    "mac.com",
+    "me.com",
+    "msn.com",
+    "outlook.com",
+    "outlook.de",
+    "outlook.es",
+    "outlook.fr",
+    "pm.me",
+    "proton.me",
+    "protonmail.com",
+    "ya.ru",
+    "yandex.com",
+    "yandex.kz",
+    "yandex.ru",
+];
+
+/// Providers whose mailboxes are ASCII only, so that any other letter is a look-alike.
+const ASCII_ONLY: [&str; 8] = [
+    "gmail.com",
+    "googlemail.com",
+    "icloud.com",
+    "mail.ru",
+    "outlook.com",
+    "ukr.net",
+    "yahoo.com",
+    "yandex.ru",
+];
+
+/// See [`super::email`].
+pub(super) fn normalise(raw: &str) -> Result<Email, Reason> {
+    if raw.chars().nth(LONGEST_TEXT).is_some() {
+        return Err(TEXT_TOO_LONG);
+    }
+    let text = clean_text(raw);
+    if text.is_empty() {
+        return Err(EMPTY);
+    }
+    let written = only_address(&text)?;
+    let (local, domain) = written.rsplit_once('@').ok_or(NO_ADDRESS)?;
+    if written.contains(['*', '•', '…', '●']) {
+        return Err(MASKED);
+    }
+    let local = local_part(local)?;
+    let domain = domain_name(domain)?;
+    if !local.is_ascii() && ASCII_ONLY.contains(&domain.as_str()) {
+        return Err(MIXED_SCRIPT);
+    }
+    let untagged = local.split('+').next().unwrap_or_default();
+    if STAND_INS.contains(&untagged) || repeats_one_character(untagged) {
+        return Err(PLACEHOLDER);
+    }
+    let match_key =
+        (!ROLES.contains(&untagged) && !LOCAL_ROLES.contains(&untagged)).then(|| key(&local, &domain));
+    Ok(Email { address: format!("{local}@{domain}"), match_key, raw: raw.to_owned() })
+}
+
+/// Lower case, composed, without what the eye cannot see; full-width ASCII of Japanese keyboards as ASCII.
+fn clean_text(raw: &str) -> String {
+    let fold = |c: char| match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        '\u{fe6b}' => '@',
+        c if c.is_whitespace() || c.is_control() => ' ',
+        c => c,
+    };
+    let seen = raw.chars().filter(|&c| !clean::is_invisible(c)).map(fold);
+    // lower case before composing, because lower-casing may leave a letter and its mark apart
+    let text: String = seen.flat_map(char::to_lowercase).nfc().collect();
+    text.trim().to_owned()
+}
+
+/// The one address in a text: `Olena <olena@example.com>`, `mailto:…`, words around it.
+fn only_address(text: &str) -> Result<&str, Reason> {
+    let parts_words =
+        |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '|' | '<' | '>' | '(' | ')' | '[' | ']' | '"');
+    if junk::is_template(text) {
+        return Err(TEMPLATE);
+    }
+    let mut found: Option<&str> = None;
+    for word in text.split(parts_words) {
+        let word = word.trim_matches(['\'', '`', '.', ':', '«', '»', '„', '“', '”', '’', '‘', '!']);
+        let word = word.strip_prefix("mailto:").unwrap_or(word);
+        let word = word
+            .split_once('?')
+            .filter(|(address, _)| address.contains('@'))
+            .map_or(word, |(address, _)| address);
+        // a handle such as @olena is no address
+        if !word.contains('@') || word.starts_with('@') || word.ends_with('@') {
+            continue;
+        }
+        if found.is_some_and(|found| found != word) {
+            return Err(SEVERAL_ADDRESSES);
+        }
+        found = Some(word);
+    }
+    found.ok_or_else(|| junk::is_stand_in(text).unwrap_or(NO_ADDRESS))
+}
+
+/// Checks the part before the @ (RFC 5321 dot-atom, and letters of one script as RFC 6531 allows).
+fn local_part(local: &str) -> Result<String, Reason> {
+    let allowed = |c: char| {
+        c.is_ascii_alphanumeric()
+            || "!#$%&'*+-/=?^_`{|}~.".contains(c)
+            || (!c.is_ascii() && c.is_alphanumeric())
+            || is_mark(c)
+    };
+    let dots = local.starts_with('.') || local.ends_with('.') || local.contains("..");
+    if local.is_empty() || local.len() > 64 || dots || !local.chars().all(allowed) || local.starts_with('+') {
+        return Err(LOCAL_PART);
+    }
+    if is_mixed(local) {
+        return Err(MIXED_SCRIPT);
+    }
+    Ok(local.to_owned())
+}
+
+fn is_mark(c: char) -> bool {
+    unicode_normalization::char::is_combining_mark(c)
+}
+
+/// Checks the part after the @ and brings it to ASCII (UTS #46, `почта.рф` → `xn--80a1acny.xn--p1ai`).
+fn domain_name(domain: &str) -> Result<String, Reason> {
+    let domain = domain.trim_end_matches('.');
+    let ascii: Cow<'_, str> = Uts46::new()
+        .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
+        .map_err(|_| DOMAIN)?;
+    let top = ascii.rsplit_once('.').map(|(_, top)| top).ok_or(DOMAIN)?;
+    if top.len() < 2 || !(top.starts_with("xn--") || top.bytes().all(|byte| byte.is_ascii_alphabetic())) {
+        return Err(DOMAIN);
+    }
+    if !domain.is_ascii() || ascii.contains("xn--") {
+        let (unicode, valid) =
+            Uts46::new().to_unicode(ascii.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast);
+        if valid.is_err() {
+            return Err(DOMAIN);
+        }
+        if unicode.split('.').any(is_mixed) {
+            return Err(MIXED_SCRIPT);
+        }
+    }
+    Ok(ascii.into_owned())
+}
+
+/// Whether no single writing system has all the letters (UTS #39; Japanese, Korean and Han with bopomofo count as
+/// one each).
+fn is_mixed(text: &str) -> bool {
+    if text.is_ascii() {
+        return false;
+    }
+    let writes = |systems: &[Script]| {
+        text.chars().all(|c| systems.iter().any(|&script| ScriptExtension::from(c).contains_script(script)))
+    };
+    let one_system = !ScriptExtension::for_str(text).is_empty()
+        || writes(&[Script::Han, Script::Hiragana, Script::Katakana])
+        || writes(&[Script::Han, Script::Hangul])
+        || writes(&[Script::Han, Script::Bopomofo]);
+    !one_system
+}
+
+/// `aaa`, `11111`: nobody's name.
+fn repeats_one_character(local: &str) -> bool {
+    let mut characters = local.chars();
+    let first = characters.next();
+    local.chars().count() >= 3 && characters.all(|c| Some(c) == first)
+}
+
+/// The key that the spellings of one mailbox share, as far as the provider says that they are one. Dashes are never
+/// folded, and aliases of domains only where they always were one service.
+fn key(local: &str, domain: &str) -> String {
+    let untagged = || local.split('+').next().unwrap_or(local);
+    match domain {
+        "gmail.com" | "googlemail.com" => format!("{}@gmail.com", untagged().replace('.', "")),
+        domain if TAGGING.contains(&domain) => format!("{}@{domain}", untagged()),
+        domain => format!("{local}@{domain}"),
+    }
+}
