@@ -1,1 +1,393 @@
-//! To come.
+//! One event → one lead, or why there is none. The one place that calls [`map`](crate::map) and
+//! [`normalise`](crate::normalise); live traffic, replay, import, preview and tests all come through [`interpret`].
+//!
+//! Branches are tried in order. A branch's condition may ask for the normalised phone, so contact values are read and
+//! normalised first; the first branch that holds makes the lead. An expression that fails in a condition, in contact
+//! data or in an identifier stops the lead, because guessing there joins or loses people; one that fails elsewhere
+//! leaves that value out and is recorded as a flaw.
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+
+use crate::event::Event;
+use crate::lead::{
+    Chat, Confidence, ContactPart, DealPart, Email, Fields, Flaw, Identifier, IdentifierKind, Lead, Phone, Proof, TaskPart,
+};
+use crate::map::{
+    Branch, ChatTemplate, EvaluationError, FieldTemplates, IfInvalid, Mapping, Scope, TaskTemplate, Template, View, When,
+};
+use crate::normalise;
+use crate::plan::Reason;
+
+mod expectation;
+
+pub use expectation::differences;
+
+/// What an event is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Interpreted {
+    /// A lead, and the index of the branch that made it (see [`Mapping::branches`]).
+    Lead(Box<Lead>, usize),
+    /// Nothing to bring anywhere, by this rule.
+    Filtered(Reason),
+    /// A person has to look.
+    NeedsAttention {
+        /// What happened.
+        reason: Reason,
+        /// What to do.
+        todo: String,
+    },
+}
+
+/// Interprets one event. `received_at` is when its delivery came.
+pub fn interpret(mapping: &Mapping, event: &Event, received_at: Timestamp) -> Interpreted {
+    interpret_with(mapping, event, received_at, PRODUCTION)
+}
+
+/// The normalisers, so that what is put together here can be tested on its own.
+#[derive(Clone, Copy)]
+struct Normalisers {
+    phone: fn(&str, &[String]) -> Result<Phone, Flaw>,
+    email: fn(&str) -> Result<Email, Flaw>,
+}
+
+const PRODUCTION: Normalisers = Normalisers { phone: normalise::phone, email: normalise::email };
+
+fn interpret_with(
+    mapping: &Mapping,
+    event: &Event,
+    received_at: Timestamp,
+    normalisers: Normalisers,
+) -> Interpreted {
+    let scope = mapping.scope(event, received_at);
+    for (index, branch) in mapping.branches().iter().enumerate() {
+        match try_branch(mapping, event, &scope, branch, normalisers) {
+            Ok(Tried::DoesNotHold) => {}
+            Ok(Tried::Filtered(reason)) => return Interpreted::Filtered(reason),
+            Ok(Tried::Lead(lead)) => return Interpreted::Lead(lead, index),
+            Err(stopped) => return stopped.needs_attention(branch),
+        }
+    }
+    let names: Vec<&str> = mapping.branches().iter().map(|branch| branch.name.as_str()).collect();
+    let text = format!("the condition (`when`) of no branch holds: {}", names.join(", "));
+    Interpreted::Filtered(Reason::new("no_branch", text))
+}
+
+/// What came of one branch.
+enum Tried {
+    DoesNotHold,
+    Filtered(Reason),
+    Lead(Box<Lead>),
+}
+
+/// Why a lead cannot be made.
+struct Stopped {
+    /// What was being made, as people know it from the YAML.
+    what: &'static str,
+    error: EvaluationError,
+}
+
+impl Stopped {
+    fn at(what: &'static str) -> impl FnOnce(EvaluationError) -> Self {
+        move |error| Self { what, error }
+    }
+
+    fn needs_attention(self, branch: &Branch) -> Interpreted {
+        let Self { what, error } = self;
+        let text = format!("`{what}` of branch `{}` could not be made: {}", branch.name, error.message);
+        let todo = format!("Correct {} (or the data), then replay this lead with the corrected mapping.", error.place);
+        Interpreted::NeedsAttention { reason: Reason::new("mapping_error", text), todo }
+    }
+}
+
+fn try_branch(
+    mapping: &Mapping,
+    event: &Event,
+    scope: &Scope<'_>,
+    branch: &Branch,
+    normalisers: Normalisers,
+) -> Result<Tried, Stopped> {
+    // Most branches do not hold, and most conditions do not ask for the phone: do not normalise for nothing.
+    let early = match &branch.when {
+        When::Never => return Ok(Tried::DoesNotHold),
+        When::If(when) if !when.uses_lead() => {
+            if !holds(when, scope.event())? {
+                return Ok(Tried::DoesNotHold);
+            }
+            true
+        }
+        When::If(_) => false,
+        When::Always => true,
+    };
+    let contact = Contact::read(branch, scope.event(), normalisers)?;
+    let known = contact.as_seen_by_expressions();
+    let view = scope.with_lead(&known);
+    if let (When::If(when), false) = (&branch.when, early) {
+        if !holds(when, view)? {
+            return Ok(Tried::DoesNotHold);
+        }
+    }
+    if branch.phone.if_invalid == IfInvalid::Reject && contact.phones.is_empty() && !contact.invalid_phones.is_empty() {
+        let why = contact.flaws.iter().find(|flaw| flaw.field == "phone").map_or("", |flaw| flaw.text.as_str());
+        let text = format!("branch `{}` takes no lead whose phone is none (`if_invalid: reject`): {why}", branch.name);
+        return Ok(Tried::Filtered(Reason::new("phone_rejected", text)));
+    }
+    build(mapping, event, branch, contact, view).map(Box::new).map(Tried::Lead)
+}
+
+/// Whether a condition holds. Absent, `false`, 0 and an empty text do not.
+fn holds(when: &Template, view: View<'_>) -> Result<bool, Stopped> {
+    let value = when.evaluate(view).map_err(Stopped::at("when"))?;
+    Ok(match value {
+        None | Some(Json::Null) => false,
+        Some(Json::Bool(value)) => value,
+        Some(Json::Number(number)) => number.as_f64() != Some(0.0),
+        Some(Json::String(text)) => !text.is_empty(),
+        Some(Json::Array(items)) => !items.is_empty(),
+        Some(Json::Object(entries)) => !entries.is_empty(),
+    })
+}
+
+/// The contact data of a branch, normalised.
+struct Contact {
+    name: Option<String>,
+    phones: Vec<Phone>,
+    /// Texts that are no phones, as they came.
+    invalid_phones: Vec<String>,
+    emails: Vec<Email>,
+    flaws: Vec<Flaw>,
+}
+
+impl Contact {
+    fn read(branch: &Branch, view: View<'_>, normalisers: Normalisers) -> Result<Self, Stopped> {
+        let mut contact =
+            Self { name: None, phones: Vec::new(), invalid_phones: Vec::new(), emails: Vec::new(), flaws: Vec::new() };
+        for template in &branch.contact.name {
+            if contact.name.is_none() {
+                let name = template.text(view).map_err(Stopped::at("contact.name"))?;
+                contact.name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+            }
+        }
+        for raw in texts(&branch.contact.phone, view, "contact.phone")? {
+            match (normalisers.phone)(&raw, &branch.phone.regions) {
+                Ok(phone) if contact.phones.iter().any(|known| known.e164 == phone.e164) => {}
+                Ok(phone) => contact.phones.push(phone),
+                Err(flaw) => {
+                    contact.flaws.push(flaw);
+                    contact.invalid_phones.push(raw);
+                }
+            }
+        }
+        for raw in texts(&branch.contact.email, view, "contact.email")? {
+            match (normalisers.email)(&raw) {
+                Ok(email) if contact.emails.iter().any(|known| known.address == email.address) => {}
+                Ok(email) => contact.emails.push(email),
+                Err(flaw) => contact.flaws.push(flaw),
+            }
+        }
+        Ok(contact)
+    }
+
+    /// `lead` in expressions: `lead.phone.region`, `lead.phone.e164`, `lead.email`, `lead.name`, `lead.flaws`.
+    fn as_seen_by_expressions(&self) -> Json {
+        let phone = self.phones.first().map(|phone| {
+            json!({
+                "e164": phone.e164,
+                "region": phone.region,
+                "kind": phone.kind,
+                "confidence": phone.confidence,
+                "extension": phone.extension,
+                "raw": phone.raw,
+            })
+        });
+        json!({
+            "name": self.name,
+            "phone": phone,
+            "email": self.emails.first().map(|email| &email.address),
+            "flaws": self.flaws,
+        })
+    }
+
+    fn identifiers(&self) -> Vec<Identifier> {
+        // Two numbers are plausible for an ambiguous phone: it is data to show, and joins nobody.
+        let sure = self.phones.iter().filter(|phone| phone.confidence > Confidence::Ambiguous);
+        let phones = sure.map(|phone| claimed(IdentifierKind::Phone, "", phone.match_keys.clone()));
+        let keys = self.emails.iter().filter_map(|email| email.match_key.clone());
+        phones.chain(keys.map(|key| claimed(IdentifierKind::Email, "", vec![key]))).collect()
+    }
+}
+
+fn texts(templates: &[Template], view: View<'_>, what: &'static str) -> Result<Vec<String>, Stopped> {
+    let mut texts = Vec::new();
+    for template in templates {
+        texts.extend(template.texts(view).map_err(Stopped::at(what))?);
+    }
+    Ok(texts)
+}
+
+fn claimed(kind: IdentifierKind, scope: &str, keys: Vec<String>) -> Identifier {
+    Identifier { kind, scope: scope.to_owned(), keys, proof: Proof::Claimed }
+}
+
+fn build(
+    mapping: &Mapping,
+    event: &Event,
+    branch: &Branch,
+    contact: Contact,
+    view: View<'_>,
+) -> Result<Lead, Stopped> {
+    let mut maker = Maker { view, flaws: Vec::new() };
+    let fields = maker.fields(&branch.contact.fields)?;
+    let deal = DealPart {
+        title: maker.text(branch.deal.title.as_ref(), "deal.title")?,
+        pipeline: maker.text(branch.deal.pipeline.as_ref(), "deal.pipeline")?,
+        stage: maker.text(branch.deal.stage.as_ref(), "deal.stage")?,
+        fields: maker.fields(&branch.deal.fields)?,
+    };
+    let task = branch.task.as_ref().map(|task| maker.task(task)).transpose()?;
+    let note = maker.text(branch.note.as_ref(), "note")?;
+    let (chat, chat_identifier) = chat(mapping, event, &branch.identifiers.chat, view)?;
+    let mut identifiers = contact.identifiers();
+    identifiers.extend(chat_identifier);
+    for (namespace, template) in &branch.identifiers.external_customer {
+        for value in template.texts(view).map_err(Stopped::at("identifiers.external_customer"))? {
+            identifiers.push(claimed(IdentifierKind::ExternalCustomer, namespace, vec![value]));
+        }
+    }
+    let lists = [
+        (IdentifierKind::Device, &branch.identifiers.device, "identifiers.device"),
+        (IdentifierKind::Click, &branch.identifiers.click, "identifiers.click"),
+    ];
+    for (kind, templates, what) in lists {
+        identifiers.extend(texts(templates, view, what)?.into_iter().map(|value| claimed(kind, "", vec![value])));
+    }
+    let note = with_invalid_phones(note, branch, &contact);
+    let Contact { name, phones, invalid_phones, emails, mut flaws } = contact;
+    flaws.append(&mut maker.flaws);
+    let raw_phones = if branch.phone.if_invalid == IfInvalid::SendRaw { invalid_phones } else { Vec::new() };
+    Ok(Lead {
+        source: mapping.source.clone(),
+        branch: branch.name.clone(),
+        to: branch.to.clone(),
+        contact: ContactPart { name, phones, raw_phones, emails, fields },
+        deal,
+        task,
+        note,
+        owners: branch.owners.clone(),
+        identifiers,
+        chat,
+        flaws,
+    })
+}
+
+/// The note, with a sentence for every phone that is none (`if_invalid: keep_as_note`).
+fn with_invalid_phones(note: Option<String>, branch: &Branch, contact: &Contact) -> Option<String> {
+    if branch.phone.if_invalid != IfInvalid::KeepAsNote || contact.invalid_phones.is_empty() {
+        return note;
+    }
+    let flaws = contact.flaws.iter().filter(|flaw| flaw.field == "phone");
+    let mut why = flaws.map(|flaw| flaw.text.as_str());
+    let sentences = contact.invalid_phones.iter().map(|raw| match why.next() {
+        Some(why) => format!("Phone as typed: {raw} ({why})"),
+        None => format!("Phone as typed: {raw}"),
+    });
+    Some(note.into_iter().chain(sentences).collect::<Vec<_>>().join("\n"))
+}
+
+/// Makes the values whose failure does not stop a lead.
+struct Maker<'a> {
+    view: View<'a>,
+    flaws: Vec<Flaw>,
+}
+
+impl Maker<'_> {
+    /// Lets a failure become a flaw, unless the mapping requires the value.
+    fn forgive<T>(
+        &mut self,
+        made: Result<Option<T>, EvaluationError>,
+        template: &Template,
+        field: &str,
+        what: &'static str,
+    ) -> Result<Option<T>, Stopped> {
+        match made {
+            Ok(value) => Ok(value),
+            Err(error) if template.is_required() => Err(Stopped { what, error }),
+            Err(error) => {
+                self.flaws.push(Flaw {
+                    field: field.to_owned(),
+                    raw: String::new(),
+                    code: "mapping_error".to_owned(),
+                    text: format!("{field} was left out: {error}"),
+                });
+                Ok(None)
+            }
+        }
+    }
+
+    fn text(&mut self, template: Option<&Template>, what: &'static str) -> Result<Option<String>, Stopped> {
+        let Some(template) = template else { return Ok(None) };
+        let made = template.text(self.view);
+        let text = self.forgive(made, template, what, what)?;
+        Ok(text.filter(|text| !text.trim().is_empty()))
+    }
+
+    fn fields(&mut self, templates: &FieldTemplates) -> Result<Fields, Stopped> {
+        let mut fields = Fields::new();
+        for (name, template) in templates {
+            let made = template.evaluate(self.view);
+            if let Some(value) = self.forgive(made, template, name, "fields")? {
+                fields.insert(name.clone(), value);
+            }
+        }
+        Ok(fields)
+    }
+
+    fn task(&mut self, task: &TaskTemplate) -> Result<TaskPart, Stopped> {
+        Ok(TaskPart {
+            title: self.text(task.title.as_ref(), "task.title")?,
+            text: self.text(task.text.as_ref(), "task.text")?,
+            kind: self.text(task.kind.as_ref(), "task.type")?,
+            due_seconds: task.due.map(|due| i64::try_from(due.as_secs()).unwrap_or(i64::MAX)),
+        })
+    }
+}
+
+/// The chat of a lead, and the identifier it makes: what the preset found, with the mapping's own values on top.
+///
+/// Chat ids are the platform's own, so one that the preset found counts within preset and bot; one that the mapping
+/// names counts within channel and bot.
+fn chat(
+    mapping: &Mapping,
+    event: &Event,
+    template: &ChatTemplate,
+    view: View<'_>,
+) -> Result<(Option<Chat>, Option<Identifier>), Stopped> {
+    let read = |template: &Option<Template>| match template {
+        None => Ok(None),
+        Some(template) => {
+            let text = template.text(view).map_err(Stopped::at("identifiers.chat"))?;
+            Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+        }
+    };
+    let (bot, id, channel, link) =
+        (read(&template.bot)?, read(&template.id)?, read(&template.channel)?, read(&template.link)?);
+    let own = bot.is_some() || id.is_some() || channel.is_some();
+    let found = event.chat.as_ref();
+    let channel = channel.map(|channel| channel.to_lowercase()).or_else(|| found.map(|chat| chat.channel.clone()));
+    let bot = bot.or_else(|| found.map(|chat| chat.bot.clone()));
+    let id = id.or_else(|| found.map(|chat| chat.id.clone()));
+    let (Some(channel), Some(bot), Some(id)) = (channel, bot, id) else { return Ok((None, None)) };
+    let scope = if own { format!("{channel}:{bot}") } else { format!("{}:{bot}", mapping.preset) };
+    let identifier = claimed(IdentifierKind::Chat, &scope, vec![id.clone()]);
+    let chat = Chat {
+        channel,
+        bot,
+        bot_name: found.and_then(|chat| chat.bot_name.clone()),
+        id,
+        link: link.or_else(|| found.and_then(|chat| chat.link.clone())),
+    };
+    Ok((Some(chat), Some(identifier)))
+}
+
+#[cfg(test)]
+mod tests;

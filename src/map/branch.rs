@@ -1,0 +1,329 @@
+//! One branch of a mapping: when it holds, what it makes of an event, and the rules it goes by.
+
+use std::time::Duration;
+
+use super::reader::{Reader, Section};
+use super::template::{Sees, Template};
+use super::yaml::Node;
+use crate::rules::Rules;
+
+/// One entry of `leads:`.
+#[derive(Debug)]
+pub struct Branch {
+    /// Its name, unique in the file.
+    pub name: String,
+    /// When it holds.
+    pub(crate) when: When,
+    /// Names of the destinations.
+    pub to: Vec<String>,
+    /// How phones are read.
+    pub phone: PhonePolicy,
+    /// The owner pool for new deals.
+    pub owners: Option<String>,
+    /// The contact.
+    pub(crate) contact: ContactTemplate,
+    /// The deal.
+    pub(crate) deal: DealTemplate,
+    /// The task for a repeated lead.
+    pub(crate) task: Option<TaskTemplate>,
+    /// A note.
+    pub(crate) note: Option<Template>,
+    /// Evidence of who it is.
+    pub(crate) identifiers: IdentifierTemplates,
+    /// What to create and what to update.
+    pub rules: Rules,
+}
+
+/// When a branch holds.
+#[derive(Debug)]
+pub(crate) enum When {
+    Always,
+    Never,
+    If(Template),
+}
+
+/// How the phones of a branch are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PhonePolicy {
+    /// Regions for numbers that name no country, in order.
+    pub regions: Vec<String>,
+    /// What becomes of a phone that is none.
+    pub if_invalid: IfInvalid,
+}
+
+/// What becomes of a phone that is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfInvalid {
+    /// The text goes into the note.
+    #[default]
+    KeepAsNote,
+    /// The text goes to the CRM as it was typed; it is no identifier.
+    SendRaw,
+    /// The lead goes on without it.
+    EmailOnly,
+    /// The lead is filtered, unless another of its phones is one.
+    Reject,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ContactTemplate {
+    /// The first that is there wins.
+    pub(crate) name: Vec<Template>,
+    pub(crate) phone: Vec<Template>,
+    pub(crate) email: Vec<Template>,
+    pub(crate) fields: FieldTemplates,
+}
+
+/// Fields by the CRM's name, in the order of the file.
+pub(crate) type FieldTemplates = Vec<(String, Template)>;
+
+#[derive(Debug, Default)]
+pub(crate) struct DealTemplate {
+    pub(crate) title: Option<Template>,
+    pub(crate) pipeline: Option<Template>,
+    pub(crate) stage: Option<Template>,
+    pub(crate) fields: FieldTemplates,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct TaskTemplate {
+    pub(crate) title: Option<Template>,
+    pub(crate) text: Option<Template>,
+    pub(crate) kind: Option<Template>,
+    pub(crate) due: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct IdentifierTemplates {
+    /// Namespace and value.
+    pub(crate) external_customer: Vec<(String, Template)>,
+    pub(crate) chat: ChatTemplate,
+    pub(crate) device: Vec<Template>,
+    pub(crate) click: Vec<Template>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ChatTemplate {
+    pub(crate) bot: Option<Template>,
+    pub(crate) id: Option<Template>,
+    pub(crate) channel: Option<Template>,
+    pub(crate) link: Option<Template>,
+}
+
+impl Branch {
+    /// Every template, for checks.
+    pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
+        let when = match &self.when {
+            When::If(template) => Some(template),
+            When::Always | When::Never => None,
+        };
+        let contact = &self.contact;
+        let task = self.task.iter().flat_map(|task| [&task.title, &task.text, &task.kind]);
+        let deal = [&self.deal.title, &self.deal.pipeline, &self.deal.stage];
+        let identifiers = &self.identifiers;
+        let chat = [&identifiers.chat.bot, &identifiers.chat.id, &identifiers.chat.channel, &identifiers.chat.link];
+        let named = contact.fields.iter().chain(&self.deal.fields).chain(&identifiers.external_customer);
+        let single = task.chain(deal).chain(chat).chain([&self.note]).filter_map(Option::as_ref);
+        let lists = [&contact.name, &contact.phone, &contact.email, &identifiers.device, &identifiers.click];
+        when.into_iter().chain(single).chain(lists.into_iter().flatten()).chain(named.map(|(_, template)| template))
+    }
+}
+
+const KEYS: &[&str] =
+    &["name", "when", "to", "phone", "owners", "contact", "deal", "task", "note", "identifiers", "rules"];
+
+/// Words of [`IfInvalid`].
+const IF_INVALID: &[(&str, IfInvalid)] = &[
+    ("keep_as_note", IfInvalid::KeepAsNote),
+    ("send_raw", IfInvalid::SendRaw),
+    ("email_only", IfInvalid::EmailOnly),
+    ("reject", IfInvalid::Reject),
+];
+
+/// Names of the workspace that a branch may refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) destinations: &'a [String],
+    pub(super) owner_pools: &'a [String],
+}
+
+/// Reads one entry of `leads:`.
+pub(super) fn read(reader: &Reader<'_>, node: &Node, known: Known<'_>) -> Option<Branch> {
+    let section = reader.section(node, "an entry of `leads`", KEYS)?;
+    let name = match section.get("name") {
+        Some(name) => reader.text(name, "`name`"),
+        None => {
+            let help = "give it a name that people will read in the registry: `name: Kyiv leads`".to_owned();
+            reader.error(node.span, "this entry of `leads` has no `name`", Some(help));
+            None
+        }
+    };
+    let to = section.get("to").map(|node| destinations(reader, node, known.destinations));
+    if to.is_none() {
+        let help = known.destinations.first().map(|name| format!("write `to: [{name}]`"));
+        reader.error(node.span, "this entry of `leads` does not say where its leads go (`to`)", help);
+    }
+    let owners = section.get("owners").and_then(|node| {
+        reader.name_of(node, "owner pool", known.owner_pools.iter().map(String::as_str))
+    });
+    Some(Branch {
+        name: name.unwrap_or_default(),
+        when: section.get("when").map_or(When::Always, |node| when(reader, node)),
+        to: to.unwrap_or_default(),
+        phone: section.get("phone").map(|node| phone(reader, node)).unwrap_or_default(),
+        owners,
+        contact: section.get("contact").map(|node| contact(reader, node)).unwrap_or_default(),
+        deal: section.get("deal").map(|node| deal(reader, node)).unwrap_or_default(),
+        task: section.get("task").map(|node| task(reader, node)),
+        note: optional(reader, &section, "note", "`note`"),
+        identifiers: section.get("identifiers").map(|node| identifiers(reader, node)).unwrap_or_default(),
+        rules: section.get("rules").map(|node| super::rules::read(reader, node)).unwrap_or_default(),
+    })
+}
+
+fn destinations(reader: &Reader<'_>, node: &Node, known: &[String]) -> Vec<String> {
+    let items = reader.one_or_many(node);
+    if items.is_empty() {
+        reader.error(node.span, "`to` names no destination", None);
+    }
+    let names = items.into_iter();
+    names.filter_map(|item| reader.name_of(item, "destination", known.iter().map(String::as_str))).collect()
+}
+
+fn when(reader: &Reader<'_>, node: &Node) -> When {
+    let Some(template) = reader.template(node, "`when`", Sees::Lead) else { return When::Never };
+    match template.constant() {
+        Some(serde_json::Value::Bool(true)) => When::Always,
+        Some(serde_json::Value::Bool(false)) => When::Never,
+        None if template.is_single() => When::If(template),
+        _ => {
+            let help = "write the whole condition inside: \"{{ service == 'telegram' and bot.name }}\"".to_owned();
+            reader.error(node.span, "`when` must be one placeholder, or true, or false", Some(help));
+            When::Never
+        }
+    }
+}
+
+fn phone(reader: &Reader<'_>, node: &Node) -> PhonePolicy {
+    let Some(section) = reader.section(node, "`phone`", &["regions", "if_invalid"]) else {
+        return PhonePolicy::default();
+    };
+    let regions = section.get("regions").map(|node| regions(reader, node)).unwrap_or_default();
+    let if_invalid = section.get("if_invalid").and_then(|node| reader.choice(node, "`if_invalid`", IF_INVALID));
+    PhonePolicy { regions, if_invalid: if_invalid.unwrap_or_default() }
+}
+
+/// ISO 3166-1 alpha-2, in order of the alphabet.
+const REGIONS: &str = "AC AD AE AF AG AI AL AM AO AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT \
+    BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM \
+    FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GT GU GW GY HK HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP \
+    KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT \
+    MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PR PS PT PW PY QA RE RO RS RU RW SA \
+    SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TA TC TD TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG US \
+    UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW";
+
+fn regions(reader: &Reader<'_>, node: &Node) -> Vec<String> {
+    let mut regions = Vec::new();
+    for item in reader.one_or_many(node) {
+        let Some(text) = reader.text(item, "a region") else { continue };
+        let upper = text.to_uppercase();
+        if REGIONS.split_whitespace().any(|known| known == upper) {
+            regions.push(upper);
+        } else {
+            let help = match upper.as_str() {
+                "UK" => "the United Kingdom is `GB`",
+                _ => "write the two letters of ISO 3166: UA, PL, GB, US …",
+            };
+            reader.error(item.span, format!("`{text}` is not a country"), Some(help.to_owned()));
+        }
+    }
+    regions
+}
+
+fn contact(reader: &Reader<'_>, node: &Node) -> ContactTemplate {
+    let Some(section) = reader.section(node, "`contact`", &["name", "phone", "email", "fields"]) else {
+        return ContactTemplate::default();
+    };
+    let many = |key: &str, what: &str| {
+        section.get(key).map(|node| reader.templates(node, what, Sees::Event)).unwrap_or_default()
+    };
+    ContactTemplate {
+        name: many("name", "`contact.name`"),
+        phone: many("phone", "`contact.phone`"),
+        email: many("email", "`contact.email`"),
+        fields: fields(reader, &section, "`contact.fields`"),
+    }
+}
+
+fn deal(reader: &Reader<'_>, node: &Node) -> DealTemplate {
+    let Some(section) = reader.section(node, "`deal`", &["title", "pipeline", "stage", "fields"]) else {
+        return DealTemplate::default();
+    };
+    DealTemplate {
+        title: optional(reader, &section, "title", "`deal.title`"),
+        pipeline: optional(reader, &section, "pipeline", "`deal.pipeline`"),
+        stage: optional(reader, &section, "stage", "`deal.stage`"),
+        fields: fields(reader, &section, "`deal.fields`"),
+    }
+}
+
+fn task(reader: &Reader<'_>, node: &Node) -> TaskTemplate {
+    let Some(section) = reader.section(node, "`task`", &["title", "text", "type", "due"]) else {
+        return TaskTemplate::default();
+    };
+    TaskTemplate {
+        title: optional(reader, &section, "title", "`task.title`"),
+        text: optional(reader, &section, "text", "`task.text`"),
+        kind: optional(reader, &section, "type", "`task.type`"),
+        due: section.get("due").and_then(|node| reader.duration(node, "`task.due`")),
+    }
+}
+
+fn identifiers(reader: &Reader<'_>, node: &Node) -> IdentifierTemplates {
+    let keys = &["external_customer", "chat", "device", "click"];
+    let Some(section) = reader.section(node, "`identifiers`", keys) else { return IdentifierTemplates::default() };
+    let many = |key: &str, what: &str| {
+        section.get(key).map(|node| reader.templates(node, what, Sees::Lead)).unwrap_or_default()
+    };
+    let what = "`identifiers.external_customer`";
+    let external = section.get("external_customer").and_then(|node| reader.entries(node, what));
+    IdentifierTemplates {
+        external_customer: external.map(|section| named(reader, &section, what)).unwrap_or_default(),
+        chat: section.get("chat").map(|node| chat(reader, node)).unwrap_or_default(),
+        device: many("device", "`identifiers.device`"),
+        click: many("click", "`identifiers.click`"),
+    }
+}
+
+fn chat(reader: &Reader<'_>, node: &Node) -> ChatTemplate {
+    let keys = &["bot", "id", "channel", "link"];
+    let Some(section) = reader.section(node, "`identifiers.chat`", keys) else { return ChatTemplate::default() };
+    ChatTemplate {
+        bot: optional(reader, &section, "bot", "`identifiers.chat.bot`"),
+        id: optional(reader, &section, "id", "`identifiers.chat.id`"),
+        channel: optional(reader, &section, "channel", "`identifiers.chat.channel`"),
+        link: optional(reader, &section, "link", "`identifiers.chat.link`"),
+    }
+}
+
+fn optional(reader: &Reader<'_>, section: &Section<'_>, key: &str, what: &str) -> Option<Template> {
+    section.get(key).and_then(|node| reader.template(node, what, Sees::Lead))
+}
+
+fn fields(reader: &Reader<'_>, section: &Section<'_>, what: &str) -> FieldTemplates {
+    let section = section.get("fields").and_then(|node| reader.entries(node, what));
+    section.map(|section| named(reader, &section, what)).unwrap_or_default()
+}
+
+/// Templates under names of the author's choosing.
+fn named(reader: &Reader<'_>, section: &Section<'_>, what: &str) -> FieldTemplates {
+    let entries = section.node.entries().iter();
+    let entries = entries.filter_map(|(key, value)| {
+        let name = key.scalar()?;
+        if value.is_null() {
+            return None;
+        }
+        Some((name.to_owned(), reader.template(value, what, Sees::Lead)?))
+    });
+    entries.collect()
+}

@@ -1,0 +1,154 @@
+//! The `tests:` of a source file: an event, what the CRM knows, and what should come of it.
+
+use super::reader::{Reader, Section};
+use super::yaml::{Kind, Node};
+use crate::lead::Fields;
+use crate::plan::StepKind;
+
+/// One entry of `tests:`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// Its name.
+    pub name: String,
+    /// The file with the request's body, relative to the file of the source.
+    pub given: String,
+    /// Which event of the request, from 0.
+    pub event: usize,
+    /// What the CRM holds of this person.
+    pub crm: CrmState,
+    /// What should come of it.
+    pub expect: Expectation,
+    /// Line of the entry, from 1.
+    pub line: usize,
+}
+
+/// What the CRM of a test holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CrmState {
+    /// Nobody.
+    #[default]
+    Nothing,
+    /// The contact, without a deal.
+    Contact,
+    /// The contact with an open deal.
+    OpenDeal,
+}
+
+/// What a test expects. What is `None` is not looked at; `Some(None)` expects that there is nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expectation {
+    /// Name of the branch.
+    pub branch: Option<String>,
+    /// The first phone, E.164.
+    pub phone: Option<Option<String>>,
+    /// The first email.
+    pub email: Option<Option<String>>,
+    /// The name.
+    pub name: Option<Option<String>>,
+    /// Fields of the contact or the deal; `null` expects that there is none.
+    pub fields: Fields,
+    /// Title of the deal.
+    pub title: Option<Option<String>>,
+    /// Whether the event is filtered, and by which rule (the reason's word).
+    pub filtered: Option<Filtered>,
+    /// Kinds of the plan's steps, in order.
+    pub plan: Option<Vec<StepKind>>,
+}
+
+/// What a test expects of filtering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filtered {
+    /// It makes a lead.
+    No,
+    /// It is filtered, by whatever rule.
+    Yes,
+    /// It is filtered by this rule.
+    By(String),
+}
+
+const CRM: &[(&str, CrmState)] =
+    &[("nothing", CrmState::Nothing), ("contact", CrmState::Contact), ("open_deal", CrmState::OpenDeal)];
+
+const STEPS: [StepKind; 6] = [
+    StepKind::CreateContact,
+    StepKind::UpdateContact,
+    StepKind::CreateDeal,
+    StepKind::UpdateDeal,
+    StepKind::CreateTask,
+    StepKind::AddNote,
+];
+
+/// Reads `tests:`.
+pub(super) fn read(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Vec<Example> {
+    let items = reader.list(node, "`tests`").iter();
+    items.filter_map(|item| example(reader, item, branches)).collect()
+}
+
+fn example(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Example> {
+    let section = reader.section(node, "an entry of `tests`", &["name", "given", "event", "crm", "expect"])?;
+    let text = |key: &str| section.get(key).and_then(|node| reader.text(node, &format!("`{key}`")));
+    let given = text("given");
+    if section.get("given").is_none() {
+        let help = "write `given: ../fixtures/sendpulse/new_lead.json`".to_owned();
+        reader.error(node.span, "this test has no `given`", Some(help));
+    }
+    if section.get("expect").is_none() {
+        let help = "write what should come of it: `expect: { phone: \"+380671234567\" }`".to_owned();
+        reader.error(node.span, "this test expects nothing", Some(help));
+    }
+    Some(Example {
+        name: text("name").unwrap_or_else(|| format!("test in line {}", node.span.line)),
+        given: given?,
+        event: section.get("event").and_then(|node| reader.count(node, "`event`")).unwrap_or(0),
+        crm: section.get("crm").and_then(|node| reader.choice(node, "`crm`", CRM)).unwrap_or_default(),
+        expect: expectation(reader, section.get("expect")?, branches)?,
+        line: node.span.line,
+    })
+}
+
+fn expectation(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Expectation> {
+    let keys = &["branch", "phone", "email", "name", "fields", "title", "filtered", "plan"];
+    let section = reader.section(node, "`expect`", keys)?;
+    let branch = section.get("branch");
+    Some(Expectation {
+        branch: branch.and_then(|node| reader.name_of(node, "branch", branches.iter().map(String::as_str))),
+        phone: text_or_nothing(reader, &section, "phone"),
+        email: text_or_nothing(reader, &section, "email"),
+        name: text_or_nothing(reader, &section, "name"),
+        fields: section.get("fields").map(|node| fields(reader, node)).unwrap_or_default(),
+        title: text_or_nothing(reader, &section, "title"),
+        filtered: section.get("filtered").and_then(|node| reader.text(node, "`filtered`")).map(|text| match &*text {
+            "true" => Filtered::Yes,
+            "false" => Filtered::No,
+            _ => Filtered::By(text),
+        }),
+        plan: section.get("plan").map(|node| plan(reader, node)),
+    })
+}
+
+/// An explicit null expects that there is nothing.
+fn text_or_nothing(reader: &Reader<'_>, section: &Section<'_>, key: &str) -> Option<Option<String>> {
+    let node = section.node.get(key)?;
+    if node.is_null() { Some(None) } else { reader.text(node, &format!("`{key}`")).map(Some) }
+}
+
+fn fields(reader: &Reader<'_>, node: &Node) -> Fields {
+    let section = reader.entries(node, "`expect.fields`");
+    let entries = section.iter().flat_map(|section| section.node.entries());
+    let entries = entries.filter_map(|(key, value)| match &value.kind {
+        Kind::Scalar { text, plain } => {
+            Some((key.scalar()?.to_owned(), super::template::constant(text, *plain)))
+        }
+        Kind::List(_) | Kind::Map { .. } => {
+            reader.wrong_shape(value, "a field of `expect.fields` must be one value");
+            None
+        }
+    });
+    entries.collect()
+}
+
+fn plan(reader: &Reader<'_>, node: &Node) -> Vec<StepKind> {
+    let words = STEPS.map(|kind| (kind.as_str(), kind));
+    let items = reader.list(node, "`plan`").iter();
+    items.filter_map(|item| reader.choice(item, "`plan`", &words)).collect()
+}

@@ -1,0 +1,239 @@
+//! One file of the workspace: a source, its branches and its tests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::branch::{self, Branch, Known, When};
+use super::example::{self, Example};
+use super::problem::{Problem, Severity, Span, suggest};
+use super::reader::{Environment, Reader};
+use super::scope::Definitions;
+use super::variables;
+use super::workspace::Workspace;
+use super::yaml::{self, Kind, Node, Tree};
+
+/// One inbound endpoint, and what becomes of its events.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name: the file's, without the ending.
+    pub name: String,
+    /// Name of the preset; empty when the file does not say one that exists.
+    pub preset: String,
+    /// The secret part of its address; `None` when no readable file says it.
+    pub token: Option<SecretString>,
+    /// Whether deliveries are kept without being prepared.
+    pub paused: bool,
+    /// How long a hash key counts, where it differs from the preset's.
+    pub dedupe_window: Option<Duration>,
+    /// What becomes of an event, or why that cannot be said.
+    pub mapping: Result<Mapping, Broken>,
+}
+
+/// What becomes of the events of one source.
+#[derive(Debug)]
+pub struct Mapping {
+    /// Name of the source.
+    pub(crate) source: String,
+    /// Name of the preset, which scopes the chats that it finds.
+    pub(crate) preset: String,
+    pub(super) variables: Definitions,
+    branches: Vec<Branch>,
+    tests: Vec<Example>,
+}
+
+impl Mapping {
+    /// The branches, in order; the first that holds wins.
+    pub fn branches(&self) -> &[Branch] {
+        &self.branches
+    }
+
+    /// The tests that the file carries.
+    pub fn tests(&self) -> &[Example] {
+        &self.tests
+    }
+}
+
+/// Where and why a file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("mapping broken, {file}:{line}")]
+pub struct Broken {
+    /// Name of the file.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl Broken {
+    /// The first error of a file.
+    pub(super) fn first_of(problems: &[Problem]) -> Option<Self> {
+        let first = problems.iter().find(|problem| problem.severity == Severity::Error)?;
+        let Problem { file, line, message, .. } = first.clone();
+        Some(Self { file, line, message })
+    }
+}
+
+const KEYS: &[&str] = &["source", "vars", "leads", "tests"];
+
+/// A source that was read, its problems, and the environment variables whose default it took.
+pub(super) type Read = (Source, Vec<Problem>, std::collections::BTreeSet<String>);
+
+/// Reads one file. Always gives a source, so that what is sent to it can be verified and kept.
+pub(super) fn read(
+    file: &str,
+    name: &str,
+    text: &str,
+    environment: Environment<'_>,
+    presets: &[&str],
+    workspace: &Workspace,
+) -> Read {
+    let reader = Reader::new(file, text, environment);
+    let Tree { root, faults } = yaml::parse(text);
+    let syntax_error = !faults.is_empty();
+    for fault in faults {
+        reader.error(fault.span, fault.message, fault.help);
+    }
+    let saved = (syntax_error && root.get("source").is_none()).then(|| source_block(text)).flatten();
+    let head = saved.as_ref().and_then(|tree| tree.root.get("source")).or_else(|| root.get("source"));
+    let mut source = head_of(&reader, head, name, presets, syntax_error);
+    if !syntax_error {
+        if let Some(mapping) = mapping(&reader, &root, &source, workspace) {
+            source.mapping = Ok(mapping);
+        }
+    }
+    let (problems, defaults) = reader.finish();
+    if let Some(broken) = Broken::first_of(&problems).or_else(|| workspace.broken.clone()) {
+        source.mapping = Err(broken);
+    }
+    (source, problems, defaults)
+}
+
+/// Reads `source:`.
+fn head_of(reader: &Reader<'_>, node: Option<&Node>, name: &str, presets: &[&str], syntax_error: bool) -> Source {
+    let not_read = Broken { file: reader.file.to_owned(), line: 1, message: "the file cannot be read".to_owned() };
+    let mut source = Source {
+        name: name.to_owned(),
+        preset: String::new(),
+        token: None,
+        paused: false,
+        dedupe_window: None,
+        mapping: Err(not_read),
+    };
+    let Some(node) = node else {
+        if !syntax_error {
+            let help = "begin the file with `source: { preset: json, token: \"${MY_TOKEN}\" }`".to_owned();
+            reader.error(beginning(), "there is no `source:` in this file", Some(help));
+        }
+        return source;
+    };
+    let Some(section) = reader.section(node, "`source`", &["preset", "token", "paused", "dedupe_window"]) else {
+        return source;
+    };
+    for key in ["preset", "token"] {
+        if section.get(key).is_none() && !syntax_error {
+            reader.error(node.span, format!("`source` has no `{key}`"), None);
+        }
+    }
+    let preset = section.get("preset").and_then(|node| reader.name_of(node, "preset", presets.iter().copied()));
+    source.preset = preset.unwrap_or_default();
+    if let Some(node) = section.get("token") {
+        let token = reader.secret(node, "`token`");
+        if token.as_deref() == Some("") {
+            reader.error(node.span, "the token is empty, so anybody could send events", None);
+        }
+        source.token = token.filter(|token| !token.is_empty()).map(SecretString::from);
+    }
+    source.paused = section.get("paused").and_then(|node| reader.boolean(node, "`paused`")).unwrap_or(false);
+    source.dedupe_window = section.get("dedupe_window").and_then(|node| reader.duration(node, "`dedupe_window`"));
+    source
+}
+
+fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Workspace) -> Option<Mapping> {
+    let section = reader.section(root, "a source file", KEYS)?;
+    let variables = variables::read(reader, section.get("vars"), &workspace.variables);
+    let destinations: Vec<String> = workspace.destination_names.iter().cloned().collect();
+    let owner_pools: Vec<String> = workspace.owner_pool_names.iter().cloned().collect();
+    let known = Known { destinations: &destinations, owner_pools: &owner_pools };
+    let Some(leads) = section.get("leads") else {
+        let help = "add `leads:` with at least one entry".to_owned();
+        reader.error(beginning(), "there is no `leads:` in this file, so its events would become nothing", Some(help));
+        return None;
+    };
+    let nodes = reader.list(leads, "`leads`");
+    if nodes.is_empty() {
+        reader.error(leads.span, "`leads` is empty, so the events of this source would become nothing", None);
+    }
+    let branches: Vec<(&Node, Branch)> =
+        nodes.iter().filter_map(|node| Some((node, branch::read(reader, node, known)?))).collect();
+    check_order(reader, &branches);
+    for template in branches.iter().flat_map(|(_, branch)| branch.templates()) {
+        reader.check_variables(template, variables.keys().map(String::as_str));
+    }
+    let names: Vec<String> = branches.iter().map(|(_, branch)| branch.name.clone()).collect();
+    let tests = section.get("tests").map(|node| example::read(reader, node, &names)).unwrap_or_default();
+    Some(Mapping {
+        source: source.name.clone(),
+        preset: source.preset.clone(),
+        variables,
+        branches: branches.into_iter().map(|(_, branch)| branch).collect(),
+        tests,
+    })
+}
+
+/// Notes names that stand twice and branches that no event can reach.
+fn check_order(reader: &Reader<'_>, branches: &[(&Node, Branch)]) {
+    let mut lines: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut catches_all: Option<&str> = None;
+    for (node, branch) in branches {
+        let span = node.get("name").map_or(node.span, |name| name.span);
+        if let Some(line) = lines.insert(&branch.name, node.span.line).filter(|_| !branch.name.is_empty()) {
+            let message = format!("there is another entry of `leads` with the name `{}`, in line {line}", branch.name);
+            reader.error(span, message, Some("give each entry a name of its own".to_owned()));
+        }
+        if let Some(before) = catches_all {
+            let help = format!("give `{before}` a `when:`, or move it to the end");
+            reader.error(span, format!("no event can reach this entry: `{before}` before it takes all"), Some(help));
+        } else if matches!(branch.when, When::Always) {
+            catches_all = Some(&branch.name);
+        }
+    }
+}
+
+/// The `source:` block alone, when a syntax error above it hid it. Lines before it are left blank, so places stay right.
+fn source_block(text: &str) -> Option<Tree> {
+    let begins = |line: &str| line.starts_with("source:");
+    let first = text.lines().position(begins)?;
+    let inside = |line: &&str| begins(line) || line.trim().is_empty() || line.starts_with([' ', '\t', '#', '}']);
+    let block: Vec<&str> = text.lines().skip(first).take_while(inside).collect();
+    let before: usize = text.split_inclusive('\n').take(first).map(str::len).sum();
+    // Offsets, not only lines, have to stay right: as many bytes as there were, with the line breaks in place.
+    let blank: String = text.bytes().take(before).map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
+    let tree = yaml::parse(&format!("{blank}{}", block.join("\n")));
+    match tree.root.kind {
+        Kind::Map { .. } => Some(tree),
+        Kind::Scalar { .. } | Kind::List(_) => None,
+    }
+}
+
+fn beginning() -> Span {
+    Span { start: 0, end: 0, line: 1, column: 1 }
+}
+
+/// The name of a source from the name of its file; the error is a sentence.
+pub(super) fn name_of(file: &str) -> Result<&str, String> {
+    let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml"));
+    let Some(stem) = stem else {
+        return Err(format!("`{file}` is no YAML file: its name must end in `.yaml`"));
+    };
+    let good = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '_');
+    if stem.is_empty() || !stem.chars().all(good) {
+        let near = suggest(&stem.to_lowercase(), []).unwrap_or_default();
+        return Err(format!(
+            "the name of a source stands in its address, so `{file}` may only have a-z, 0-9, `-` and `_`{near}"
+        ));
+    }
+    Ok(stem)
+}

@@ -1,0 +1,420 @@
+//! A value of the mapping: a literal with placeholders, such as `"Заявка з {{ bot.name }}"`.
+//!
+//! `{{ … }}` and `<< … >>` mean the same; one value uses one of them. A value that is a single placeholder keeps the type
+//! of what it reads; a longer value is text. If any placeholder finds nothing, the whole value is absent.
+
+use std::sync::Arc;
+
+use serde_json::{Number, Value as Json};
+
+use super::convert;
+use super::expression::{Reads, Uses, Variables};
+use super::filters::LARGEST;
+use super::problem::{Span, suggest};
+use super::reader::Reader;
+use super::scope::View;
+use super::yaml::{Kind, Node};
+
+/// Where a value stands, for messages about events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// File name within the workspace.
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// A value that could not be made of an event, though something was there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct EvaluationError {
+    /// Where the value stands in the mapping.
+    pub place: Place,
+    /// What went wrong, without personal data.
+    pub message: String,
+}
+
+/// A value of the mapping, compiled.
+#[derive(Debug)]
+pub struct Template {
+    kind: TemplateKind,
+    required: bool,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum TemplateKind {
+    Constant(Json),
+    Placeholder(Placeholder),
+    Text(Vec<Part>),
+    List(Vec<Template>),
+}
+
+#[derive(Debug)]
+enum Part {
+    Literal(String),
+    Placeholder(Placeholder),
+}
+
+/// One placeholder.
+#[derive(Debug)]
+pub(super) struct Placeholder {
+    pub(super) reads: Reads,
+    pub(super) source: String,
+    span: Span,
+}
+
+impl Template {
+    /// Makes the value of an event. `Ok(None)` is absent.
+    pub(crate) fn evaluate(&self, view: View<'_>) -> Result<Option<Json>, EvaluationError> {
+        let value = match &self.kind {
+            TemplateKind::Constant(json) => Some(json.clone()),
+            TemplateKind::Placeholder(placeholder) => placeholder.evaluate(view, &self.place)?,
+            TemplateKind::Text(parts) => self.join(parts, view)?.map(Json::String),
+            TemplateKind::List(items) => {
+                let mut values = Vec::with_capacity(items.len());
+                for item in items {
+                    values.extend(item.evaluate(view)?);
+                }
+                (!values.is_empty()).then_some(Json::Array(values))
+            }
+        };
+        if value.is_none() && self.required {
+            return Err(self.failed("this value is required, and the event has nothing for it"));
+        }
+        Ok(value)
+    }
+
+    /// The value as text; a list is its items joined by commas.
+    pub(crate) fn text(&self, view: View<'_>) -> Result<Option<String>, EvaluationError> {
+        Ok(self.evaluate(view)?.map(|json| match json {
+            Json::String(text) => text,
+            Json::Array(items) => {
+                items.iter().map(|item| convert::text(item).into_owned()).collect::<Vec<_>>().join(", ")
+            }
+            other => convert::text(&other).into_owned(),
+        }))
+    }
+
+    /// The value as texts, one for each item of a list; blank ones are nothing.
+    pub(crate) fn texts(&self, view: View<'_>) -> Result<Vec<String>, EvaluationError> {
+        let items = match self.evaluate(view)? {
+            None => Vec::new(),
+            Some(Json::Array(items)) => items,
+            Some(one) => vec![one],
+        };
+        let texts = items.iter().map(|item| convert::text(item).trim().to_owned());
+        Ok(texts.filter(|text| !text.is_empty()).collect())
+    }
+
+    /// Where it stands.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The value when it does not depend on the event.
+    pub(super) fn constant(&self) -> Option<&Json> {
+        match &self.kind {
+            TemplateKind::Constant(json) => Some(json),
+            TemplateKind::Placeholder(_) | TemplateKind::Text(_) | TemplateKind::List(_) => None,
+        }
+    }
+
+    /// Whether it is one placeholder and nothing else.
+    pub(super) fn is_single(&self) -> bool {
+        matches!(self.kind, TemplateKind::Placeholder(_))
+    }
+
+    /// Whether the event may lack it without harm.
+    pub(crate) fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// Every placeholder in it.
+    pub(super) fn placeholders(&self) -> Vec<&Placeholder> {
+        match &self.kind {
+            TemplateKind::Constant(_) => Vec::new(),
+            TemplateKind::Placeholder(placeholder) => vec![placeholder],
+            TemplateKind::Text(parts) => parts.iter().filter_map(Part::placeholder).collect(),
+            TemplateKind::List(items) => items.iter().flat_map(Template::placeholders).collect(),
+        }
+    }
+
+    /// Whether it reads `lead.…`.
+    pub(crate) fn uses_lead(&self) -> bool {
+        self.placeholders().into_iter().any(|placeholder| placeholder.uses().lead)
+    }
+
+    fn join(&self, parts: &[Part], view: View<'_>) -> Result<Option<String>, EvaluationError> {
+        let mut out = String::new();
+        for part in parts {
+            match part {
+                Part::Literal(text) => out.push_str(text),
+                Part::Placeholder(placeholder) => {
+                    let found = placeholder.read(view, &self.place, |json| out.push_str(&convert::text(json)))?;
+                    if found.is_none() {
+                        return Ok(None);
+                    }
+                }
+            }
+            if out.len() > LARGEST {
+                return Err(self.failed("the value would be longer than 64 KiB"));
+            }
+        }
+        Ok(Some(out))
+    }
+
+    fn failed(&self, message: &str) -> EvaluationError {
+        EvaluationError { place: self.place.clone(), message: message.to_owned() }
+    }
+}
+
+impl Part {
+    fn placeholder(&self) -> Option<&Placeholder> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Placeholder(placeholder) => Some(placeholder),
+        }
+    }
+}
+
+impl Placeholder {
+    pub(super) fn uses(&self) -> Uses {
+        self.reads.uses()
+    }
+
+    fn evaluate(&self, view: View<'_>, place: &Place) -> Result<Option<Json>, EvaluationError> {
+        let value = self.read(view, place, Json::clone)?;
+        let too_long = value.as_ref().is_some_and(|json| match json {
+            Json::String(text) => text.len() > LARGEST,
+            Json::Array(_) | Json::Object(_) => !fits(json, &mut { LARGEST }),
+            Json::Null | Json::Bool(_) | Json::Number(_) => false,
+        });
+        if too_long {
+            return Err(self.failed(place, "the value is longer than 64 KiB"));
+        }
+        Ok(value)
+    }
+
+    /// Hands the value to `take` without copying it where it stands in the event.
+    fn read<T>(
+        &self,
+        view: View<'_>,
+        place: &Place,
+        take: impl FnOnce(&Json) -> T,
+    ) -> Result<Option<T>, EvaluationError> {
+        match &self.reads {
+            Reads::Path { root, steps } => Ok(view.path(root, steps)?.map(|json| take(&json))),
+            Reads::JsonPath { path, then: None } => {
+                let found = path.read(view.body()).map_err(|message| self.failed(place, &message))?;
+                Ok(found.as_ref().map(take))
+            }
+            Reads::JsonPath { path, then: Some(expression) } => {
+                let found = path.read(view.body()).map_err(|message| self.failed(place, &message))?;
+                let made = view.expression(expression, found.as_ref())?;
+                let made = made.map_err(|message| self.failed(place, &message))?;
+                Ok(made.as_ref().map(take))
+            }
+            Reads::Expression(expression) => {
+                let made = view.expression(expression, None)?.map_err(|message| self.failed(place, &message))?;
+                Ok(made.as_ref().map(take))
+            }
+        }
+    }
+
+    fn failed(&self, place: &Place, message: &str) -> EvaluationError {
+        EvaluationError { place: place.clone(), message: format!("`{}` failed: {message}", self.source) }
+    }
+}
+
+/// Whether the texts and nodes of a value stay within a budget of bytes.
+fn fits(json: &Json, budget: &mut usize) -> bool {
+    let own = match json {
+        Json::String(text) => text.len() + 1,
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => 1,
+    };
+    let Some(left) = budget.checked_sub(own) else { return false };
+    *budget = left;
+    match json {
+        Json::Array(items) => items.iter().all(|item| fits(item, budget)),
+        Json::Object(entries) => entries.values().all(|item| fits(item, budget)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => true,
+    }
+}
+
+/// What a template may read, beyond the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sees {
+    /// The event and `vars`; `lead` is not known yet.
+    Event,
+    /// `lead` as well.
+    Lead,
+}
+
+impl Reader<'_> {
+    /// Reads a value: a scalar, a list of values, or `{ value: …, required: true }`.
+    pub(super) fn template(&self, node: &Node, what: &str, sees: Sees) -> Option<Template> {
+        let place = Place { file: self.file.into(), line: node.span.line };
+        match &node.kind {
+            Kind::Scalar { text, plain } => {
+                let kind = self.scalar_template(node, text, *plain, what, sees)?;
+                Some(Template { kind, required: false, place })
+            }
+            Kind::List(items) => {
+                let items = items.iter().filter_map(|item| self.template(item, what, sees)).collect();
+                Some(Template { kind: TemplateKind::List(items), required: false, place })
+            }
+            Kind::Map { .. } if node.is_unquoted_placeholder() => {
+                self.wrong_shape(node, "");
+                None
+            }
+            Kind::Map { .. } => {
+                let section = self.section(node, what, &["value", "required"])?;
+                let Some(value) = section.get("value") else {
+                    let help = "write `{ value: \"{{ … }}\", required: true }`".to_owned();
+                    self.error(node.span, format!("{what} has no `value`"), Some(help));
+                    return None;
+                };
+                let required = section.get("required").and_then(|node| self.boolean(node, "`required`"));
+                let template = self.template(value, what, sees)?;
+                Some(Template { required: required.unwrap_or(false), ..template })
+            }
+        }
+    }
+
+    /// One template or a list of them.
+    pub(super) fn templates(&self, node: &Node, what: &str, sees: Sees) -> Vec<Template> {
+        self.one_or_many(node).into_iter().filter_map(|item| self.template(item, what, sees)).collect()
+    }
+
+    fn scalar_template(&self, node: &Node, text: &str, plain: bool, what: &str, sees: Sees) -> Option<TemplateKind> {
+        if self.refuse_environment(node, text) {
+            return None;
+        }
+        let (braces, angles) = (text.contains("{{"), text.contains("<<"));
+        if text.contains("{%") {
+            let help = "use an expression: {{ a if b else c }}; several `leads:` make different choices";
+            self.error(
+                self.within(node.span, "{%"),
+                "statements `{% … %}` do not work in a mapping",
+                Some(help.to_owned()),
+            );
+            return None;
+        }
+        match (braces, angles) {
+            (false, false) => return Some(TemplateKind::Constant(constant(text, plain))),
+            (true, true) => {
+                let help = "use one kind of brackets in one value".to_owned();
+                self.error(node.span, format!("{what} mixes `{{{{ }}}}` and `<< >>`"), Some(help));
+                return None;
+            }
+            (true, false) | (false, true) => {}
+        }
+        let (open, close) = if braces { ("{{", "}}") } else { ("<<", ">>") };
+        let mut parts = Vec::new();
+        let mut rest = text;
+        let mut sound = true;
+        while let Some((before, behind)) = rest.split_once(open) {
+            if !before.is_empty() {
+                parts.push(Part::Literal(before.to_owned()));
+            }
+            let Some(end) = end_of_placeholder(behind, close) else {
+                let help = Some(format!("close it with `{close}`"));
+                self.error(self.within(node.span, behind), format!("a placeholder is opened with `{open}` and not closed"), help);
+                return None;
+            };
+            let (inside, after) = behind.split_at_checked(end).unwrap_or((behind, ""));
+            match self.placeholder(node, inside.trim(), sees) {
+                Some(placeholder) => parts.push(Part::Placeholder(placeholder)),
+                None => sound = false,
+            }
+            rest = after.strip_prefix(close).unwrap_or(after);
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Literal(rest.to_owned()));
+        }
+        if !sound {
+            return None;
+        }
+        match <[Part; 1]>::try_from(parts) {
+            Ok([Part::Placeholder(placeholder)]) => Some(TemplateKind::Placeholder(placeholder)),
+            Ok(one) => Some(TemplateKind::Text(one.into())),
+            Err(parts) => Some(TemplateKind::Text(parts)),
+        }
+    }
+
+    fn placeholder(&self, node: &Node, source: &str, sees: Sees) -> Option<Placeholder> {
+        let span = self.within(node.span, source);
+        match Reads::compile(source) {
+            Ok(reads) => {
+                if reads.uses().lead && sees == Sees::Event {
+                    let help = "`when`, fields, titles, tasks and notes see `lead`; here use the event: {{ contact.… }}";
+                    self.error(span, "`lead` is not known yet where this value is read", Some(help.to_owned()));
+                    return None;
+                }
+                Some(Placeholder { reads, source: source.to_owned(), span })
+            }
+            Err(wrongs) => {
+                for wrong in wrongs {
+                    let outer = self.within(node.span, source);
+                    let at = if outer == node.span { outer } else { self.within(outer, &wrong.part) };
+                    self.error(at, wrong.message, wrong.help);
+                }
+                None
+            }
+        }
+    }
+
+    /// Notes `vars.…` that are nowhere defined.
+    pub(super) fn check_variables<'k>(&self, template: &Template, known: impl Iterator<Item = &'k str> + Clone) {
+        for placeholder in template.placeholders() {
+            let Variables::Named(used) = placeholder.uses().variables else { continue };
+            for name in used.iter().filter(|name| !known.clone().any(|known| *known == ***name)) {
+                let message = format!("there is no variable `{name}` under `vars:`");
+                self.error(placeholder.span, message, suggest(name, known.clone()));
+            }
+        }
+    }
+}
+
+/// Where a placeholder ends: the closing mark outside quotes and brackets.
+fn end_of_placeholder(text: &str, close: &str) -> Option<usize> {
+    let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
+    for (at, letter) in text.char_indices() {
+        match (quote, letter) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if letter == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(letter),
+            (None, _) if depth == 0 && text.get(at..).is_some_and(|rest| rest.starts_with(close)) => return Some(at),
+            (None, '{' | '[' | '(') => depth += 1,
+            (None, '}' | ']' | ')') => depth = depth.saturating_sub(1),
+            (None, _) => {}
+        }
+    }
+    // Brackets that do not match must not hide the end.
+    text.find(close)
+}
+
+/// A literal: YAML's unquoted booleans and JSON's numbers keep their type, everything else is text.
+pub(super) fn constant(text: &str, plain: bool) -> Json {
+    if !plain {
+        return Json::String(text.to_owned());
+    }
+    match text {
+        "true" | "True" => Json::Bool(true),
+        "false" | "False" => Json::Bool(false),
+        "" | "~" | "null" => Json::Null,
+        _ => match text.parse::<Number>() {
+            Ok(number) => Json::Number(number),
+            Err(_) => Json::String(text.to_owned()),
+        },
+    }
+}

@@ -1,0 +1,258 @@
+//! `workspace.yaml`: destinations, owner pools, the order of identifiers, retention, alerts, variables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::problem::{Problem, Span, suggest};
+use super::reader::{Environment, Reader, Section};
+use super::scope::Definitions;
+use super::source::{Broken, Source};
+use super::yaml::{self, Kind, Node, Tree};
+use super::variables;
+use crate::lead::IdentifierKind;
+use crate::rules::{Blind, Destination, DestinationKind, IdentifierOrder, Mode, OwnerPool, PoolOwner, Settings};
+
+/// Name of the file.
+pub(super) const FILE: &str = "workspace.yaml";
+
+/// Everything that the files of a workspace say.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    /// SHA-256 over the names and texts of all files, in hex. A lead is pinned to it.
+    pub hash: String,
+    /// The accounts that are written to, by name.
+    pub destinations: BTreeMap<String, Destination>,
+    /// The owner pools, by name.
+    pub owner_pools: BTreeMap<String, OwnerPool>,
+    /// Which identifier decides.
+    pub identifier_order: IdentifierOrder,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// A URL that is called once per new cause of trouble.
+    pub alerts: Option<SecretString>,
+    /// The sources, by name.
+    pub sources: BTreeMap<String, Source>,
+    /// Why `workspace.yaml` itself cannot be used. Then no source has a mapping, but tokens stay readable.
+    pub broken: Option<Broken>,
+    /// Environment variables that are not set and whose default was taken: demo secrets, refused off loopback.
+    pub defaults_used: BTreeSet<String>,
+    pub(super) variables: Definitions,
+    /// All names that stand in the file, those of broken entries included, so that one mistake makes one problem.
+    pub(super) destination_names: BTreeSet<String>,
+    pub(super) owner_pool_names: BTreeSet<String>,
+}
+
+/// How long things are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Raw bodies of requests.
+    pub bodies: Duration,
+    /// Everything else.
+    pub rows: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let day = Duration::from_hours(24);
+        Self { bodies: day * 90, rows: day * 400 }
+    }
+}
+
+const KEYS: &[&str] = &["destinations", "owner_pools", "identifiers", "retention", "alerts", "vars"];
+
+/// Keys of every destination; its adapter has settings of its own.
+const DESTINATION_KEYS: &[&str] = &["crm", "mode", "share", "timeout", "settle", "blind"];
+
+const MODES: &[(&str, Mode)] = &[("live", Mode::Live), ("observe", Mode::Observe), ("paused", Mode::Paused)];
+
+const BLIND: &[(&str, Blind)] = &[("at_most_once", Blind::AtMostOnce), ("at_least_once", Blind::AtLeastOnce)];
+
+/// Reads `workspace.yaml`; sources and hash are filled in by the caller.
+pub(super) fn read(
+    text: Option<&str>,
+    environment: Environment<'_>,
+    kinds: &[DestinationKind],
+) -> (Workspace, Vec<Problem>) {
+    let mut workspace = Workspace::default();
+    let reader = Reader::new(FILE, text.unwrap_or_default(), environment);
+    if text.is_none() {
+        let help = "put a `workspace.yaml` with `destinations:` beside the files of the sources".to_owned();
+        let span = Span { line: 1, column: 1, ..Span::default() };
+        reader.error(span, "the workspace has no `workspace.yaml`", Some(help));
+    }
+    let Tree { root, faults } = yaml::parse(text.unwrap_or_default());
+    for fault in faults {
+        reader.error(fault.span, fault.message, fault.help);
+    }
+    if let Some(section) = reader.section(&root, "`workspace.yaml`", KEYS) {
+        fill(&reader, &section, kinds, &mut workspace);
+    }
+    let (problems, defaults) = reader.finish();
+    workspace.defaults_used = defaults;
+    workspace.broken = Broken::first_of(&problems);
+    (workspace, problems)
+}
+
+fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], workspace: &mut Workspace) {
+    for (name, node) in named(reader, section, "destinations") {
+        workspace.destination_names.insert(name.to_owned());
+        if let Some(destination) = destination(reader, name, node, kinds) {
+            workspace.destinations.insert(name.to_owned(), destination);
+        }
+    }
+    for (name, node) in named(reader, section, "owner_pools") {
+        workspace.owner_pool_names.insert(name.to_owned());
+        if let Some(pool) = owner_pool(reader, name, node) {
+            workspace.owner_pools.insert(name.to_owned(), pool);
+        }
+    }
+    if let Some(section) = section.get("identifiers").and_then(|node| reader.section(node, "`identifiers`", &["order"])) {
+        workspace.identifier_order = section.get("order").map(|node| order(reader, node)).unwrap_or_default();
+    }
+    if let Some(section) =
+        section.get("retention").and_then(|node| reader.section(node, "`retention`", &["bodies", "rows"]))
+    {
+        let duration = |key: &str| section.get(key).and_then(|node| reader.duration(node, &format!("`{key}`")));
+        let Retention { bodies, rows } = Retention::default();
+        workspace.retention =
+            Retention { bodies: duration("bodies").unwrap_or(bodies), rows: duration("rows").unwrap_or(rows) };
+    }
+    if let Some(section) = section.get("alerts").and_then(|node| reader.section(node, "`alerts`", &["webhook"])) {
+        let url = section.get("webhook").and_then(|node| reader.secret(node, "`alerts.webhook`"));
+        workspace.alerts = url.filter(|url| !url.is_empty()).map(SecretString::from);
+    }
+    workspace.variables = variables::read(reader, section.get("vars"), &Definitions::new());
+}
+
+/// The entries of a section whose keys are the author's.
+fn named<'n>(reader: &Reader<'_>, section: &Section<'n>, key: &str) -> Vec<(&'n str, &'n Node)> {
+    let entries = section.get(key).and_then(|node| reader.entries(node, &format!("`{key}`")));
+    let entries = entries.into_iter().flat_map(|section| section.node.entries());
+    entries.filter_map(|(name, node)| Some((name.scalar()?, node))).collect()
+}
+
+fn destination(reader: &Reader<'_>, name: &str, node: &Node, kinds: &[DestinationKind]) -> Option<Destination> {
+    let section = reader.entries(node, &format!("destination `{name}`"))?;
+    let Some(crm) = section.get("crm") else {
+        let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+        let help = Some(format!("known here: {}", known.join(", ")));
+        reader.error(node.span, format!("destination `{name}` does not say which `crm` it is"), help);
+        return None;
+    };
+    let crm = reader.name_of(crm, "CRM", kinds.iter().map(|kind| kind.name))?;
+    let kind = kinds.iter().find(|kind| kind.name == crm)?;
+    let settings = settings(reader, name, node, kind);
+    let duration = |key: &str| section.get(key).and_then(|node| reader.duration(node, &format!("`{key}`")));
+    Some(Destination {
+        name: name.to_owned(),
+        crm,
+        mode: section.get("mode").and_then(|node| reader.choice(node, "`mode`", MODES)).unwrap_or(Mode::Live),
+        share: section.get("share").and_then(|node| share(reader, node)).unwrap_or(1.0),
+        timeout: duration("timeout").unwrap_or(Duration::from_secs(10)),
+        settle: duration("settle"),
+        blind: section.get("blind").and_then(|node| reader.choice(node, "`blind`", BLIND)).unwrap_or_default(),
+        settings,
+    })
+}
+
+/// The adapter's own settings.
+fn settings(reader: &Reader<'_>, name: &str, node: &Node, kind: &DestinationKind) -> Settings {
+    let mut settings = BTreeMap::new();
+    for (key, value) in node.entries() {
+        let Some(word) = key.scalar().filter(|word| !DESTINATION_KEYS.contains(word)) else { continue };
+        let Some(setting) = kind.settings.iter().find(|setting| setting.name == word) else {
+            let known = DESTINATION_KEYS.iter().copied().chain(kind.settings.iter().map(|setting| setting.name));
+            reader.error(key.span, format!("`{word}` is not a setting of {}", kind.name), suggest(word, known));
+            continue;
+        };
+        let what = format!("`{word}`");
+        let text = if setting.secret { reader.secret(value, &what) } else { reader.text(value, &what) };
+        settings.extend(text.map(|text| (word.to_owned(), text)));
+    }
+    for setting in kind.settings.iter().filter(|setting| setting.required) {
+        if node.get(setting.name).is_none_or(Node::is_null) {
+            let help = Some(setting.summary.to_owned());
+            reader.error(node.span, format!("destination `{name}` has no `{}`", setting.name), help);
+        }
+    }
+    Settings(settings)
+}
+
+/// `0.5` or `50%`.
+fn share(reader: &Reader<'_>, node: &Node) -> Option<f64> {
+    let text = reader.text(node, "`share`")?;
+    let number = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.parse(),
+    };
+    let share = number.ok().filter(|share| *share > 0.0 && *share <= 1.0);
+    if share.is_none() {
+        let help = "write a part of the account's rate limit: 50% or 0.5".to_owned();
+        reader.error(node.span, format!("`share` must be above 0 and at most 1, not `{text}`"), Some(help));
+    }
+    share
+}
+
+/// A list of users, or `{ owners: […], fallback }`.
+fn owner_pool(reader: &Reader<'_>, name: &str, node: &Node) -> Option<OwnerPool> {
+    let (owners, fallback) = match &node.kind {
+        Kind::List(items) => (items.as_slice(), None),
+        Kind::Scalar { .. } | Kind::Map { .. } => {
+            let section = reader.section(node, &format!("owner pool `{name}`"), &["owners", "fallback"])?;
+            let fallback = section.get("fallback").and_then(|node| reader.text(node, "`fallback`"));
+            (section.get("owners").map(|node| reader.list(node, "`owners`")).unwrap_or_default(), fallback)
+        }
+    };
+    let owners: Vec<PoolOwner> = owners.iter().filter_map(|node| pool_owner(reader, node)).collect();
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = owners.iter().find(|owner| !seen.insert(owner.user.as_str())) {
+        let help = "use `weight: 2` to give somebody twice as many deals".to_owned();
+        reader.error(node.span, format!("`{}` stands twice in owner pool `{name}`", twice.user), Some(help));
+    }
+    if owners.is_empty() && fallback.is_none() {
+        reader.error(node.span, format!("owner pool `{name}` has nobody in it"), None);
+    }
+    Some(OwnerPool { name: name.to_owned(), owners, fallback })
+}
+
+fn pool_owner(reader: &Reader<'_>, node: &Node) -> Option<PoolOwner> {
+    let Kind::Map { .. } = node.kind else {
+        let user = reader.text(node, "a user")?;
+        return Some(PoolOwner { user, weight: 1, away: false });
+    };
+    let section = reader.section(node, "an owner", &["user", "weight", "away"])?;
+    let Some(user) = section.get("user") else {
+        reader.error(node.span, "this owner has no `user`", None);
+        return None;
+    };
+    let user = reader.text(user, "`user`")?;
+    let weight = section.get("weight").and_then(|node| {
+        let weight: u32 = reader.count(node, "`weight`")?;
+        if weight == 0 || weight > 1_000 {
+            let help = "use `away: true` for somebody who takes no deals".to_owned();
+            reader.error(node.span, "`weight` must be from 1 to 1000", Some(help));
+        }
+        Some(weight)
+    });
+    let away = section.get("away").and_then(|node| reader.boolean(node, "`away`"));
+    Some(PoolOwner { user, weight: weight.unwrap_or(1), away: away.unwrap_or(false) })
+}
+
+/// Kinds that are not named follow in their default order.
+fn order(reader: &Reader<'_>, node: &Node) -> IdentifierOrder {
+    let words = IdentifierKind::ALL.map(|kind| (kind.as_str(), kind));
+    let mut order: Vec<IdentifierKind> = Vec::new();
+    for item in reader.list(node, "`order`") {
+        let Some(kind) = reader.choice(item, "`order`", &words) else { continue };
+        if order.contains(&kind) {
+            reader.error(item.span, format!("`{}` stands twice in `order`", kind.as_str()), None);
+        } else {
+            order.push(kind);
+        }
+    }
+    let rest: Vec<IdentifierKind> = IdentifierKind::ALL.into_iter().filter(|kind| !order.contains(kind)).collect();
+    order.extend(rest);
+    IdentifierOrder(order)
+}
