@@ -191,8 +191,7 @@ async fn activate(
         .values()
         .filter_map(|source| {
             let token_hash = hex(&token_hash(source)?);
-            let preset = source.preset.clone()?;
-            Some(RememberedSource { name: source.name.clone(), preset, token_hash })
+            Some(RememberedSource { name: source.name.clone(), preset: source.preset.clone(), token_hash })
         })
         .collect();
     store.activate(&workspace.hash, &options.files, remembered, options.clock.now()).await?;
@@ -218,7 +217,7 @@ fn refuse_demo_secrets(workspace: &Workspace, options: &Options) -> Result<(), S
     Err(StartError(format!(
         "these secrets still have the value that stands in the YAML for everybody to read: {}. Set them in the \
          environment, or listen on 127.0.0.1 only",
-        workspace.defaults_used.join(", ")
+        workspace.defaults_used.iter().cloned().collect::<Vec<_>>().join(", ")
     )))
 }
 

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::event::{Event, KeyLifetime, PRESETS, Preset};
 use crate::id::{EventId, LeadId, PersonId, SyncId};
-use crate::map::{Source, Workspace};
+use crate::map::{Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, interpret};
 use crate::store::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received,
@@ -114,9 +114,10 @@ fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Pr
     let Some(preset) = preset(source) else {
         return Prepared::Waiting(format!("source '{}' names no preset that exists", source.name));
     };
-    if let Err(broken) = &source.mapping {
-        return Prepared::Waiting(broken.to_string());
-    }
+    let mapping = match &source.mapping {
+        Ok(mapping) => mapping,
+        Err(broken) => return Prepared::Waiting(broken.to_string()),
+    };
     if source.paused {
         return Prepared::Waiting(PAUSED.to_owned());
     }
@@ -134,7 +135,10 @@ fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Pr
         Ok(events) => Prepared::Events(
             events
                 .iter()
-                .map(|event| prepared_event(event, source, preset, workspace, delivery.received_at, clock))
+                .map(|event| {
+                    let key_until = key_until(event, source, preset, workspace, delivery.received_at);
+                    prepared_event(event, mapping, &source.name, &workspace.hash, delivery.received_at, key_until, clock)
+                })
                 .collect(),
         ),
     }
@@ -145,7 +149,7 @@ pub const PAUSED: &str = "the source is paused in its mapping";
 
 /// The preset that a source names.
 pub fn preset(source: &Source) -> Option<&'static Preset> {
-    PRESETS.iter().copied().find(|preset| Some(preset.name) == source.preset.as_deref())
+    PRESETS.iter().copied().find(|preset| preset.name == source.preset)
 }
 
 /// SHA-256 of a source's path token, when it can be read.
@@ -158,19 +162,31 @@ fn same(left: &str, right: &str) -> bool {
     left.as_bytes().ct_eq(right.as_bytes()).into()
 }
 
-fn prepared_event(
+/// Until when a second event with the same key is a redelivery.
+fn key_until(
     event: &Event,
     source: &Source,
     preset: &Preset,
     workspace: &Workspace,
     received_at: Timestamp,
-    clock: &dyn Clock,
-) -> PreparedEvent {
+) -> Timestamp {
     let lifetime = match event.key.lifetime {
         KeyLifetime::Retention => workspace.retention.rows,
         KeyLifetime::Window => source.dedupe_window.unwrap_or(preset.dedupe_window),
     };
-    let outcome = match interpret(workspace, source, event, received_at) {
+    received_at.checked_add(lifetime).unwrap_or(Timestamp::MAX)
+}
+
+fn prepared_event(
+    event: &Event,
+    mapping: &Mapping,
+    source: &str,
+    version: &str,
+    received_at: Timestamp,
+    key_until: Timestamp,
+    clock: &dyn Clock,
+) -> PreparedEvent {
+    let outcome = match interpret(mapping, event, received_at) {
         Interpreted::Lead(lead, branch) => {
             let syncs =
                 lead.to.iter().map(|destination| (SyncId(clock.new_id()), destination.clone())).collect();
@@ -186,11 +202,11 @@ fn prepared_event(
         id: EventId(clock.new_id()),
         lead_id: LeadId(clock.new_id()),
         fresh_person: PersonId(clock.new_id()),
-        source: source.name.clone(),
+        source: source.to_owned(),
         key: event.key.value.clone(),
-        key_until: received_at.checked_add(lifetime).unwrap_or(Timestamp::MAX),
+        key_until,
         received_at,
-        version: workspace.hash.clone(),
+        version: version.to_owned(),
         outcome,
     }
 }

@@ -90,7 +90,7 @@ fn try_example(
         format!("`event: {}`: the request has {} events, counted from 0", example.event, events.len())
     })?;
     let expect = &example.expect;
-    match interpret(workspace, source, event, at()) {
+    match interpret(mapping, event, at()) {
         Interpreted::NeedsAttention { reason, todo } => {
             Err(format!("the lead would need attention: {} {todo}", reason.text))
         }

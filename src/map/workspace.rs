@@ -12,7 +12,9 @@ use super::source::{Broken, Source};
 use super::yaml::{self, Kind, Node, Tree};
 use super::variables;
 use crate::lead::IdentifierKind;
-use crate::rules::{Blind, Destination, DestinationKind, IdentifierOrder, Mode, OwnerPool, PoolOwner, Settings};
+use crate::rules::{
+    Blind, Destination, DestinationKind, IdentifierOrder, Mode, OwnerPool, PoolOwner, Rules, Settings,
+};
 
 /// Name of the file.
 pub(super) const FILE: &str = "workspace.yaml";
@@ -42,6 +44,14 @@ pub struct Workspace {
     /// All names that stand in the file, those of broken entries included, so that one mistake makes one problem.
     pub(super) destination_names: BTreeSet<String>,
     pub(super) owner_pool_names: BTreeSet<String>,
+}
+
+impl Workspace {
+    /// The rules of a branch of a source's mapping; `None` when either is gone or broken.
+    pub fn rules(&self, source: &str, branch: usize) -> Option<&Rules> {
+        let mapping = self.sources.get(source)?.mapping.as_ref().ok()?;
+        mapping.branches().get(branch).map(|branch| &branch.rules)
+    }
 }
 
 /// How long things are kept.
