@@ -1,0 +1,238 @@
+//! A leadfold and a sandbox CRM on free ports, a folder of their own, and a client that posts like SendPulse does.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leadfold::app::{App, Options, until_quiet};
+use leadfold::clock::{Clock, SystemClock};
+use leadfold::map::Files;
+use leadfold::receive::Limits;
+use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions, Stats, Truth};
+use leadfold::store::registry::Counts;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+/// Longest that anything here may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+
+/// What a mapping under test says; `{DESTINATION}` takes further settings of the destination.
+pub(crate) const WORKSPACE: &str = r#"
+destinations:
+  crm: { crm: sandbox, url: "http://{ADDRESS}", token: demo, concurrency: 48, {DESTINATION} }
+owner_pools:
+  sales: [anna, borys, dana]
+"#;
+
+/// One branch, so that the tests speak about what leadfold does and not about the mapping.
+pub(crate) const MAPPING: &str = r#"
+source: { preset: sendpulse, token: demo }
+leads:
+  - name: all
+    when: "{{ title != 'bot_block' }}"
+    to: [crm]
+    owners: sales
+    phone: { regions: [UA] }
+    contact:
+      name: "{{ contact.name }}"
+      phone: "{{ contact.variables.phone }}"
+      email: "{{ contact.variables.email }}"
+      fields:
+        telegram_chat: "{{ contact.id if service == 'telegram' }}"
+        instagram_chat: "{{ contact.id if service == 'instagram' }}"
+        viber_chat: "{{ contact.id if service == 'viber' }}"
+    deal: { title: "Lead from {{ bot.name }}", pipeline: Main, stage: New }
+    rules: { preset: leadbox, update: only_empty }
+"#;
+
+/// A running leadfold with its CRM.
+pub(crate) struct Rig {
+    pub(crate) app: Option<App>,
+    pub(crate) sandbox: Running,
+    pub(crate) folder: PathBuf,
+    pub(crate) files: Files,
+    pub(crate) clock: Arc<dyn Clock>,
+    client: reqwest::Client,
+}
+
+/// The settings of a destination that talks to a faulty CRM and does not have all day.
+pub(crate) const IMPATIENT: &str = "timeout: 500ms, settle: 700ms";
+
+impl Rig {
+    pub(crate) async fn start(faults: Faults, destination: &str) -> Self {
+        Self::start_with(faults, destination, MAPPING).await
+    }
+
+    pub(crate) async fn start_with(faults: Faults, destination: &str, mapping: &str) -> Self {
+        let sandbox = Sandbox::start(SandboxOptions { faults, ..SandboxOptions::default() }).await.unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let folder = std::env::temp_dir().join(format!("leadfold-test-{}", clock.new_id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let workspace = WORKSPACE
+            .replace("{ADDRESS}", &sandbox.addr().to_string())
+            .replace("{DESTINATION}", destination);
+        let files = Files(
+            [("workspace.yaml", workspace.as_str()), ("sendpulse.yaml", mapping)]
+                .map(|(name, text)| (name.to_owned(), text.to_owned()))
+                .into(),
+        );
+        leadfold::crm::http::install_tls();
+        let mut rig = Self { app: None, sandbox, folder, files, clock, client: reqwest::Client::builder().no_proxy().build().unwrap() };
+        rig.boot().await;
+        rig
+    }
+
+    /// Starts leadfold on what is in the folder.
+    pub(crate) async fn boot(&mut self) {
+        let options = Options {
+            files: self.files.clone(),
+            folder: self.folder.clone(),
+            database: self.database(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            api_token: None,
+            demo: true,
+            limits: Limits::default(),
+            environment: Arc::new(|_| None),
+            clock: Arc::clone(&self.clock),
+        };
+        self.app = Some(App::start(options).await.unwrap());
+    }
+
+    pub(crate) fn database(&self) -> String {
+        format!("sqlite://{}", self.folder.join("leadfold.db").display())
+    }
+
+    pub(crate) async fn shut_down(&mut self) {
+        self.app.take().unwrap().stop().await;
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        self.app.as_ref().unwrap()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.app().address)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test is the platform, not a CRM client")]
+    pub(crate) async fn post(&self, body: &Value) -> u16 {
+        let request = self.client.post(self.url("/in/sendpulse/demo")).body(body.to_string());
+        request.header("content-type", "application/json").send().await.unwrap().status().as_u16()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test is a person with a browser")]
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.client.get(self.url(path)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Posts all, so many at a time; every one must be acknowledged.
+    pub(crate) async fn post_all(&self, bodies: &[Value], at_once: usize) {
+        let gate = Semaphore::new(at_once);
+        let posts = bodies.iter().map(|body| async {
+            let _place = gate.acquire().await.unwrap();
+            assert_eq!(self.post(body).await, 200);
+        });
+        futures_util::future::join_all(posts).await;
+    }
+
+    /// Waits until everything acknowledged has come to its end.
+    pub(crate) async fn settle(&self) {
+        let quiet = until_quiet(&self.app().store, PATIENCE).await.unwrap();
+        if !quiet {
+            let stuck = self.app().store.leads(None, 5).await.unwrap();
+            panic!("not everything came to its end: {:?} {stuck:?}", self.counts().await);
+        }
+    }
+
+    pub(crate) async fn counts(&self) -> Counts {
+        self.app().store.counts().await.unwrap()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.sandbox.stats()
+    }
+
+    /// Says which phones are whose.
+    pub(crate) fn truth(&self, humans: impl IntoIterator<Item = (String, Vec<String>)>) {
+        self.sandbox.set_truth(Truth(humans.into_iter().collect()));
+    }
+
+    /// Ends everything; whatever was acknowledged must have come to its end.
+    pub(crate) async fn end(mut self) {
+        let counts = self.counts().await;
+        assert_eq!((counts.open - counts.held, counts.received), (0, 0), "nothing is left open: {counts:?}");
+        self.shut_down().await;
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// One event of SendPulse's shape. `at` is the event's own time in milliseconds.
+pub(crate) fn event(chat: &str, service: &str, variables: Value, at: i64) -> Value {
+    json!([{
+        "service": service,
+        "title": "incoming_message",
+        "bot": { "id": format!("bot-{service}"), "name": "Polynia Shop", "external_id": "1", "url": "https://t.me/x" },
+        "contact": {
+            "id": chat, "name": "Олена", "username": null, "phone": null, "email": null, "photo": null,
+            "last_message": "Добрий день", "tags": [], "variables": variables
+        },
+        "info": null,
+        "date": at
+    }])
+}
+
+/// A moment that no other test uses, in milliseconds.
+pub(crate) fn now_millis() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "a test may look at the clock")]
+    Timestamp::now().as_millisecond()
+}
+
+/// Ten ways in which people write one Ukrainian number.
+pub(crate) fn spellings(nine_digits: &str) -> Vec<String> {
+    let (a, b, c, d) = (&nine_digits[..2], &nine_digits[2..5], &nine_digits[5..7], &nine_digits[7..]);
+    vec![
+        format!("+380{nine_digits}"),
+        format!("380{nine_digits}"),
+        format!("0{nine_digits}"),
+        format!("0{a} {b} {c} {d}"),
+        format!("0{a}-{b}-{c}-{d}"),
+        format!("+38 (0{a}) {b}-{c}-{d}"),
+        format!("+38 0{a} {b}{c}{d}"),
+        format!("00380{nine_digits}"),
+        format!("80{nine_digits}"),
+        format!("мій номер: 0{a} {b} {c} {d}"),
+    ]
+}
+
+/// What people do in the CRM with their own hands.
+impl Rig {
+    #[expect(clippy::disallowed_methods, reason = "the test is a person at the CRM")]
+    async fn crm(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.sandbox.url())).bearer_auth("demo");
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null)
+    }
+
+    pub(crate) async fn add_contact(&self, contact: Value) -> Value {
+        self.crm(reqwest::Method::POST, "/contacts", Some(contact)).await
+    }
+
+    /// The contact with +380671234567.
+    pub(crate) async fn contact(&self) -> Value {
+        let found = self.crm(reqwest::Method::GET, "/contacts?phone=%2B380671234567", None).await;
+        found["items"][0].clone()
+    }
+
+    pub(crate) async fn delete_contact(&self) {
+        let contact = self.contact().await;
+        let id = contact["id"].as_str().map_or_else(|| contact["id"].to_string(), str::to_owned);
+        self.crm(reqwest::Method::DELETE, &format!("/contacts/{id}"), None).await;
+    }
+}
