@@ -7,30 +7,22 @@ use crate::normalise;
 ///
 /// No country is assumed: a number without one is only taken for equal when it has the very same digits.
 pub fn same_phone(written: &str, e164: &str) -> bool {
-    match (normalise::phone(written, &[]), normalise::phone(e164, &[])) {
-        (Ok(written), Ok(sought)) => {
-            written.e164 == sought.e164
-                || written.match_keys.iter().any(|key| sought.match_keys.contains(key))
-        }
-        _ => {
-            let sought = digits(e164);
-            !sought.is_empty() && digits(written) == sought
-        }
+    if let (Ok(written), Ok(sought)) = (normalise::phone(written, &[]), normalise::phone(e164, &[])) {
+        return written.e164 == sought.e164
+            || written.match_keys.iter().any(|key| sought.match_keys.contains(key));
     }
+    let sought = digits(e164);
+    !sought.is_empty() && digits(written) == sought
 }
 
 /// Whether an email as a CRM writes it is this mailbox.
 pub fn same_email(written: &str, sought: &str) -> bool {
-    match (normalise::email(written), normalise::email(sought)) {
-        (Ok(written), Ok(sought)) => {
-            written.address == sought.address
-                || (written.match_key.is_some() && written.match_key == sought.match_key)
-        }
-        _ => {
-            let sought = sought.trim().to_lowercase();
-            !sought.is_empty() && written.trim().to_lowercase() == sought
-        }
+    if let (Ok(written), Ok(sought)) = (normalise::email(written), normalise::email(sought)) {
+        return written.address == sought.address
+            || (written.match_key.is_some() && written.match_key == sought.match_key);
     }
+    let sought = sought.trim().to_lowercase();
+    !sought.is_empty() && written.trim().to_lowercase() == sought
 }
 
 fn digits(text: &str) -> String {

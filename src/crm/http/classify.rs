@@ -30,14 +30,13 @@ pub type Judge = fn(u16, &Value) -> Option<Verdict>;
 pub(super) fn usual(status: u16) -> Verdict {
     match status {
         200..=299 => Verdict::Answer,
-        // A redirect of these kinds asks to send the same request elsewhere, so it was not acted upon here.
-        301 | 302 | 307 | 308 => Verdict::Rejected,
         401 | 403 => Verdict::Unauthorised,
         // The server gave up waiting for the request; whether it acted on a part of it, it does not say.
         408 => Verdict::Unclear,
         425 => Verdict::NotDone,
         429 => Verdict::RateLimited,
-        400..=499 => Verdict::Rejected,
+        // Redirects of these kinds ask to send the same request elsewhere, so it was not acted upon here.
+        301 | 302 | 307 | 308 | 400..=499 => Verdict::Rejected,
         _ => Verdict::Unclear,
     }
 }

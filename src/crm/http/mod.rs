@@ -7,21 +7,20 @@
 //! It retries nothing. Whoever asked decides.
 
 mod address;
+mod body;
 mod classify;
 mod redact;
 
-use std::error::Error;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
-use jiff::Timestamp;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 
+use self::body::{BodyError, asked_wait, read_json, sentence};
 pub use self::classify::{Judge, Verdict};
 use self::redact::Redactor;
 use super::limit::{Limiter, Usage, Window};
@@ -29,9 +28,6 @@ use super::{ConnectError, CrmError, Journal, Outcome, Priority};
 use crate::clock::{Clock, SystemClock};
 use crate::id::{StepId, SyncId};
 use crate::rules::{Destination, Setting};
-
-/// Answers beyond this are not read to their end.
-const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
 
 /// A connection is made within this, or within half of the call's time where that is less, so that running out of time
 /// while connecting is told apart from running out of time after the request was sent.
@@ -137,7 +133,7 @@ impl Call {
 
 impl Http {
     /// Prepares to call the account; connects to nothing yet.
-    pub fn new(destination: &Destination, account: Account<'_>) -> Result<Self, ConnectError> {
+    pub fn new(destination: &Destination, account: &Account<'_>) -> Result<Self, ConnectError> {
         let problem = |text: String| ConnectError(format!("destination `{}`: {text}", destination.name));
         // The address itself is not repeated in these messages: some CRMs carry their secret in it.
         let base = Url::parse(account.url)
@@ -268,12 +264,8 @@ impl Http {
 
     async fn answer(&self, operation: &str, response: Response, accepted: &[u16]) -> Result<Answer, Failure> {
         let status = response.status().as_u16();
-        let after = asked_wait(response.headers());
-        let body = match read_body(response).await {
-            Ok(bytes) => parse_body(&bytes),
-            Err(error) => Err(error),
-        };
-        match body {
+        let after = asked_wait(response.headers(), SystemClock.now());
+        match read_json(response).await {
             Ok(body) => self.judged(operation, status, body, accepted, after),
             // A refusal is a refusal, whatever became of its text.
             Err(BodyError { text, .. }) if classify::usual(status) != Verdict::Answer => {
@@ -379,56 +371,4 @@ impl Failure {
 /// Makes these calls, at most so many at once; the answers in order.
 pub async fn in_parallel<T: Send>(most: usize, calls: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     stream::iter(calls).buffered(most.max(1)).collect().await
-}
-
-/// Why a body is not what it should be, and the text that there is.
-struct BodyError {
-    why: String,
-    text: String,
-}
-
-async fn read_body(mut response: Response) -> Result<Vec<u8>, BodyError> {
-    let mut bytes = Vec::new();
-    let fault = loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > LARGEST_ANSWER => {
-                break format!("the answer is larger than {} MiB", LARGEST_ANSWER / 1024 / 1024);
-            }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Ok(bytes),
-            Err(error) => break format!("the answer broke off: {}", sentence(&error.without_url())),
-        }
-    };
-    Err(BodyError { why: fault, text: String::from_utf8_lossy(&bytes).into_owned() })
-}
-
-fn parse_body(bytes: &[u8]) -> Result<Value, BodyError> {
-    if bytes.trim_ascii().is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_slice(bytes).map_err(|error| BodyError {
-        why: format!("the answer is not JSON: {error}"),
-        text: String::from_utf8_lossy(bytes).into_owned(),
-    })
-}
-
-fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let now: Timestamp = SystemClock.now();
-    classify::retry_after(text(RETRY_AFTER)?, text(DATE), now)
-}
-
-/// An error with its causes, which is where the reason stands.
-fn sentence(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }

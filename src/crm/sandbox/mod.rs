@@ -99,7 +99,7 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
         judge: |_, _| None,
     };
     Ok(Arc::new(Sandbox {
-        http: Http::new(destination, account)?,
+        http: Http::new(destination, &account)?,
         token,
         concurrency: settings.count("concurrency", CONCURRENCY)?,
         batch: settings.flag("batch", false)?,

@@ -177,11 +177,7 @@ pub(super) fn collection(kind: RecordKind) -> &'static str {
 
 /// The id in the answer to a create.
 pub(super) fn record(body: &Value) -> Option<RecordId> {
-    match body.get("id")? {
-        Value::Number(id) => Some(RecordId(id.to_string())),
-        Value::String(id) if !id.is_empty() => Some(RecordId(id.clone())),
-        _ => None,
-    }
+    body.get("id")?.as_number().map(|id| RecordId(id.to_string()))
 }
 
 #[derive(Deserialize)]
