@@ -3,6 +3,15 @@
 //! A [`Preset`] knows one platform: how its requests are verified, split into events and keyed. Presets are listed in
 //! [`PRESETS`] and named nowhere else.
 
+mod canonical;
+mod fields;
+mod json_body;
+mod preset_form;
+mod preset_json;
+mod preset_sendpulse;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -82,9 +91,32 @@ pub struct Preset {
     pub unknown_path_status: u16,
     /// How long a hash key counts unless the source says otherwise.
     pub dedupe_window: Duration,
-    /// Turns a delivery into its events, in order.
+    /// Turns a delivery into its events, in order. None at all when the platform sent an empty list.
     pub split: fn(&Delivery) -> Result<Vec<Event>, Unreadable>,
 }
 
 /// Every preset.
-pub static PRESETS: &[&Preset] = &[];
+pub static PRESETS: &[&Preset] = &[&preset_sendpulse::PRESET, &preset_json::PRESET, &preset_form::PRESET];
+
+/// The preset of that name.
+pub fn preset(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().copied().find(|preset| preset.name == name)
+}
+
+/// How long a hash key counts by default: longer than the retries of a platform, shorter than the time after which
+/// the same form means that somebody came back.
+const DEDUPE_WINDOW: Duration = Duration::from_mins(10);
+
+/// More events in one delivery than any platform sends; beyond it the request is an accident or an attack.
+const MAX_EVENTS: usize = 1_000;
+
+/// Refuses a delivery that holds more than [`MAX_EVENTS`].
+fn within_bounds(payloads: Vec<Value>) -> Result<Vec<Value>, Unreadable> {
+    if payloads.len() > MAX_EVENTS {
+        return Err(Unreadable(format!(
+            "the body is a list of {} events and one request may hold {MAX_EVENTS}; send shorter lists",
+            payloads.len()
+        )));
+    }
+    Ok(payloads)
+}

@@ -1,0 +1,32 @@
+//! Any platform whose request body can be set to JSON.
+
+use serde_json::Value;
+
+use super::canonical::hash_key;
+use super::{DEDUPE_WINDOW, Delivery, Event, Preset, Unreadable, fields, json_body, within_bounds};
+
+pub(super) static PRESET: Preset = Preset {
+    name: "json",
+    summary: "POST with any JSON body; an object is one event, a list of objects is one event each",
+    methods: &["POST"],
+    unknown_path_status: 404,
+    dedupe_window: DEDUPE_WINDOW,
+    split,
+};
+
+fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+    let payloads = match json_body::read(&delivery.body)? {
+        Value::Array(items) if items.iter().all(Value::is_object) => within_bounds(items)?,
+        value => vec![value],
+    };
+    let query = fields::query(delivery)?;
+    let headers = fields::headers(delivery);
+    let event = |payload| Event {
+        key: hash_key(&payload, &query),
+        payload,
+        query: query.clone(),
+        headers: headers.clone(),
+        chat: None,
+    };
+    Ok(payloads.into_iter().map(event).collect())
+}
