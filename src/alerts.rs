@@ -64,7 +64,13 @@ impl Alerts {
 
     /// Tells a cause, and remembers it only when the webhook took it: an alert that got lost is sent again.
     async fn tell(&self, cause: &str, reason: &Reason) -> Result<(), StoreError> {
-        match post_json(&self.webhook, &json!({ "text": format!("leadfold: {}", reason.text), "cause": cause })).await {
+        let body = json!({ "text": format!("leadfold: {}", reason.text), "cause": cause }).to_string();
+        let taken = match post_json(&self.webhook, body).await {
+            Ok(status) if (200..300).contains(&status) => Ok(()),
+            Ok(status) => Err(format!("it answered {status}")),
+            Err(why) => Err(why),
+        };
+        match taken {
             Ok(()) => {
                 info!(cause, "told");
                 self.store.told(cause, &reason.text, self.clock.now()).await

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,12 +19,14 @@ use crate::crm;
 use crate::event::PRESETS;
 use crate::map::{Compiled, Files, Severity, Workspace};
 use crate::prepare::{PAUSED, Preparer, preset, token_hash};
-use crate::receive::{self, Entry, Limits, Receiver, Sources};
+use crate::receive::{self, Connections, Entry, Limits, Receiver, Sources};
 use crate::rules::Mode;
 use crate::store::versions::RememberedSource;
-use crate::store::{Store, StoreError, hex};
+use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
+use crate::token::{self, from_hex, to_hex};
 use crate::sync::{Worker, WorkerHandle};
-use crate::web;
+use crate::web::{self, Access};
 use crate::workspace::{Environment, Versions};
 
 /// How a leadfold is started.
@@ -37,16 +39,24 @@ pub struct Options {
     pub database: String,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The token of `/api` and `/metrics`; `None` closes them, except in a demo.
-    pub api_token: Option<SecretString>,
-    /// No token, loopback only, `Host` and `Origin` checked.
-    pub demo: bool,
+    /// Who may use `/api` and `/metrics`.
+    pub door: Door,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Limits of the receiving edge.
     pub limits: Limits,
     /// Where `${NAME}` gets its value.
     pub environment: Environment,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
+}
+
+/// Who may use anything but `/in` and health.
+pub enum Door {
+    /// Whoever has this token; nobody while there is none.
+    Token(Option<SecretString>),
+    /// Anybody on this machine, with `Host` and `Origin` checked.
+    Demo,
 }
 
 /// A leadfold that runs.
@@ -58,7 +68,8 @@ pub struct App {
     /// One per destination.
     pub workers: Vec<WorkerHandle>,
     stop: CancellationToken,
-    server: tokio::task::JoinHandle<()>,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    readiness: watch::Sender<web::Readiness>,
     tasks: TaskTracker,
     // The receiving end and the preparer follow these for as long as the app lives.
     _sources: watch::Sender<Arc<Sources>>,
@@ -123,15 +134,17 @@ impl App {
         let address = listener
             .local_addr()
             .map_err(|error| StartError(format!("the listening address is unknown: {error}")))?;
-        let receiver = Receiver::new(store.inbox(), sources, Arc::clone(&options.clock), options.limits.clone());
-        let access = if options.demo {
-            web::access::Access::demo(address)
-        } else {
-            web::access::Access::token(options.api_token.clone())
+        let receiver = Receiver::new(store.inbox(), sources, Arc::clone(&options.clock), options.limits);
+        let access = match &options.door {
+            Door::Demo => Access::Demo { port: address.port() },
+            Door::Token(None) => Access::NoTokenSet,
+            Door::Token(Some(token)) => Access::Token(token::hash(token.expose_secret())),
         };
-        let ready = web::health::Readiness::new(Arc::clone(&workspace), workers.clone(), store.clone());
-        let router = receive::router(receiver).merge(web::router(store.clone(), access, ready));
-        let server = tokio::spawn(receive::serve(listener, router, options.limits, stop.clone()));
+        let (readiness, ready) = watch::channel(Ok(()));
+        let pages = web::api::router(store.clone());
+        let router = receive::router(receiver).merge(web::router(access, ready, options.metrics, pages));
+        let shutdown = stop.clone().cancelled_owned();
+        let server = tokio::spawn(receive::serve(listener, router, Connections::default(), shutdown));
         Ok(Self {
             address,
             store,
@@ -139,6 +152,7 @@ impl App {
             stop,
             server,
             tasks,
+            readiness,
             _sources: sources_sender,
             _active: active_sender,
         })
@@ -146,9 +160,12 @@ impl App {
 
     /// Stops taking requests, finishes those that were taken and the pushes under way, and closes the database.
     pub async fn stop(self) {
+        drop(self.readiness.send_replace(Err("leadfold is stopping".to_owned())));
         self.stop.cancel();
-        if let Err(failure) = self.server.await {
-            error!(%failure, "the server ended abnormally");
+        match self.server.await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => error!(%failure, "the listener broke"),
+            Err(failure) => error!(%failure, "the server ended abnormally"),
         }
         self.tasks.wait().await;
         self.store.close().await;
@@ -190,7 +207,7 @@ async fn activate(
         .sources
         .values()
         .filter_map(|source| {
-            let token_hash = hex(&token_hash(source)?);
+            let token_hash = to_hex(&token_hash(source)?);
             Some(RememberedSource { name: source.name.clone(), preset: source.preset.clone(), token_hash })
         })
         .collect();
@@ -254,7 +271,7 @@ fn sources(workspace: &Workspace, remembered: &[RememberedSource]) -> Sources {
     for source in remembered {
         let Some(preset) = PRESETS.iter().copied().find(|preset| preset.name == source.preset) else { continue };
         let waiting = Some(format!("source '{}' was removed from the workspace or renamed", source.name));
-        entries.insert(source.name.clone(), Entry { preset, token_hash: unhex(&source.token_hash), waiting });
+        entries.insert(source.name.clone(), Entry { preset, token_hash: from_hex(&source.token_hash), waiting });
     }
     for source in workspace.sources.values() {
         // Without a readable preset the source is received as what it may be: anything that can be posted.
@@ -269,17 +286,6 @@ fn sources(workspace: &Workspace, remembered: &[RememberedSource]) -> Sources {
         entries.insert(source.name.clone(), Entry { preset, token_hash, waiting });
     }
     Sources(entries)
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// How often a waiting caller looks whether everything has come to an end.

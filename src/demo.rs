@@ -12,6 +12,17 @@ pub static MAPPINGS: &[(&str, &str)] = shipped!("mappings": "workspace.yaml", "s
 /// Sample requests of SendPulse, in the order in which the demo sends them.
 pub static FIXTURES: &[(&str, &str)] = shipped!("fixtures/sendpulse":
     "01_new_lead_telegram.json",
+    "02_same_human_instagram.json",
+    "03_same_human_viber.json",
+    "04_redelivery.json",
+    "05_batch_of_two.json",
+    "06_new_subscriber_without_data.json",
+    "07_email_without_phone.json",
+    "08_invalid_phone.json",
+    "09_bot_block.json",
+    "10_same_human_next_day.json",
+    "11_subscriber_gives_phone.json",
+    "12_whatsapp_incoming.json",
 );
 
 /// Which phone or email belongs to which invented human; the sandbox counts duplicates with it, leadfold never reads it.

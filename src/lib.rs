@@ -16,7 +16,7 @@
 //!
 //! | | module | what it is |
 //! |---|---|---|
-//! | words | [`id`], [`lead`], [`rules`], [`plan`] | the values that every stage speaks |
+//! | words | [`id`], [`lead`], [`rules`], [`plan`], [`token`] | the values that every stage speaks |
 //! | pure | [`event`] | one request as received, and the presets that split and key it |
 //! | | [`normalise`] | raw text → phone, email, or a flaw |
 //! | | [`map`] | YAML × event → what a lead becomes; `check`'s problems with file, line and column |
@@ -73,6 +73,7 @@ pub mod sandbox;
 pub mod store;
 pub mod sync;
 pub mod telemetry;
+pub mod token;
 pub mod trial;
 pub mod web;
 pub mod workspace;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -22,6 +21,7 @@ use crate::store::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received,
 };
 use crate::store::{Store, StoreError};
+use crate::token::{self, TokenHash};
 
 /// Deliveries per transaction; acknowledgements wait for it.
 const BATCH: usize = 64;
@@ -124,7 +124,7 @@ fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Pr
     if let Some(given) = &received.unverified_token {
         match token_hash(source) {
             None => return Prepared::Waiting(format!("source '{}' has no token to check against", source.name)),
-            Some(expected) if !same(&crate::store::hex(&expected), given) => {
+            Some(expected) if !token::same(&expected, given) => {
                 return Prepared::Refused("its path token turned out to be wrong".to_owned());
             }
             Some(_) => {}
@@ -152,14 +152,9 @@ pub fn preset(source: &Source) -> Option<&'static Preset> {
     PRESETS.iter().copied().find(|preset| preset.name == source.preset)
 }
 
-/// SHA-256 of a source's path token, when it can be read.
-pub fn token_hash(source: &Source) -> Option<[u8; 32]> {
-    use secrecy::ExposeSecret as _;
-    source.token.as_ref().map(|token| Sha256::digest(token.expose_secret().as_bytes()).into())
-}
-
-fn same(left: &str, right: &str) -> bool {
-    left.as_bytes().ct_eq(right.as_bytes()).into()
+/// Hash of a source's path token, when it can be read.
+pub fn token_hash(source: &Source) -> Option<TokenHash> {
+    source.token.as_ref().map(|token| token::hash(token.expose_secret()))
 }
 
 /// Until when a second event with the same key is a redelivery.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::normalise::What;
 use crate::workspace::Environment;
 
 /// Brings every chatbot lead into the CRM once: one contact, one open deal, nothing lost.
@@ -39,9 +40,22 @@ enum Command {
     /// Say what became of a lead and why
     Explain(explain::Options),
     /// Clean phones or emails: values as arguments, or JSON lines on standard input
-    Normalise(normalise::Options),
+    Normalise(NormaliseOptions),
     /// Run a small CRM with switchable faults, for trying things out
     Sandbox(sandbox::Options),
+}
+
+/// Arguments of `normalise`.
+#[derive(Debug, Args)]
+struct NormaliseOptions {
+    /// What the values are
+    #[arg(value_enum)]
+    what: What,
+    /// The values; without any, JSON lines like {"raw": "067 123 45 67", "region": "UA"} are read from standard input
+    values: Vec<String>,
+    /// Country of phones that name none; may be repeated, the first is tried first
+    #[arg(long, value_name = "COUNTRY")]
+    region: Vec<String>,
 }
 
 /// Where the mappings are.
@@ -86,7 +100,7 @@ pub fn run() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Test(options) => check::run_tests(&options),
         Command::Explain(options) => in_runtime(explain::run(options)),
-        Command::Normalise(options) => normalise::run_command(&options),
+        Command::Normalise(options) => normalise_values(&options),
         Command::Sandbox(options) => in_runtime(sandbox::run(options)),
     };
     match end {
@@ -106,6 +120,13 @@ fn in_runtime(command: impl Future<Output = Result<End, Failure>>) -> Result<End
         .build()
         .map_err(|error| format!("the runtime cannot be started: {error}"))?
         .block_on(command)
+}
+
+fn normalise_values(options: &NormaliseOptions) -> Result<End, Failure> {
+    let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    normalise::run(options.what, &options.region, &options.values, input, output)
+        .map(|()| End::Done)
+        .map_err(|error| format!("standard input or output broke: {error}"))
 }
 
 /// Prints to standard output; a reader that went away is no error.

@@ -7,10 +7,10 @@ use clap::Args;
 use secrecy::SecretString;
 
 use super::{DatabaseOption, End, Failure, WorkspaceOption, loopback, process_environment, say};
-use crate::app::{App, Options as AppOptions};
+use crate::app::{App, Door, Options as AppOptions};
 use crate::clock::SystemClock;
 use crate::receive::Limits;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{LogFormat, Metrics, start_logs};
 use crate::workspace::read_files;
 
 /// Arguments of `serve`.
@@ -29,22 +29,27 @@ pub(super) struct Options {
     /// How log lines look
     #[arg(long, env = "LEADFOLD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+    /// What is logged, such as `info` or `leadfold::sync=debug`
+    #[arg(long, env = "LEADFOLD_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
     /// Largest body that is received, in bytes
     #[arg(long, env = "LEADFOLD_MAX_BODY", default_value_t = 1024 * 1024)]
     max_body: usize,
 }
 
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
-    telemetry::init(options.log_format)?;
+    start_logs(options.log_format, &options.log).map_err(|error| error.to_string())?;
+    let metrics = Metrics::start().map_err(|error| error.to_string())?;
+    tokio::spawn(metrics.clone().keep_small());
     let files = read_files(&options.workspace.workspace)?;
     let app = App::start(AppOptions {
         files,
         folder: options.workspace.workspace,
         database: options.database.database,
         listen: options.listen,
-        api_token: options.api_token,
-        demo: false,
-        limits: Limits { max_body: options.max_body, ..Limits::default() },
+        door: Door::Token(options.api_token),
+        metrics,
+        limits: Limits { body_bytes: options.max_body, ..Limits::default() },
         environment: process_environment(),
         clock: Arc::new(SystemClock),
     })

@@ -18,8 +18,6 @@ pub(crate) mod sql;
 mod sync_work;
 pub(crate) mod writer;
 
-pub use writer::hex;
-
 use std::borrow::Cow;
 use std::fs::{File, TryLockError};
 use std::path::Path;

@@ -17,14 +17,15 @@ use crate::lead::Lead;
 use crate::plan::Reason;
 use crate::resolve::resolve;
 use crate::rules::IdentifierOrder;
+use crate::token::{TokenHash, from_hex};
 
 /// A delivery that nobody has prepared yet.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// The request.
     pub delivery: Delivery,
-    /// SHA-256 (hex) of the path token that is still to be checked.
-    pub unverified_token: Option<String>,
+    /// Hash of the path token that is still to be checked.
+    pub unverified_token: Option<TokenHash>,
 }
 
 /// What the pure stages made of one delivery.
@@ -136,7 +137,7 @@ impl Store {
                         body: row.bytes(5)?,
                         received_at: timestamp(row.int(6)?)?,
                     },
-                    unverified_token: row.optional_text(7)?,
+                    unverified_token: row.optional_text(7)?.map(|_| row.parsed(7, from_hex)).transpose()?,
                 })
             })
             .collect()

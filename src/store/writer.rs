@@ -15,6 +15,7 @@ use super::inbox::{Arrival, Pending};
 use super::sql::{Arg, Connection, args, json, placeholders};
 use super::{Failure, StoreError, Work};
 use crate::clock::Clock;
+use crate::token::to_hex;
 
 /// Arrivals per commit.
 const ARRIVALS_PER_COMMIT: usize = 256;
@@ -261,7 +262,7 @@ async fn insert_deliveries(connection: &mut Connection, group: &[&Arrival]) -> R
                 "received"
             },
             arrival.waiting.clone(),
-            arrival.unverified_token.as_ref().map(hex),
+            arrival.unverified_token.as_ref().map(to_hex),
         ]);
     }
     let sql = format!(
@@ -282,11 +283,6 @@ fn begin(connection: &Connection) -> &'static str {
         Connection::Sqlite(_) => "BEGIN IMMEDIATE",
         Connection::Postgres(_) => "BEGIN",
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// PostgreSQL: arrivals are grouped by one task on one connection, which is taken anew when it breaks.

@@ -9,7 +9,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// The wait after `failures` failed tries (from 1): doubling from 250 ms to five minutes, spread over ± 25 % by `spread`
 /// (any number that differs between leads), so that leads that failed together do not come back together.
-pub fn wait(failures: i64, spread: u64) -> Duration {
+pub(super) fn wait(failures: i64, spread: u64) -> Duration {
     let doublings = u32::try_from(failures.clamp(1, 20) - 1).unwrap_or(0);
     let full = FIRST.saturating_mul(1_u32 << doublings).min(LONGEST);
     let percent = 75 + u32::try_from(spread % 51).unwrap_or(0);

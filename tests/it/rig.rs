@@ -1,16 +1,17 @@
 //! A leadfold and a sandbox CRM on free ports, a folder of their own, and a client that posts like SendPulse does.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leadfold::app::{App, Options, until_quiet};
+use leadfold::app::{App, Door, Options, until_quiet};
 use leadfold::clock::{Clock, SystemClock};
 use leadfold::map::Files;
 use leadfold::receive::Limits;
 use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions, Stats, Truth};
 use leadfold::store::registry::Counts;
+use leadfold::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -56,6 +57,12 @@ pub(crate) struct Rig {
     client: reqwest::Client,
 }
 
+/// One recorder serves the whole process.
+fn metrics() -> Metrics {
+    static METRICS: OnceLock<Metrics> = OnceLock::new();
+    METRICS.get_or_init(|| Metrics::start().unwrap()).clone()
+}
+
 /// The settings of a destination that talks to a faulty CRM and does not have all day.
 pub(crate) const IMPATIENT: &str = "timeout: 500ms, settle: 700ms";
 
@@ -90,8 +97,8 @@ impl Rig {
             folder: self.folder.clone(),
             database: self.database(),
             listen: ([127, 0, 0, 1], 0).into(),
-            api_token: None,
-            demo: true,
+            door: Door::Demo,
+            metrics: metrics(),
             limits: Limits::default(),
             environment: Arc::new(|_| None),
             clock: Arc::clone(&self.clock),

@@ -9,19 +9,21 @@
 mod address;
 mod body;
 mod classify;
+mod post;
 mod redact;
 
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
-use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 
 use self::body::{BodyError, asked_wait, read_json, sentence};
 pub use self::classify::{Judge, Verdict};
+pub use self::post::post_json;
 use self::redact::Redactor;
 use super::limit::{Limiter, Usage, Window};
 use super::{ConnectError, CrmError, Journal, Outcome, Priority};
@@ -131,6 +133,29 @@ impl Call {
     }
 }
 
+/// A client that goes nowhere but where it is sent: no redirects, no proxy of the environment, no private address behind
+/// a public name. `plain`: for `http://`, where no call will need the system's certificates.
+fn hardened(resolver: address::Resolver, plain: bool) -> ClientBuilder {
+    install_tls();
+    let client = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .no_gzip()
+        .user_agent(concat!("leadfold/", env!("CARGO_PKG_VERSION")))
+        .dns_resolver(resolver);
+    if plain { client.tls_certs_only([]) } else { client.https_only(true) }
+}
+
+/// Chooses the TLS library of the process, unless somebody has.
+pub fn install_tls() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Fails only when another thread was faster, and then there is one.
+        rustls::crypto::ring::default_provider().install_default().ok();
+    }
+}
+
 impl Http {
     /// Prepares to call the account; connects to nothing yet.
     pub fn new(destination: &Destination, account: &Account<'_>) -> Result<Self, ConnectError> {
@@ -143,26 +168,10 @@ impl Http {
                 "setting `url` must begin with https:// (or http://) and name a host".into(),
             ));
         }
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Fails only when another thread was faster, and then there is one.
-            drop(rustls::crypto::ring::default_provider().install_default());
-        }
-        let mut client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .no_gzip()
-            .user_agent(concat!("leadfold/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(address::Resolver { allow_private: account.allow_private_addresses })
+        let resolver = address::Resolver { allow_private: account.allow_private_addresses };
+        let client = hardened(resolver, base.scheme() == "http")
             .connect_timeout(LONGEST_CONNECT.min(destination.timeout / 2))
             .pool_idle_timeout(KEEP_IDLE);
-        if base.scheme() == "http" {
-            // No call will need the system's certificates, and a machine without them can still talk to localhost.
-            client = client.tls_certs_only([]);
-        } else {
-            client = client.https_only(true);
-        }
         let client = client.build().map_err(|error| problem(sentence(&error.without_url())))?;
         let secrets = account.secrets.iter().map(|secret| secret.expose_secret().to_owned());
         Ok(Self {

@@ -35,7 +35,7 @@ pub(super) static DESCRIPTION: Description = Description {
         Setting {
             name: "url",
             required: true,
-            secret: false,
+            secret: true,
             summary: "where it listens: http://127.0.0.1:9900",
         },
         Setting { name: "token", required: true, secret: true, summary: "its bearer token: demo" },
