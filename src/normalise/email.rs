@@ -223,7 +223,8 @@ fn only_address(text: &str) -> Result<&str, Reason> {
     }
     let mut found: Option<&str> = None;
     for word in text.split(parts_words) {
-        let word = word.trim_matches(['\'', '`', '.', ':', '«', '»', '„', '“', '”', '’', '‘', '!']);
+        let word = word.trim_matches(['\'', '`', '«', '»', '„', '“', '”', '’', '‘']);
+        let word = word.trim_start_matches(':').trim_end_matches(['.', ':', '!', '?']);
         let word = word.strip_prefix("mailto:").unwrap_or(word);
         let word = word
             .split_once('?')

@@ -226,9 +226,10 @@ fn bare(digits: &str, regions: &[Region]) -> Result<Choice, Reason> {
         Coded { reading, listed }
     });
     decide(digits, readings, coded).ok_or_else(|| match regions.first() {
-        Some(&region) => {
-            PHONE_NUMBER_UTIL.parse(digits, Some(region)).map_or_else(reason_of_error, reason_of)
-        }
+        Some(&region) => match PHONE_NUMBER_UTIL.parse(digits, Some(region)) {
+            Ok(number) => reason_of(&number),
+            Err(error) => reason_of_error(&error),
+        },
         None => NO_REGION,
     })
 }
@@ -294,28 +295,28 @@ fn national_in(digits: &str, region: Region) -> Option<Reading> {
         return Some(Reading::of(number.clone()));
     }
     // habits that the library refuses
-    match region {
+    if region == Region::UA {
         // the Soviet trunk prefix before the Ukrainian one: 8 067 …
-        Region::UA => {
-            let rest = digits.strip_prefix('8').filter(|rest| rest.len() == 10 && rest.starts_with('0'))?;
-            parse(rest).filter(PhoneNumber::is_valid).map(Reading::of)
-        }
-        // 044 55 …, 045 55 …, 01 55 …
-        Region::MX => keys::modernise(&format!("52{digits}")).and_then(|digits| international(&digits).ok()),
-        // eight digits after the area code
-        Region::BR => {
-            let number = number.filter(|number| number.country_code == 55)?;
-            let digits = format!("55{}", get_national_significant_number_owned(&number));
-            keys::modernise(&digits).and_then(|digits| international(&digits).ok())
-        }
-        _ => None,
+        let rest = digits.strip_prefix('8').filter(|rest| rest.len() == 10 && rest.starts_with('0'))?;
+        return parse(rest).filter(PhoneNumber::is_valid).map(Reading::of);
     }
+    let old_spelling = if region == Region::MX {
+        // 044 55 …, 045 55 …, 01 55 …
+        format!("52{digits}")
+    } else if region == Region::BR {
+        // eight digits after the area code, once the library has taken off trunk prefix and carrier
+        let number = number.filter(|number| number.country_code == 55)?;
+        format!("55{}", get_national_significant_number_owned(&number))
+    } else {
+        return None;
+    };
+    keys::modernise(&old_spelling).and_then(|digits| international(&digits).ok())
 }
 
 /// Reads digits that begin with a calling code.
 fn international(digits: &str) -> Result<Reading, Reason> {
     let parse = |digits: &str| PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None);
-    let number = parse(digits).map_err(reason_of_error)?;
+    let number = parse(digits).map_err(|error| reason_of_error(&error))?;
     if number.is_valid() {
         return Ok(Reading::of(number));
     }
@@ -323,7 +324,7 @@ fn international(digits: &str) -> Result<Reading, Reason> {
         .and_then(|digits| parse(&digits).ok())
         .filter(PhoneNumber::is_valid)
         .map(Reading::of)
-        .ok_or_else(|| reason_of(number))
+        .ok_or_else(|| reason_of(&number))
 }
 
 impl Reading {
@@ -344,7 +345,7 @@ impl Reading {
 }
 
 /// Why a number that parsed is not valid.
-fn reason_of(number: PhoneNumber) -> Reason {
+fn reason_of(number: &PhoneNumber) -> Reason {
     match number.is_possible_with_reason() {
         Err(ValidationError::TooShort) | Ok(NumberLengthType::IsPossibleLocalOnly) => TOO_SHORT,
         Err(ValidationError::TooLong) => TOO_LONG,
@@ -353,7 +354,7 @@ fn reason_of(number: PhoneNumber) -> Reason {
     }
 }
 
-fn reason_of_error(error: ParseError) -> Reason {
+fn reason_of_error(error: &ParseError) -> Reason {
     match error {
         ParseError::InvalidCountryCode => UNKNOWN_COUNTRY,
         ParseError::TooShortAfterIdd | ParseError::TooShortNsn => TOO_SHORT,

@@ -163,7 +163,7 @@ fn account(id: &str) -> Found {
 fn words(text: &str) -> Found {
     let text = spreadsheet_integer(text);
     let chars: Vec<char> = text.chars().collect();
-    let mut found = Vec::new();
+    let mut found: Vec<Candidate> = Vec::new();
     let mut at = 0;
     while let Some(&c) = chars.get(at) {
         if !(c.is_ascii_digit() || c == '+') {
@@ -179,6 +179,12 @@ fn words(text: &str) -> Found {
             candidate.extension = Some(extension);
             candidate.glued = glued(&chars, start, start);
             at = after;
+        }
+        // 06 6982 l234: what looks like a whole number goes on after a letter that stands for a digit
+        if let Some(before) = found.last_mut()
+            && look_alike(&chars, start)
+        {
+            before.glued = true;
         }
         if !candidate.digits.is_empty() && !is_date(&candidate.written) {
             found.push(candidate);
@@ -256,6 +262,13 @@ fn glued(chars: &[char], start: usize, end: usize) -> bool {
     // 1-800-FLOWERS continues the number; 0671234567-Олена does not
     let vanity = hyphen && rest.first().is_some_and(char::is_ascii_alphabetic);
     after > 0 && (after < 3 && !hyphen || vanity || rest.get(after).is_some_and(char::is_ascii_digit))
+}
+
+/// Whether the run at `start` is glued to letters that look like digits, and to nothing else.
+fn look_alike(chars: &[char], start: usize) -> bool {
+    let mut letters =
+        chars.get(..start).unwrap_or_default().iter().rev().take_while(|c| c.is_alphanumeric()).peekable();
+    letters.peek().is_some() && letters.all(|c| matches!(c, 'o' | 'о' | 'l' | 'i' | 'і'))
 }
 
 /// An extension that follows at `from`, and where it ends.
@@ -363,6 +376,8 @@ mod tests {
         check("067123456o", true);
         check("1-800-flowers", true);
         check("user1234567", true);
+        check("+39 06 6982 l234", true);
+        check("0671234567 о 10:00", false);
         check("тел0671234567", false);
         check("0671234567олена", false);
         check("0671234567-олена", false);
