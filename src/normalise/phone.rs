@@ -379,3 +379,53 @@ fn kind(number: &PhoneNumber) -> PhoneKind {
         PhoneNumberType::Unknown => PhoneKind::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Google's example numbers of every country, written in the ways that name it and in the way that does not.
+    #[test]
+    fn every_country_reads_its_own_examples() {
+        let mut wrong = Vec::new();
+        let (mut right, mut lost) = (0, 0);
+        for region in PHONE_NUMBER_UTIL.get_supported_regions() {
+            let code = region.to_string();
+            for kind in [PhoneNumberType::Mobile, PhoneNumberType::FixedLine] {
+                let Ok(example) = PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(region, kind)
+                else {
+                    continue;
+                };
+                let truth = example.format_as(PhoneNumberFormat::E164).into_owned();
+                let bare = truth.replace('+', "");
+                let national = example.format_as(PhoneNumberFormat::National).into_owned();
+                let digits: String = national.chars().filter(char::is_ascii_digit).collect();
+                let spellings = [
+                    truth.clone(),
+                    example.format_as(PhoneNumberFormat::International).into_owned(),
+                    example.format_as(PhoneNumberFormat::RFC3966).into_owned(),
+                    format!("00{bare}"),
+                    format!("{bare}@s.whatsapp.net"),
+                    bare,
+                    national,
+                    digits,
+                    get_national_significant_number_owned(&example),
+                ];
+                for text in spellings {
+                    match normalise(&text, std::slice::from_ref(&code)) {
+                        Ok(phone) if phone.match_keys.contains(&truth) => right += 1,
+                        Ok(phone) if phone.confidence == Confidence::Ambiguous => lost += 1,
+                        Ok(phone) => wrong.push(format!(
+                            "{text:?} for {code}: {} instead of {truth}, {:?}",
+                            phone.e164, phone.confidence
+                        )),
+                        Err(_) => lost += 1,
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        // lost are the five and six digits of islands, and examples of the shape of placeholders
+        assert!(right > 13 * lost, "{right} right, {lost} lost");
+    }
+}
