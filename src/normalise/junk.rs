@@ -97,8 +97,10 @@ fn is_masked(text: &str) -> bool {
         let between = digit_follows && before.is_some_and(|b| b.is_ascii_digit());
         let hidden = match c {
             '*' | '•' | '●' | '█' | '■' | '∗' => touches || length > 2,
-            '#' | '_' => length > 1,
-            '.' | '?' => length > 1 && between,
+            '#' => length > 1,
+            '_' => length > 1 || (touches && !between),
+            '.' => length > 1 && between,
+            '?' => (length > 1 && between) || before == Some('-'),
             'x' | 'х' | '×' => {
                 length > 1
                     && !before.is_some_and(char::is_alphabetic)

@@ -206,7 +206,7 @@ fn rival_of_plus(digits: &str, reading: &Reading, regions: &[Region]) -> bool {
         let rest = digits.strip_prefix(&code).filter(|rest| rest.len() > 11 && rest.starts_with(&code))?;
         international(rest).ok()
     };
-    ukrainian().is_some() || doubled().is_some()
+    [ukrainian(), doubled()].into_iter().flatten().any(|rival| rival.e164 != reading.e164)
 }
 
 /// Reads digits that nothing stands before.
@@ -320,7 +320,13 @@ fn international(digits: &str) -> Result<Reading, Reason> {
     if number.is_valid() {
         return Ok(Reading::of(number));
     }
+    // "+380 380 67 …": a form put the calling code before a number that had it
+    let doubled = || {
+        let code = number.country_code.to_string();
+        digits.strip_prefix(&code).filter(|rest| rest.starts_with(&code)).map(str::to_owned)
+    };
     keys::modernise(digits)
+        .or_else(doubled)
         .and_then(|digits| parse(&digits).ok())
         .filter(PhoneNumber::is_valid)
         .map(Reading::of)
