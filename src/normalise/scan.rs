@@ -27,68 +27,15 @@ pub(super) enum Found {
 }
 
 /// Words that people and platforms write right before a number, without a space.
-const LABELS: [&str; 22] = [
-    "tel",
-    "телефон",
-    "тел",
-    "phone",
-    "telephone",
-    "mobile",
-    "mob",
-    "моб",
-    "номер",
-    "number",
-    "num",
-    "no",
-    "n",
-    "viber",
-    "вайбер",
-    "whatsapp",
-    "wa",
-    "telegram",
-    "сот",
-    "т",
-    "ph",
-    "cell",
-];
+const LABELS: &str = "\
+    tel телефон тел phone telephone mobile mob моб номер number num no n viber вайбер whatsapp wa \
+    telegram сот т ph cell";
 
 /// Words and signs between a number and its extension, longest first where one begins another.
-const EXTENSION_MARKS: [&str; 34] = [
-    "внутрішній",
-    "внутренний",
-    "внутр",
-    "внут",
-    "вн",
-    "добавочный",
-    "добав",
-    "доб",
-    "додатковий",
-    "дод",
-    "доп",
-    "extension",
-    "extn",
-    "ext",
-    "ex",
-    "x",
-    "х",
-    "wewnętrzny",
-    "wewn",
-    "wew",
-    "interno",
-    "int",
-    "ramal",
-    "durchwahl",
-    "dw",
-    "anexo",
-    "poste",
-    "dahili",
-    "mellék",
-    "linka",
-    "anknytning",
-    "toestel",
-    "#",
-    "local",
-];
+const EXTENSION_MARKS: &str = "\
+    внутрішній внутренний внутр внут вн добавочный добав доб додатковий дод доп extension extn ext ex \
+    x х wewnętrzny wewn wew interno int ramal durchwahl dw anexo poste dahili mellék linka anknytning \
+    toestel # local";
 
 /// Prefixes that say "what follows is a phone".
 const SCHEMES: [&str; 9] = ["tel:", "p:", "callto:", "sms:", "smsto:", "phone:", "viber:", "facetime:", "'"];
@@ -247,7 +194,7 @@ fn glued(chars: &[char], start: usize, end: usize) -> bool {
         .copied()
         .collect();
     let label: String = before.iter().rev().collect();
-    if !label.is_empty() && !LABELS.contains(&label.as_str()) {
+    if !label.is_empty() && !LABELS.split(' ').any(|listed| listed == label) {
         return true;
     }
     if end == start {
@@ -281,7 +228,8 @@ fn extension(chars: &[char], from: usize) -> Option<(String, usize)> {
     };
     let starts = |at: usize, word: &str| word.chars().enumerate().all(|(i, c)| chars.get(at + i) == Some(&c));
     let at = skip(from, &[' ', ',', ';', '.', '(', ')', '-', '/']);
-    let marked = EXTENSION_MARKS.iter().find(|mark| starts(at, mark)).map(|mark| at + mark.chars().count());
+    let marked =
+        EXTENSION_MARKS.split(' ').find(|mark| starts(at, mark)).map(|mark| at + mark.chars().count());
     // a pause that the phone dials: 0441234567,12
     let paused = || {
         let after = skip(from, &[',', ';']);
