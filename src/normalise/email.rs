@@ -17,160 +17,32 @@ use crate::lead::Email;
 const LONGEST_TEXT: usize = 1000;
 
 /// Mailboxes of an office, not of a person.
-const ROLES: [&str; 64] = [
-    "abuse",
-    "accounting",
-    "accounts",
-    "admin",
-    "administrator",
-    "billing",
-    "booking",
-    "bookings",
-    "buh",
-    "careers",
-    "client",
-    "clients",
-    "company",
-    "contact",
-    "contacts",
-    "crm",
-    "customer-service",
-    "customerservice",
-    "director",
-    "do-not-reply",
-    "donotreply",
-    "email",
-    "enquiries",
-    "enquiry",
-    "feedback",
-    "finance",
-    "hello",
-    "help",
-    "helpdesk",
-    "hostmaster",
-    "hr",
-    "info",
-    "inquiry",
-    "job",
-    "jobs",
-    "kontakt",
-    "mail",
-    "mailbox",
-    "mailer-daemon",
-    "marketing",
-    "media",
-    "news",
-    "newsletter",
-    "no-reply",
-    "no_reply",
-    "noreply",
-    "office",
-    "ofis",
-    "order",
-    "orders",
-    "post",
-    "postmaster",
-    "pr",
-    "press",
-    "reception",
-    "reply",
-    "root",
-    "sale",
-    "sales",
-    "service",
-    "shop",
-    "support",
-    "team",
-    "webmaster",
-];
+const ROLES: &str = "\
+    abuse accounting accounts admin administrator billing booking bookings buh careers client clients \
+    company contact contacts crm customer-service customerservice director do-not-reply donotreply \
+    email enquiries enquiry feedback finance hello help helpdesk hostmaster hr info inquiry job jobs \
+    kontakt mail mailbox mailer-daemon marketing media news newsletter no-reply no_reply noreply \
+    office ofis order orders post postmaster pr press reception reply root sale sales service shop \
+    support team webmaster";
 
 /// The same in Ukrainian and Russian, as people transliterate them.
-const LOCAL_ROLES: [&str; 10] = [
-    "zakaz",
-    "zakazy",
-    "zamovlennya",
-    "zayavka",
-    "otdel",
-    "prodazha",
-    "prodazhi",
-    "priemnaya",
-    "magazin",
-    "kadry",
-];
+const LOCAL_ROLES: &str = "\
+    zakaz zakazy zamovlennya zayavka otdel prodazha prodazhi priemnaya magazin kadry";
 
 /// Local parts that people type to get past a form.
-const STAND_INS: [&str; 27] = [
-    "test",
-    "tests",
-    "tester",
-    "testing",
-    "testtest",
-    "test1",
-    "test123",
-    "asd",
-    "asdf",
-    "asdasd",
-    "qwe",
-    "qwerty",
-    "qweqwe",
-    "none",
-    "null",
-    "undefined",
-    "no",
-    "nomail",
-    "noemail",
-    "no-email",
-    "no_email",
-    "nope",
-    "netpochty",
-    "xyz",
-    "abc",
-    "example",
-    "fake",
-];
+const STAND_INS: &str = "\
+    test tests tester testing testtest test1 test123 asd asdf asdasd qwe qwerty qweqwe none null \
+    undefined no nomail noemail no-email no_email nope netpochty xyz abc example fake";
 
 /// Providers that deliver `name+anything` to `name`.
-const TAGGING: [&str; 27] = [
-    "fastmail.com",
-    "fastmail.fm",
-    "hotmail.co.uk",
-    "hotmail.com",
-    "hotmail.de",
-    "hotmail.es",
-    "hotmail.fr",
-    "hotmail.it",
-    "icloud.com",
-    "live.co.uk",
-    "live.com",
-    "live.fr",
-    "live.nl",
-    "mac.com",
-    "me.com",
-    "msn.com",
-    "outlook.com",
-    "outlook.de",
-    "outlook.es",
-    "outlook.fr",
-    "pm.me",
-    "proton.me",
-    "protonmail.com",
-    "ya.ru",
-    "yandex.com",
-    "yandex.kz",
-    "yandex.ru",
-];
+const TAGGING: &str = "\
+    fastmail.com fastmail.fm hotmail.co.uk hotmail.com hotmail.de hotmail.es hotmail.fr hotmail.it \
+    icloud.com live.co.uk live.com live.fr live.nl mac.com me.com msn.com outlook.com outlook.de \
+    outlook.es outlook.fr pm.me proton.me protonmail.com ya.ru yandex.com yandex.kz yandex.ru";
 
 /// Providers whose mailboxes are ASCII only, so that any other letter is a look-alike.
-const ASCII_ONLY: [&str; 8] = [
-    "gmail.com",
-    "googlemail.com",
-    "icloud.com",
-    "mail.ru",
-    "outlook.com",
-    "ukr.net",
-    "yahoo.com",
-    "yandex.ru",
-];
+const ASCII_ONLY: &str = "\
+    gmail.com googlemail.com icloud.com mail.ru outlook.com ukr.net yahoo.com yandex.ru";
 
 /// See [`super::email`].
 pub(super) fn normalise(raw: &str) -> Result<Email, Reason> {
@@ -188,16 +60,19 @@ pub(super) fn normalise(raw: &str) -> Result<Email, Reason> {
     }
     let local = local_part(local)?;
     let domain = domain_name(domain)?;
-    if !local.is_ascii() && ASCII_ONLY.contains(&domain.as_str()) {
+    if !local.is_ascii() && lists(ASCII_ONLY, &domain) {
         return Err(MIXED_SCRIPT);
     }
     let untagged = local.split('+').next().unwrap_or_default();
-    if STAND_INS.contains(&untagged) || repeats_one_character(untagged) {
+    if lists(STAND_INS, untagged) || repeats_one_character(untagged) {
         return Err(PLACEHOLDER);
     }
-    let match_key =
-        (!ROLES.contains(&untagged) && !LOCAL_ROLES.contains(&untagged)).then(|| key(&local, &domain));
+    let match_key = (!lists(ROLES, untagged) && !lists(LOCAL_ROLES, untagged)).then(|| key(&local, &domain));
     Ok(Email { address: format!("{local}@{domain}"), match_key, raw: raw.to_owned() })
+}
+
+fn lists(words: &str, word: &str) -> bool {
+    words.split(' ').any(|listed| listed == word)
 }
 
 /// Lower case, composed, without what the eye cannot see; full-width ASCII of Japanese keyboards as ASCII.
@@ -223,7 +98,8 @@ fn only_address(text: &str) -> Result<&str, Reason> {
     }
     let mut found: Option<&str> = None;
     for word in text.split(parts_words) {
-        let word = word.trim_matches(['\'', '`', '.', ':', '«', '»', '„', '“', '”', '’', '‘', '!']);
+        let word = word.trim_matches(['\'', '`', '«', '»', '„', '“', '”', '’', '‘']);
+        let word = word.trim_start_matches(':').trim_end_matches(['.', ':', '!', '?']);
         let word = word.strip_prefix("mailto:").unwrap_or(word);
         let word = word
             .split_once('?')
@@ -315,7 +191,7 @@ fn key(local: &str, domain: &str) -> String {
     let untagged = || local.split('+').next().unwrap_or(local);
     match domain {
         "gmail.com" | "googlemail.com" => format!("{}@gmail.com", untagged().replace('.', "")),
-        domain if TAGGING.contains(&domain) => format!("{}@{domain}", untagged()),
+        domain if lists(TAGGING, domain) => format!("{}@{domain}", untagged()),
         domain => format!("{local}@{domain}"),
     }
 }

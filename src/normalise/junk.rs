@@ -6,9 +6,9 @@ use super::reason::{
 
 /// Numbers that documentation and test buttons send to everybody and whose shape does not give them away.
 const PLACEHOLDERS: [&str; 3] = [
-    "+16505550123", // Google's form tests
-    "+15005550006", // Twilio's magic test number
-    "+12345678900", // "a number of the right length"
+    "+12345678900", // the digits in order, until a number is long enough
+    "+12345678901",
+    "+16505550123", // what the test button of a Google Ads lead form sends
 ];
 
 /// What platforms and people write for "nothing", without the punctuation around it.
@@ -97,8 +97,10 @@ fn is_masked(text: &str) -> bool {
         let between = digit_follows && before.is_some_and(|b| b.is_ascii_digit());
         let hidden = match c {
             '*' | '•' | '●' | '█' | '■' | '∗' => touches || length > 2,
-            '#' | '_' => length > 1,
-            '.' | '?' => length > 1 && between,
+            '#' => length > 1,
+            '_' => length > 1 || (touches && !between),
+            '.' => length > 1 && between,
+            '?' => (length > 1 && between) || before == Some('-'),
             'x' | 'х' | '×' => {
                 length > 1
                     && !before.is_some_and(char::is_alphabetic)
@@ -142,9 +144,8 @@ pub(super) fn shape(digits: &str) -> Option<Reason> {
     if seen.iter().filter(|&&seen| seen).count() <= 2 {
         return Some(REPEATED_DIGITS);
     }
-    let steps =
-        |step: u8| bytes.windows(2).all(|pair| matches!(pair, [a, b] if (a - b'0' + step) % 10 == b - b'0'));
-    if steps(1) || steps(9) {
+    // in the order of the keys, where 0 also stands after 9
+    if "01234567890".contains(digits) || "09876543210".contains(digits) {
         return Some(SEQUENCE);
     }
     digits.ends_with("000000").then_some(TRAILING_ZEROS)

@@ -206,7 +206,7 @@ fn rival_of_plus(digits: &str, reading: &Reading, regions: &[Region]) -> bool {
         let rest = digits.strip_prefix(&code).filter(|rest| rest.len() > 11 && rest.starts_with(&code))?;
         international(rest).ok()
     };
-    ukrainian().is_some() || doubled().is_some()
+    [ukrainian(), doubled()].into_iter().flatten().any(|rival| rival.e164 != reading.e164)
 }
 
 /// Reads digits that nothing stands before.
@@ -226,9 +226,10 @@ fn bare(digits: &str, regions: &[Region]) -> Result<Choice, Reason> {
         Coded { reading, listed }
     });
     decide(digits, readings, coded).ok_or_else(|| match regions.first() {
-        Some(&region) => {
-            PHONE_NUMBER_UTIL.parse(digits, Some(region)).map_or_else(reason_of_error, reason_of)
-        }
+        Some(&region) => match PHONE_NUMBER_UTIL.parse(digits, Some(region)) {
+            Ok(number) => reason_of(&number),
+            Err(error) => reason_of_error(&error),
+        },
         None => NO_REGION,
     })
 }
@@ -294,36 +295,42 @@ fn national_in(digits: &str, region: Region) -> Option<Reading> {
         return Some(Reading::of(number.clone()));
     }
     // habits that the library refuses
-    match region {
+    if region == Region::UA {
         // the Soviet trunk prefix before the Ukrainian one: 8 067 …
-        Region::UA => {
-            let rest = digits.strip_prefix('8').filter(|rest| rest.len() == 10 && rest.starts_with('0'))?;
-            parse(rest).filter(PhoneNumber::is_valid).map(Reading::of)
-        }
-        // 044 55 …, 045 55 …, 01 55 …
-        Region::MX => keys::modernise(&format!("52{digits}")).and_then(|digits| international(&digits).ok()),
-        // eight digits after the area code
-        Region::BR => {
-            let number = number.filter(|number| number.country_code == 55)?;
-            let digits = format!("55{}", get_national_significant_number_owned(&number));
-            keys::modernise(&digits).and_then(|digits| international(&digits).ok())
-        }
-        _ => None,
+        let rest = digits.strip_prefix('8').filter(|rest| rest.len() == 10 && rest.starts_with('0'))?;
+        return parse(rest).filter(PhoneNumber::is_valid).map(Reading::of);
     }
+    let old_spelling = if region == Region::MX {
+        // 044 55 …, 045 55 …, 01 55 …
+        format!("52{digits}")
+    } else if region == Region::BR {
+        // eight digits after the area code, once the library has taken off trunk prefix and carrier
+        let number = number.filter(|number| number.country_code == 55)?;
+        format!("55{}", get_national_significant_number_owned(&number))
+    } else {
+        return None;
+    };
+    keys::modernise(&old_spelling).and_then(|digits| international(&digits).ok())
 }
 
 /// Reads digits that begin with a calling code.
 fn international(digits: &str) -> Result<Reading, Reason> {
     let parse = |digits: &str| PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None);
-    let number = parse(digits).map_err(reason_of_error)?;
+    let number = parse(digits).map_err(|error| reason_of_error(&error))?;
     if number.is_valid() {
         return Ok(Reading::of(number));
     }
+    // "+380 380 67 …": a form put the calling code before a number that had it
+    let doubled = || {
+        let code = number.country_code.to_string();
+        digits.strip_prefix(&code).filter(|rest| rest.starts_with(&code)).map(str::to_owned)
+    };
     keys::modernise(digits)
+        .or_else(doubled)
         .and_then(|digits| parse(&digits).ok())
         .filter(PhoneNumber::is_valid)
         .map(Reading::of)
-        .ok_or_else(|| reason_of(number))
+        .ok_or_else(|| reason_of(&number))
 }
 
 impl Reading {
@@ -344,7 +351,7 @@ impl Reading {
 }
 
 /// Why a number that parsed is not valid.
-fn reason_of(number: PhoneNumber) -> Reason {
+fn reason_of(number: &PhoneNumber) -> Reason {
     match number.is_possible_with_reason() {
         Err(ValidationError::TooShort) | Ok(NumberLengthType::IsPossibleLocalOnly) => TOO_SHORT,
         Err(ValidationError::TooLong) => TOO_LONG,
@@ -353,7 +360,7 @@ fn reason_of(number: PhoneNumber) -> Reason {
     }
 }
 
-fn reason_of_error(error: ParseError) -> Reason {
+fn reason_of_error(error: &ParseError) -> Reason {
     match error {
         ParseError::InvalidCountryCode => UNKNOWN_COUNTRY,
         ParseError::TooShortAfterIdd | ParseError::TooShortNsn => TOO_SHORT,
@@ -376,5 +383,55 @@ fn kind(number: &PhoneNumber) -> PhoneKind {
         PhoneNumberType::UAN => PhoneKind::Uan,
         PhoneNumberType::VoiceMail => PhoneKind::Voicemail,
         PhoneNumberType::Unknown => PhoneKind::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Google's example numbers of every country, written in the ways that name it and in the way that does not.
+    #[test]
+    fn every_country_reads_its_own_examples() {
+        let mut wrong = Vec::new();
+        let (mut right, mut lost) = (0, 0);
+        for region in PHONE_NUMBER_UTIL.get_supported_regions() {
+            let code = region.to_string();
+            for kind in [PhoneNumberType::Mobile, PhoneNumberType::FixedLine] {
+                let Ok(example) = PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(region, kind)
+                else {
+                    continue;
+                };
+                let truth = example.format_as(PhoneNumberFormat::E164).into_owned();
+                let bare = truth.replace('+', "");
+                let national = example.format_as(PhoneNumberFormat::National).into_owned();
+                let digits: String = national.chars().filter(char::is_ascii_digit).collect();
+                let spellings = [
+                    truth.clone(),
+                    example.format_as(PhoneNumberFormat::International).into_owned(),
+                    example.format_as(PhoneNumberFormat::RFC3966).into_owned(),
+                    format!("00{bare}"),
+                    format!("{bare}@s.whatsapp.net"),
+                    bare,
+                    national,
+                    digits,
+                    get_national_significant_number_owned(&example),
+                ];
+                for text in spellings {
+                    match normalise(&text, std::slice::from_ref(&code)) {
+                        Ok(phone) if phone.match_keys.contains(&truth) => right += 1,
+                        Ok(phone) if phone.confidence == Confidence::Ambiguous => lost += 1,
+                        Ok(phone) => wrong.push(format!(
+                            "{text:?} for {code}: {} instead of {truth}, {:?}",
+                            phone.e164, phone.confidence
+                        )),
+                        Err(_) => lost += 1,
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        // lost are the five and six digits of islands, and examples of the shape of placeholders
+        assert!(right > 13 * lost, "{right} right, {lost} lost");
     }
 }

@@ -27,68 +27,15 @@ pub(super) enum Found {
 }
 
 /// Words that people and platforms write right before a number, without a space.
-const LABELS: [&str; 22] = [
-    "tel",
-    "телефон",
-    "тел",
-    "phone",
-    "telephone",
-    "mobile",
-    "mob",
-    "моб",
-    "номер",
-    "number",
-    "num",
-    "no",
-    "n",
-    "viber",
-    "вайбер",
-    "whatsapp",
-    "wa",
-    "telegram",
-    "сот",
-    "т",
-    "ph",
-    "cell",
-];
+const LABELS: &str = "\
+    tel телефон тел phone telephone mobile mob моб номер number num no n viber вайбер whatsapp wa \
+    telegram сот т ph cell";
 
 /// Words and signs between a number and its extension, longest first where one begins another.
-const EXTENSION_MARKS: [&str; 34] = [
-    "внутрішній",
-    "внутренний",
-    "внутр",
-    "внут",
-    "вн",
-    "добавочный",
-    "добав",
-    "доб",
-    "додатковий",
-    "дод",
-    "доп",
-    "extension",
-    "extn",
-    "ext",
-    "ex",
-    "x",
-    "х",
-    "wewnętrzny",
-    "wewn",
-    "wew",
-    "interno",
-    "int",
-    "ramal",
-    "durchwahl",
-    "dw",
-    "anexo",
-    "poste",
-    "dahili",
-    "mellék",
-    "linka",
-    "anknytning",
-    "toestel",
-    "#",
-    "local",
-];
+const EXTENSION_MARKS: &str = "\
+    внутрішній внутренний внутр внут вн добавочный добав доб додатковий дод доп extension extn ext ex \
+    x х wewnętrzny wewn wew interno int ramal durchwahl dw anexo poste dahili mellék linka anknytning \
+    toestel # local";
 
 /// Prefixes that say "what follows is a phone".
 const SCHEMES: [&str; 9] = ["tel:", "p:", "callto:", "sms:", "smsto:", "phone:", "viber:", "facetime:", "'"];
@@ -163,7 +110,7 @@ fn account(id: &str) -> Found {
 fn words(text: &str) -> Found {
     let text = spreadsheet_integer(text);
     let chars: Vec<char> = text.chars().collect();
-    let mut found = Vec::new();
+    let mut found: Vec<Candidate> = Vec::new();
     let mut at = 0;
     while let Some(&c) = chars.get(at) {
         if !(c.is_ascii_digit() || c == '+') {
@@ -179,6 +126,12 @@ fn words(text: &str) -> Found {
             candidate.extension = Some(extension);
             candidate.glued = glued(&chars, start, start);
             at = after;
+        }
+        // 06 6982 l234: what looks like a whole number goes on after a letter that stands for a digit
+        if let Some(before) = found.last_mut()
+            && look_alike(&chars, start)
+        {
+            before.glued = true;
         }
         if !candidate.digits.is_empty() && !is_date(&candidate.written) {
             found.push(candidate);
@@ -241,7 +194,7 @@ fn glued(chars: &[char], start: usize, end: usize) -> bool {
         .copied()
         .collect();
     let label: String = before.iter().rev().collect();
-    if !label.is_empty() && !LABELS.contains(&label.as_str()) {
+    if !label.is_empty() && !LABELS.split(' ').any(|listed| listed == label) {
         return true;
     }
     if end == start {
@@ -258,6 +211,13 @@ fn glued(chars: &[char], start: usize, end: usize) -> bool {
     after > 0 && (after < 3 && !hyphen || vanity || rest.get(after).is_some_and(char::is_ascii_digit))
 }
 
+/// Whether the run at `start` is glued to letters that look like digits, and to nothing else.
+fn look_alike(chars: &[char], start: usize) -> bool {
+    let mut letters =
+        chars.get(..start).unwrap_or_default().iter().rev().take_while(|c| c.is_alphanumeric()).peekable();
+    letters.peek().is_some() && letters.all(|c| matches!(c, 'o' | 'о' | 'l' | 'i' | 'і'))
+}
+
 /// An extension that follows at `from`, and where it ends.
 fn extension(chars: &[char], from: usize) -> Option<(String, usize)> {
     let skip = |mut at: usize, set: &[char]| {
@@ -268,7 +228,8 @@ fn extension(chars: &[char], from: usize) -> Option<(String, usize)> {
     };
     let starts = |at: usize, word: &str| word.chars().enumerate().all(|(i, c)| chars.get(at + i) == Some(&c));
     let at = skip(from, &[' ', ',', ';', '.', '(', ')', '-', '/']);
-    let marked = EXTENSION_MARKS.iter().find(|mark| starts(at, mark)).map(|mark| at + mark.chars().count());
+    let marked =
+        EXTENSION_MARKS.split(' ').find(|mark| starts(at, mark)).map(|mark| at + mark.chars().count());
     // a pause that the phone dials: 0441234567,12
     let paused = || {
         let after = skip(from, &[',', ';']);
@@ -363,6 +324,8 @@ mod tests {
         check("067123456o", true);
         check("1-800-flowers", true);
         check("user1234567", true);
+        check("+39 06 6982 l234", true);
+        check("0671234567 о 10:00", false);
         check("тел0671234567", false);
         check("0671234567олена", false);
         check("0671234567-олена", false);

@@ -41,7 +41,7 @@ fn spellings_of_one_address() {
 #[test]
 fn names_in_other_scripts() {
     check("olena@почта.рф", "olena@xn--80a1acny.xn--p1ai", Some("olena@xn--80a1acny.xn--p1ai"));
-    check("олена@пошта.укр", "олена@xn--80a1ams5a.xn--j1amh", Some("олена@xn--80a1ams5a.xn--j1amh"));
+    check("олена@пошта.укр", "олена@xn--80a1acn3a.xn--j1amh", Some("олена@xn--80a1acn3a.xn--j1amh"));
     check("jos\u{65}\u{301}@example.com", "jos\u{e9}@example.com", Some("jos\u{e9}@example.com"));
     check("олена@xn--80a1acny.com", "олена@xn--80a1acny.com", Some("олена@xn--80a1acny.com"));
     check("山田たろう@example.jp", "山田たろう@example.jp", Some("山田たろう@example.jp"));
