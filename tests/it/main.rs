@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Everything that runs over real sockets: one binary.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod crm;
