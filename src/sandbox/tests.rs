@@ -16,10 +16,10 @@ fn state(faults: Faults) -> State {
 }
 
 /// Performs `GET /path?query` and the like past the faults; status and body.
-fn call(state: &mut State, line: &str, body: Value) -> (u16, Value) {
+fn call(state: &mut State, line: &str, body: impl Into<Value>) -> (u16, Value) {
     let (method, target) = line.split_once(' ').unwrap();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let (status, body) = state.perform(&Operation::new(method, path, Some(query), Input::Json(&body)));
+    let (status, body) = state.perform(&Operation::new(method, path, Some(query), Input::Json(&body.into())));
     (status.as_u16(), body)
 }
 
@@ -34,9 +34,9 @@ fn contact(state: &mut State, body: Value) -> u64 {
     body["id"].as_u64().unwrap()
 }
 
-fn deal(state: &mut State, contact: u64, stage: &str) -> u64 {
+fn deal(crm: &mut State, contact: u64, stage: &str) -> u64 {
     let (status, body) =
-        call(state, "POST /deals", json!({"contact_id": contact, "title": "d", "stage": stage}));
+        call(crm, "POST /deals", json!({"contact_id": contact, "title": "d", "stage": stage}));
     assert_eq!(status, 201, "{body}");
     body["id"].as_u64().unwrap()
 }

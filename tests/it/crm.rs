@@ -69,10 +69,9 @@ async fn write(crm: &dyn Crm, step: &Step, journal: &Recorder) -> Outcome {
 }
 
 async fn done(crm: &dyn Crm, action: Action) -> RecordId {
-    match write(crm, &fixture::step(action), &Recorder::default()).await {
-        Outcome::Done(id) => id,
-        other => panic!("not written: {other:?}"),
-    }
+    let outcome = write(crm, &fixture::step(action), &Recorder::default()).await;
+    let Outcome::Done(id) = outcome else { panic!("not written: {outcome:?}") };
+    id
 }
 
 fn by_link(id: &RecordId) -> Query {
@@ -105,7 +104,7 @@ async fn finds_by_each_key() {
         let deal = done(crm, deal(&id)).await;
         for query in [by_link(&id), by_phone(PHONE), by_email(EMAIL)] {
             let contacts = found(crm, query.clone()).await;
-            assert_eq!(ids(&contacts), [id.clone()], "{}: {query:?}", description.name);
+            assert_eq!(ids(&contacts), std::slice::from_ref(&id), "{}: {query:?}", description.name);
             assert_eq!(contacts[0].name.as_deref(), Some("Olena"));
             assert_eq!(contacts[0].deals.len(), 1, "{}: with its open deals", description.name);
             assert_eq!(contacts[0].deals[0].id, deal);
