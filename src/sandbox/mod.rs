@@ -234,3 +234,6 @@ async fn serve(stream: TcpStream, router: Router) {
         tracing::debug!(%error, "a connection to the sandbox ended early");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,7 +168,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
 }
 
 /// One call, or one item of a batch.
-struct Operation<'a> {
+pub(super) struct Operation<'a> {
     method: &'a str,
     segments: Vec<String>,
     query: Vec<(String, String)>,
@@ -176,20 +176,20 @@ struct Operation<'a> {
 }
 
 /// A body as it came, or as it stands in a batch.
-enum Input<'a> {
+pub(super) enum Input<'a> {
     Bytes(&'a [u8]),
     Json(&'a Value),
 }
 
 impl<'a> Operation<'a> {
-    fn new(method: &'a str, path: &str, query: Option<&str>, body: Input<'a>) -> Self {
+    pub(super) fn new(method: &'a str, path: &str, query: Option<&str>, body: Input<'a>) -> Self {
         let segments = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
         let query = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
         Self { method, segments, query, body }
     }
 
     /// The call without what varies, for counting: `GET /contacts/{id}`.
-    fn kind(&self) -> String {
+    pub(super) fn kind(&self) -> String {
         let known = ["contacts", "deals", "tasks", "notes", "users", "pipelines", "batch", "merge_into"];
         let mut kind = self.method.to_owned();
         for (index, segment) in self.segments.iter().enumerate() {
@@ -205,11 +205,14 @@ impl<'a> Operation<'a> {
     }
 
     fn input<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        match self.body {
-            Input::Bytes(bytes) => read(bytes),
-            Input::Json(value) => T::deserialize(value).map_err(|error| error.to_string()),
+        let body = match self.body {
+            Input::Bytes(bytes) => read(bytes).map_err(Refusal::Invalid)?,
+            Input::Json(value) => value.clone(),
+        };
+        if !body.is_object() {
+            return Err(Refusal::Invalid("the body must be a JSON object".to_owned()));
         }
-        .map_err(Refusal::Invalid)
+        serde_json::from_value(body).map_err(|error| Refusal::Invalid(error.to_string()))
     }
 }
 
@@ -219,7 +222,7 @@ impl State {
         Moment { instant: Instant::now(), wall: SystemClock.now(), lag }
     }
 
-    fn perform(&mut self, call: &Operation<'_>) -> Reply {
+    pub(super) fn perform(&mut self, call: &Operation<'_>) -> Reply {
         self.dispatch(call).unwrap_or_else(|refusal| match refusal {
             Refusal::NotFound(error) => refuse(StatusCode::NOT_FOUND, error),
             Refusal::Invalid(error) => refuse(StatusCode::UNPROCESSABLE_ENTITY, error),

@@ -78,6 +78,8 @@ pub struct Call {
     priority: Priority,
     accepted: &'static [u16],
     request: RequestBuilder,
+    /// Why it cannot be sent.
+    problem: Option<String>,
 }
 
 /// An answer that is what was asked for.
@@ -198,12 +200,19 @@ impl Http {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
+        // Addresses have no way to write these; leaving them out would make it another request.
+        let unwritable = segments.iter().find(|segment| matches!(**segment, "" | "." | ".."));
+        let problem =
+            unwritable.map(|segment| format!("{operation}: `{segment}` cannot be a part of an address"));
         let request = self.client.request(method, url).timeout(self.timeout);
-        Call { operation, priority, accepted: &[], request }
+        Call { operation, priority, accepted: &[], request, problem }
     }
 
     /// Asks something that changes nothing.
     pub async fn read(&self, call: Call) -> Result<Answer, CrmError> {
+        if let Some(why) = call.problem {
+            return Err(CrmError::Rejected { why });
+        }
         self.limiter.permit(call.operation, call.priority).await;
         self.exchange(call, Effect::Read).await.map_err(Failure::of_read)
     }
@@ -215,6 +224,9 @@ impl Http {
         journal: &dyn Journal,
         steps: &[(SyncId, StepId)],
     ) -> Result<Answer, Outcome> {
+        if let Some(why) = call.problem {
+            return Err(Outcome::Rejected { why });
+        }
         self.limiter.permit(call.operation, call.priority).await;
         if let Err(error) = journal.sent(steps).await {
             return Err(Outcome::Retry { after: None, why: error.to_string() });

@@ -51,7 +51,7 @@ fn a_sliding_window_is_kept_and_used() {
         let calls = drive(Window::sliding(count, length), 1.0, span, || Duration::from_millis(1));
         let most = busiest(&calls, length);
         assert!(most <= count as usize, "{count} per {length:?}: {most} calls in one window");
-        let used = calls.len() as f64 / (f64::from(count) * 20.0);
+        let used = f64::from(u32::try_from(calls.len()).unwrap()) / (f64::from(count) * 20.0);
         assert!(used >= 0.95, "{count} per {length:?}: only {used:.3} of the budget used");
     }
 }
