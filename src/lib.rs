@@ -19,4 +19,6 @@ pub mod rules;
 pub mod sandbox;
 pub mod store;
 pub mod sync;
+pub mod telemetry;
+pub mod token;
 pub mod web;
