@@ -28,18 +28,18 @@ fn add(hash: &mut Sha256, value: &Value) {
     match value {
         Value::Null => hash.update(b"z"),
         Value::Bool(yes) => hash.update(if *yes { b"t" } else { b"f" }),
-        Value::Number(number) => add_text(hash, b"n", number.as_str()),
-        Value::String(text) => add_text(hash, b"s", text),
+        Value::Number(number) => add_text(hash, b'n', number.as_str()),
+        Value::String(text) => add_text(hash, b's', text),
         Value::Array(items) => {
-            add_length(hash, b"a", items.len());
+            add_length(hash, b'a', items.len());
             for item in items {
                 add(hash, item);
             }
         }
         Value::Object(fields) => {
-            add_length(hash, b"o", fields.len());
+            add_length(hash, b'o', fields.len());
             for (name, value) in sorted(fields) {
-                add_text(hash, b"k", name);
+                add_text(hash, b'k', name);
                 add(hash, value);
             }
         }
@@ -52,13 +52,13 @@ fn sorted(fields: &Map<String, Value>) -> Vec<(&String, &Value)> {
     fields
 }
 
-fn add_text(hash: &mut Sha256, kind: &[u8; 1], text: &str) {
+fn add_text(hash: &mut Sha256, kind: u8, text: &str) {
     add_length(hash, kind, text.len());
     hash.update(text.as_bytes());
 }
 
-fn add_length(hash: &mut Sha256, kind: &[u8; 1], length: usize) {
-    hash.update(kind);
+fn add_length(hash: &mut Sha256, kind: u8, length: usize) {
+    hash.update([kind]);
     hash.update((length as u64).to_be_bytes());
 }
 

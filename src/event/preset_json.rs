@@ -1,5 +1,7 @@
 //! Any platform whose request body can be set to JSON.
 
+use std::mem;
+
 use serde_json::Value;
 
 use super::canonical::hash_key;
@@ -15,9 +17,10 @@ pub(super) static PRESET: Preset = Preset {
 };
 
 fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
-    let payloads = match json_body::read(&delivery.body)? {
-        Value::Array(items) if items.iter().all(Value::is_object) => within_bounds(items)?,
-        value => vec![value],
+    let mut body = json_body::read(&delivery.body)?;
+    let payloads = match body.as_array_mut() {
+        Some(items) if items.iter().all(Value::is_object) => within_bounds(mem::take(items))?,
+        Some(_) | None => vec![body],
     };
     let query = fields::query(delivery)?;
     let headers = fields::headers(delivery);

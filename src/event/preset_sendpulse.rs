@@ -1,4 +1,4 @@
-//! SendPulse chatbots: global webhooks and the flow element "Send webhook".
+//! `SendPulse` chatbots: global webhooks and the flow element "Send webhook".
 //!
 //! The body is a list of events, met also as a bare object. `title` names the kind of a global webhook, but the
 //! author of a flow types any text there, so it is no enumeration. There is no signature: the secret is the path token.
@@ -52,7 +52,7 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     Ok(payloads.into_iter().map(event).collect())
 }
 
-/// SendPulse writes an empty map as `[]`, as PHP does.
+/// `SendPulse` writes an empty map as `[]`, as PHP does.
 fn repair_variables(payload: &mut Value) {
     if let Some(variables) = payload.pointer_mut("/contact/variables")
         && variables.as_array().is_some_and(Vec::is_empty)

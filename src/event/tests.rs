@@ -40,7 +40,7 @@ fn refused(name: &str, content_type: &str, body: impl Into<Vec<u8>>, why: &str) 
     assert!(message.contains(why), "{message}");
 }
 
-/// A flow webhook of SendPulse.
+/// A flow webhook of `SendPulse`.
 fn press() -> Value {
     json!({
         "service": "telegram", "title": "Замовлення консультації",

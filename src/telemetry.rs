@@ -1,0 +1,204 @@
+//! Logs and metrics.
+//!
+//! House rule: personal data never reaches a log line. Values of our own are written through [`crate::lead::mask`];
+//! texts of others (database errors, answers of a CRM) go through [`masked`] first.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use crate::lead::mask;
+
+/// Names of the metrics, with their labels.
+pub mod metric {
+    /// Counter `{source, answer}`: requests on `/in`, by what they were answered.
+    pub const DELIVERIES: &str = "leadfold_deliveries_total";
+    /// Histogram, seconds: from the headers of a request until its delivery was on disk.
+    pub const ACK_SECONDS: &str = "leadfold_ack_seconds";
+    /// Counter `{source, state}`: leads, by the state that they ended in or wait in.
+    pub const LEADS: &str = "leadfold_leads_total";
+    /// Counter `{destination, operation, answer}`: calls of destinations.
+    pub const CALLS: &str = "leadfold_calls_total";
+    /// Histogram `{destination, operation}`, seconds: how long calls took, without the wait for the budget.
+    pub const CALL_SECONDS: &str = "leadfold_call_seconds";
+    /// Gauge `{destination, state}`: syncs that are not finished.
+    pub const BACKLOG: &str = "leadfold_backlog";
+    /// Gauge `{stage}`, seconds: how long the oldest row that could be worked on has been waiting.
+    pub const OLDEST_DUE_SECONDS: &str = "leadfold_oldest_due_seconds";
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why logs or metrics could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter is not one.
+    #[error("the log filter cannot be read: {0}; write for instance `info` or `leadfold=debug,info`")]
+    Filter(#[from] ParseError),
+    /// Set up twice in one process.
+    #[error("logging is already set up: {0}")]
+    Logs(Box<dyn std::error::Error + Send + Sync>),
+    /// Set up twice in one process, or a wrong bucket.
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(#[from] BuildError),
+}
+
+/// Sends log lines to the standard error. `filter` is a `tracing` filter such as `info` or `leadfold=debug,info`.
+pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    }
+    .map_err(TelemetryError::Logs)
+}
+
+/// The metrics of this process.
+#[derive(Clone, Debug)]
+pub struct Metrics(PrometheusHandle);
+
+/// Upper bounds in seconds: acknowledgements are about a millisecond, calls of a CRM up to half a minute.
+const SECONDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+impl Metrics {
+    /// Begins to count, for the whole process.
+    pub fn start() -> Result<Self, TelemetryError> {
+        let handle = builder()?.install_recorder()?;
+        describe();
+        Ok(Self(handle))
+    }
+
+    /// Everything counted so far, as Prometheus reads it.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds recorded samples into their buckets for ever. Without it a histogram that nobody scrapes keeps every sample.
+    pub async fn keep_small(self) {
+        let mut tick = interval(Duration::from_secs(5));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.0.run_upkeep();
+        }
+    }
+}
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+}
+
+fn describe() {
+    describe_counter!(metric::DELIVERIES, "Requests on /in, by source and answer");
+    describe_histogram!(
+        metric::ACK_SECONDS,
+        Unit::Seconds,
+        "From the headers of a request until its delivery was on disk"
+    );
+    describe_counter!(metric::LEADS, "Leads by source and state");
+    describe_counter!(metric::CALLS, "Calls of destinations by operation and answer");
+    describe_histogram!(metric::CALL_SECONDS, Unit::Seconds, "How long calls of destinations took");
+    describe_gauge!(metric::BACKLOG, "Syncs that are not finished, by destination and state");
+    describe_gauge!(
+        metric::OLDEST_DUE_SECONDS,
+        Unit::Seconds,
+        "How long the oldest row that could be worked on has waited"
+    );
+}
+
+/// A text of somebody else for a log: whatever looks like an email or a phone in it is masked.
+///
+/// Ids of nine digits and more look like phones and are masked too; a log line can do without them.
+pub fn masked(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut done = 0;
+    let mut at = 0;
+    let mut inside_word = false;
+    while let Some(tail) = text.get(at..).filter(|tail| !tail.is_empty()) {
+        let email = if inside_word { 0 } else { email_length(tail) };
+        let length = if email > 0 { email } else { phone_length(tail) };
+        if length > 0 {
+            out.push_str(text.get(done..at).unwrap_or_default());
+            out.push_str(&mask(tail.get(..length).unwrap_or_default()));
+            at += length;
+            done = at;
+            inside_word = false;
+        } else if let Some(letter) = tail.chars().next() {
+            at += letter.len_utf8();
+            inside_word = in_address(letter);
+        }
+    }
+    if done == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+/// How many bytes at the beginning of a text are an email address; 0 when none begins here.
+fn email_length(text: &str) -> usize {
+    let end = text.find(|letter: char| !in_address(letter) && letter != '@').unwrap_or(text.len());
+    if text.get(..end).is_some_and(|word| word.contains('@')) { end } else { 0 }
+}
+
+/// How many bytes at the beginning of a text are a phone number; 0 when none begins here.
+fn phone_length(text: &str) -> usize {
+    if !text.starts_with(|letter: char| letter.is_numeric() || letter == '+') {
+        return 0;
+    }
+    let end =
+        text.find(|letter: char| !letter.is_numeric() && !"+ ()-".contains(letter)).unwrap_or(text.len());
+    let number = text.get(..end).unwrap_or_default().trim_end_matches(|letter: char| !letter.is_numeric());
+    if number.chars().filter(|letter| letter.is_numeric()).count() >= 9 { number.len() } else { 0 }
+}
+
+fn in_address(letter: char) -> bool {
+    letter.is_alphanumeric() || "._%+-".contains(letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn personal_data_of_others_is_masked() {
+        let check = |text: &str, expect: &str| assert_eq!(masked(text), expect);
+        check("connection refused (os error 111)", "connection refused (os error 111)");
+        check("", "");
+        check("Key (value)=(+380671234567) already exists", "Key (value)=(+38•••67) already exists");
+        check("phone: +38 (067) 123-45-67, sorry", "phone: +38•••67, sorry");
+        check("no user anna.k@example.com here", "no user ann•••om here");
+        check("Анна <анна@пошта.укр>; 0671234567", "Анна <анн•••кр>; 067•••67");
+        check("tel380671234567", "tel380•••67");
+        check("port 5432, retry 3 of 12", "port 5432, retry 3 of 12");
+    }
+
+    #[test]
+    fn histograms_have_buckets_and_described_names() {
+        let recorder = builder().unwrap().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            metrics::histogram!(metric::ACK_SECONDS).record(Duration::from_millis(3));
+            metrics::counter!(metric::DELIVERIES, "source" => "sendpulse", "answer" => "kept").increment(2);
+        });
+        let text = handle.render();
+        assert!(text.contains("leadfold_ack_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+        assert!(text.contains("leadfold_deliveries_total{source=\"sendpulse\",answer=\"kept\"} 2"), "{text}");
+        assert!(text.contains("# HELP leadfold_deliveries_total Requests on /in"), "{text}");
+    }
+}

@@ -1,0 +1,40 @@
+//! `/healthz`, `/readyz` and `/metrics`: what machines ask.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::telemetry::Metrics;
+
+/// Ready, or one sentence that says why not.
+pub type Readiness = Result<(), String>;
+
+/// `/healthz`: the process answers. `/readyz`: it can do its work, or 503 with the reason. Both are open to anybody.
+pub(super) fn health(ready: watch::Receiver<Readiness>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || Json(json!({ "alive": true }))))
+        .route("/readyz", get(readyz))
+        .with_state(ready)
+}
+
+async fn readyz(State(ready): State<watch::Receiver<Readiness>>) -> Response {
+    let why_not = ready.borrow().clone().err();
+    match why_not {
+        None => Json(json!({ "ready": true })).into_response(),
+        Some(why) => {
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "why": why }))).into_response()
+        }
+    }
+}
+
+/// `/metrics` in Prometheus' text format. It names sources and destinations, hence it stands behind the guard.
+pub(super) fn metrics(metrics: Metrics) -> Router {
+    let render = async |State(metrics): State<Metrics>| {
+        ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+    };
+    Router::new().route("/metrics", get(render)).with_state(metrics)
+}
