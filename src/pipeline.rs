@@ -11,10 +11,12 @@ use serde_json::{Value as Json, json};
 
 use crate::event::Event;
 use crate::lead::{
-    Chat, Confidence, ContactPart, DealPart, Email, Fields, Flaw, Identifier, IdentifierKind, Lead, Phone, Proof, TaskPart,
+    Chat, Confidence, ContactPart, DealPart, Email, Fields, Flaw, Identifier, IdentifierKind, Lead, Phone,
+    Proof, TaskPart,
 };
 use crate::map::{
-    Branch, ChatTemplate, EvaluationError, FieldTemplates, IfInvalid, Mapping, Scope, TaskTemplate, Template, View, When,
+    Branch, ChatTemplate, EvaluationError, FieldTemplates, IfInvalid, Mapping, Scope, TaskTemplate, Template,
+    View, When,
 };
 use crate::normalise;
 use crate::plan::Reason;
@@ -95,7 +97,10 @@ impl Stopped {
     fn needs_attention(self, branch: &Branch) -> Interpreted {
         let Self { what, error } = self;
         let text = format!("`{what}` of branch `{}` could not be made: {}", branch.name, error.message);
-        let todo = format!("Correct {} (or the data), then replay this lead with the corrected mapping.", error.place);
+        let todo = format!(
+            "Correct {} (or the data), then replay this lead with the corrected mapping.",
+            error.place
+        );
         Interpreted::NeedsAttention { reason: Reason::new("mapping_error", text), todo }
     }
 }
@@ -127,10 +132,11 @@ fn try_branch(
             return Ok(Tried::DoesNotHold);
         }
     }
-    if branch.phone.if_invalid == IfInvalid::Reject && contact.phones.is_empty() && !contact.invalid_phones.is_empty() {
-        let why = contact.flaws.iter().find(|flaw| flaw.field == "phone").map_or("", |flaw| flaw.text.as_str());
-        let text = format!("branch `{}` takes no lead whose phone is none (`if_invalid: reject`): {why}", branch.name);
-        return Ok(Tried::Filtered(Reason::new("phone_rejected", text)));
+    let rejects = branch.phone.if_invalid == IfInvalid::Reject && contact.phones.is_empty();
+    if let Some(flaw) = contact.invalid_phones.first().filter(|_| rejects) {
+        let rule =
+            format!("branch `{}` takes no lead whose phone is none (`if_invalid: reject`)", branch.name);
+        return Ok(Tried::Filtered(Reason::new("phone_rejected", format!("{rule}: {}", flaw.text))));
     }
     build(mapping, event, branch, contact, view).map(Box::new).map(Tried::Lead)
 }
@@ -149,19 +155,19 @@ fn holds(when: &Template, view: View<'_>) -> Result<bool, Stopped> {
 }
 
 /// The contact data of a branch, normalised.
+#[derive(Default)]
 struct Contact {
     name: Option<String>,
     phones: Vec<Phone>,
-    /// Texts that are no phones, as they came.
-    invalid_phones: Vec<String>,
+    /// What is no phone, and why.
+    invalid_phones: Vec<Flaw>,
     emails: Vec<Email>,
-    flaws: Vec<Flaw>,
+    invalid_emails: Vec<Flaw>,
 }
 
 impl Contact {
     fn read(branch: &Branch, view: View<'_>, normalisers: Normalisers) -> Result<Self, Stopped> {
-        let mut contact =
-            Self { name: None, phones: Vec::new(), invalid_phones: Vec::new(), emails: Vec::new(), flaws: Vec::new() };
+        let mut contact = Self::default();
         for template in &branch.contact.name {
             if contact.name.is_none() {
                 let name = template.text(view).map_err(Stopped::at("contact.name"))?;
@@ -172,17 +178,14 @@ impl Contact {
             match (normalisers.phone)(&raw, &branch.phone.regions) {
                 Ok(phone) if contact.phones.iter().any(|known| known.e164 == phone.e164) => {}
                 Ok(phone) => contact.phones.push(phone),
-                Err(flaw) => {
-                    contact.flaws.push(flaw);
-                    contact.invalid_phones.push(raw);
-                }
+                Err(flaw) => contact.invalid_phones.push(flaw),
             }
         }
         for raw in texts(&branch.contact.email, view, "contact.email")? {
             match (normalisers.email)(&raw) {
                 Ok(email) if contact.emails.iter().any(|known| known.address == email.address) => {}
                 Ok(email) => contact.emails.push(email),
-                Err(flaw) => contact.flaws.push(flaw),
+                Err(flaw) => contact.invalid_emails.push(flaw),
             }
         }
         Ok(contact)
@@ -204,7 +207,7 @@ impl Contact {
             "name": self.name,
             "phone": phone,
             "email": self.emails.first().map(|email| &email.address),
-            "flaws": self.flaws,
+            "flaws": self.invalid_phones.iter().chain(&self.invalid_emails).collect::<Vec<_>>(),
         })
     }
 
@@ -259,12 +262,17 @@ fn build(
         (IdentifierKind::Click, &branch.identifiers.click, "identifiers.click"),
     ];
     for (kind, templates, what) in lists {
-        identifiers.extend(texts(templates, view, what)?.into_iter().map(|value| claimed(kind, "", vec![value])));
+        identifiers
+            .extend(texts(templates, view, what)?.into_iter().map(|value| claimed(kind, "", vec![value])));
     }
-    let note = with_invalid_phones(note, branch, &contact);
-    let Contact { name, phones, invalid_phones, emails, mut flaws } = contact;
-    flaws.append(&mut maker.flaws);
-    let raw_phones = if branch.phone.if_invalid == IfInvalid::SendRaw { invalid_phones } else { Vec::new() };
+    let Contact { name, phones, invalid_phones, emails, invalid_emails } = contact;
+    let typed = invalid_phones.iter().map(|flaw| flaw.raw.clone());
+    let (note, raw_phones) = match branch.phone.if_invalid {
+        IfInvalid::KeepAsNote => (with_invalid_phones(note, &invalid_phones), Vec::new()),
+        IfInvalid::SendRaw => (note, typed.collect()),
+        IfInvalid::EmailOnly | IfInvalid::Reject => (note, Vec::new()),
+    };
+    let flaws = [invalid_phones, invalid_emails, maker.flaws].concat();
     Ok(Lead {
         source: mapping.source.clone(),
         branch: branch.name.clone(),
@@ -280,18 +288,11 @@ fn build(
     })
 }
 
-/// The note, with a sentence for every phone that is none (`if_invalid: keep_as_note`).
-fn with_invalid_phones(note: Option<String>, branch: &Branch, contact: &Contact) -> Option<String> {
-    if branch.phone.if_invalid != IfInvalid::KeepAsNote || contact.invalid_phones.is_empty() {
-        return note;
-    }
-    let flaws = contact.flaws.iter().filter(|flaw| flaw.field == "phone");
-    let mut why = flaws.map(|flaw| flaw.text.as_str());
-    let sentences = contact.invalid_phones.iter().map(|raw| match why.next() {
-        Some(why) => format!("Phone as typed: {raw} ({why})"),
-        None => format!("Phone as typed: {raw}"),
-    });
-    Some(note.into_iter().chain(sentences).collect::<Vec<_>>().join("\n"))
+/// The note, with a sentence for every phone that is none.
+fn with_invalid_phones(note: Option<String>, invalid: &[Flaw]) -> Option<String> {
+    let sentences = invalid.iter().map(|Flaw { raw, text, .. }| format!("Phone as typed: {raw} ({text})"));
+    let lines: Vec<String> = note.into_iter().chain(sentences).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// Makes the values whose failure does not stop a lead.
@@ -373,7 +374,8 @@ fn chat(
         (read(&template.bot)?, read(&template.id)?, read(&template.channel)?, read(&template.link)?);
     let own = bot.is_some() || id.is_some() || channel.is_some();
     let found = event.chat.as_ref();
-    let channel = channel.map(|channel| channel.to_lowercase()).or_else(|| found.map(|chat| chat.channel.clone()));
+    let channel =
+        channel.map(|channel| channel.to_lowercase()).or_else(|| found.map(|chat| chat.channel.clone()));
     let bot = bot.or_else(|| found.map(|chat| chat.bot.clone()));
     let id = id.or_else(|| found.map(|chat| chat.id.clone()));
     let (Some(channel), Some(bot), Some(id)) = (channel, bot, id) else { return Ok((None, None)) };

@@ -16,9 +16,34 @@ pub fn same(left: &TokenHash, right: &TokenHash) -> bool {
     left.ct_eq(right).into()
 }
 
+/// A hash as text, for the database.
+pub fn to_hex(hash: &TokenHash) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads [`to_hex`] back; `None` for any other text.
+pub fn from_hex(text: &str) -> Option<TokenHash> {
+    let mut hash = [0; 32];
+    if text.len() != hash.len() * 2 {
+        return None;
+    }
+    for (index, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(hash)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hashes_survive_the_database() {
+        assert_eq!(from_hex(&to_hex(&hash("demo"))), Some(hash("demo")));
+        for text in ["", "00", "zz", &"z".repeat(64), &"é".repeat(32)] {
+            assert_eq!(from_hex(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn hashes_compare() {

@@ -10,8 +10,8 @@ use crate::lead::{Confidence, Flaw, PhoneKind};
 use crate::normalise;
 
 /// What the values are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum What {
     /// Phone numbers.
     Phone,
     /// Email addresses.
@@ -26,7 +26,7 @@ pub enum What {
 ///
 /// Phones are answered as `{"raw","e164","ext","region","kind","confidence","match_keys","flaw"}` and emails as
 /// `{"raw","address","match_key","flaw"}`, `null` where absent.
-pub fn run(
+pub(super) fn run(
     what: What,
     regions: &[String],
     values: &[String],

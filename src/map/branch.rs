@@ -121,11 +121,15 @@ impl Branch {
         let task = self.task.iter().flat_map(|task| [&task.title, &task.text, &task.kind]);
         let deal = [&self.deal.title, &self.deal.pipeline, &self.deal.stage];
         let identifiers = &self.identifiers;
-        let chat = [&identifiers.chat.bot, &identifiers.chat.id, &identifiers.chat.channel, &identifiers.chat.link];
+        let chat =
+            [&identifiers.chat.bot, &identifiers.chat.id, &identifiers.chat.channel, &identifiers.chat.link];
         let named = contact.fields.iter().chain(&self.deal.fields).chain(&identifiers.external_customer);
         let single = task.chain(deal).chain(chat).chain([&self.note]).filter_map(Option::as_ref);
         let lists = [&contact.name, &contact.phone, &contact.email, &identifiers.device, &identifiers.click];
-        when.into_iter().chain(single).chain(lists.into_iter().flatten()).chain(named.map(|(_, template)| template))
+        when.into_iter()
+            .chain(single)
+            .chain(lists.into_iter().flatten())
+            .chain(named.map(|(_, template)| template))
     }
 }
 
@@ -147,9 +151,21 @@ pub(super) struct Known<'a> {
     pub(super) owner_pools: &'a [String],
 }
 
-/// Reads one entry of `leads:`.
-pub(super) fn read(reader: &Reader<'_>, node: &Node, known: Known<'_>) -> Option<Branch> {
-    let section = reader.section(node, "an entry of `leads`", KEYS)?;
+/// Reads `defaults:`: what an entry of `leads:` has where it does not say otherwise.
+pub(super) fn defaults<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Section<'n>> {
+    let own = |key: &&str| !matches!(*key, "name" | "when");
+    let keys: Vec<&str> = KEYS.iter().copied().filter(own).collect();
+    reader.section(node, "`defaults`", &keys)
+}
+
+/// Reads one entry of `leads:`. A key that it does not have is taken from the defaults, as a whole.
+pub(super) fn read(
+    reader: &Reader<'_>,
+    node: &Node,
+    defaults: Option<&Section<'_>>,
+    known: Known<'_>,
+) -> Option<Branch> {
+    let section = Entry { own: reader.section(node, "an entry of `leads`", KEYS)?, defaults };
     let name = match section.get("name") {
         Some(name) => reader.text(name, "`name`"),
         None => {
@@ -163,9 +179,9 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node, known: Known<'_>) -> Option
         let help = known.destinations.first().map(|name| format!("write `to: [{name}]`"));
         reader.error(node.span, "this entry of `leads` does not say where its leads go (`to`)", help);
     }
-    let owners = section.get("owners").and_then(|node| {
-        reader.name_of(node, "owner pool", known.owner_pools.iter().map(String::as_str))
-    });
+    let owners = section
+        .get("owners")
+        .and_then(|node| reader.name_of(node, "owner pool", known.owner_pools.iter().map(String::as_str)));
     Some(Branch {
         name: name.unwrap_or_default(),
         when: section.get("when").map_or(When::Always, |node| when(reader, node)),
@@ -175,10 +191,26 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node, known: Known<'_>) -> Option
         contact: section.get("contact").map(|node| contact(reader, node)).unwrap_or_default(),
         deal: section.get("deal").map(|node| deal(reader, node)).unwrap_or_default(),
         task: section.get("task").map(|node| task(reader, node)),
-        note: optional(reader, &section, "note", "`note`"),
+        note: section.get("note").and_then(|node| reader.template(node, "`note`", Sees::Lead)),
         identifiers: section.get("identifiers").map(|node| identifiers(reader, node)).unwrap_or_default(),
         rules: section.get("rules").map(|node| super::rules::read(reader, node)).unwrap_or_default(),
     })
+}
+
+/// An entry of `leads:` over the defaults.
+struct Entry<'n, 'd> {
+    own: Section<'n>,
+    defaults: Option<&'d Section<'d>>,
+}
+
+impl<'n, 'd: 'n> Entry<'n, 'd> {
+    /// An explicit null takes a default away.
+    fn get(&self, key: &str) -> Option<&'n Node> {
+        match self.own.node.get(key) {
+            Some(_) => self.own.get(key),
+            None => self.defaults.and_then(|defaults| defaults.get(key)),
+        }
+    }
 }
 
 fn destinations(reader: &Reader<'_>, node: &Node, known: &[String]) -> Vec<String> {
@@ -197,7 +229,8 @@ fn when(reader: &Reader<'_>, node: &Node) -> When {
         Some(serde_json::Value::Bool(false)) => When::Never,
         None if template.is_single() => When::If(template),
         _ => {
-            let help = "write the whole condition inside: \"{{ service == 'telegram' and bot.name }}\"".to_owned();
+            let help =
+                "write the whole condition inside: \"{{ service == 'telegram' and bot.name }}\"".to_owned();
             reader.error(node.span, "`when` must be one placeholder, or true, or false", Some(help));
             When::Never
         }
@@ -209,7 +242,8 @@ fn phone(reader: &Reader<'_>, node: &Node) -> PhonePolicy {
         return PhonePolicy::default();
     };
     let regions = section.get("regions").map(|node| regions(reader, node)).unwrap_or_default();
-    let if_invalid = section.get("if_invalid").and_then(|node| reader.choice(node, "`if_invalid`", IF_INVALID));
+    let if_invalid =
+        section.get("if_invalid").and_then(|node| reader.choice(node, "`if_invalid`", IF_INVALID));
     PhonePolicy { regions, if_invalid: if_invalid.unwrap_or_default() }
 }
 
@@ -281,7 +315,9 @@ fn task(reader: &Reader<'_>, node: &Node) -> TaskTemplate {
 
 fn identifiers(reader: &Reader<'_>, node: &Node) -> IdentifierTemplates {
     let keys = &["external_customer", "chat", "device", "click"];
-    let Some(section) = reader.section(node, "`identifiers`", keys) else { return IdentifierTemplates::default() };
+    let Some(section) = reader.section(node, "`identifiers`", keys) else {
+        return IdentifierTemplates::default();
+    };
     let many = |key: &str, what: &str| {
         section.get(key).map(|node| reader.templates(node, what, Sees::Lead)).unwrap_or_default()
     };
@@ -297,7 +333,9 @@ fn identifiers(reader: &Reader<'_>, node: &Node) -> IdentifierTemplates {
 
 fn chat(reader: &Reader<'_>, node: &Node) -> ChatTemplate {
     let keys = &["bot", "id", "channel", "link"];
-    let Some(section) = reader.section(node, "`identifiers.chat`", keys) else { return ChatTemplate::default() };
+    let Some(section) = reader.section(node, "`identifiers.chat`", keys) else {
+        return ChatTemplate::default();
+    };
     ChatTemplate {
         bot: optional(reader, &section, "bot", "`identifiers.chat.bot`"),
         id: optional(reader, &section, "id", "`identifiers.chat.id`"),

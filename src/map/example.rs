@@ -85,7 +85,8 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Vec
 }
 
 fn example(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Example> {
-    let section = reader.section(node, "an entry of `tests`", &["name", "given", "event", "crm", "expect"])?;
+    let section =
+        reader.section(node, "an entry of `tests`", &["name", "given", "event", "crm", "expect"])?;
     let text = |key: &str| section.get(key).and_then(|node| reader.text(node, &format!("`{key}`")));
     let given = text("given");
     if section.get("given").is_none() {
@@ -117,10 +118,12 @@ fn expectation(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<
         name: text_or_nothing(reader, &section, "name"),
         fields: section.get("fields").map(|node| fields(reader, node)).unwrap_or_default(),
         title: text_or_nothing(reader, &section, "title"),
-        filtered: section.get("filtered").and_then(|node| reader.text(node, "`filtered`")).map(|text| match &*text {
-            "true" => Filtered::Yes,
-            "false" => Filtered::No,
-            _ => Filtered::By(text),
+        filtered: section.get("filtered").and_then(|node| reader.text(node, "`filtered`")).map(|text| {
+            match &*text {
+                "true" => Filtered::Yes,
+                "false" => Filtered::No,
+                _ => Filtered::By(text),
+            }
         }),
         plan: section.get("plan").map(|node| plan(reader, node)),
     })

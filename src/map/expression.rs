@@ -6,6 +6,7 @@
 //! that is all it needs: filters and tests bind tighter than every operator.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use minijinja::Expression as Compiled;
@@ -35,11 +36,17 @@ pub(super) enum Reads {
 }
 
 /// A compiled expression and the names it uses.
-#[derive(Debug)]
 pub(super) struct Expression {
     pub(super) compiled: Compiled<'static, 'static>,
     pub(super) names: Vec<Arc<str>>,
     pub(super) variables: Variables,
+}
+
+impl fmt::Debug for Expression {
+    /// Without the engine, which would print all of itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expression").field("names", &self.names).field("variables", &self.variables).finish()
+    }
 }
 
 /// Which of the `vars` a placeholder uses.
@@ -120,7 +127,8 @@ fn compile_json_path(source: &str) -> Result<Reads, Vec<Wrong>> {
     let (path, filters) = split_json_path(source);
     let path = path.trim();
     let compiled = JsonPath::compile(path).map_err(|message| {
-        let help = "conditions and `or` do not work behind `$`; plain paths take them: {{ contact.a or contact.b }}";
+        let help =
+            "conditions and `or` do not work behind `$`; plain paths take them: {{ contact.a or contact.b }}";
         vec![Wrong::new(message, path, Some(help))]
     })?;
     let then = match filters {
@@ -185,10 +193,12 @@ fn tokens(source: &str) -> Result<Vec<Token<'_>>, Wrong> {
     while let Some(first) = rest.chars().next() {
         let behind_dot = tokens.last().is_some_and(|token| token.is("."));
         let length = if first == '"' || first == '\'' {
-            text_length(rest, first).ok_or_else(|| Wrong::new("a quote is opened and not closed", rest, None))?
+            text_length(rest, first)
+                .ok_or_else(|| Wrong::new("a quote is opened and not closed", rest, None))?
         } else if first.is_ascii_digit() {
             let fraction = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '.';
-            rest.find(|letter: char| if behind_dot { !letter.is_ascii_digit() } else { !fraction(letter) }).unwrap_or(rest.len())
+            rest.find(|letter: char| if behind_dot { !letter.is_ascii_digit() } else { !fraction(letter) })
+                .unwrap_or(rest.len())
         } else if first.is_alphabetic() || first == '_' {
             rest.find(|letter: char| !is_name(letter)).unwrap_or(rest.len())
         } else {
@@ -235,7 +245,9 @@ fn plain_path(tokens: &[Token<'_>]) -> Option<(String, Vec<Step>)> {
     while !rest.is_empty() {
         let (step, behind) = match rest {
             [dot, Token::Name(name), behind @ ..] if dot.is(".") => (Step::Key((*name).to_owned()), behind),
-            [dot, Token::Number(index), behind @ ..] if dot.is(".") => (Step::Index(index.parse().ok()?), behind),
+            [dot, Token::Number(index), behind @ ..] if dot.is(".") => {
+                (Step::Index(index.parse().ok()?), behind)
+            }
             [open, text @ Token::Text(_), close, behind @ ..] if open.is("[") && close.is("]") => {
                 (Step::Key(text.literal()?.to_owned()), behind)
             }
@@ -254,22 +266,49 @@ fn plain_path(tokens: &[Token<'_>]) -> Option<(String, Vec<Step>)> {
 fn is_word(name: &str) -> bool {
     matches!(
         name,
-        "and" | "or" | "not" | "in" | "is" | "if" | "else" | "true" | "True" | "false" | "False" | "none" | "None"
+        "and"
+            | "or"
+            | "not"
+            | "in"
+            | "is"
+            | "if"
+            | "else"
+            | "true"
+            | "True"
+            | "false"
+            | "False"
+            | "none"
+            | "None"
     )
 }
 
 fn compile_expression(source: &str, tokens: &[Token<'_>]) -> Result<Expression, Vec<Wrong>> {
     let (names, variables) = check_names(tokens)?;
-    // Compiled once as it stands, so that a syntax error speaks of what was written.
+    if assigns(tokens) {
+        return Err(vec![Wrong::new("`=` does not compare", "=", Some("write `==`"))]);
+    }
     let syntax = |error: &minijinja::Error| {
-        let detail = error.detail().unwrap_or("it cannot be read").replace("end of variable block", "the end");
+        let detail =
+            error.detail().unwrap_or("it cannot be read").replace("end of variable block", "the end");
         let help = "a placeholder is a path with filters, such as {{ contact.name | default('guest') }}";
-        vec![Wrong::new(format!("this expression is not complete or not correct: {detail}"), source.trim(), Some(help))]
+        vec![Wrong::new(
+            format!("this expression is not complete or not correct: {detail}"),
+            source.trim(),
+            Some(help),
+        )]
     };
-    // Only parsed, not folded: constants such as `'a' * 100000000` are refused by the rewriting below.
     let rewritten = rewrite(tokens).map_err(|wrong| vec![wrong])?;
     let compiled = ENGINE.compile_expression_owned(rewritten).map_err(|error| syntax(&error))?;
     Ok(Expression { compiled, names, variables })
+}
+
+/// Whether a single `=` stands outside the arguments of a filter.
+fn assigns(tokens: &[Token<'_>]) -> bool {
+    let mut depth = 0_i32;
+    tokens.iter().any(|token| {
+        depth += i32::from(token.is("(")) - i32::from(token.is(")"));
+        depth == 0 && token.is("=")
+    })
 }
 
 /// The names that stand free, and every filter, test and function that we do not have.
@@ -287,15 +326,27 @@ fn check_names(tokens: &[Token<'_>]) -> Result<(Vec<Arc<str>>, Variables), Vec<W
         if before_is("|") {
             if !filters::filter_names().any(|known| known == name) {
                 let help = suggest(name, filters::filter_names());
-                wrongs.push(Wrong { message: format!("there is no filter `{name}`"), part: name.to_owned(), help });
+                wrongs.push(Wrong {
+                    message: format!("there is no filter `{name}`"),
+                    part: name.to_owned(),
+                    help,
+                });
             }
-            if let ("map" | "select" | "reject", Some(Token::Text(_)), true) = (name, tokens.get(at + 2), behind_is("(")) {
-                wrongs.extend(tokens.get(at + 2).and_then(|text| text.literal()).and_then(|inner| named(name, inner)));
+            if let ("map" | "select" | "reject", Some(Token::Text(_)), true) =
+                (name, tokens.get(at + 2), behind_is("("))
+            {
+                wrongs.extend(
+                    tokens.get(at + 2).and_then(|text| text.literal()).and_then(|inner| named(name, inner)),
+                );
             }
         } else if is_test(before, twice_before) {
             if name != "not" && !filters::test_names().any(|known| known == name) {
                 let help = suggest(name, filters::test_names());
-                wrongs.push(Wrong { message: format!("there is no test `is {name}`"), part: name.to_owned(), help });
+                wrongs.push(Wrong {
+                    message: format!("there is no test `is {name}`"),
+                    part: name.to_owned(),
+                    help,
+                });
             }
         } else if before_is(".") {
             if behind_is("(") {
@@ -304,7 +355,11 @@ fn check_names(tokens: &[Token<'_>]) -> Result<(Vec<Arc<str>>, Variables), Vec<W
             }
         } else if behind_is("(") && !is_word(name) {
             let help = "filters do the work here: {{ contact.name | lower }}";
-            wrongs.push(Wrong::new(format!("there are no functions, so `{name}()` does not work"), name, Some(help)));
+            wrongs.push(Wrong::new(
+                format!("there are no functions, so `{name}()` does not work"),
+                name,
+                Some(help),
+            ));
         } else if !(is_word(name) || behind_is("=")) {
             names.insert(Arc::from(name));
             if name == "vars" {

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters, tests};
 
 use super::convert;
@@ -110,19 +110,19 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.set_fuel(Some(FUEL));
     for (name, builtin) in PLAIN {
         let inner = builtin();
-        engine.add_filter(*name, move |state: &mut State, value: Value, rest: Rest<Value>| {
+        engine.add_filter(*name, move |state: &mut State, value: Value, rest: Rest<ValueOrKwargs>| {
             if absent(&value) { Ok(Value::UNDEFINED) } else { call(&inner, state, value, rest) }
         });
     }
     for (name, builtin) in TEXTUAL {
         let inner = builtin();
-        engine.add_filter(*name, move |state: &mut State, value: Value, rest: Rest<Value>| {
+        engine.add_filter(*name, move |state: &mut State, value: Value, rest: Rest<ValueOrKwargs>| {
             if absent(&value) { Ok(Value::UNDEFINED) } else { call(&inner, state, as_text(value)?, rest) }
         });
     }
     for (name, builtin) in TESTS {
         let inner = builtin();
-        engine.add_test(*name, move |state: &mut State, value: Value, rest: Rest<Value>| {
+        engine.add_test(*name, move |state: &mut State, value: Value, rest: Rest<ValueOrKwargs>| {
             if absent(&value) && !compares_equality(name) {
                 return Ok(false);
             }
@@ -170,13 +170,13 @@ fn within(state: &mut State, left: &Value, right: &Value) -> Result<bool, Error>
         return Ok(false);
     }
     let contains = Value::from_function(tests::is_in);
-    call(&contains, state, left.clone(), Rest(vec![right.clone()])).map(|result| result.is_true())
+    call(&contains, state, left.clone(), Rest(vec![right.clone().into()])).map(|result| result.is_true())
 }
 
-fn call(inner: &Value, state: &mut State, value: Value, rest: Rest<Value>) -> Result<Value, Error> {
+fn call(inner: &Value, state: &mut State, value: Value, rest: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let mut arguments = Vec::with_capacity(rest.len() + 1);
     arguments.push(value);
-    arguments.extend(rest.0);
+    arguments.extend(rest.0.into_iter().map(ValueOrKwargs::into_value));
     capped(inner.call(state, &arguments)?)
 }
 
@@ -197,7 +197,9 @@ fn as_text(value: Value) -> Result<Value, Error> {
     if value.kind() == ValueKind::String {
         return Ok(value);
     }
-    Ok(Value::from(convert::from_engine(&value)?.map(|json| convert::text(&json).into_owned()).unwrap_or_default()))
+    Ok(Value::from(
+        convert::from_engine(&value)?.map(|json| convert::text(&json).into_owned()).unwrap_or_default(),
+    ))
 }
 
 fn text_of(value: &Value) -> Result<String, Error> {
@@ -275,8 +277,9 @@ fn format(state: &mut State, pattern: Value, rest: Rest<Value>) -> Result<Value,
             return Err(Error::new(ErrorKind::InvalidOperation, message));
         }
     }
-    let arguments = rest.0.into_iter().map(|value| if value.is_number() { Ok(value) } else { as_text(value) });
-    let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
+    let arguments =
+        rest.0.into_iter().map(|value| if value.is_number() { Ok(value) } else { as_text(value) });
+    let arguments = arguments.map(|value| value.map(ValueOrKwargs::from)).collect::<Result<Vec<_>, _>>()?;
     let builtin = Value::from_function(filters::format);
     call(&builtin, state, Value::from(text), Rest(arguments))
 }
@@ -293,10 +296,11 @@ fn number(value: Value) -> Result<Value, Error> {
     if absent(&value) {
         return Err(absent_operand());
     }
-    if value.is_number() {
+    if value.is_number() || value.kind() == ValueKind::Bool {
         return Ok(value);
     }
-    let message = format!("`*` multiplies numbers, not a {}; `|int` or `|float` make a number of a text", value.kind());
+    let message =
+        format!("`*` multiplies numbers, not a {}; `|int` or `|float` make a number of a text", value.kind());
     Err(Error::new(ErrorKind::InvalidOperation, message))
 }
 

@@ -32,7 +32,7 @@ mod workspace;
 mod yaml;
 
 pub use branch::{Branch, IfInvalid, PhonePolicy};
-pub(crate) use branch::{ChatTemplate, FieldTemplates, IdentifierTemplates, TaskTemplate, When};
+pub(crate) use branch::{ChatTemplate, FieldTemplates, TaskTemplate, When};
 pub use example::{CrmState, Example, Expectation, Filtered};
 pub use problem::{Problem, Severity, Span};
 pub(crate) use scope::{Scope, View};

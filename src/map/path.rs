@@ -81,7 +81,9 @@ impl JsonPath {
             Self::Singular(steps) => Ok(follow(root, steps).cloned()),
             Self::Many(query) => {
                 if !fits(root, &mut { MOST_NODES }) {
-                    return Err(format!("the event has more than {MOST_NODES} values, too many for a JSONPath with wildcards"));
+                    return Err(format!(
+                        "the event has more than {MOST_NODES} values, too many for a JSONPath with wildcards"
+                    ));
                 }
                 let found = js_path_process(query, root).map_err(|error| error.to_string())?;
                 let present = found.into_iter().map(|found| found.val).filter(|json| !json.is_null());
@@ -144,7 +146,9 @@ fn bounded(segments: &[Segment]) -> Result<(), String> {
         return Err("a JSONPath may descend with `..` once".to_owned());
     }
     if width > WIDEST {
-        return Err(format!("the unions `[a, b]` of a JSONPath may multiply to {WIDEST} selectors, not {width}"));
+        return Err(format!(
+            "the unions `[a, b]` of a JSONPath may multiply to {WIDEST} selectors, not {width}"
+        ));
     }
     Ok(())
 }

@@ -131,14 +131,12 @@ impl Diagnostic for Excerpt<'_> {
 pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     let lower = word.to_lowercase();
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
     let near = |candidate: &&&str| {
-        let distance = strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
-        distance <= (word.chars().count().max(candidate.chars().count()) / 3).max(1)
+        let half = word.chars().count().max(candidate.chars().count()) / 2;
+        distance(candidate) <= half || (word.len() > 2 && candidate.starts_with(&lower))
     };
-    let closest = known
-        .iter()
-        .filter(near)
-        .min_by_key(|candidate| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()));
+    let closest = known.iter().filter(near).min_by_key(|candidate| distance(candidate));
     match closest {
         Some(found) => Some(format!("did you mean `{found}`?")),
         None if known.is_empty() => None,

@@ -42,7 +42,8 @@ impl<'a> Reader<'a> {
     /// What was found: the problems in the order of the file, and the variables whose default was taken.
     pub(super) fn finish(self) -> (Vec<Problem>, BTreeSet<String>) {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.span.start);
+        // What stands in `defaults` is read once for every entry that takes it.
+        problems.sort_by(|a, b| (a.span.start, &a.message).cmp(&(b.span.start, &b.message)));
         problems.dedup();
         (problems, self.defaults_used.into_inner())
     }
@@ -73,7 +74,11 @@ impl<'a> Reader<'a> {
         let section = self.entries(node, what)?;
         for (key, _) in section.node.entries() {
             if let Some(name) = key.scalar().filter(|name| !keys.contains(name)) {
-                self.error(key.span, format!("`{name}` is not a key of {what}"), suggest(name, keys.iter().copied()));
+                self.error(
+                    key.span,
+                    format!("`{name}` is not a key of {what}"),
+                    suggest(name, keys.iter().copied()),
+                );
             }
         }
         Some(section)
@@ -134,7 +139,9 @@ impl<'a> Reader<'a> {
             self.error(
                 node.span,
                 format!("{what} is fixed: placeholders do not work here"),
-                Some("write the value itself; several `leads:` with `when:` make different choices".to_owned()),
+                Some(
+                    "write the value itself; several `leads:` with `when:` make different choices".to_owned(),
+                ),
             );
             return None;
         }
@@ -232,7 +239,9 @@ impl<'a> Reader<'a> {
                     self.error(
                         self.within(node.span, inside),
                         format!("{what} needs the environment variable `{name}`, which is not set"),
-                        Some(format!("set {name} before starting leadfold, or give a default: ${{{name}:-value}}")),
+                        Some(format!(
+                            "set {name} before starting leadfold, or give a default: ${{{name}:-value}}"
+                        )),
                     );
                 }
             }
@@ -306,12 +315,17 @@ mod tests {
         check("1h30m", Some(5_400_000));
         check("30d", Some(2_592_000_000));
         check("0s", Some(0));
-        for wrong in ["", "15", "m", "15 m", "-5m", "15min", "1.5h", "99999999999999999999s", "99999999999999999d"] {
+        for wrong in
+            ["", "15", "m", "15 m", "-5m", "15min", "1.5h", "99999999999999999999s", "99999999999999999d"]
+        {
             check(wrong, None);
         }
     }
 
-    fn read<T>(text: &str, read: impl FnOnce(&Reader<'_>, &Node) -> T) -> (T, Vec<Problem>, BTreeSet<String>) {
+    fn read<T>(
+        text: &str,
+        read: impl FnOnce(&Reader<'_>, &Node) -> T,
+    ) -> (T, Vec<Problem>, BTreeSet<String>) {
         let environment = |name: &str| (name == "SET").then(|| "from outside".to_owned());
         let reader = Reader::new("a.yaml", text, &environment);
         let tree = yaml::parse(text);
@@ -349,7 +363,8 @@ mod tests {
     #[test]
     fn keys_are_checked_all_at_once() {
         let text = "a: { naem: x, name: y, name: z, {{ q }}: 1 }";
-        let (_, problems, _) = read(text, |reader, node| reader.section(node, "`contact`", &["name", "phone"]).is_some());
+        let (_, problems, _) =
+            read(text, |reader, node| reader.section(node, "`contact`", &["name", "phone"]).is_some());
         let messages: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(messages.len(), 3, "{messages:#?}");
         assert_eq!(messages[0], "a.yaml:1:6: `naem` is not a key of `contact` (did you mean `name`?)");

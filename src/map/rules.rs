@@ -35,7 +35,8 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Rules {
         // There is one preset, and it is what `Rules::default()` holds.
         reader.choice(node, "`rules.preset`", &[("leadbox", ())]);
     }
-    let create = section.get("create_deal").and_then(|node| reader.choice(node, "`create_deal`", CREATE_DEAL));
+    let create =
+        section.get("create_deal").and_then(|node| reader.choice(node, "`create_deal`", CREATE_DEAL));
     rules.create_deal = create.unwrap_or(rules.create_deal);
     let task = section.get("task_on_repeat").and_then(|node| task_on_repeat(reader, node));
     rules.task_on_repeat = task.unwrap_or(rules.task_on_repeat);
@@ -55,7 +56,10 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Rules {
     rules.open_deal = section.get("open_deal").map(|node| open_deal(reader, node)).unwrap_or_default();
     let conflict = section.get("conflict").and_then(|node| reader.choice(node, "`conflict`", CONFLICT));
     rules.conflict = conflict.unwrap_or(rules.conflict);
-    if rules.create_deal == CreateDeal::Never && rules.update == Update::None && rules.update_fields.is_empty() {
+    if rules.create_deal == CreateDeal::Never
+        && rules.update == Update::None
+        && rules.update_fields.is_empty()
+    {
         let at = section.get("create_deal").unwrap_or(node);
         reader.warn(
             at.span,

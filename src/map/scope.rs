@@ -127,7 +127,13 @@ impl<'a> View<'a> {
     }
 
     fn converted(self, name: &Arc<str>) -> Option<Value> {
-        let known = self.scope.converted.borrow().iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let known = self
+            .scope
+            .converted
+            .borrow()
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone());
         if known.is_some() {
             return known;
         }
@@ -138,7 +144,8 @@ impl<'a> View<'a> {
 
     /// The value of a variable, made at its first use. Cycles were refused when the mapping was loaded.
     fn variable(self, name: &str) -> Result<Option<&'a Json>, EvaluationError> {
-        let (Some(cell), Some(template)) = (self.scope.variables.get(name), self.scope.definitions.get(name)) else {
+        let (Some(cell), Some(template)) = (self.scope.variables.get(name), self.scope.definitions.get(name))
+        else {
             return Ok(None);
         };
         let value = cell.get_or_init(|| template.evaluate(self.scope.event()));
@@ -161,7 +168,9 @@ impl<'a> View<'a> {
             Variables::Named(names) => {
                 let mut values = Vec::with_capacity(names.len());
                 for name in names {
-                    values.extend(self.variable(name)?.map(|value| (Arc::clone(name), convert::to_engine(value))));
+                    values.extend(
+                        self.variable(name)?.map(|value| (Arc::clone(name), convert::to_engine(value))),
+                    );
                 }
                 Ok(Value::from_object(Names(values)))
             }
@@ -192,7 +201,9 @@ fn describe(error: &minijinja::Error) -> String {
     let detail = error.detail().unwrap_or_default();
     match error.kind() {
         minijinja::ErrorKind::OutOfFuel => "it takes too many steps".to_owned(),
-        _ if detail.starts_with("unable to calculate") => "the calculation has no result (division by zero, or too large a number)".to_owned(),
+        _ if detail.starts_with("unable to calculate") => {
+            "the calculation has no result (division by zero, or too large a number)".to_owned()
+        }
         kind if detail.is_empty() => kind.to_string(),
         _ => detail.to_owned(),
     }

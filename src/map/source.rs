@@ -76,7 +76,7 @@ impl Broken {
     }
 }
 
-const KEYS: &[&str] = &["source", "vars", "leads", "tests"];
+const KEYS: &[&str] = &["source", "vars", "defaults", "leads", "tests"];
 
 /// A source that was read, its problems, and the environment variables whose default it took.
 pub(super) type Read = (Source, Vec<Problem>, std::collections::BTreeSet<String>);
@@ -112,8 +112,15 @@ pub(super) fn read(
 }
 
 /// Reads `source:`.
-fn head_of(reader: &Reader<'_>, node: Option<&Node>, name: &str, presets: &[&str], syntax_error: bool) -> Source {
-    let not_read = Broken { file: reader.file.to_owned(), line: 1, message: "the file cannot be read".to_owned() };
+fn head_of(
+    reader: &Reader<'_>,
+    node: Option<&Node>,
+    name: &str,
+    presets: &[&str],
+    syntax_error: bool,
+) -> Source {
+    let not_read =
+        Broken { file: reader.file.to_owned(), line: 1, message: "the file cannot be read".to_owned() };
     let mut source = Source {
         name: name.to_owned(),
         preset: String::new(),
@@ -129,7 +136,8 @@ fn head_of(reader: &Reader<'_>, node: Option<&Node>, name: &str, presets: &[&str
         }
         return source;
     };
-    let Some(section) = reader.section(node, "`source`", &["preset", "token", "paused", "dedupe_window"]) else {
+    let Some(section) = reader.section(node, "`source`", &["preset", "token", "paused", "dedupe_window"])
+    else {
         return source;
     };
     for key in ["preset", "token"] {
@@ -137,7 +145,8 @@ fn head_of(reader: &Reader<'_>, node: Option<&Node>, name: &str, presets: &[&str
             reader.error(node.span, format!("`source` has no `{key}`"), None);
         }
     }
-    let preset = section.get("preset").and_then(|node| reader.name_of(node, "preset", presets.iter().copied()));
+    let preset =
+        section.get("preset").and_then(|node| reader.name_of(node, "preset", presets.iter().copied()));
     source.preset = preset.unwrap_or_default();
     if let Some(node) = section.get("token") {
         let token = reader.secret(node, "`token`");
@@ -147,7 +156,8 @@ fn head_of(reader: &Reader<'_>, node: Option<&Node>, name: &str, presets: &[&str
         source.token = token.filter(|token| !token.is_empty()).map(SecretString::from);
     }
     source.paused = section.get("paused").and_then(|node| reader.boolean(node, "`paused`")).unwrap_or(false);
-    source.dedupe_window = section.get("dedupe_window").and_then(|node| reader.duration(node, "`dedupe_window`"));
+    source.dedupe_window =
+        section.get("dedupe_window").and_then(|node| reader.duration(node, "`dedupe_window`"));
     source
 }
 
@@ -159,15 +169,20 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let known = Known { destinations: &destinations, owner_pools: &owner_pools };
     let Some(leads) = section.get("leads") else {
         let help = "add `leads:` with at least one entry".to_owned();
-        reader.error(beginning(), "there is no `leads:` in this file, so its events would become nothing", Some(help));
+        reader.error(
+            beginning(),
+            "there is no `leads:` in this file, so its events would become nothing",
+            Some(help),
+        );
         return None;
     };
+    let defaults = section.get("defaults").and_then(|node| branch::defaults(reader, node));
     let nodes = reader.list(leads, "`leads`");
     if nodes.is_empty() {
         reader.error(leads.span, "`leads` is empty, so the events of this source would become nothing", None);
     }
-    let branches: Vec<(&Node, Branch)> =
-        nodes.iter().filter_map(|node| Some((node, branch::read(reader, node, known)?))).collect();
+    let read = |node| Some((node, branch::read(reader, node, defaults.as_ref(), known)?));
+    let branches: Vec<(&Node, Branch)> = nodes.iter().filter_map(read).collect();
     check_order(reader, &branches);
     for template in branches.iter().flat_map(|(_, branch)| branch.templates()) {
         reader.check_variables(template, variables.keys().map(String::as_str));
@@ -190,12 +205,17 @@ fn check_order(reader: &Reader<'_>, branches: &[(&Node, Branch)]) {
     for (node, branch) in branches {
         let span = node.get("name").map_or(node.span, |name| name.span);
         if let Some(line) = lines.insert(&branch.name, node.span.line).filter(|_| !branch.name.is_empty()) {
-            let message = format!("there is another entry of `leads` with the name `{}`, in line {line}", branch.name);
+            let message =
+                format!("there is another entry of `leads` with the name `{}`, in line {line}", branch.name);
             reader.error(span, message, Some("give each entry a name of its own".to_owned()));
         }
         if let Some(before) = catches_all {
             let help = format!("give `{before}` a `when:`, or move it to the end");
-            reader.error(span, format!("no event can reach this entry: `{before}` before it takes all"), Some(help));
+            reader.error(
+                span,
+                format!("no event can reach this entry: `{before}` before it takes all"),
+                Some(help),
+            );
         } else if matches!(branch.when, When::Always) {
             catches_all = Some(&branch.name);
         }
@@ -206,11 +226,13 @@ fn check_order(reader: &Reader<'_>, branches: &[(&Node, Branch)]) {
 fn source_block(text: &str) -> Option<Tree> {
     let begins = |line: &str| line.starts_with("source:");
     let first = text.lines().position(begins)?;
-    let inside = |line: &&str| begins(line) || line.trim().is_empty() || line.starts_with([' ', '\t', '#', '}']);
+    let inside =
+        |line: &&str| begins(line) || line.trim().is_empty() || line.starts_with([' ', '\t', '#', '}']);
     let block: Vec<&str> = text.lines().skip(first).take_while(inside).collect();
     let before: usize = text.split_inclusive('\n').take(first).map(str::len).sum();
     // Offsets, not only lines, have to stay right: as many bytes as there were, with the line breaks in place.
-    let blank: String = text.bytes().take(before).map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
+    let blank: String =
+        text.bytes().take(before).map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
     let tree = yaml::parse(&format!("{blank}{}", block.join("\n")));
     match tree.root.kind {
         Kind::Map { .. } => Some(tree),
@@ -228,7 +250,8 @@ pub(super) fn name_of(file: &str) -> Result<&str, String> {
     let Some(stem) = stem else {
         return Err(format!("`{file}` is no YAML file: its name must end in `.yaml`"));
     };
-    let good = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '_');
+    let good =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '_');
     if stem.is_empty() || !stem.chars().all(good) {
         let near = suggest(&stem.to_lowercase(), []).unwrap_or_default();
         return Err(format!(

@@ -113,11 +113,6 @@ impl Template {
         Ok(texts.filter(|text| !text.is_empty()).collect())
     }
 
-    /// Where it stands.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
-
     /// The value when it does not depend on the event.
     pub(super) fn constant(&self) -> Option<&Json> {
         match &self.kind {
@@ -157,7 +152,8 @@ impl Template {
             match part {
                 Part::Literal(text) => out.push_str(text),
                 Part::Placeholder(placeholder) => {
-                    let found = placeholder.read(view, &self.place, |json| out.push_str(&convert::text(json)))?;
+                    let found =
+                        placeholder.read(view, &self.place, |json| out.push_str(&convert::text(json)))?;
                     if found.is_none() {
                         return Ok(None);
                     }
@@ -222,7 +218,8 @@ impl Placeholder {
                 Ok(made.as_ref().map(take))
             }
             Reads::Expression(expression) => {
-                let made = view.expression(expression, None)?.map_err(|message| self.failed(place, &message))?;
+                let made =
+                    view.expression(expression, None)?.map_err(|message| self.failed(place, &message))?;
                 Ok(made.as_ref().map(take))
             }
         }
@@ -293,7 +290,14 @@ impl Reader<'_> {
         self.one_or_many(node).into_iter().filter_map(|item| self.template(item, what, sees)).collect()
     }
 
-    fn scalar_template(&self, node: &Node, text: &str, plain: bool, what: &str, sees: Sees) -> Option<TemplateKind> {
+    fn scalar_template(
+        &self,
+        node: &Node,
+        text: &str,
+        plain: bool,
+        what: &str,
+        sees: Sees,
+    ) -> Option<TemplateKind> {
         if self.refuse_environment(node, text) {
             return None;
         }
@@ -326,7 +330,11 @@ impl Reader<'_> {
             }
             let Some(end) = end_of_placeholder(behind, close) else {
                 let help = Some(format!("close it with `{close}`"));
-                self.error(self.within(node.span, behind), format!("a placeholder is opened with `{open}` and not closed"), help);
+                self.error(
+                    self.within(node.span, behind),
+                    format!("a placeholder is opened with `{open}` and not closed"),
+                    help,
+                );
                 return None;
             };
             let (inside, after) = behind.split_at_checked(end).unwrap_or((behind, ""));
@@ -355,7 +363,11 @@ impl Reader<'_> {
             Ok(reads) => {
                 if reads.uses().lead && sees == Sees::Event {
                     let help = "`when`, fields, titles, tasks and notes see `lead`; here use the event: {{ contact.… }}";
-                    self.error(span, "`lead` is not known yet where this value is read", Some(help.to_owned()));
+                    self.error(
+                        span,
+                        "`lead` is not known yet where this value is read",
+                        Some(help.to_owned()),
+                    );
                     return None;
                 }
                 Some(Placeholder { reads, source: source.to_owned(), span })
@@ -372,7 +384,11 @@ impl Reader<'_> {
     }
 
     /// Notes `vars.…` that are nowhere defined.
-    pub(super) fn check_variables<'k>(&self, template: &Template, known: impl Iterator<Item = &'k str> + Clone) {
+    pub(super) fn check_variables<'k>(
+        &self,
+        template: &Template,
+        known: impl Iterator<Item = &'k str> + Clone,
+    ) {
         for placeholder in template.placeholders() {
             let Variables::Named(used) = placeholder.uses().variables else { continue };
             for name in used.iter().filter(|name| !known.clone().any(|known| *known == ***name)) {
@@ -393,7 +409,9 @@ fn end_of_placeholder(text: &str, close: &str) -> Option<usize> {
             (Some(open), _) if letter == open => quote = None,
             (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(letter),
-            (None, _) if depth == 0 && text.get(at..).is_some_and(|rest| rest.starts_with(close)) => return Some(at),
+            (None, _) if depth == 0 && text.get(at..).is_some_and(|rest| rest.starts_with(close)) => {
+                return Some(at);
+            }
             (None, '{' | '[' | '(') => depth += 1,
             (None, '}' | ']' | ')') => depth = depth.saturating_sub(1),
             (None, _) => {}

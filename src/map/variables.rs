@@ -52,7 +52,9 @@ fn needed_by<'a>(template: &Template, all: &'a Definitions) -> BTreeSet<&'a str>
         match placeholder.uses().variables {
             Variables::All => needs.extend(all.keys().map(String::as_str)),
             Variables::Named(named) => {
-                needs.extend(named.iter().filter_map(|name| all.get_key_value(&**name)).map(|(name, _)| name.as_str()));
+                needs.extend(
+                    named.iter().filter_map(|name| all.get_key_value(&**name)).map(|(name, _)| name.as_str()),
+                );
             }
         }
     }

@@ -9,8 +9,8 @@ use super::problem::{Problem, Span, suggest};
 use super::reader::{Environment, Reader, Section};
 use super::scope::Definitions;
 use super::source::{Broken, Source};
-use super::yaml::{self, Kind, Node, Tree};
 use super::variables;
+use super::yaml::{self, Kind, Node, Tree};
 use crate::lead::IdentifierKind;
 use crate::rules::{
     Blind, Destination, DestinationKind, IdentifierOrder, Mode, OwnerPool, PoolOwner, Rules, Settings,
@@ -118,18 +118,25 @@ fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], w
             workspace.owner_pools.insert(name.to_owned(), pool);
         }
     }
-    if let Some(section) = section.get("identifiers").and_then(|node| reader.section(node, "`identifiers`", &["order"])) {
+    if let Some(section) =
+        section.get("identifiers").and_then(|node| reader.section(node, "`identifiers`", &["order"]))
+    {
         workspace.identifier_order = section.get("order").map(|node| order(reader, node)).unwrap_or_default();
     }
     if let Some(section) =
         section.get("retention").and_then(|node| reader.section(node, "`retention`", &["bodies", "rows"]))
     {
-        let duration = |key: &str| section.get(key).and_then(|node| reader.duration(node, &format!("`{key}`")));
+        let duration =
+            |key: &str| section.get(key).and_then(|node| reader.duration(node, &format!("`{key}`")));
         let Retention { bodies, rows } = Retention::default();
-        workspace.retention =
-            Retention { bodies: duration("bodies").unwrap_or(bodies), rows: duration("rows").unwrap_or(rows) };
+        workspace.retention = Retention {
+            bodies: duration("bodies").unwrap_or(bodies),
+            rows: duration("rows").unwrap_or(rows),
+        };
     }
-    if let Some(section) = section.get("alerts").and_then(|node| reader.section(node, "`alerts`", &["webhook"])) {
+    if let Some(section) =
+        section.get("alerts").and_then(|node| reader.section(node, "`alerts`", &["webhook"]))
+    {
         let url = section.get("webhook").and_then(|node| reader.secret(node, "`alerts.webhook`"));
         workspace.alerts = url.filter(|url| !url.is_empty()).map(SecretString::from);
     }
@@ -143,7 +150,12 @@ fn named<'n>(reader: &Reader<'_>, section: &Section<'n>, key: &str) -> Vec<(&'n 
     entries.filter_map(|(name, node)| Some((name.scalar()?, node))).collect()
 }
 
-fn destination(reader: &Reader<'_>, name: &str, node: &Node, kinds: &[DestinationKind]) -> Option<Destination> {
+fn destination(
+    reader: &Reader<'_>,
+    name: &str,
+    node: &Node,
+    kinds: &[DestinationKind],
+) -> Option<Destination> {
     let section = reader.entries(node, &format!("destination `{name}`"))?;
     let Some(crm) = section.get("crm") else {
         let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
@@ -162,7 +174,10 @@ fn destination(reader: &Reader<'_>, name: &str, node: &Node, kinds: &[Destinatio
         share: section.get("share").and_then(|node| share(reader, node)).unwrap_or(1.0),
         timeout: duration("timeout").unwrap_or(Duration::from_secs(10)),
         settle: duration("settle"),
-        blind: section.get("blind").and_then(|node| reader.choice(node, "`blind`", BLIND)).unwrap_or_default(),
+        blind: section
+            .get("blind")
+            .and_then(|node| reader.choice(node, "`blind`", BLIND))
+            .unwrap_or_default(),
         settings,
     })
 }
@@ -173,8 +188,13 @@ fn settings(reader: &Reader<'_>, name: &str, node: &Node, kind: &DestinationKind
     for (key, value) in node.entries() {
         let Some(word) = key.scalar().filter(|word| !DESTINATION_KEYS.contains(word)) else { continue };
         let Some(setting) = kind.settings.iter().find(|setting| setting.name == word) else {
-            let known = DESTINATION_KEYS.iter().copied().chain(kind.settings.iter().map(|setting| setting.name));
-            reader.error(key.span, format!("`{word}` is not a setting of {}", kind.name), suggest(word, known));
+            let known =
+                DESTINATION_KEYS.iter().copied().chain(kind.settings.iter().map(|setting| setting.name));
+            reader.error(
+                key.span,
+                format!("`{word}` is not a setting of {}", kind.name),
+                suggest(word, known),
+            );
             continue;
         };
         let what = format!("`{word}`");
@@ -262,7 +282,8 @@ fn order(reader: &Reader<'_>, node: &Node) -> IdentifierOrder {
             order.push(kind);
         }
     }
-    let rest: Vec<IdentifierKind> = IdentifierKind::ALL.into_iter().filter(|kind| !order.contains(kind)).collect();
+    let rest: Vec<IdentifierKind> =
+        IdentifierKind::ALL.into_iter().filter(|kind| !order.contains(kind)).collect();
     order.extend(rest);
     IdentifierOrder(order)
 }

@@ -141,7 +141,9 @@ impl Builder {
                 self.faults.push(Fault {
                     span,
                     message: "YAML aliases (`*name`) are not supported".to_owned(),
-                    help: Some("repeat the lines, or put a text under `vars:` and use `{{ vars.name }}`".to_owned()),
+                    help: Some(
+                        "repeat the lines, or put a text under `vars:` and use `{{ vars.name }}`".to_owned(),
+                    ),
                 });
                 self.put(Node { span, kind: Kind::Scalar { text: String::new(), plain: true } });
             }
@@ -158,7 +160,10 @@ impl Builder {
             }
             Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Anchor(..) => {}
             // Comments, where the parser is built to report them, carry no data.
-            #[expect(clippy::wildcard_enum_match_arm, reason = "comment events exist only under a feature of the parser")]
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "comment events exist only under a feature of the parser"
+            )]
             _ => {}
         }
         std::ops::ControlFlow::Continue(())
@@ -203,7 +208,10 @@ impl Builder {
         while !self.open.is_empty() {
             self.close(0);
         }
-        let empty = Node { span: Span { line: 1, column: 1, ..Span::default() }, kind: Kind::Map { entries: vec![], flow: false } };
+        let empty = Node {
+            span: Span { line: 1, column: 1, ..Span::default() },
+            kind: Kind::Map { entries: vec![], flow: false },
+        };
         let root = self.root.filter(|root| !root.is_null()).unwrap_or(empty);
         Tree { root, faults: self.faults }
     }
@@ -216,7 +224,8 @@ fn syntax_fault(text: &str, span: Span, message: &str) -> Fault {
         let at = ["{{", "[{{"].iter().find_map(|open| {
             let at = line.find(open)?;
             let head = line.get(..at)?.trim_end();
-            (head.ends_with(':') || head.ends_with('-') || head.ends_with(',') || head.ends_with('[')).then_some(at)
+            (head.ends_with(':') || head.ends_with('-') || head.ends_with(',') || head.ends_with('['))
+                .then_some(at)
         })?;
         Some((index, line, at))
     });
@@ -224,7 +233,8 @@ fn syntax_fault(text: &str, span: Span, message: &str) -> Fault {
         Some((index, line, at)) => {
             let offset: usize = text.split_inclusive('\n').take(index).map(str::len).sum();
             let column = line.get(..at).unwrap_or_default().chars().count() + 1;
-            let span = Span { start: offset + at, end: offset + line.trim_end().len(), line: index + 1, column };
+            let span =
+                Span { start: offset + at, end: offset + line.trim_end().len(), line: index + 1, column };
             unquoted(span)
         }
         None => Fault {
@@ -239,8 +249,11 @@ fn syntax_fault(text: &str, span: Span, message: &str) -> Fault {
 pub(super) fn unquoted(span: Span) -> Fault {
     Fault {
         span,
-        message: "a value that begins with `{{` needs quotes, because YAML reads braces as a mapping".to_owned(),
-        help: Some("write \"{{ … }}\" with quotes around the whole value, or << … >>, which needs none".to_owned()),
+        message: "a value that begins with `{{` needs quotes, because YAML reads braces as a mapping"
+            .to_owned(),
+        help: Some(
+            "write \"{{ … }}\" with quotes around the whole value, or << … >>, which needs none".to_owned(),
+        ),
     }
 }
 
@@ -274,7 +287,11 @@ mod tests {
         let tree = parse("name: {{ contact.name }}\n");
         assert!(tree.faults.is_empty());
         assert!(tree.root.get("name").is_some_and(Node::is_unquoted_placeholder));
-        for text in ["a: 1\nname: {{ first }} {{ last }}\n", "a: 1\nname: {{ a['b'] }} x\nz: 1\n", "a: 1\nname: {{ x | f(1) }}, y\n"] {
+        for text in [
+            "a: 1\nname: {{ first }} {{ last }}\n",
+            "a: 1\nname: {{ a['b'] }} x\nz: 1\n",
+            "a: 1\nname: {{ x | f(1) }}, y\n",
+        ] {
             let tree = parse(text);
             let fault = tree.faults.first().unwrap();
             assert!(fault.message.contains("needs quotes"), "{text}: {fault:?}");
@@ -296,9 +313,15 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_said() {
-        for (text, expect) in [("a: &x 1\nb: *x\n", "aliases"), ("a: !secret x\n", "tags"), ("a: 1\n---\nb: 1\n", "second")] {
+        for (text, expect) in
+            [("a: &x 1\nb: *x\n", "aliases"), ("a: !secret x\n", "tags"), ("a: 1\n---\nb: 1\n", "second")]
+        {
             let tree = parse(text);
-            assert!(tree.faults.iter().any(|fault| fault.message.contains(expect)), "{text}: {:?}", tree.faults);
+            assert!(
+                tree.faults.iter().any(|fault| fault.message.contains(expect)),
+                "{text}: {:?}",
+                tree.faults
+            );
         }
         assert!(parse("").faults.is_empty());
     }

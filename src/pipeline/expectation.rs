@@ -16,11 +16,15 @@ pub fn differences(expect: &Expectation, got: &Interpreted, plan: Option<&[StepK
             return match &expect.filtered {
                 Some(Filtered::Yes) => found,
                 Some(Filtered::By(rule)) if *rule == reason.code => found,
-                Some(Filtered::By(rule)) => vec![format!("filtered by `{}`, expected `{rule}`: {}", reason.code, reason.text)],
+                Some(Filtered::By(rule)) => {
+                    vec![format!("filtered by `{}`, expected `{rule}`: {}", reason.code, reason.text)]
+                }
                 Some(Filtered::No) | None => vec![format!("filtered ({}): {}", reason.code, reason.text)],
             };
         }
-        Interpreted::NeedsAttention { reason, todo } => return vec![format!("needs attention: {} {todo}", reason.text)],
+        Interpreted::NeedsAttention { reason, todo } => {
+            return vec![format!("needs attention: {} {todo}", reason.text)];
+        }
     };
     match &expect.filtered {
         Some(Filtered::Yes | Filtered::By(_)) => {
@@ -30,7 +34,8 @@ pub fn differences(expect: &Expectation, got: &Interpreted, plan: Option<&[StepK
     }
     texts(&mut found, expect, lead);
     for (name, expected) in &expect.fields {
-        let value = lead.contact.fields.get(name).or_else(|| lead.deal.fields.get(name)).unwrap_or(&Json::Null);
+        let value =
+            lead.contact.fields.get(name).or_else(|| lead.deal.fields.get(name)).unwrap_or(&Json::Null);
         if value != expected {
             found.push(format!("field `{name}` is {value}, expected {expected}"));
         }
@@ -57,7 +62,8 @@ fn texts(found: &mut Vec<String>, expect: &Expectation, lead: &Lead) {
     for (what, expected, got) in pairs {
         let Some(expected) = expected else { continue };
         if expected.as_deref() != got {
-            let say = |value: Option<&str>| value.map_or_else(|| "absent".to_owned(), |value| format!("`{value}`"));
+            let say =
+                |value: Option<&str>| value.map_or_else(|| "absent".to_owned(), |value| format!("`{value}`"));
             found.push(format!("{what} is {}, expected {}", say(got), say(expected.as_deref())));
         }
     }

@@ -1,7 +1,9 @@
 //! What people and machines see of leadfold, apart from `/in`.
 
 mod access;
+pub mod api;
 mod health;
+pub mod search;
 
 use std::sync::Arc;
 

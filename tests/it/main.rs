@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod crm;
+mod phone_differential;
+mod receive;
 mod rig;
 mod scenarios;
 mod tidy;

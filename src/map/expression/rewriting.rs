@@ -166,7 +166,10 @@ impl<'s> Rewriting<'_, 's> {
 
     /// Whether a `-` behind this token subtracts rather than negates.
     fn ends_a_value(&self, at: Option<usize>) -> bool {
-        let behind_dot = at.and_then(|at| at.checked_sub(1)).and_then(|at| self.get(Some(at))).is_some_and(|token| token.is("."));
+        let behind_dot = at
+            .and_then(|at| at.checked_sub(1))
+            .and_then(|at| self.get(Some(at)))
+            .is_some_and(|token| token.is("."));
         match self.get(at) {
             Some(Token::Name("and" | "or" | "not" | "in" | "if" | "else" | "is")) => behind_dot,
             Some(Token::Name(_) | Token::Text(_) | Token::Number(_)) => true,
@@ -217,7 +220,8 @@ impl<'s> Rewriting<'_, 's> {
 
     fn times(&mut self, at: usize) -> Result<(), Wrong> {
         let end = self.end_of(at + 1, Role::ends_factor);
-        let Some(before) = at.checked_sub(1).filter(|before| end > at && self.ends_a_value(Some(*before))) else {
+        let Some(before) = at.checked_sub(1).filter(|before| end > at && self.ends_a_value(Some(*before)))
+        else {
             return Err(Wrong::new("`*` needs a number on both sides", "*", None));
         };
         self.dress(before, |dress| dress.number = true);

@@ -1,0 +1,178 @@
+//! Tables over placeholders: what they are compiled to, and what is refused.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn rewritten(source: &str) -> String {
+    let out = rewrite(&tokens(source).unwrap()).unwrap();
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn operators_are_made_to_follow_our_rules() {
+    let check = |source: &str, expect: &str| assert_eq!(rewritten(source), expect, "{source}");
+    check("a < b", "(a ) is below_( b)");
+    check("a.b <= c.d + 1 and e", "(a . b ) is at_most_( c . d + 1) and e");
+    check("x or not a in [1, 2]", "x or not (a ) is within_( [ 1 , 2 ])");
+    check("a not in b if c > 1 else d", "(a ) is not within_( b) if (c ) is above_( 1) else d");
+    check("(a or b) in c", "(( a or b ) ) is within_( c)");
+    check("a == b", "a == b");
+    check("a is in b", "a is in b");
+    check("a is not none", "a is not none");
+    check("a == none", "a == absent_");
+    check("a * b", "a|number_ * b|number_");
+    check("a.b|int * -(c + 1)", "a . b | int|number_ * - ( c + 1 )|number_");
+    check("a * b * c", "a|number_ * b|number_ * c|number_");
+    check("a ** 2 * b / c", "a ** 2|number_ * b|number_ / c");
+    check("a ~ b", "(a)|text_ ~ (b)|text_");
+    check("a ~ b * c ~ d", "(a)|text_ ~ ((b|number_ * c|number_)|text_)|text_ ~ (d)|text_");
+    check("a - b ~ c", "a - (b)|text_ ~ (c)|text_");
+    check("'x' ~ -a < c", "(('x')|text_ ~ (- a)|text_ ) is below_( c)");
+    check("f | join(a ~ b)", "f | join ( (a)|text_ ~ (b)|text_ )");
+    check("x['a' ~ b]", "x [ ('a')|text_ ~ (b)|text_ ]");
+}
+
+#[test]
+fn plain_paths_are_read_without_the_engine() {
+    let check = |source: &str, expect: Option<(&str, &[Step])>| {
+        let found = plain_path(&tokens(source).unwrap());
+        let expect = expect.map(|(root, steps)| (root.to_owned(), steps.to_vec()));
+        assert_eq!(found, expect, "{source}");
+    };
+    let key = |name: &str| Step::Key(name.to_owned());
+    check("contact", Some(("contact", &[])));
+    check("contact.variables.phone", Some(("contact", &[key("variables"), key("phone")])));
+    check("контакт.ім_я", Some(("контакт", &[key("ім_я")])));
+    check("a[\"Ваш телефон\"]['b'].c", Some(("a", &[key("Ваш телефон"), key("b"), key("c")])));
+    check("tags[0]", Some(("tags", &[Step::Index(0)])));
+    check("tags.0.name", Some(("tags", &[Step::Index(0), key("name")])));
+    for other in
+        ["true", "none", "a or b", "a | lower", "a['\\'']", "a[b]", "a.b()", "-a", "'a'", "5", "a[0:1]"]
+    {
+        check(other, None);
+    }
+}
+
+#[test]
+fn every_unknown_word_of_a_placeholder_is_named() {
+    let check = |source: &str, expect: &[(&str, &str)]| {
+        let wrongs = match Reads::compile(source) {
+            Ok(reads) => panic!("{source} compiles to {reads:?}"),
+            Err(wrongs) => wrongs,
+        };
+        let found: Vec<(String, String)> = wrongs
+            .into_iter()
+            .map(|wrong| (wrong.part, format!("{} ({})", wrong.message, wrong.help.unwrap_or_default())))
+            .collect();
+        assert_eq!(found.len(), expect.len(), "{source}: {found:#?}");
+        for ((part, message), (expect_part, expect_message)) in found.iter().zip(expect) {
+            assert_eq!(part, expect_part, "{source}");
+            assert!(message.contains(expect_message), "{source}: {message}");
+        }
+    };
+    check("name | lowr | uper", &[("lowr", "did you mean `lower`?"), ("uper", "did you mean `upper`?")]);
+    check("name is defind", &[("defind", "did you mean `defined`?")]);
+    check("list | map('lowr')", &[("lowr", "there is no filter `lowr` (did you mean `lower`?")]);
+    check("list | select('definde')", &[("definde", "did you mean `defined`?")]);
+    check("range(5)", &[("range", "there are no functions")]);
+    check("name.upper()", &[("upper", "methods such as `.upper()`")]);
+    check("", &[("", "nothing in this placeholder")]);
+    check("a +", &[("a +", "not complete or not correct")]);
+    check("a b", &[("a b", "not complete or not correct")]);
+    check("'abc", &[("'abc", "a quote is opened and not closed")]);
+    check("1 < a < 5", &[("<", "comparisons do not chain")]);
+    check("a | batch(2)", &[("batch", "there is no filter")]);
+}
+
+#[test]
+fn names_are_known_before_an_event_comes() {
+    let check = |source: &str, names: &[&str], variables: Variables, lead: bool| {
+        let reads = Reads::compile(source).unwrap();
+        if let Reads::Expression(expression) = &reads {
+            assert_eq!(expression.names.iter().map(|name| &**name).collect::<Vec<_>>(), names, "{source}");
+        }
+        assert_eq!(reads.uses(), Uses { variables, lead }, "{source}");
+    };
+    let named = |names: &[&str]| Variables::Named(names.iter().map(|name| Arc::from(*name)).collect());
+    check("contact.a or bot.b", &["bot", "contact"], named(&[]), false);
+    check("vars.chat", &[], named(&["chat"]), false);
+    check("vars.chat if service == 'x'", &["service", "vars"], named(&["chat"]), false);
+    check("vars['a'] ~ vars.b", &["vars"], named(&["a", "b"]), false);
+    check("vars[service]", &["service", "vars"], Variables::All, false);
+    check("lead.phone.region == 'UA'", &["lead"], named(&[]), true);
+    check("contact.lead", &[], named(&[]), false);
+    check("x | join(', ', attribute='vars')", &["x"], named(&[]), false);
+    check("$.vars[*] | join(vars.a)", &[], named(&["a"]), false);
+}
+
+#[test]
+fn a_json_path_ends_at_the_first_pipe_outside_brackets_and_quotes() {
+    let check = |source: &str, path: &str, filters: Option<&str>| {
+        assert_eq!(split_json_path(source), (path, filters), "{source}");
+    };
+    check("$.a.b", "$.a.b", None);
+    check("$.a[*] | join(', ')", "$.a[*] ", Some(" join(', ')"));
+    check("$.a[?@.b == '|' || @.c] | first", "$.a[?@.b == '|' || @.c] ", Some(" first"));
+    check("$['a|b']", "$['a|b']", None);
+}
+
+proptest! {
+    /// For numbers that are there, the rewriting changes nothing: it must not move what an operator binds to.
+    #[test]
+    fn the_rewriting_keeps_the_meaning_of_numbers(
+        first in operand(),
+        rest in prop::collection::vec((operator(), operand()), 0..7),
+    ) {
+        let mut source = first;
+        for (operator, operand) in rest {
+            source = format!("{source} {operator} {operand}");
+        }
+        let plain = minijinja::Environment::new();
+        let expected = plain.compile_expression(&source).unwrap().eval(context());
+        match Reads::compile(&source) {
+            Ok(Reads::Expression(ours)) => match (expected, ours.compiled.eval(context())) {
+                (Ok(expected), Ok(got)) => prop_assert_eq!(expected.to_string().to_lowercase(), got.to_string().to_lowercase(), "{}", source),
+                // A text is not repeated, and `true` is written our way: that is meant.
+                (_, Err(error)) if error.to_string().contains("multiplies numbers") => {}
+                (Err(_), Err(_)) => {}
+                (expected, got) => prop_assert!(false, "{source}: {expected:?}, but ours {got:?}"),
+            },
+            Ok(_) => {}
+            Err(wrongs) => prop_assert!(wrongs[0].message.contains("do not chain"), "{source}: {wrongs:?}"),
+        }
+    }
+}
+
+fn context() -> minijinja::Value {
+    minijinja::Value::from_pairs([("a", 2), ("b", 3), ("c", -7)])
+}
+
+fn operand() -> impl Strategy<Value = String> {
+    let simple = prop::sample::select(vec!["a", "b", "c", "5", "-b", "1.5", "a|abs", "(a - c)", "[2, 3][0]"]);
+    let nested = (simple.clone(), operator(), simple.clone())
+        .prop_map(|(left, operator, right)| format!("({left} {operator} {right})"));
+    prop_oneof![4 => simple.prop_map(str::to_owned), 1 => nested]
+}
+
+fn operator() -> impl Strategy<Value = &'static str> {
+    let all = [
+        "+",
+        "-",
+        "*",
+        "//",
+        "%",
+        "~",
+        "<",
+        "<=",
+        ">",
+        ">=",
+        "==",
+        "!=",
+        "and",
+        "or",
+        "and not",
+        "if a else",
+    ];
+    prop::sample::select(all.to_vec())
+}

@@ -1,0 +1,230 @@
+//! What is said about broken files, all of it in one run, and what still works.
+
+use super::*;
+
+/// The problems of a source file as `line:column message (help)`.
+fn problems(source: &str) -> Vec<String> {
+    let found = compile_source(source).problems;
+    let say = |problem: &Problem| problem.to_string().trim_start_matches("bot.yaml:").to_owned();
+    found.iter().map(say).collect()
+}
+
+const HEAD: &str = "source: { preset: json, token: t }\n";
+
+#[test]
+fn all_problems_are_found_in_one_run_at_their_places() {
+    let found = problems(
+        "source: { preset: sendpuls, token: \"${NOT_SET}\", pausd: true }
+vars: { a: \"{{ vars.b }}\", b: \"{{ vars.a }}\", c: \"{{ vars.shp }}\" }
+leads:
+  - name: Kyiv
+    when: \"{{ service = 'telegram' }}\"
+    to: [crn]
+    owners: kyiv-sale
+    phone: { regions: [UK, ZZ], if_invalid: keep }
+    contact:
+      nmae: x
+      name: \"{{ contact.name | lwer }}\"
+      phone: \"{{ lead.phone.e164 }}\"
+      fields: { token: \"${TOKEN}\", both: \"{{ a }} << b >>\", open: \"{{ a\", statement: \"{% if a %}\" }
+    deal: { title: {{ bot.name }}, stage: \"{{ vars.chat }}\" }
+    task: { due: tomorrow }
+    rules: { preset: leedbox, update: only_emtpy, task_on_repeat: { collapse: 15 }, needs: [fone] }
+    identifiers: { chat: { bott: x } }
+  - name: Kyiv
+    to: [crm]
+  - name: Last
+    to: [crm]
+tests:
+  - given: a.json
+    crm: nobody
+    expect: { branch: Kiev, plan: [make contact] }
+",
+    );
+    let expect = [
+        "1:19: there is no preset `sendpuls` (did you mean `sendpulse`?)",
+        "1:39: `token` needs the environment variable `NOT_SET`, which is not set (",
+        "1:50: `pausd` is not a key of `source` (did you mean `paused`?)",
+        "2:9: `vars.a` needs itself: a → b → a (",
+        "2:28: `vars.b` needs itself: b → a → b (",
+        "2:54: there is no variable `shp` under `vars:` (did you mean `shop`?)",
+        "5:23: `=` does not compare (write `==`)",
+        "6:10: there is no destination `crn` (did you mean `crm`?)",
+        "7:13: there is no owner pool `kyiv-sale` (did you mean `kyiv-sales`?)",
+        "8:24: `UK` is not a country (the United Kingdom is `GB`)",
+        "8:28: `ZZ` is not a country (",
+        "8:45: `keep` is not a possible value of `if_invalid` (",
+        "10:7: `nmae` is not a key of `contact` (did you mean `name`?)",
+        "11:32: there is no filter `lwer` (did you mean `lower`?)",
+        "12:18: `lead` is not known yet where this value is read (",
+        "13:25: `${…}` works only in fields that hold secrets, such as `token` (",
+        "13:42: `contact.fields` mixes `{{ }}` and `<< >>` (",
+        "13:70: a placeholder is opened with `{{` and not closed (",
+        "13:87: statements `{% … %}` do not work in a mapping (",
+        "14:20: a value that begins with `{{` needs quotes, because YAML reads braces as a mapping (",
+        "14:47: there is no variable `chat` under `vars:` (",
+        "15:18: `task.due` must be a duration, not `tomorrow` (",
+        "16:22: `leedbox` is not a possible value of `rules.preset` (did you mean `leadbox`?)",
+        "16:39: `only_emtpy` is not a possible value of `update` (did you mean `only_empty`?)",
+        "16:79: `collapse` must be a duration, not `15` (",
+        "16:93: `fone` is not a possible value of `needs` (did you mean `phone`?)",
+        "17:28: `bott` is not a key of `identifiers.chat` (did you mean `bot`?)",
+        "18:11: there is another entry of `leads` with the name `Kyiv`, in line 4 (",
+        "20:11: no event can reach this entry: `Kyiv` before it takes all (",
+        "24:10: `nobody` is not a possible value of `crm` (",
+        "25:23: there is no branch `Kiev` (did you mean `Kyiv`?)",
+        "25:36: `make contact` is not a possible value of `plan` (",
+    ];
+    for (at, expect) in expect.iter().enumerate() {
+        let got = found.get(at).map_or("nothing", String::as_str);
+        assert!(got.starts_with(expect), "\n expected {expect}\n      got {got}\n in {found:#?}");
+    }
+    assert_eq!(found.len(), expect.len(), "{found:#?}");
+}
+
+#[test]
+fn problems_of_the_workspace_are_found_in_one_run() {
+    let workspace = "
+destinations:
+  crm: { crm: sandbx, url: x }
+  two: { crm: sandbox, url: x, tokn: y, mode: lve, share: 0, account: \"${ACCOUNT}\", timeout: soon }
+  three: { url: x }
+owner_pools:
+  a: []
+  b: [olha, olha]
+  c: { owners: [{ usr: x }, { user: y, weight: 0 }], fallbak: z }
+identifiers: { order: [chat, fone, chat] }
+retention: { bodies: 90 }
+alerts: { webhook: \"${ALERTS}\" }
+unknown: 1
+";
+    let source = format!("{HEAD}leads: [{{ name: all, to: [crm] }}]\n");
+    let (files, compiled) = compile_both(workspace, &source);
+    let found: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
+    let expect = [
+        "workspace.yaml:3:15: there is no CRM `sandbx` (did you mean `sandbox`?)",
+        "workspace.yaml:4:8: destination `two` has no `token`",
+        "workspace.yaml:4:32: `tokn` is not a setting of sandbox (did you mean `token`?)",
+        "workspace.yaml:4:47: `lve` is not a possible value of `mode` (did you mean `live`?)",
+        "workspace.yaml:4:59: `share` must be above 0 and at most 1, not `0` (",
+        "workspace.yaml:4:72: `${…}` works only in fields that hold secrets",
+        "workspace.yaml:4:94: `timeout` must be a duration, not `soon` (",
+        "workspace.yaml:5:10: destination `three` does not say which `crm` it is (",
+        "workspace.yaml:7:6: owner pool `a` has nobody in it",
+        "workspace.yaml:8:6: `olha` stands twice in owner pool `b` (",
+        "workspace.yaml:9:17: this owner has no `user`",
+        "workspace.yaml:9:19: `usr` is not a key of an owner (did you mean `user`?)",
+        "workspace.yaml:9:48: `weight` must be from 1 to 1000 (",
+        "workspace.yaml:9:54: `fallbak` is not a key of owner pool `c` (did you mean `fallback`?)",
+        "workspace.yaml:10:30: `fone` is not a possible value of `order` (did you mean `phone`?)",
+        "workspace.yaml:10:36: `chat` stands twice in `order`",
+        "workspace.yaml:11:22: `bodies` must be a duration, not `90` (",
+        "workspace.yaml:12:23: `alerts.webhook` needs the environment variable `ALERTS`, which is not set (",
+        "workspace.yaml:13:1: `unknown` is not a key of `workspace.yaml` (",
+    ];
+    for (at, expect) in expect.iter().enumerate() {
+        let got = found.get(at).map_or("nothing", String::as_str);
+        assert!(got.starts_with(expect), "\n expected {expect}\n      got {got}\n in {found:#?}");
+    }
+    assert_eq!(found.len(), expect.len(), "a name of a broken entry is still a name: {found:#?}");
+    // A broken workspace breaks the mapping of every source, but its token is read.
+    let source = &compiled.workspace.sources["bot"];
+    let broken = source.mapping.as_ref().unwrap_err();
+    assert_eq!(broken.to_string(), "mapping broken, workspace.yaml:3");
+    assert_eq!(source.token.as_ref().map(ExposeSecret::expose_secret), Some("t"));
+    // And each problem can be shown with its excerpt.
+    for problem in &compiled.problems {
+        assert!(
+            problem
+                .render(&files, false)
+                .contains(&format!("{}:{}:{}", problem.file, problem.line, problem.column))
+        );
+    }
+}
+
+#[test]
+fn a_broken_file_keeps_its_token_and_breaks_nothing_else() {
+    let good = format!("{HEAD}leads: [{{ name: all, to: [crm] }}]\n");
+    let check = |broken: &str, line: usize, token: Option<&str>| {
+        let files = [("workspace.yaml", WORKSPACE), ("bad.yaml", broken), ("good.yaml", &good)];
+        let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
+        let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+        assert!(!compiled.is_sound());
+        let workspace = compiled.workspace;
+        assert!(workspace.broken.is_none() && workspace.sources["good"].mapping.is_ok());
+        let bad = &workspace.sources["bad"];
+        let at = bad.mapping.as_ref().unwrap_err();
+        assert_eq!((at.file.as_str(), at.line), ("bad.yaml", line), "{broken}\n{at:?}");
+        assert_eq!(bad.token.as_ref().map(ExposeSecret::expose_secret), token, "{broken}");
+    };
+    check("source: { preset: json, token: t }\nleads: [\n", 2, Some("t"));
+    check("source: { preset: json, token: t }\nleads:\n  - name: {{ a }} {{ b }}\n", 3, Some("t"));
+    check("source: { preset: json, token: t, nonsense: 1 }\nleads: [{ name: a, to: [crm] }]\n", 1, Some("t"));
+    check("source: { preset: json, token: t }\nnonsense: 1\nleads: [{ name: a, to: [crm] }]\n", 2, Some("t"));
+    // The error stands before the source.
+    check("vars: { a: \"x\nsource:\n  preset: json\n  token: t\n", 1, Some("t"));
+    check("vars:\n\t- x\nsource: { preset: json, token: \"${TOKEN:-t}\" }\nleads: []\n", 2, Some("t"));
+    check("source: { preset: json, token: \"${TOKEN}\" }\nleads: [{ name: a, to: [crm] }]\n", 1, None);
+    check("just a text", 1, None);
+    check("", 1, None);
+}
+
+#[test]
+fn a_workspace_without_its_file_says_so() {
+    let files = Files([("bot.yaml".to_owned(), format!("{HEAD}leads: []\n"))].into());
+    let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+    assert_eq!(compiled.problems[0].message, "the workspace has no `workspace.yaml`");
+    let token = &compiled.workspace.sources["bot"].token;
+    assert_eq!(token.as_ref().map(ExposeSecret::expose_secret), Some("t"));
+}
+
+#[test]
+fn warnings_break_nothing() {
+    let source = format!("{HEAD}leads: [{{ name: a, to: [crm], rules: {{ create_deal: never }} }}]\n");
+    let compiled = compile_source(&source);
+    let problem = &compiled.problems[0];
+    assert_eq!((problem.severity, compiled.problems.len()), (Severity::Warning, 1));
+    assert!(problem.message.contains("writes nothing"), "{problem}");
+    assert!(compiled.is_sound() && compiled.workspace.sources["bot"].mapping.is_ok());
+}
+
+#[test]
+fn defaults_of_secrets_are_reported() {
+    let source = "source: { preset: json, token: \"${TOKEN:-demo}\" }\nleads: [{ name: a, to: [crm] }]\n";
+    let compiled = compile_source(source);
+    let used: Vec<&str> = compiled.workspace.defaults_used.iter().map(String::as_str).collect();
+    assert_eq!(used, ["SANDBOX_URL", "TOKEN"]);
+}
+
+#[test]
+fn names_of_files_are_names_of_sources() {
+    for (file, expect) in
+        [("notes.txt", "no YAML file"), ("Мій бот.yaml", "a-z"), (".yaml", "a-z"), ("Bot.yaml", "a-z")]
+    {
+        let files = [("workspace.yaml", WORKSPACE), (file, HEAD)];
+        let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
+        let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+        assert!(
+            compiled.problems.iter().any(|problem| problem.message.contains(expect)),
+            "{:?}",
+            compiled.problems
+        );
+        assert!(compiled.workspace.sources.is_empty());
+    }
+}
+
+#[test]
+fn a_condition_is_one_placeholder() {
+    for when in ["\"{{ service }} == 'telegram'\"", "telegram", "[\"{{ a }}\"]"] {
+        let found = problems(&format!("{HEAD}leads: [{{ name: a, to: [crm], when: {when} }}]\n"));
+        assert!(found[0].contains("`when` must be one placeholder"), "{found:?}");
+    }
+}
+
+#[test]
+fn nothing_secret_prints() {
+    let source = "source: { preset: json, token: sesame }\nleads: [{ name: a, to: [crm] }]\n";
+    let (_, compiled) = compile_both(&WORKSPACE.replace("token: abc", "token: opensesame"), source);
+    let printed = format!("{compiled:?}");
+    assert!(!printed.contains("sesame"), "{printed}");
+}
