@@ -54,7 +54,9 @@ impl Alerts {
                 None => self.store.forget_cause(&cause).await?,
                 Some(_) if self.store.was_told(&cause).await? => {}
                 Some(why) => {
-                    let text = format!("Destination '{name}' is paused: {why}. Its queue is kept and goes on by itself.");
+                    let text = format!(
+                        "Destination '{name}' is paused: {why}. Its queue is kept and goes on by itself."
+                    );
                     self.tell(&cause, &Reason::new(&cause, text)).await?;
                 }
             }

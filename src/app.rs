@@ -23,9 +23,9 @@ use crate::receive::{self, Connections, Entry, Limits, Receiver, Sources};
 use crate::rules::Mode;
 use crate::store::versions::RememberedSource;
 use crate::store::{Store, StoreError};
+use crate::sync::{Worker, WorkerHandle};
 use crate::telemetry::Metrics;
 use crate::token::{self, from_hex, to_hex};
-use crate::sync::{Worker, WorkerHandle};
 use crate::web::{self, Access};
 use crate::workspace::{Environment, Versions};
 
@@ -129,7 +129,10 @@ impl App {
         tasks.close();
 
         let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-            StartError(format!("cannot listen on {}: {error}. Choose another address with --listen", options.listen))
+            StartError(format!(
+                "cannot listen on {}: {error}. Choose another address with --listen",
+                options.listen
+            ))
         })?;
         let address = listener
             .local_addr()
@@ -185,22 +188,17 @@ async fn activate(
     }
     let compiled = if is_whole(&given) {
         given
+    } else if let Some(last_good) = last_good(store, versions).await? {
+        error!(folder = %options.folder.display(), version = last_good.workspace.hash,
+            "the workspace has errors; running on its last good version. `leadfold check` shows them all");
+        let workspace = Arc::new(last_good.workspace);
+        versions.remember(&workspace);
+        return Ok(workspace);
     } else {
-        match last_good(store, versions).await? {
-            Some(last_good) => {
-                error!(folder = %options.folder.display(), version = last_good.workspace.hash,
-                    "the workspace has errors; running on its last good version. `leadfold check` shows them all");
-                let workspace = Arc::new(last_good.workspace);
-                versions.remember(&workspace);
-                return Ok(workspace);
-            }
-            None => {
-                error!(folder = %options.folder.display(),
-                    "the workspace has errors and no good version before it; what is broken keeps its deliveries and \
-                     waits. `leadfold check` shows them all");
-                given
-            }
-        }
+        error!(folder = %options.folder.display(),
+            "the workspace has errors and no good version before it; what is broken keeps its deliveries and \
+             waits. `leadfold check` shows them all");
+        given
     };
     let workspace = Arc::new(compiled.workspace);
     let remembered = workspace
@@ -258,7 +256,10 @@ async fn start_workers(
         )
         .await?;
         if destination.mode == Mode::Observe {
-            warn!(destination = destination.name, "mode observe: plans are made and explained, nothing is written");
+            warn!(
+                destination = destination.name,
+                "mode observe: plans are made and explained, nothing is written"
+            );
         }
         workers.push(worker.start(stop.clone(), tasks));
     }
@@ -269,9 +270,12 @@ async fn start_workers(
 fn sources(workspace: &Workspace, remembered: &[RememberedSource]) -> Sources {
     let mut entries = BTreeMap::new();
     for source in remembered {
-        let Some(preset) = PRESETS.iter().copied().find(|preset| preset.name == source.preset) else { continue };
+        let Some(preset) = PRESETS.iter().copied().find(|preset| preset.name == source.preset) else {
+            continue;
+        };
         let waiting = Some(format!("source '{}' was removed from the workspace or renamed", source.name));
-        entries.insert(source.name.clone(), Entry { preset, token_hash: from_hex(&source.token_hash), waiting });
+        entries
+            .insert(source.name.clone(), Entry { preset, token_hash: from_hex(&source.token_hash), waiting });
     }
     for source in workspace.sources.values() {
         // Without a readable preset the source is received as what it may be: anything that can be posted.

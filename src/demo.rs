@@ -9,7 +9,7 @@ macro_rules! shipped {
 /// The shipped workspace: file name and text.
 pub static MAPPINGS: &[(&str, &str)] = shipped!("mappings": "workspace.yaml", "sendpulse.yaml");
 
-/// Sample requests of SendPulse, in the order in which the demo sends them.
+/// Sample requests of `SendPulse`, in the order in which the demo sends them.
 pub static FIXTURES: &[(&str, &str)] = shipped!("fixtures/sendpulse":
     "01_new_lead_telegram.json",
     "02_same_human_instagram.json",

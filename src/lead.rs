@@ -208,7 +208,7 @@ pub enum IdentifierKind {
 pub enum Proof {
     /// Somebody typed it.
     Claimed,
-    /// The platform vouches for it (a WhatsApp sender, a shared own contact).
+    /// The platform vouches for it (a `WhatsApp` sender, a shared own contact).
     Proven,
 }
 

@@ -75,8 +75,7 @@ impl Preparer {
         }
         let workspace = Arc::clone(&self.active.borrow_and_update());
         let count = received.len();
-        let prepared =
-            received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();
+        let prepared = received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();
         let order = workspace.identifier_order.clone();
         let counts = self.store.prepare(prepared, order, Arc::clone(&self.clock)).await?;
         self.report(counts);
@@ -123,7 +122,9 @@ fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Pr
     }
     if let Some(given) = &received.unverified_token {
         match token_hash(source) {
-            None => return Prepared::Waiting(format!("source '{}' has no token to check against", source.name)),
+            None => {
+                return Prepared::Waiting(format!("source '{}' has no token to check against", source.name));
+            }
             Some(expected) if !token::same(&expected, given) => {
                 return Prepared::Refused("its path token turned out to be wrong".to_owned());
             }
@@ -137,7 +138,15 @@ fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Pr
                 .iter()
                 .map(|event| {
                     let key_until = key_until(event, source, preset, workspace, delivery.received_at);
-                    prepared_event(event, mapping, &source.name, &workspace.hash, delivery.received_at, key_until, clock)
+                    prepared_event(
+                        event,
+                        mapping,
+                        &source.name,
+                        &workspace.hash,
+                        delivery.received_at,
+                        key_until,
+                        clock,
+                    )
                 })
                 .collect(),
         ),

@@ -101,7 +101,8 @@ fn try_example(
         },
         Interpreted::Lead(lead, branch) => {
             check_lead(&lead, expect)?;
-            let branch = mapping.branches().get(branch).ok_or("the branch that held is not in the mapping")?;
+            let branch =
+                mapping.branches().get(branch).ok_or("the branch that held is not in the mapping")?;
             check_plan(workspace, &lead, &branch.rules, example)
         }
     }

@@ -77,6 +77,9 @@ pub fn read_files(folder: &Path) -> Result<Files, String> {
     if files.0.contains_key("workspace.yaml") {
         Ok(files)
     } else {
-        Err(format!("{} has no workspace.yaml; name the folder that has one with --workspace", folder.display()))
+        Err(format!(
+            "{} has no workspace.yaml; name the folder that has one with --workspace",
+            folder.display()
+        ))
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Options {
     /// Folder with the mappings; without it `mappings/` here, or the ones that leadfold was built with
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
-    /// Faults of the CRM, as JSON, such as '{"timeout_after": 0.2, "search_lag_ms": 1000}'
+    /// Faults of the CRM, as JSON, such as '{"`timeout_after"`: 0.2, "`search_lag_ms"`: 1000}'
     #[arg(long, value_name = "JSON")]
     faults: Option<String>,
     /// Port of leadfold; 0 takes a free one
@@ -41,13 +41,14 @@ pub(super) struct Options {
 }
 
 /// The samples are done long before this, whatever the faults.
-const AT_MOST: Duration = Duration::from_secs(300);
+const AT_MOST: Duration = Duration::from_mins(5);
 
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     start_logs(LogFormat::Text, "warn").map_err(|error| error.to_string())?;
     let faults: Faults = match &options.faults {
         None => Faults::default(),
-        Some(text) => serde_json::from_str(text).map_err(|error| format!("--faults is not what it should be: {error}"))?,
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| format!("--faults is not what it should be: {error}"))?,
     };
     let port = if options.once { 0 } else { options.port };
     let sandbox = start_sandbox(faults, options.once).await?;
@@ -64,7 +65,9 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let mut quiet = true;
     for (name, body) in FIXTURES {
         let address = SecretString::from(hook.clone());
-        let status = post_json(&address, (*body).to_owned()).await.map_err(|error| format!("{name} could not be sent: {error}"))?;
+        let status = post_json(&address, (*body).to_owned())
+            .await
+            .map_err(|error| format!("{name} could not be sent: {error}"))?;
         if !options.json {
             say(&format!("  sent {name}: answered {status}"));
         }
@@ -79,7 +82,10 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     }
     let mut end = if quiet { End::Done } else { End::FoundProblems };
     if !options.once {
-        say(&format!("Look:   {crm}/ (the CRM), http://{}/api/leads (the registry, newest first)", app.address));
+        say(&format!(
+            "Look:   {crm}/ (the CRM), http://{}/api/leads (the registry, newest first)",
+            app.address
+        ));
         say(&format!(
             "Send:   curl -d @fixtures/sendpulse/01_new_lead_telegram.json {hook}   (the same again is a redelivery)"
         ));
@@ -91,7 +97,8 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     }
     app.stop().await;
     sandbox.stop().await;
-    std::fs::remove_dir_all(&folder).map_err(|error| format!("{} could not be removed: {error}", folder.display()))?;
+    std::fs::remove_dir_all(&folder)
+        .map_err(|error| format!("{} could not be removed: {error}", folder.display()))?;
     Ok(end)
 }
 
@@ -141,13 +148,14 @@ async fn start_app(
 fn workspace(folder: Option<&Path>) -> Result<(Files, PathBuf), Failure> {
     match folder {
         Some(folder) => Ok((read_files(folder)?, folder.to_owned())),
-        None => match read_files(Path::new("mappings")) {
-            Ok(files) => Ok((files, PathBuf::from("mappings"))),
-            Err(_) => {
+        None => {
+            if let Ok(files) = read_files(Path::new("mappings")) {
+                Ok((files, PathBuf::from("mappings")))
+            } else {
                 let files = MAPPINGS.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
                 Ok((Files(files.collect()), PathBuf::from("the built-in mappings")))
             }
-        },
+        }
     }
 }
 

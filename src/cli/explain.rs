@@ -62,20 +62,34 @@ fn told(lead: &LeadDetail) -> String {
     let mut text = String::new();
     let mut line = |words: String| {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{words}");
+        writeln!(text, "{words}").ok();
     };
     let row = &lead.row;
     line(format!("Lead {} from '{}': {}", row.id, row.source, row.state));
     line(format!("  received  {} in delivery {}", row.received_at, word(lead.delivery.get("id"))));
     if !lead.redeliveries.is_empty() {
-        line(format!("            the platform sent it {} more times; counted once", lead.redeliveries.len()));
+        line(format!(
+            "            the platform sent it {} more times; counted once",
+            lead.redeliveries.len()
+        ));
     }
     if let Some(mapped) = &lead.lead {
         let contact = row.contact.as_ref();
         let of = |name| word(contact.and_then(|contact| contact.get(name)));
-        line(format!("  mapped    branch '{}': {}, {}, {}", word(mapped.get("branch")), of("name"), of("phone"), of("email")));
+        line(format!(
+            "  mapped    branch '{}': {}, {}, {}",
+            word(mapped.get("branch")),
+            of("name"),
+            of("phone"),
+            of("email")
+        ));
         for flaw in mapped.get("flaws").and_then(Value::as_array).into_iter().flatten() {
-            line(format!("            {} '{}': {}", word(flaw.get("field")), word(flaw.get("raw")), word(flaw.get("text"))));
+            line(format!(
+                "            {} '{}': {}",
+                word(flaw.get("field")),
+                word(flaw.get("raw")),
+                word(flaw.get("text"))
+            ));
         }
     }
     if let Some(person) = &row.person {
@@ -99,7 +113,7 @@ fn told_sync(sync: &SyncDetail) -> String {
     let mut text = format!("  to        '{}': {}", sync.destination, sync.state);
     let mut line = |words: String| {
         // Writing to a String cannot fail.
-        let _ = write!(text, "\n            {words}");
+        write!(text, "\n            {words}").ok();
     };
     if let Some(why) = &sync.why {
         line(word(why.get("text")));

@@ -16,7 +16,7 @@ pub(super) struct Options {
     /// The token that clients must send
     #[arg(long, env = "SANDBOX_TOKEN", default_value = "demo", hide_env_values = true)]
     token: String,
-    /// Faults from the start, as JSON, such as '{"latency_ms": 20, "timeout_after": 0.2}'; change them later with POST /faults
+    /// Faults from the start, as JSON, such as '{"`latency_ms"`: 20, "`timeout_after"`: 0.2}'; change them later with POST /faults
     #[arg(long, value_name = "JSON")]
     faults: Option<String>,
     /// Seed of the faults that happen by chance
@@ -27,7 +27,8 @@ pub(super) struct Options {
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let faults = match &options.faults {
         None => Faults::default(),
-        Some(text) => serde_json::from_str(text).map_err(|error| format!("--faults is not what it should be: {error}"))?,
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| format!("--faults is not what it should be: {error}"))?,
     };
     let running = Sandbox::start(SandboxOptions {
         listen: options.listen,
@@ -37,7 +38,10 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     })
     .await
     .map_err(|error| format!("the sandbox cannot listen on {}: {error}", options.listen))?;
-    say(&format!("sandbox CRM on http://{} (contacts and deals as a page; GET /stats, POST /faults)", running.addr()));
+    say(&format!(
+        "sandbox CRM on http://{} (contacts and deals as a page; GET /stats, POST /faults)",
+        running.addr()
+    ));
     tokio::signal::ctrl_c().await.map_err(|error| format!("no signal handler: {error}"))?;
     running.stop().await;
     Ok(End::Done)

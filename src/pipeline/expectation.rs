@@ -40,10 +40,10 @@ pub fn differences(expect: &Expectation, got: &Interpreted, plan: Option<&[StepK
             found.push(format!("field `{name}` is {value}, expected {expected}"));
         }
     }
-    if let (Some(expected), Some(steps)) = (&expect.plan, plan) {
-        if expected.as_slice() != steps {
-            found.push(format!("the plan is [{}], expected [{}]", words(steps), words(expected)));
-        }
+    if let (Some(expected), Some(steps)) = (&expect.plan, plan)
+        && expected.as_slice() != steps
+    {
+        found.push(format!("the plan is [{}], expected [{}]", words(steps), words(expected)));
     }
     found
 }

@@ -10,7 +10,7 @@ use crate::event::Delivery;
 pub struct Arrival {
     /// The request.
     pub delivery: Delivery,
-    /// Why it cannot be prepared yet (source paused, removed, mapping broken at file:line); `None` when it can.
+    /// Why it cannot be prepared yet (source paused, removed, mapping broken at <file:line>); `None` when it can.
     pub waiting: Option<String>,
     /// SHA-256 of the path token, when nothing readable said what the token should be; checked before it is prepared.
     pub unverified_token: Option<[u8; 32]>,

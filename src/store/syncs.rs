@@ -75,7 +75,6 @@ impl SyncState {
             Self::Synced | Self::Filtered | Self::NeedsAttention => false,
         }
     }
-
 }
 
 /// The right to push to a destination.

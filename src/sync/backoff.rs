@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Wait before the second try.
 const FIRST: Duration = Duration::from_millis(250);
 /// No wait is longer.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// The wait after `failures` failed tries (from 1): doubling from 250 ms to five minutes, spread over ± 25 % by `spread`
 /// (any number that differs between leads), so that leads that failed together do not come back together.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::Worker;
 use super::push::{Job, Report, attention, later};
 use super::records::Look;
-use super::Worker;
 use crate::crm::{CrmError, Found, Query};
 use crate::decide::{Capabilities, Decision, PersonView, Situation, decide};
 use crate::id::{PersonId, StepId};
@@ -32,10 +32,11 @@ impl Worker {
         if batch.is_empty() {
             return Vec::new();
         }
-        let contexts = join_all(batch.iter().map(|claimed| {
-            self.store.person_context(claimed.person, &self.destination.name, claimed.id)
-        }))
-        .await;
+        let contexts =
+            join_all(batch.iter().map(|claimed| {
+                self.store.person_context(claimed.person, &self.destination.name, claimed.id)
+            }))
+            .await;
         let mut known = Vec::with_capacity(batch.len());
         for (claimed, context) in batch.into_iter().zip(contexts) {
             match context {
@@ -72,9 +73,8 @@ impl Worker {
                 priority: claimed.priority,
             })
             .collect();
-        let empty = |query: &Query| {
-            query.contact.is_none() && query.phones.is_empty() && query.emails.is_empty()
-        };
+        let empty =
+            |query: &Query| query.contact.is_none() && query.phones.is_empty() && query.emails.is_empty();
         let asked: Vec<Query> = queries.iter().filter(|query| !empty(query)).cloned().collect();
         let mut answers = if asked.is_empty() { Vec::new() } else { self.crm.find(&asked).await }.into_iter();
         queries
@@ -84,7 +84,9 @@ impl Worker {
                     return Ok(Found::default());
                 }
                 answers.next().unwrap_or_else(|| {
-                    Err(CrmError::Rejected { why: "the adapter gave no answer; this is a bug of leadfold".to_owned() })
+                    Err(CrmError::Rejected {
+                        why: "the adapter gave no answer; this is a bug of leadfold".to_owned(),
+                    })
                 })
             })
             .collect()
@@ -195,8 +197,7 @@ impl Worker {
             );
             if contacts.is_empty() && context.contact.is_none() {
                 let reason = Reason::new("one_crm_record", text);
-                let evidence =
-                    Evidence { sync: claimed.id, from: claimed.person, into: *other, reason };
+                let evidence = Evidence { sync: claimed.id, from: claimed.person, into: *other, reason };
                 return Ok(Candidates::Another(evidence));
             }
             conflicts.push(Reason::new("record_of_another_person", text));
@@ -213,7 +214,9 @@ impl Worker {
                 continue;
             }
             let contact = contacts.iter_mut().find(|contact| Some(&contact.id) == on.as_ref());
-            if let Some(contact) = contact.filter(|contact| contact.deals.iter().all(|known| known.id != *deal)) {
+            if let Some(contact) =
+                contact.filter(|contact| contact.deals.iter().all(|known| known.id != *deal))
+            {
                 contact.deals.push(FoundDeal {
                     id: deal.clone(),
                     title: None,
@@ -364,5 +367,7 @@ fn adopted(plan: &Plan, contacts: &[FoundContact], context: &PersonContext) -> O
         _ => None,
     };
     let creates = plan.steps.iter().any(|step| matches!(step.action, Action::CreateContact { .. }));
-    worked_on.or_else(|| if creates { None } else { only() }).filter(|found| context.contact.as_ref() != Some(found))
+    worked_on
+        .or_else(|| if creates { None } else { only() })
+        .filter(|found| context.contact.as_ref() != Some(found))
 }

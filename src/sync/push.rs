@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::syncs::{Claimed, Next, StepEnd, StepState, StoredStep, SyncState};
 
 /// A plan of which no step was sent is dropped after this long and decided anew, because the CRM has moved on.
-const STALE: Duration = Duration::from_secs(60);
+const STALE: Duration = Duration::from_mins(1);
 /// After this many failures that are the lead's own, a person must look.
 const MOST_ATTEMPTS: i64 = 20;
 /// While the database does not take an outcome, it is offered again this often.
@@ -68,11 +68,7 @@ impl Worker {
             let remaining: Vec<Remaining<'_>> = jobs
                 .iter()
                 .zip(&steps)
-                .map(|(job, steps)| Remaining {
-                    sync: job.claimed.id,
-                    steps,
-                    priority: job.claimed.priority,
-                })
+                .map(|(job, steps)| Remaining { sync: job.claimed.id, steps, priority: job.claimed.priority })
                 .collect();
             let mut outcomes = self.crm.write(&remaining, &journal).await;
             drop(remaining);
@@ -172,13 +168,7 @@ impl Worker {
     }
 
     /// Puts a sync down to be tried again, or before a person when it failed too often by its own fault.
-    pub(super) fn try_again(
-        &self,
-        job: &Job,
-        after: Option<Duration>,
-        why: &str,
-        now: Timestamp,
-    ) -> Next {
+    pub(super) fn try_again(&self, job: &Job, after: Option<Duration>, why: &str, now: Timestamp) -> Next {
         self.try_again_as(&job.claimed, job.resting_state(), after, why, now)
     }
 

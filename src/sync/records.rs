@@ -47,8 +47,9 @@ impl Records {
         if since.0 < state.forgotten_before {
             return None;
         }
-        let outdated =
-            |id: &RecordId| state.held.contains(id) || state.changed.get(id).is_some_and(|tick| *tick > since.0);
+        let outdated = |id: &RecordId| {
+            state.held.contains(id) || state.changed.get(id).is_some_and(|tick| *tick > since.0)
+        };
         if ids.iter().any(outdated) {
             return None;
         }

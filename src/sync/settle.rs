@@ -36,8 +36,7 @@ impl Worker {
             let mut job = Job { claimed, steps, decided: None, _held: None };
             let Some(index) = job.steps.iter().position(|step| step.state != StepState::Done) else {
                 // Everything is written; only the end was not stored.
-                let next =
-                    Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
+                let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
                 self.store_outcomes(job.claimed.id, Vec::new(), next).await;
                 reports.push(Report::Untouched);
                 continue;
@@ -72,7 +71,12 @@ impl Worker {
                          there. Look in the CRM; replay this lead with force if it is missing.",
                         self.destination.name
                     );
-                    self.store_outcomes(job.claimed.id, Vec::new(), attention("blind_step_unknown", text, now)).await;
+                    self.store_outcomes(
+                        job.claimed.id,
+                        Vec::new(),
+                        attention("blind_step_unknown", text, now),
+                    )
+                    .await;
                     reports.push(Report::Untouched);
                 }
             }
@@ -131,12 +135,7 @@ impl Worker {
                 job.steps[index].record = Some(record.clone());
                 let finished = job.steps.iter().all(|step| step.state == StepState::Done);
                 let next = if finished {
-                    Next::Release {
-                        state: SyncState::Synced,
-                        why: None,
-                        next_at: now,
-                        attempts: 0,
-                    }
+                    Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 }
                 } else {
                     Next::Continue
                 };
@@ -146,18 +145,13 @@ impl Worker {
             Ok(None) => {
                 reports.push(Report::Worked);
                 job.steps[index].state = StepState::Planned;
-                let end = StepEnd::NotWritten("looked up after the CRM had settled: it was not written".to_owned());
+                let end =
+                    StepEnd::NotWritten("looked up after the CRM had settled: it was not written".to_owned());
                 self.store_outcomes(sync, vec![(id, end)], Next::Continue).await;
                 Some(job)
             }
             Err(CrmError::Retry { after, why }) => {
-                let next = self.try_again_as(
-                    &job.claimed,
-                    SyncState::Unknown,
-                    after,
-                    &why,
-                    now,
-                );
+                let next = self.try_again_as(&job.claimed, SyncState::Unknown, after, &why, now);
                 reports.push(if after.is_some() { Report::Worked } else { Report::Failed(why) });
                 self.store_outcomes(sync, Vec::new(), next).await;
                 None

@@ -126,13 +126,19 @@ impl Worker {
             Report::Untouched => {}
             Report::Failed(why) => {
                 if breaker.failed(why, now) {
-                    warn!(destination = name, why, "the destination fails; it is paused and tried again by itself");
+                    warn!(
+                        destination = name,
+                        why, "the destination fails; it is paused and tried again by itself"
+                    );
                 }
             }
             Report::Refused(why) => {
                 if breaker.refused(why, now) {
-                    error!(destination = name, why,
-                        "the destination refuses our credentials; it is paused. Correct them in workspace.yaml");
+                    error!(
+                        destination = name,
+                        why,
+                        "the destination refuses our credentials; it is paused. Correct them in workspace.yaml"
+                    );
                 }
             }
         }

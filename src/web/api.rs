@@ -17,10 +17,7 @@ const LARGEST_PAGE: i64 = 200;
 
 /// The routes below `/api`.
 pub fn router(store: Store) -> Router {
-    Router::new()
-        .route("/api/leads", get(leads))
-        .route("/api/leads/{id}", get(lead))
-        .with_state(store)
+    Router::new().route("/api/leads", get(leads)).route("/api/leads/{id}", get(lead)).with_state(store)
 }
 
 /// Query of `GET /api/leads`.
@@ -62,7 +59,8 @@ async fn lead(State(store): State<Store>, Path(id): Path<String>) -> Response {
     match store.lead(id).await {
         Ok(Some(lead)) => Json(lead).into_response(),
         Ok(None) => {
-            let message = format!("there is no lead {id}; it may have been erased or its retention has ended");
+            let message =
+                format!("there is no lead {id}; it may have been erased or its retention has ended");
             (StatusCode::NOT_FOUND, Json(json!({ "error": message }))).into_response()
         }
         Err(failure) => storage_failed(&failure),

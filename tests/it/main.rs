@@ -1,6 +1,6 @@
 //! Integration tests: one binary, everything over real sockets and real files.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
 
 mod crm;
 mod phone_differential;

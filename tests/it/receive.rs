@@ -273,7 +273,7 @@ async fn a_storage_that_fails_is_never_a_success() {
     let limits = Limits { store_time: Duration::from_millis(200), ..Limits::default() };
     let server = Server::start_with(limits, Connections::default()).await;
     let path = format!("/in/bot/{TOKEN}");
-    for storage in [Some(Err(StoreError("disk full".into()))), None] {
+    for storage in [Some(Err(StoreError::new("disk full"))), None] {
         server.storage.send_replace(storage);
         let answer = server.post(&path, "{}").await;
         assert_eq!(status(&answer), 503, "{answer}");

@@ -29,7 +29,11 @@ async fn one_human(faults_text: &str, destination: &str) {
     let stats = rig.stats();
     let counts = rig.counts().await;
     assert_eq!((stats.contacts, stats.deals, stats.tasks), (1, 1, 99), "{faults_text}: {stats:?} {counts:?}");
-    assert_eq!((counts.leads, counts.synced, counts.needs_attention), (100, 100, 0), "{faults_text}: {counts:?}");
+    assert_eq!(
+        (counts.leads, counts.synced, counts.needs_attention),
+        (100, 100, 0),
+        "{faults_text}: {counts:?}"
+    );
     rig.end().await;
 }
 
@@ -146,7 +150,8 @@ async fn a_chat_without_phone_goes_along_with_the_first_lead_that_has_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_people_who_turn_out_to_be_one_crm_record_get_one_deal() {
     let rig = Rig::start(faults("{}"), IMPATIENT).await;
-    rig.add_contact(json!({ "name": "Olena", "phones": ["+380671234567"], "emails": ["olena@example.org"] })).await;
+    rig.add_contact(json!({ "name": "Olena", "phones": ["+380671234567"], "emails": ["olena@example.org"] }))
+        .await;
     let start = now_millis();
     let by_phone = event("tg-1", "telegram", json!({ "phone": "0671234567" }), start);
     let by_email = event("ig-1", "instagram", json!({ "email": "olena@example.org" }), start + 1);

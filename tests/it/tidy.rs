@@ -121,8 +121,17 @@ fn imports_point_one_way() {
 #[test]
 fn pure_modules_do_no_io() {
     let pure = ORDER.iter().position(|name| *name == LAST_PURE).unwrap();
-    let forbidden =
-        ["tokio::", "sqlx::", "reqwest::", "axum::", "std::fs", "std::net", "std::env", "SystemTime", "Timestamp::now"];
+    let forbidden = [
+        "tokio::",
+        "sqlx::",
+        "reqwest::",
+        "axum::",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "SystemTime",
+        "Timestamp::now",
+    ];
     let mut wrong = Vec::new();
     for (module, path, text) in sources() {
         if ORDER.iter().position(|name| *name == module).is_some_and(|rank| rank > pure) {
