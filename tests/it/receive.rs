@@ -14,7 +14,6 @@ use leadfold::event::{Preset, preset};
 use leadfold::receive::{Connections, Entry, Limits, Receiver, Sources, router, serve};
 use leadfold::store::StoreError;
 use leadfold::store::inbox::{Arrival, Inbox};
-use leadfold::telemetry::Metrics;
 use leadfold::token;
 use leadfold::web::{self, Access};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -326,7 +325,7 @@ async fn shutting_down_does_not_wait_for_ever() {
 
 #[tokio::test]
 async fn health_is_open_and_everything_else_is_guarded() {
-    let metrics = Metrics::start().unwrap();
+    let metrics = crate::rig::metrics();
     let (ready, state) = watch::channel(Err("the database is not open yet".to_owned()));
     let access = Access::Token(token::hash("api"));
     let pages = axum::Router::new().route("/api/leads", axum::routing::get(async || "[]"));

@@ -58,7 +58,7 @@ pub(crate) struct Rig {
 }
 
 /// One recorder serves the whole process.
-fn metrics() -> Metrics {
+pub(crate) fn metrics() -> Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     METRICS.get_or_init(|| Metrics::start().unwrap()).clone()
 }
