@@ -3,8 +3,8 @@
 //! House rule: personal data never reaches a log line. Values of our own are written through [`crate::lead::mask`];
 //! texts of others (database errors, answers of a CRM) go through [`masked`] first.
 
-use std::io::IsTerminal as _;
 use std::borrow::Cow;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
@@ -59,8 +59,10 @@ pub enum TelemetryError {
 
 /// Sends log lines to the standard error. `filter` is a `tracing` filter such as `info` or `leadfold=debug,info`.
 pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().try_init(),

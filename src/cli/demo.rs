@@ -8,6 +8,7 @@ use clap::Args;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use super::faults::FaultOptions;
 use super::serve::stop_signal;
 use super::{End, Failure, loopback, process_environment, say};
 use crate::app::{App, Door, Options as AppOptions, until_quiet};
@@ -32,12 +33,11 @@ pub(super) struct Options {
     /// Folder with the mappings; without it `mappings/` here, or the ones that leadfold was built with
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
-    /// Faults of the CRM, as JSON, such as '{"`timeout_after"`: 0.2, "`search_lag_ms"`: 1000}'
-    #[arg(long, value_name = "JSON")]
-    faults: Option<String>,
     /// Port of leadfold; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
+    #[command(flatten)]
+    faults: FaultOptions,
 }
 
 /// The samples are done long before this, whatever the faults.
@@ -45,13 +45,8 @@ const AT_MOST: Duration = Duration::from_mins(5);
 
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     start_logs(LogFormat::Text, "warn").map_err(|error| error.to_string())?;
-    let faults: Faults = match &options.faults {
-        None => Faults::default(),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| format!("--faults is not what it should be: {error}"))?,
-    };
     let port = if options.once { 0 } else { options.port };
-    let sandbox = start_sandbox(faults, options.once).await?;
+    let sandbox = start_sandbox(options.faults.faults()?, options.once).await?;
     let crm = format!("http://{}", sandbox.addr());
     let folder = std::env::temp_dir().join(format!("leadfold-demo-{}", SystemClock.new_id()));
     let (files, workspace) = workspace(options.workspace.as_deref())?;

@@ -4,6 +4,7 @@
 mod check;
 mod demo;
 mod explain;
+mod faults;
 mod normalise;
 mod sandbox;
 mod serve;

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
+use super::faults::FaultOptions;
+use super::serve::stop_signal;
 use super::{End, Failure, loopback, say};
-use crate::sandbox::{Faults, Sandbox, SandboxOptions};
+use crate::sandbox::{Sandbox, SandboxOptions};
 
 /// Arguments of `sandbox`.
 #[derive(Debug, Args)]
@@ -16,24 +18,18 @@ pub(super) struct Options {
     /// The token that clients must send
     #[arg(long, env = "SANDBOX_TOKEN", default_value = "demo", hide_env_values = true)]
     token: String,
-    /// Faults from the start, as JSON, such as '{"`latency_ms"`: 20, "`timeout_after"`: 0.2}'; change them later with POST /faults
-    #[arg(long, value_name = "JSON")]
-    faults: Option<String>,
     /// Seed of the faults that happen by chance
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    faults: FaultOptions,
 }
 
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
-    let faults = match &options.faults {
-        None => Faults::default(),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| format!("--faults is not what it should be: {error}"))?,
-    };
     let running = Sandbox::start(SandboxOptions {
         listen: options.listen,
         token: options.token,
-        faults,
+        faults: options.faults.faults()?,
         seed: options.seed,
     })
     .await
@@ -42,7 +38,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         "sandbox CRM on http://{} (contacts and deals as a page; GET /stats, POST /faults)",
         running.addr()
     ));
-    tokio::signal::ctrl_c().await.map_err(|error| format!("no signal handler: {error}"))?;
+    stop_signal().await?;
     running.stop().await;
     Ok(End::Done)
 }
