@@ -127,10 +127,10 @@ fn try_branch(
     let contact = Contact::read(branch, scope.event(), normalisers)?;
     let known = contact.as_seen_by_expressions();
     let view = scope.with_lead(&known);
-    if let (When::If(when), false) = (&branch.when, early) {
-        if !holds(when, view)? {
-            return Ok(Tried::DoesNotHold);
-        }
+    if let (When::If(when), false) = (&branch.when, early)
+        && !holds(when, view)?
+    {
+        return Ok(Tried::DoesNotHold);
     }
     let rejects = branch.phone.if_invalid == IfInvalid::Reject && contact.phones.is_empty();
     if let Some(flaw) = contact.invalid_phones.first().filter(|_| rejects) {

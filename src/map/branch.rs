@@ -166,14 +166,11 @@ pub(super) fn read(
     known: Known<'_>,
 ) -> Option<Branch> {
     let section = Entry { own: reader.section(node, "an entry of `leads`", KEYS)?, defaults };
-    let name = match section.get("name") {
-        Some(name) => reader.text(name, "`name`"),
-        None => {
-            let help = "give it a name that people will read in the registry: `name: Kyiv leads`".to_owned();
-            reader.error(node.span, "this entry of `leads` has no `name`", Some(help));
-            None
-        }
-    };
+    let name = section.get("name").and_then(|name| reader.text(name, "`name`"));
+    if section.get("name").is_none() {
+        let help = "give it a name that people will read in the registry: `name: Kyiv leads`".to_owned();
+        reader.error(node.span, "this entry of `leads` has no `name`", Some(help));
+    }
     let to = section.get("to").map(|node| destinations(reader, node, known.destinations));
     if to.is_none() {
         let help = known.destinations.first().map(|name| format!("write `to: [{name}]`"));
@@ -214,11 +211,11 @@ impl<'n, 'd: 'n> Entry<'n, 'd> {
 }
 
 fn destinations(reader: &Reader<'_>, node: &Node, known: &[String]) -> Vec<String> {
-    let items = reader.one_or_many(node);
+    let items = node.one_or_many();
     if items.is_empty() {
         reader.error(node.span, "`to` names no destination", None);
     }
-    let names = items.into_iter();
+    let names = items.iter();
     names.filter_map(|item| reader.name_of(item, "destination", known.iter().map(String::as_str))).collect()
 }
 
@@ -258,7 +255,7 @@ const REGIONS: &str = "AC AD AE AF AG AI AL AM AO AR AS AT AU AW AX AZ BA BB BD 
 
 fn regions(reader: &Reader<'_>, node: &Node) -> Vec<String> {
     let mut regions = Vec::new();
-    for item in reader.one_or_many(node) {
+    for item in node.one_or_many() {
         let Some(text) = reader.text(item, "a region") else { continue };
         let upper = text.to_uppercase();
         if REGIONS.split_whitespace().any(|known| known == upper) {

@@ -15,6 +15,12 @@ use super::filters::{self, COMPARISONS, ENGINE, NUMBER, TEXT};
 use super::path::{JsonPath, Step};
 use super::problem::suggest;
 
+mod rewriting;
+mod token;
+
+use rewriting::rewrite;
+use token::{Token, tokens};
+
 /// Longest placeholder, in bytes.
 const LONGEST: usize = 2 * 1024;
 /// Most `+` and `~` in one placeholder: each may copy 64 KiB.
@@ -37,7 +43,7 @@ pub(super) enum Reads {
 
 /// A compiled expression and the names it uses.
 pub(super) struct Expression {
-    pub(super) compiled: Compiled<'static, 'static>,
+    pub(super) compiled: Box<Compiled<'static, 'static>>,
     pub(super) names: Vec<Arc<str>>,
     pub(super) variables: Variables,
 }
@@ -45,7 +51,10 @@ pub(super) struct Expression {
 impl fmt::Debug for Expression {
     /// Without the engine, which would print all of itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Expression").field("names", &self.names).field("variables", &self.variables).finish()
+        f.debug_struct("Expression")
+            .field("names", &self.names)
+            .field("variables", &self.variables)
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,12 +111,13 @@ impl Reads {
 
     /// The names it uses.
     pub(super) fn uses(&self) -> Uses {
+        let none = Variables::Named(BTreeSet::new());
         match self {
             Self::Path { root, steps } => {
-                let variables = match (root == "vars", steps.first()) {
-                    (true, Some(Step::Key(name))) => Variables::Named([name.as_str().into()].into()),
-                    (true, _) => Variables::All,
-                    (false, _) => Variables::Named(BTreeSet::new()),
+                let variables = match steps.first() {
+                    _ if root != "vars" => none,
+                    Some(Step::Key(name)) => Variables::Named([name.as_str().into()].into()),
+                    Some(Step::Index(_)) | None => Variables::All,
                 };
                 Uses { variables, lead: root == "lead" }
             }
@@ -115,9 +125,7 @@ impl Reads {
                 variables: expression.variables.clone(),
                 lead: expression.names.iter().any(|name| **name == *"lead"),
             },
-            Self::JsonPath { then: None, .. } => {
-                Uses { variables: Variables::Named(BTreeSet::new()), lead: false }
-            }
+            Self::JsonPath { then: None, .. } => Uses { variables: none, lead: false },
         }
     }
 }
@@ -142,93 +150,25 @@ fn compile_json_path(source: &str) -> Result<Reads, Vec<Wrong>> {
 }
 
 fn split_json_path(source: &str) -> (&str, Option<&str>) {
+    let split = find_outside(source, |rest| rest.starts_with('|')).and_then(|at| source.split_at_checked(at));
+    match split {
+        Some((path, filters)) => (path, filters.strip_prefix('|')),
+        None => (source, None),
+    }
+}
+
+/// The first place outside quotes and brackets where `here` holds for the rest of the text.
+pub(super) fn find_outside(text: &str, here: impl Fn(&str) -> bool) -> Option<usize> {
     let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
-    for (at, letter) in source.char_indices() {
+    for (at, letter) in text.char_indices() {
         match (quote, letter) {
             (Some(_), _) if escaped => escaped = false,
             (Some(_), '\\') => escaped = true,
             (Some(open), _) if letter == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(letter),
-            (None, '[' | '(') => depth += 1,
-            (None, ']' | ')') => depth = depth.saturating_sub(1),
-            (None, '|') if depth == 0 => return (source.get(..at).unwrap_or(source), source.get(at + 1..)),
-            (None, _) => {}
-        }
-    }
-    (source, None)
-}
-
-/// A token of the expression language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
-    Name(&'a str),
-    Text(&'a str),
-    Number(&'a str),
-    Symbol(&'a str),
-}
-
-impl<'a> Token<'a> {
-    fn source(self) -> &'a str {
-        match self {
-            Self::Name(text) | Self::Text(text) | Self::Number(text) | Self::Symbol(text) => text,
-        }
-    }
-
-    fn is(self, symbol: &str) -> bool {
-        matches!(self, Self::Symbol(own) if own == symbol)
-    }
-
-    /// The inside of a text literal without escapes; `None` for others.
-    fn literal(self) -> Option<&'a str> {
-        let Self::Text(text) = self else { return None };
-        let inner = text.get(1..text.len().saturating_sub(1))?;
-        (!inner.contains('\\')).then_some(inner)
-    }
-}
-
-fn tokens(source: &str) -> Result<Vec<Token<'_>>, Wrong> {
-    let mut tokens: Vec<Token<'_>> = Vec::new();
-    let mut rest = source.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let behind_dot = tokens.last().is_some_and(|token| token.is("."));
-        let length = if first == '"' || first == '\'' {
-            text_length(rest, first)
-                .ok_or_else(|| Wrong::new("a quote is opened and not closed", rest, None))?
-        } else if first.is_ascii_digit() {
-            let fraction = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '.';
-            rest.find(|letter: char| if behind_dot { !letter.is_ascii_digit() } else { !fraction(letter) })
-                .unwrap_or(rest.len())
-        } else if first.is_alphabetic() || first == '_' {
-            rest.find(|letter: char| !is_name(letter)).unwrap_or(rest.len())
-        } else {
-            let double = ["==", "!=", "<=", ">=", "**", "//"].iter().any(|pair| rest.starts_with(pair));
-            if double { 2 } else { first.len_utf8() }
-        };
-        let (token, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
-        tokens.push(match first {
-            '"' | '\'' => Token::Text(token),
-            _ if first.is_ascii_digit() => Token::Number(token),
-            _ if first.is_alphabetic() || first == '_' => Token::Name(token),
-            _ => Token::Symbol(token),
-        });
-        rest = behind.trim_start();
-    }
-    Ok(tokens)
-}
-
-/// Letters of names: those of any script, digits, `_`, and the marks that complete letters of many scripts.
-fn is_name(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '_' || matches!(letter, '\u{300}'..='\u{36f}')
-}
-
-fn text_length(rest: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    for (at, letter) in rest.char_indices().skip(1) {
-        match letter {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            _ if letter == quote => return Some(at + letter.len_utf8()),
+            (None, _) if depth == 0 && text.get(at..).is_some_and(&here) => return Some(at),
+            (None, '{' | '[' | '(') => depth += 1,
+            (None, '}' | ']' | ')') => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
@@ -299,7 +239,7 @@ fn compile_expression(source: &str, tokens: &[Token<'_>]) -> Result<Expression, 
     };
     let rewritten = rewrite(tokens).map_err(|wrong| vec![wrong])?;
     let compiled = ENGINE.compile_expression_owned(rewritten).map_err(|error| syntax(&error))?;
-    Ok(Expression { compiled, names, variables })
+    Ok(Expression { compiled: Box::new(compiled), names, variables })
 }
 
 /// Whether a single `=` stands outside the arguments of a filter.
@@ -371,9 +311,9 @@ fn check_names(tokens: &[Token<'_>]) -> Result<(Vec<Arc<str>>, Variables), Vec<W
                     _ => None,
                 };
                 variables = match (variables, key) {
-                    (Some(mut named), Some(key)) => {
-                        named.insert(key);
-                        Some(named)
+                    (Some(mut keys), Some(key)) => {
+                        keys.insert(key);
+                        Some(keys)
                     }
                     _ => None,
                 };
@@ -405,9 +345,6 @@ fn named(filter: &str, name: &str) -> Option<Wrong> {
         help: suggest(name, known),
     })
 }
-
-mod rewriting;
-use rewriting::rewrite;
 
 #[cfg(test)]
 mod tests;

@@ -199,12 +199,13 @@ impl Object for Names {
 /// An engine's error in words, without the event's values, which may be personal.
 fn describe(error: &minijinja::Error) -> String {
     let detail = error.detail().unwrap_or_default();
-    match error.kind() {
-        minijinja::ErrorKind::OutOfFuel => "it takes too many steps".to_owned(),
-        _ if detail.starts_with("unable to calculate") => {
-            "the calculation has no result (division by zero, or too large a number)".to_owned()
-        }
-        kind if detail.is_empty() => kind.to_string(),
-        _ => detail.to_owned(),
+    if error.kind() == minijinja::ErrorKind::OutOfFuel {
+        "it takes too many steps".to_owned()
+    } else if detail.starts_with("unable to calculate") {
+        "the calculation has no result (division by zero, or too large a number)".to_owned()
+    } else if detail.is_empty() {
+        error.kind().to_string()
+    } else {
+        detail.to_owned()
     }
 }

@@ -99,10 +99,8 @@ pub(super) fn read(
     let saved = (syntax_error && root.get("source").is_none()).then(|| source_block(text)).flatten();
     let head = saved.as_ref().and_then(|tree| tree.root.get("source")).or_else(|| root.get("source"));
     let mut source = head_of(&reader, head, name, presets, syntax_error);
-    if !syntax_error {
-        if let Some(mapping) = mapping(&reader, &root, &source, workspace) {
-            source.mapping = Ok(mapping);
-        }
+    if !syntax_error && let Some(mapping) = mapping(&reader, &root, &source, workspace) {
+        source.mapping = Ok(mapping);
     }
     let (problems, defaults) = reader.finish();
     if let Some(broken) = Broken::first_of(&problems).or_else(|| workspace.broken.clone()) {
@@ -185,7 +183,7 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let branches: Vec<(&Node, Branch)> = nodes.iter().filter_map(read).collect();
     check_order(reader, &branches);
     for template in branches.iter().flat_map(|(_, branch)| branch.templates()) {
-        reader.check_variables(template, variables.keys().map(String::as_str));
+        reader.check_variables(template, &variables);
     }
     let names: Vec<String> = branches.iter().map(|(_, branch)| branch.name.clone()).collect();
     let tests = section.get("tests").map(|node| example::read(reader, node, &names)).unwrap_or_default();

@@ -24,7 +24,7 @@ pub(super) fn read(reader: &Reader<'_>, node: Option<&Node>, inherited: &Definit
     }
     for name in places.keys() {
         if let Some(template) = all.get(name) {
-            reader.check_variables(template, all.keys().map(String::as_str));
+            reader.check_variables(template, &all);
         }
     }
     refuse_cycles(reader, &mut all, &places);

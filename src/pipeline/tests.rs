@@ -98,7 +98,9 @@ fn run(leads: &str, payload: Json) -> Interpreted {
 fn lead(interpreted: Interpreted) -> Lead {
     match interpreted {
         Interpreted::Lead(lead, _) => *lead,
-        other => panic!("no lead: {other:?}"),
+        other @ (Interpreted::Filtered(_) | Interpreted::NeedsAttention { .. }) => {
+            panic!("no lead: {other:?}")
+        }
     }
 }
 
@@ -339,7 +341,7 @@ fn shipped() -> crate::map::Compiled {
     compiled
 }
 
-/// The events of a SendPulse request, as far as a mapping needs them.
+/// The events of a `SendPulse` request, as far as a mapping needs them.
 fn events(file: &str) -> Vec<Event> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings").join(file);
     let body: Vec<Json> = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();

@@ -7,7 +7,8 @@
 //! | `a ~ b` | `(a)\|text_ ~ (b)\|text_` | `true` is not `True`, and half a link is no link |
 //! | `none` | a name that nothing has | null and missing are one thing |
 
-use super::{ABSENT, COMPARISONS, MOST_JOINS, NUMBER, TEXT, Token, Wrong, is_test};
+use super::token::Token;
+use super::{ABSENT, COMPARISONS, MOST_JOINS, NUMBER, TEXT, Wrong, is_test};
 
 /// What a token is to the rewriting.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -182,14 +183,16 @@ impl<'s> Rewriting<'_, 's> {
     fn end_of(&self, from: usize, ends: impl Fn(Role) -> bool) -> usize {
         let mut depth = 0_usize;
         for at in from..self.tokens.len() {
-            match self.role(at) {
-                Role::Open => depth += 1,
-                Role::Close if depth == 0 => return at.saturating_sub(1),
-                Role::Close => depth -= 1,
+            let role = self.role(at);
+            if role == Role::Open {
+                depth += 1;
+            } else if role == Role::Close {
+                let Some(outer) = depth.checked_sub(1) else { return at.saturating_sub(1) };
+                depth = outer;
+            } else if depth == 0 && ends(role) {
                 // `not in` is two tokens, and the operand ends before both.
-                Role::In { negated: true } if depth == 0 => return at.saturating_sub(2),
-                role if depth == 0 && ends(role) => return at.saturating_sub(1),
-                _ => {}
+                let length = if role == (Role::In { negated: true }) { 2 } else { 1 };
+                return at.saturating_sub(length);
             }
         }
         self.tokens.len().saturating_sub(1)
