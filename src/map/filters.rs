@@ -94,12 +94,12 @@ const TESTS: &[(&str, Builtin)] = &[
 const OUR_TESTS: &[&str] = &["defined", "undefined", "none", "in"];
 
 /// Names of the filters that a mapping may use.
-pub(super) fn filter_names() -> impl Iterator<Item = &'static str> {
+pub(super) fn filter_names() -> impl Iterator<Item = &'static str> + Clone {
     PLAIN.iter().chain(TEXTUAL).map(|(name, _)| *name).chain(OURS.iter().copied())
 }
 
 /// Names of the tests that a mapping may use.
-pub(super) fn test_names() -> impl Iterator<Item = &'static str> {
+pub(super) fn test_names() -> impl Iterator<Item = &'static str> + Clone {
     TESTS.iter().map(|(name, _)| *name).chain(OUR_TESTS.iter().copied())
 }
 

@@ -27,6 +27,13 @@ pub(super) enum Step {
     Index(i64),
 }
 
+/// A plain path: a top-level name and the steps below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Path {
+    pub(super) root: String,
+    pub(super) steps: Vec<Step>,
+}
+
 /// Follows steps; `None` when there is nothing, or null.
 pub(super) fn follow<'j>(root: &'j Json, steps: &[Step]) -> Option<&'j Json> {
     steps.iter().try_fold(root, |json, step| down(json, step)).filter(|json| !json.is_null())

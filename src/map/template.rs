@@ -8,8 +8,9 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::convert;
-use super::expression::{Reads, Uses};
+use super::expression::Reads;
 use super::filters::LARGEST;
+use super::path::Path;
 use super::problem::Span;
 use super::scope::View;
 
@@ -145,7 +146,7 @@ impl Template {
 
     /// Whether it reads `lead.…`.
     pub(crate) fn uses_lead(&self) -> bool {
-        self.placeholders().into_iter().any(|placeholder| placeholder.uses().lead)
+        self.placeholders().into_iter().flat_map(Placeholder::paths).any(|path| path.root == "lead")
     }
 
     fn join(&self, parts: &[Part], view: View<'_>) -> Result<Option<String>, EvaluationError> {
@@ -183,8 +184,9 @@ impl Part {
 }
 
 impl Placeholder {
-    pub(super) fn uses(&self) -> Uses {
-        self.reads.uses()
+    /// Every plain path in it.
+    pub(super) fn paths(&self) -> &[Path] {
+        self.reads.paths()
     }
 
     fn evaluate(&self, view: View<'_>, place: &Place) -> Result<Option<Json>, EvaluationError> {
@@ -208,7 +210,7 @@ impl Placeholder {
         take: impl FnOnce(&Json) -> T,
     ) -> Result<Option<T>, EvaluationError> {
         match &self.reads {
-            Reads::Path { root, steps } => Ok(view.path(root, steps)?.map(|json| take(&json))),
+            Reads::Path(path) => Ok(view.path(path)?.map(|json| take(&json))),
             Reads::JsonPath { path, then: None } => {
                 let found = path.read(view.body()).map_err(|message| self.failed(place, &message))?;
                 Ok(found.as_ref().map(take))

@@ -5,10 +5,13 @@
 //! | `a < b`, `a in b` | `(a) is below_(b)`, `(a) is within_(b)` | nothing is below or within something absent |
 //! | `a * b` | `a\|number_ * b\|number_` | a text times a large number fills the memory |
 //! | `a ~ b` | `(a)\|text_ ~ (b)\|text_` | `true` is not `True`, and half a link is no link |
+//! | `contact.name` | `p0_` | the value is looked up in the event, not copied with all the rest |
 //! | `none` | a name that nothing has | null and missing are one thing |
 
+use super::names::{PathPlace, is_test};
 use super::token::Token;
-use super::{ABSENT, COMPARISONS, MOST_JOINS, NUMBER, TEXT, Wrong, is_test};
+use super::{ABSENT, MOST_JOINS, Wrong, name_of};
+use crate::map::filters::{COMPARISONS, NUMBER, TEXT};
 
 /// What a token is to the rewriting.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,9 +75,15 @@ impl Level {
     }
 }
 
-/// Rewrites an expression so that the engine follows our rules.
-pub(super) fn rewrite(tokens: &[Token<'_>]) -> Result<String, Wrong> {
+/// Rewrites an expression so that the engine follows our rules, with names of ours in place of its paths.
+pub(super) fn rewrite(tokens: &[Token<'_>], paths: &[PathPlace]) -> Result<String, Wrong> {
     let mut rewriting = Rewriting { tokens, dresses: vec![Dress::default(); tokens.len()] };
+    for PathPlace { first, length, path } in paths {
+        for at in *first..first + length {
+            let instead = if at == *first { name_of(*path) } else { String::new() };
+            rewriting.dress(at, |dress| dress.instead = Some(instead));
+        }
+    }
     let mut levels = vec![Level::new(0)];
     let mut joins = 0;
     for (at, token) in tokens.iter().enumerate() {

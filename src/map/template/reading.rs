@@ -3,7 +3,8 @@
 use serde_json::{Number, Value as Json};
 
 use super::{Part, Place, Placeholder, Template, TemplateKind};
-use crate::map::expression::{Reads, Variables, find_outside};
+use crate::map::expression::{Reads, find_outside};
+use crate::map::path::Step;
 use crate::map::problem::suggest;
 use crate::map::reader::Reader;
 use crate::map::scope::Definitions;
@@ -127,7 +128,7 @@ impl Reader<'_> {
         let span = self.within(node.span, source);
         match Reads::compile(source) {
             Ok(reads) => {
-                if reads.uses().lead && sees == Sees::Event {
+                if sees == Sees::Event && reads.paths().iter().any(|path| path.root == "lead") {
                     let help = "`when`, fields, titles, tasks and notes see `lead`; here use the event: {{ contact.… }}";
                     self.error(
                         span,
@@ -152,10 +153,12 @@ impl Reader<'_> {
     /// Notes `vars.…` that are nowhere defined.
     pub(in crate::map) fn check_variables(&self, template: &Template, known: &Definitions) {
         for placeholder in template.placeholders() {
-            let Variables::Named(used) = placeholder.uses().variables else { continue };
-            for name in used.iter().filter(|name| !known.contains_key(&***name)) {
-                let message = format!("there is no variable `{name}` under `vars:`");
-                self.error(placeholder.span, message, suggest(name, known.keys().map(String::as_str)));
+            for path in placeholder.paths().iter().filter(|path| path.root == "vars") {
+                let Some(Step::Key(name)) = path.steps.first() else { continue };
+                if !known.contains_key(name) {
+                    let message = format!("there is no variable `{name}` under `vars:`");
+                    self.error(placeholder.span, message, suggest(name, known.keys().map(String::as_str)));
+                }
             }
         }
     }
