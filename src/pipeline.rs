@@ -1,5 +1,5 @@
 //! One event → one lead, or why there is none. The one place that calls [`map`](crate::map) and
-//! [`normalise`](crate::normalise); live traffic, replay, import, preview and tests all come through [`interpret`].
+//! [`normalise`]; live traffic, replay, import, preview and tests all come through [`interpret`].
 //!
 //! Branches are tried in order. A branch's condition may ask for the normalised phone, so contact values are read and
 //! normalised first; the first branch that holds makes the lead. An expression that fails in a condition, in contact

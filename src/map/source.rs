@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::branch::{self, Branch, Known, When};
 use super::example::{self, Example};
-use super::problem::{Problem, Severity, Span, suggest};
+use super::problem::{Problem, Severity, Span};
 use super::reader::{Environment, Reader};
 use super::scope::Definitions;
 use super::variables;
@@ -251,9 +251,8 @@ pub(super) fn name_of(file: &str) -> Result<&str, String> {
     let good =
         |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '_');
     if stem.is_empty() || !stem.chars().all(good) {
-        let near = suggest(&stem.to_lowercase(), []).unwrap_or_default();
         return Err(format!(
-            "the name of a source stands in its address, so `{file}` may only have a-z, 0-9, `-` and `_`{near}"
+            "the name of a source stands in its address, so `{file}` may only have a-z, 0-9, `-` and `_`"
         ));
     }
     Ok(stem)
