@@ -1,5 +1,5 @@
 //! One event → one lead, or why there is none. The one place that calls [`map`](crate::map) and
-//! [`normalise`](crate::normalise); live traffic, replay, import, preview and tests all come through [`interpret`].
+//! [`normalise`]; live traffic, replay, import, preview and tests all come through [`interpret`].
 //!
 //! Branches are tried in order. A branch's condition may ask for the normalised phone, so contact values are read and
 //! normalised first; the first branch that holds makes the lead. An expression that fails in a condition, in contact
@@ -7,12 +7,12 @@
 //! leaves that value out and is recorded as a flaw.
 
 use jiff::Timestamp;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use crate::event::Event;
 use crate::lead::{
-    Chat, Confidence, ContactPart, DealPart, Email, Fields, Flaw, Identifier, IdentifierKind, Lead, Phone,
-    Proof, TaskPart,
+    Chat, ContactPart, DealPart, Email, Fields, Flaw, Identifier, IdentifierKind, Lead, Phone, Proof,
+    TaskPart,
 };
 use crate::map::{
     Branch, ChatTemplate, EvaluationError, FieldTemplates, IfInvalid, Mapping, Scope, TaskTemplate, Template,
@@ -21,8 +21,10 @@ use crate::map::{
 use crate::normalise;
 use crate::plan::Reason;
 
+mod contact;
 mod expectation;
 
+use contact::{Contact, Contacts};
 pub use expectation::differences;
 
 /// What an event is.
@@ -62,8 +64,9 @@ fn interpret_with(
     normalisers: Normalisers,
 ) -> Interpreted {
     let scope = mapping.scope(event, received_at);
+    let mut contacts = Contacts::new(normalisers);
     for (index, branch) in mapping.branches().iter().enumerate() {
-        match try_branch(mapping, event, &scope, branch, normalisers) {
+        match try_branch(mapping, event, &scope, branch, &mut contacts) {
             Ok(Tried::DoesNotHold) => {}
             Ok(Tried::Filtered(reason)) => return Interpreted::Filtered(reason),
             Ok(Tried::Lead(lead)) => return Interpreted::Lead(lead, index),
@@ -105,12 +108,12 @@ impl Stopped {
     }
 }
 
-fn try_branch(
+fn try_branch<'m>(
     mapping: &Mapping,
     event: &Event,
     scope: &Scope<'_>,
-    branch: &Branch,
-    normalisers: Normalisers,
+    branch: &'m Branch,
+    contacts: &mut Contacts<'m>,
 ) -> Result<Tried, Stopped> {
     // Most branches do not hold, and most conditions do not ask for the phone: do not normalise for nothing.
     let early = match &branch.when {
@@ -124,13 +127,14 @@ fn try_branch(
         When::If(_) => false,
         When::Always => true,
     };
-    let contact = Contact::read(branch, scope.event(), normalisers)?;
-    let known = contact.as_seen_by_expressions();
+    let contact = contacts.take(branch, scope.event())?;
+    let known = if branch.uses_lead { contact.as_seen_by_expressions() } else { Json::Null };
     let view = scope.with_lead(&known);
-    if let (When::If(when), false) = (&branch.when, early) {
-        if !holds(when, view)? {
-            return Ok(Tried::DoesNotHold);
-        }
+    if let (When::If(when), false) = (&branch.when, early)
+        && !holds(when, view)?
+    {
+        contacts.keep(branch, contact);
+        return Ok(Tried::DoesNotHold);
     }
     let rejects = branch.phone.if_invalid == IfInvalid::Reject && contact.phones.is_empty();
     if let Some(flaw) = contact.invalid_phones.first().filter(|_| rejects) {
@@ -152,72 +156,6 @@ fn holds(when: &Template, view: View<'_>) -> Result<bool, Stopped> {
         Some(Json::Array(items)) => !items.is_empty(),
         Some(Json::Object(entries)) => !entries.is_empty(),
     })
-}
-
-/// The contact data of a branch, normalised.
-#[derive(Default)]
-struct Contact {
-    name: Option<String>,
-    phones: Vec<Phone>,
-    /// What is no phone, and why.
-    invalid_phones: Vec<Flaw>,
-    emails: Vec<Email>,
-    invalid_emails: Vec<Flaw>,
-}
-
-impl Contact {
-    fn read(branch: &Branch, view: View<'_>, normalisers: Normalisers) -> Result<Self, Stopped> {
-        let mut contact = Self::default();
-        for template in &branch.contact.name {
-            if contact.name.is_none() {
-                let name = template.text(view).map_err(Stopped::at("contact.name"))?;
-                contact.name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-            }
-        }
-        for raw in texts(&branch.contact.phone, view, "contact.phone")? {
-            match (normalisers.phone)(&raw, &branch.phone.regions) {
-                Ok(phone) if contact.phones.iter().any(|known| known.e164 == phone.e164) => {}
-                Ok(phone) => contact.phones.push(phone),
-                Err(flaw) => contact.invalid_phones.push(flaw),
-            }
-        }
-        for raw in texts(&branch.contact.email, view, "contact.email")? {
-            match (normalisers.email)(&raw) {
-                Ok(email) if contact.emails.iter().any(|known| known.address == email.address) => {}
-                Ok(email) => contact.emails.push(email),
-                Err(flaw) => contact.invalid_emails.push(flaw),
-            }
-        }
-        Ok(contact)
-    }
-
-    /// `lead` in expressions: `lead.phone.region`, `lead.phone.e164`, `lead.email`, `lead.name`, `lead.flaws`.
-    fn as_seen_by_expressions(&self) -> Json {
-        let phone = self.phones.first().map(|phone| {
-            json!({
-                "e164": phone.e164,
-                "region": phone.region,
-                "kind": phone.kind,
-                "confidence": phone.confidence,
-                "extension": phone.extension,
-                "raw": phone.raw,
-            })
-        });
-        json!({
-            "name": self.name,
-            "phone": phone,
-            "email": self.emails.first().map(|email| &email.address),
-            "flaws": self.invalid_phones.iter().chain(&self.invalid_emails).collect::<Vec<_>>(),
-        })
-    }
-
-    fn identifiers(&self) -> Vec<Identifier> {
-        // Two numbers are plausible for an ambiguous phone: it is data to show, and joins nobody.
-        let sure = self.phones.iter().filter(|phone| phone.confidence > Confidence::Ambiguous);
-        let phones = sure.map(|phone| claimed(IdentifierKind::Phone, "", phone.match_keys.clone()));
-        let keys = self.emails.iter().filter_map(|email| email.match_key.clone());
-        phones.chain(keys.map(|key| claimed(IdentifierKind::Email, "", vec![key]))).collect()
-    }
 }
 
 fn texts(templates: &[Template], view: View<'_>, what: &'static str) -> Result<Vec<String>, Stopped> {

@@ -1,5 +1,6 @@
 //! One branch of a mapping: when it holds, what it makes of an event, and the rules it goes by.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::{Reader, Section};
@@ -21,7 +22,9 @@ pub struct Branch {
     /// The owner pool for new deals.
     pub owners: Option<String>,
     /// The contact.
-    pub(crate) contact: ContactTemplate,
+    ///
+    /// Entries that take it from `defaults:` share it, so that it is read and normalised once per event.
+    pub(crate) contact: Arc<ContactTemplate>,
     /// The deal.
     pub(crate) deal: DealTemplate,
     /// The task for a repeated lead.
@@ -32,6 +35,8 @@ pub struct Branch {
     pub(crate) identifiers: IdentifierTemplates,
     /// What to create and what to update.
     pub rules: Rules,
+    /// Whether any value of it reads `lead.…`.
+    pub(crate) uses_lead: bool,
 }
 
 /// When a branch holds.
@@ -151,29 +156,39 @@ pub(super) struct Known<'a> {
     pub(super) owner_pools: &'a [String],
 }
 
-/// Reads `defaults:`: what an entry of `leads:` has where it does not say otherwise.
-pub(super) fn defaults<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Section<'n>> {
+/// What an entry of `leads:` has where it does not say otherwise.
+pub(super) struct Defaults<'n> {
+    section: Section<'n>,
+    contact: Arc<ContactTemplate>,
+}
+
+/// Reads `defaults:`.
+pub(super) fn defaults<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Defaults<'n>> {
     let own = |key: &&str| !matches!(*key, "name" | "when");
     let keys: Vec<&str> = KEYS.iter().copied().filter(own).collect();
-    reader.section(node, "`defaults`", &keys)
+    let section = reader.section(node, "`defaults`", &keys)?;
+    let contact = section.get("contact").map(|node| contact(reader, node)).unwrap_or_default();
+    Some(Defaults { section, contact: Arc::new(contact) })
 }
 
 /// Reads one entry of `leads:`. A key that it does not have is taken from the defaults, as a whole.
 pub(super) fn read(
     reader: &Reader<'_>,
     node: &Node,
-    defaults: Option<&Section<'_>>,
+    defaults: Option<&Defaults<'_>>,
     known: Known<'_>,
 ) -> Option<Branch> {
-    let section = Entry { own: reader.section(node, "an entry of `leads`", KEYS)?, defaults };
-    let name = match section.get("name") {
-        Some(name) => reader.text(name, "`name`"),
-        None => {
-            let help = "give it a name that people will read in the registry: `name: Kyiv leads`".to_owned();
-            reader.error(node.span, "this entry of `leads` has no `name`", Some(help));
-            None
-        }
+    let own = reader.section(node, "an entry of `leads`", KEYS)?;
+    let contact = match (node.get("contact"), defaults) {
+        (None, Some(defaults)) => Arc::clone(&defaults.contact),
+        _ => Arc::new(own.get("contact").map(|node| contact(reader, node)).unwrap_or_default()),
     };
+    let section = Entry { own, defaults: defaults.map(|defaults| &defaults.section) };
+    let name = section.get("name").and_then(|name| reader.text(name, "`name`"));
+    if section.get("name").is_none() {
+        let help = "give it a name that people will read in the registry: `name: Kyiv leads`".to_owned();
+        reader.error(node.span, "this entry of `leads` has no `name`", Some(help));
+    }
     let to = section.get("to").map(|node| destinations(reader, node, known.destinations));
     if to.is_none() {
         let help = known.destinations.first().map(|name| format!("write `to: [{name}]`"));
@@ -182,19 +197,23 @@ pub(super) fn read(
     let owners = section
         .get("owners")
         .and_then(|node| reader.name_of(node, "owner pool", known.owner_pools.iter().map(String::as_str)));
-    Some(Branch {
+    let mut branch = Branch {
         name: name.unwrap_or_default(),
         when: section.get("when").map_or(When::Always, |node| when(reader, node)),
         to: to.unwrap_or_default(),
         phone: section.get("phone").map(|node| phone(reader, node)).unwrap_or_default(),
         owners,
-        contact: section.get("contact").map(|node| contact(reader, node)).unwrap_or_default(),
+        contact,
         deal: section.get("deal").map(|node| deal(reader, node)).unwrap_or_default(),
         task: section.get("task").map(|node| task(reader, node)),
         note: section.get("note").and_then(|node| reader.template(node, "`note`", Sees::Lead)),
         identifiers: section.get("identifiers").map(|node| identifiers(reader, node)).unwrap_or_default(),
         rules: section.get("rules").map(|node| super::rules::read(reader, node)).unwrap_or_default(),
-    })
+        uses_lead: false,
+    };
+    let uses_lead = branch.templates().any(Template::uses_lead);
+    branch.uses_lead = uses_lead;
+    Some(branch)
 }
 
 /// An entry of `leads:` over the defaults.
@@ -214,11 +233,11 @@ impl<'n, 'd: 'n> Entry<'n, 'd> {
 }
 
 fn destinations(reader: &Reader<'_>, node: &Node, known: &[String]) -> Vec<String> {
-    let items = reader.one_or_many(node);
+    let items = node.one_or_many();
     if items.is_empty() {
         reader.error(node.span, "`to` names no destination", None);
     }
-    let names = items.into_iter();
+    let names = items.iter();
     names.filter_map(|item| reader.name_of(item, "destination", known.iter().map(String::as_str))).collect()
 }
 
@@ -258,7 +277,7 @@ const REGIONS: &str = "AC AD AE AF AG AI AL AM AO AR AS AT AU AW AX AZ BA BB BD 
 
 fn regions(reader: &Reader<'_>, node: &Node) -> Vec<String> {
     let mut regions = Vec::new();
-    for item in reader.one_or_many(node) {
+    for item in node.one_or_many() {
         let Some(text) = reader.text(item, "a region") else { continue };
         let upper = text.to_uppercase();
         if REGIONS.split_whitespace().any(|known| known == upper) {

@@ -33,12 +33,8 @@ fn number_to_engine(number: &Number) -> Value {
         return Value::from(value);
     }
     let digits = number.to_string();
-    if digits.contains(['.', 'e', 'E']) {
-        if let Some(value) = number.as_f64().filter(|value| value.is_finite()) {
-            return Value::from(value);
-        }
-    }
-    Value::from(digits)
+    let fraction = number.as_f64().filter(|value| value.is_finite() && digits.contains(['.', 'e', 'E']));
+    fraction.map_or_else(|| Value::from(digits), Value::from)
 }
 
 /// What the engine made, as JSON; `None` when it is absent.
@@ -77,8 +73,8 @@ fn build(value: &Value, budget: &mut usize, depth: usize) -> Result<Json, Error>
             }
             Json::Object(entries)
         }
-        kind => {
-            let message = format!("a {kind} cannot be a value");
+        ValueKind::Bytes | ValueKind::Plain | ValueKind::Invalid | _ => {
+            let message = format!("a {} cannot be a value", value.kind());
             return Err(Error::new(ErrorKind::InvalidOperation, message));
         }
     })

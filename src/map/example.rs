@@ -34,25 +34,37 @@ pub enum CrmState {
     OpenDeal,
 }
 
-/// What a test expects. What is `None` is not looked at; `Some(None)` expects that there is nothing.
+/// What a test expects. What it does not name is not looked at.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expectation {
     /// Name of the branch.
     pub branch: Option<String>,
     /// The first phone, E.164.
-    pub phone: Option<Option<String>>,
+    pub phone: Expected,
     /// The first email.
-    pub email: Option<Option<String>>,
+    pub email: Expected,
     /// The name.
-    pub name: Option<Option<String>>,
+    pub name: Expected,
     /// Fields of the contact or the deal; `null` expects that there is none.
     pub fields: Fields,
     /// Title of the deal.
-    pub title: Option<Option<String>>,
+    pub title: Expected,
     /// Whether the event is filtered, and by which rule (the reason's word).
     pub filtered: Option<Filtered>,
     /// Kinds of the plan's steps, in order.
     pub plan: Option<Vec<StepKind>>,
+}
+
+/// What a test expects of one text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Expected {
+    /// It is not looked at.
+    #[default]
+    Anything,
+    /// There is none.
+    Nothing,
+    /// This one.
+    Text(String),
 }
 
 /// What a test expects of filtering.
@@ -130,9 +142,12 @@ fn expectation(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<
 }
 
 /// An explicit null expects that there is nothing.
-fn text_or_nothing(reader: &Reader<'_>, section: &Section<'_>, key: &str) -> Option<Option<String>> {
-    let node = section.node.get(key)?;
-    if node.is_null() { Some(None) } else { reader.text(node, &format!("`{key}`")).map(Some) }
+fn text_or_nothing(reader: &Reader<'_>, section: &Section<'_>, key: &str) -> Expected {
+    match section.node.get(key) {
+        None => Expected::Anything,
+        Some(node) if node.is_null() => Expected::Nothing,
+        Some(node) => reader.text(node, &format!("`{key}`")).map_or(Expected::Anything, Expected::Text),
+    }
 }
 
 fn fields(reader: &Reader<'_>, node: &Node) -> Fields {

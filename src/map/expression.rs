@@ -1,19 +1,23 @@
 //! A placeholder's inside: found in its text, looked over once, and compiled.
 //!
-//! The language is MiniJinja's. Its operators are made to follow our rules by rewriting the text before it is compiled:
-//! `a < b` and `a in b` become tests that are false for something absent, the operands of `*` must be numbers (a text
-//! times a hundred million is 100 MB), the operands of `~` are written our way. The rewriting works on tokens, because
-//! that is all it needs: filters and tests bind tighter than every operator.
+//! The language is MiniJinja's. Before a text is compiled, its operators are made to follow our rules (see `rewriting`)
+//! and every plain path in it is replaced by a name of ours: paths are followed in the event's JSON, so that the engine
+//! gets the few values it needs and no copy of the event.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::Expression as Compiled;
+use minijinja::value::{Enumerator, Object};
+use minijinja::{Expression as Compiled, Value};
 
-use super::filters::{self, COMPARISONS, ENGINE, NUMBER, TEXT};
-use super::path::{JsonPath, Step};
-use super::problem::suggest;
+use super::filters::ENGINE;
+use super::path::{JsonPath, Path};
+
+mod names;
+mod rewriting;
+mod token;
+
+use token::{Token, tokens};
 
 /// Longest placeholder, in bytes.
 const LONGEST: usize = 2 * 1024;
@@ -28,34 +32,55 @@ const ABSENT: &str = "absent_";
 #[derive(Debug)]
 pub(super) enum Reads {
     /// A plain path, read without the engine.
-    Path { root: String, steps: Vec<Step> },
+    Path(Path),
     /// A JSONPath and the filters behind it.
     JsonPath { path: JsonPath, then: Option<Expression> },
     /// Anything else.
     Expression(Expression),
 }
 
-/// A compiled expression and the names it uses.
+/// A compiled expression and the paths it reads.
 pub(super) struct Expression {
-    pub(super) compiled: Compiled<'static, 'static>,
-    pub(super) names: Vec<Arc<str>>,
-    pub(super) variables: Variables,
+    compiled: Box<Compiled<'static, 'static>>,
+    pub(super) paths: Vec<Path>,
+}
+
+impl Expression {
+    /// Evaluates it. `values` are those of its paths, in order; `None` is absent.
+    pub(super) fn evaluate(&self, values: Vec<Option<Value>>) -> Result<Value, minijinja::Error> {
+        self.compiled.eval(Value::from_object(Values(values)))
+    }
 }
 
 impl fmt::Debug for Expression {
     /// Without the engine, which would print all of itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Expression").field("names", &self.names).field("variables", &self.variables).finish()
+        f.debug_struct("Expression").field("paths", &self.paths).finish_non_exhaustive()
     }
 }
 
-/// Which of the `vars` a placeholder uses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Variables {
-    /// These.
-    Named(BTreeSet<Arc<str>>),
-    /// Any: `vars` itself is passed on or indexed by a value.
-    All,
+/// The values of an expression's paths under the names that [`name_of`] gives them.
+#[derive(Debug)]
+struct Values(Vec<Option<Value>>);
+
+impl Object for Values {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let index: usize = key.strip_prefix('p')?.strip_suffix('_')?.parse().ok()?;
+        self.0.get(index)?.clone()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Empty
+    }
+}
+
+/// The name that stands for a path of an expression.
+fn name_of(index: usize) -> String {
+    format!("p{index}_")
 }
 
 /// What is wrong with a placeholder: a sentence, the text to underline, and what to do.
@@ -70,13 +95,6 @@ impl Wrong {
     fn new(message: impl Into<String>, part: &str, help: Option<&str>) -> Self {
         Self { message: message.into(), part: part.to_owned(), help: help.map(str::to_owned) }
     }
-}
-
-/// The names that a placeholder uses, for the checks that need to know all of a file first.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Uses {
-    pub(super) variables: Variables,
-    pub(super) lead: bool,
 }
 
 impl Reads {
@@ -94,30 +112,20 @@ impl Reads {
             let help = "write a path such as {{ contact.name }}";
             return Err(vec![Wrong::new("there is nothing in this placeholder", source, Some(help))]);
         }
-        if let Some((root, steps)) = plain_path(&tokens) {
-            return Ok(Self::Path { root, steps });
+        if let Some((path, length)) = names::path(&tokens)
+            && length == tokens.len()
+        {
+            return Ok(Self::Path(path));
         }
         compile_expression(source, &tokens).map(Self::Expression)
     }
 
-    /// The names it uses.
-    pub(super) fn uses(&self) -> Uses {
+    /// Every plain path in it.
+    pub(super) fn paths(&self) -> &[Path] {
         match self {
-            Self::Path { root, steps } => {
-                let variables = match (root == "vars", steps.first()) {
-                    (true, Some(Step::Key(name))) => Variables::Named([name.as_str().into()].into()),
-                    (true, _) => Variables::All,
-                    (false, _) => Variables::Named(BTreeSet::new()),
-                };
-                Uses { variables, lead: root == "lead" }
-            }
-            Self::Expression(expression) | Self::JsonPath { then: Some(expression), .. } => Uses {
-                variables: expression.variables.clone(),
-                lead: expression.names.iter().any(|name| **name == *"lead"),
-            },
-            Self::JsonPath { then: None, .. } => {
-                Uses { variables: Variables::Named(BTreeSet::new()), lead: false }
-            }
+            Self::Path(path) => std::slice::from_ref(path),
+            Self::Expression(expression) | Self::JsonPath { then: Some(expression), .. } => &expression.paths,
+            Self::JsonPath { then: None, .. } => &[],
         }
     }
 }
@@ -142,164 +150,44 @@ fn compile_json_path(source: &str) -> Result<Reads, Vec<Wrong>> {
 }
 
 fn split_json_path(source: &str) -> (&str, Option<&str>) {
+    let split = find_outside(source, |rest| rest.starts_with('|')).and_then(|at| source.split_at_checked(at));
+    match split {
+        Some((path, filters)) => (path, filters.strip_prefix('|')),
+        None => (source, None),
+    }
+}
+
+/// The first place outside quotes and brackets where `here` holds for the rest of the text.
+pub(super) fn find_outside(text: &str, here: impl Fn(&str) -> bool) -> Option<usize> {
     let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
-    for (at, letter) in source.char_indices() {
+    for (at, letter) in text.char_indices() {
         match (quote, letter) {
             (Some(_), _) if escaped => escaped = false,
             (Some(_), '\\') => escaped = true,
             (Some(open), _) if letter == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(letter),
-            (None, '[' | '(') => depth += 1,
-            (None, ']' | ')') => depth = depth.saturating_sub(1),
-            (None, '|') if depth == 0 => return (source.get(..at).unwrap_or(source), source.get(at + 1..)),
-            (None, _) => {}
-        }
-    }
-    (source, None)
-}
-
-/// A token of the expression language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
-    Name(&'a str),
-    Text(&'a str),
-    Number(&'a str),
-    Symbol(&'a str),
-}
-
-impl<'a> Token<'a> {
-    fn source(self) -> &'a str {
-        match self {
-            Self::Name(text) | Self::Text(text) | Self::Number(text) | Self::Symbol(text) => text,
-        }
-    }
-
-    fn is(self, symbol: &str) -> bool {
-        matches!(self, Self::Symbol(own) if own == symbol)
-    }
-
-    /// The inside of a text literal without escapes; `None` for others.
-    fn literal(self) -> Option<&'a str> {
-        let Self::Text(text) = self else { return None };
-        let inner = text.get(1..text.len().saturating_sub(1))?;
-        (!inner.contains('\\')).then_some(inner)
-    }
-}
-
-fn tokens(source: &str) -> Result<Vec<Token<'_>>, Wrong> {
-    let mut tokens: Vec<Token<'_>> = Vec::new();
-    let mut rest = source.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let behind_dot = tokens.last().is_some_and(|token| token.is("."));
-        let length = if first == '"' || first == '\'' {
-            text_length(rest, first)
-                .ok_or_else(|| Wrong::new("a quote is opened and not closed", rest, None))?
-        } else if first.is_ascii_digit() {
-            let fraction = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '.';
-            rest.find(|letter: char| if behind_dot { !letter.is_ascii_digit() } else { !fraction(letter) })
-                .unwrap_or(rest.len())
-        } else if first.is_alphabetic() || first == '_' {
-            rest.find(|letter: char| !is_name(letter)).unwrap_or(rest.len())
-        } else {
-            let double = ["==", "!=", "<=", ">=", "**", "//"].iter().any(|pair| rest.starts_with(pair));
-            if double { 2 } else { first.len_utf8() }
-        };
-        let (token, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
-        tokens.push(match first {
-            '"' | '\'' => Token::Text(token),
-            _ if first.is_ascii_digit() => Token::Number(token),
-            _ if first.is_alphabetic() || first == '_' => Token::Name(token),
-            _ => Token::Symbol(token),
-        });
-        rest = behind.trim_start();
-    }
-    Ok(tokens)
-}
-
-/// Letters of names: those of any script, digits, `_`, and the marks that complete letters of many scripts.
-fn is_name(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '_' || matches!(letter, '\u{300}'..='\u{36f}')
-}
-
-fn text_length(rest: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    for (at, letter) in rest.char_indices().skip(1) {
-        match letter {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            _ if letter == quote => return Some(at + letter.len_utf8()),
+            (None, _) if depth == 0 && text.get(at..).is_some_and(&here) => return Some(at),
+            (None, '{' | '[' | '(') => depth += 1,
+            (None, '}' | ']' | ')') => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
     None
 }
 
-/// `a.b["c d"][0].1`, and nothing else.
-fn plain_path(tokens: &[Token<'_>]) -> Option<(String, Vec<Step>)> {
-    let (Token::Name(root), mut rest) = tokens.split_first()? else { return None };
-    if is_word(root) {
-        return None;
-    }
-    let mut steps = Vec::new();
-    while !rest.is_empty() {
-        let (step, behind) = match rest {
-            [dot, Token::Name(name), behind @ ..] if dot.is(".") => (Step::Key((*name).to_owned()), behind),
-            [dot, Token::Number(index), behind @ ..] if dot.is(".") => {
-                (Step::Index(index.parse().ok()?), behind)
-            }
-            [open, text @ Token::Text(_), close, behind @ ..] if open.is("[") && close.is("]") => {
-                (Step::Key(text.literal()?.to_owned()), behind)
-            }
-            [open, Token::Number(index), close, behind @ ..] if open.is("[") && close.is("]") => {
-                (Step::Index(index.parse().ok()?), behind)
-            }
-            _ => return None,
-        };
-        steps.push(step);
-        rest = behind;
-    }
-    Some(((*root).to_owned(), steps))
-}
-
-/// Words of the language, which are no names.
-fn is_word(name: &str) -> bool {
-    matches!(
-        name,
-        "and"
-            | "or"
-            | "not"
-            | "in"
-            | "is"
-            | "if"
-            | "else"
-            | "true"
-            | "True"
-            | "false"
-            | "False"
-            | "none"
-            | "None"
-    )
-}
-
 fn compile_expression(source: &str, tokens: &[Token<'_>]) -> Result<Expression, Vec<Wrong>> {
-    let (names, variables) = check_names(tokens)?;
+    let found = names::check(tokens)?;
     if assigns(tokens) {
         return Err(vec![Wrong::new("`=` does not compare", "=", Some("write `==`"))]);
     }
-    let syntax = |error: &minijinja::Error| {
-        let detail =
-            error.detail().unwrap_or("it cannot be read").replace("end of variable block", "the end");
+    let rewritten = rewriting::rewrite(tokens, &found.places).map_err(|wrong| vec![wrong])?;
+    let compiled = ENGINE.compile_expression_owned(rewritten).map_err(|error| {
+        let detail = error.detail().unwrap_or("it cannot be read");
+        let message = format!("this expression is not complete or not correct: {detail}");
         let help = "a placeholder is a path with filters, such as {{ contact.name | default('guest') }}";
-        vec![Wrong::new(
-            format!("this expression is not complete or not correct: {detail}"),
-            source.trim(),
-            Some(help),
-        )]
-    };
-    let rewritten = rewrite(tokens).map_err(|wrong| vec![wrong])?;
-    let compiled = ENGINE.compile_expression_owned(rewritten).map_err(|error| syntax(&error))?;
-    Ok(Expression { compiled, names, variables })
+        vec![Wrong::new(message, source.trim(), Some(help))]
+    })?;
+    Ok(Expression { compiled: Box::new(compiled), paths: found.paths })
 }
 
 /// Whether a single `=` stands outside the arguments of a filter.
@@ -310,104 +198,6 @@ fn assigns(tokens: &[Token<'_>]) -> bool {
         depth == 0 && token.is("=")
     })
 }
-
-/// The names that stand free, and every filter, test and function that we do not have.
-fn check_names(tokens: &[Token<'_>]) -> Result<(Vec<Arc<str>>, Variables), Vec<Wrong>> {
-    let mut names = BTreeSet::new();
-    let mut variables = Some(BTreeSet::new());
-    let mut wrongs = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|at| tokens.get(at)).copied();
-        let twice_before = at.checked_sub(2).and_then(|at| tokens.get(at)).copied();
-        let behind = tokens.get(at + 1).copied();
-        let behind_is = |symbol: &str| behind.is_some_and(|token| token.is(symbol));
-        let Token::Name(name) = *token else { continue };
-        let before_is = |symbol: &str| before.is_some_and(|token| token.is(symbol));
-        if before_is("|") {
-            if !filters::filter_names().any(|known| known == name) {
-                let help = suggest(name, filters::filter_names());
-                wrongs.push(Wrong {
-                    message: format!("there is no filter `{name}`"),
-                    part: name.to_owned(),
-                    help,
-                });
-            }
-            if let ("map" | "select" | "reject", Some(Token::Text(_)), true) =
-                (name, tokens.get(at + 2), behind_is("("))
-            {
-                wrongs.extend(
-                    tokens.get(at + 2).and_then(|text| text.literal()).and_then(|inner| named(name, inner)),
-                );
-            }
-        } else if is_test(before, twice_before) {
-            if name != "not" && !filters::test_names().any(|known| known == name) {
-                let help = suggest(name, filters::test_names());
-                wrongs.push(Wrong {
-                    message: format!("there is no test `is {name}`"),
-                    part: name.to_owned(),
-                    help,
-                });
-            }
-        } else if before_is(".") {
-            if behind_is("(") {
-                let help = "filters do the work here: {{ contact.name | lower }}";
-                wrongs.push(Wrong::new(format!("methods such as `.{name}()` do not work"), name, Some(help)));
-            }
-        } else if behind_is("(") && !is_word(name) {
-            let help = "filters do the work here: {{ contact.name | lower }}";
-            wrongs.push(Wrong::new(
-                format!("there are no functions, so `{name}()` does not work"),
-                name,
-                Some(help),
-            ));
-        } else if !(is_word(name) || behind_is("=")) {
-            names.insert(Arc::from(name));
-            if name == "vars" {
-                let key = match (behind, tokens.get(at + 2), tokens.get(at + 3)) {
-                    (Some(dot), Some(Token::Name(key)), _) if dot.is(".") => Some(Arc::from(*key)),
-                    (Some(open), Some(text), Some(close)) if open.is("[") && close.is("]") => {
-                        text.literal().map(Arc::from)
-                    }
-                    _ => None,
-                };
-                variables = match (variables, key) {
-                    (Some(mut named), Some(key)) => {
-                        named.insert(key);
-                        Some(named)
-                    }
-                    _ => None,
-                };
-            }
-        }
-    }
-    if wrongs.is_empty() {
-        Ok((names.into_iter().collect(), variables.map_or(Variables::All, Variables::Named)))
-    } else {
-        Err(wrongs)
-    }
-}
-
-/// Whether a name stands where a test stands: behind `is` or `is not`.
-fn is_test(before: Option<Token<'_>>, twice_before: Option<Token<'_>>) -> bool {
-    let is = Some(Token::Name("is"));
-    before == is || (before == Some(Token::Name("not")) && twice_before == is)
-}
-
-/// A filter or test that is passed by name, as in `map('lower')`.
-fn named(filter: &str, name: &str) -> Option<Wrong> {
-    let (what, known): (_, Vec<&str>) = match filter {
-        "map" => ("filter", filters::filter_names().collect()),
-        _ => ("test", filters::test_names().collect()),
-    };
-    (!known.contains(&name)).then(|| Wrong {
-        message: format!("there is no {what} `{name}`"),
-        part: name.to_owned(),
-        help: suggest(name, known),
-    })
-}
-
-mod rewriting;
-use rewriting::rewrite;
 
 #[cfg(test)]
 mod tests;

@@ -94,12 +94,12 @@ const TESTS: &[(&str, Builtin)] = &[
 const OUR_TESTS: &[&str] = &["defined", "undefined", "none", "in"];
 
 /// Names of the filters that a mapping may use.
-pub(super) fn filter_names() -> impl Iterator<Item = &'static str> {
+pub(super) fn filter_names() -> impl Iterator<Item = &'static str> + Clone {
     PLAIN.iter().chain(TEXTUAL).map(|(name, _)| *name).chain(OURS.iter().copied())
 }
 
 /// Names of the tests that a mapping may use.
-pub(super) fn test_names() -> impl Iterator<Item = &'static str> {
+pub(super) fn test_names() -> impl Iterator<Item = &'static str> + Clone {
     TESTS.iter().map(|(name, _)| *name).chain(OUR_TESTS.iter().copied())
 }
 
@@ -216,16 +216,17 @@ fn default(value: Value, other: Option<Value>, also_empty: Option<bool>) -> Valu
 }
 
 /// Joins what is there; absent items leave no empty place.
-fn join(value: Value, joiner: Option<Value>, options: Kwargs) -> Result<Value, Error> {
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands named arguments over by value")]
+fn join(value: &Value, joiner: Option<&Value>, options: Kwargs) -> Result<Value, Error> {
     let attribute: Option<String> = options.get("attribute")?;
     options.assert_all_used()?;
-    if absent(&value) {
+    if absent(value) {
         return Ok(Value::UNDEFINED);
     }
     if value.kind() == ValueKind::String {
-        return Ok(value);
+        return Ok(value.clone());
     }
-    let joiner = joiner.map(|joiner| text_of(&joiner)).transpose()?.unwrap_or_default();
+    let joiner = joiner.map(text_of).transpose()?.unwrap_or_default();
     let mut out = String::new();
     let mut first = true;
     for item in value.try_iter()? {
@@ -248,11 +249,11 @@ fn join(value: Value, joiner: Option<Value>, options: Kwargs) -> Result<Value, E
     Ok(Value::from(out))
 }
 
-fn replace(value: Value, from: &Value, to: &Value) -> Result<Value, Error> {
-    if absent(&value) {
+fn replace(value: &Value, from: &Value, to: &Value) -> Result<Value, Error> {
+    if absent(value) {
         return Ok(Value::UNDEFINED);
     }
-    let (text, from, to) = (text_of(&value)?, text_of(from)?, text_of(to)?);
+    let (text, from, to) = (text_of(value)?, text_of(from)?, text_of(to)?);
     if from.is_empty() {
         return Err(Error::new(ErrorKind::InvalidOperation, "`replace` needs a text to look for"));
     }
@@ -264,11 +265,11 @@ fn replace(value: Value, from: &Value, to: &Value) -> Result<Value, Error> {
 }
 
 /// Python's `%` formatting, with widths and precisions of at most three digits, because a width is paid for in memory.
-fn format(state: &mut State, pattern: Value, rest: Rest<Value>) -> Result<Value, Error> {
-    if absent(&pattern) || rest.iter().any(absent) {
+fn format(state: &mut State, pattern: &Value, rest: Rest<Value>) -> Result<Value, Error> {
+    if absent(pattern) || rest.iter().any(absent) {
         return Ok(Value::UNDEFINED);
     }
-    let text = text_of(&pattern)?;
+    let text = text_of(pattern)?;
     let mut digits = 0;
     for letter in text.chars() {
         digits = if letter.is_ascii_digit() { digits + 1 } else { 0 };
@@ -315,11 +316,9 @@ fn absent_operand() -> Error {
 
 /// Whether an expression failed only because something in it is absent, which makes the whole value absent.
 pub(super) fn failed_for_absence(error: &Error) -> bool {
-    match error.kind() {
-        ErrorKind::UndefinedError => true,
-        ErrorKind::InvalidOperation => error.detail().is_some_and(|detail| {
-            detail.starts_with("tried to use") && (detail.contains(" undefined") || detail.contains(" none"))
-        }),
-        _ => false,
-    }
+    // The engine has no kind of its own for an operator beside something undefined; its text names types, not values.
+    let operand = |detail: &str| {
+        detail.starts_with("tried to use") && (detail.contains(" undefined") || detail.contains(" none"))
+    };
+    error.kind() == ErrorKind::UndefinedError || error.detail().is_some_and(operand)
 }

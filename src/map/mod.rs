@@ -33,7 +33,7 @@ mod yaml;
 
 pub use branch::{Branch, IfInvalid, PhonePolicy};
 pub(crate) use branch::{ChatTemplate, FieldTemplates, TaskTemplate, When};
-pub use example::{CrmState, Example, Expectation, Filtered};
+pub use example::{CrmState, Example, Expectation, Expected, Filtered};
 pub use problem::{Problem, Severity, Span};
 pub(crate) use scope::{Scope, View};
 pub use source::{Broken, Mapping, Source};

@@ -4,7 +4,9 @@
 //! bounded when it is compiled (length, nesting, fan-out) and when it runs (nodes of the event), because its wildcards
 //! multiply.
 
-use jsonpath_rust::parser::model::{Filter, FilterAtom, JpQuery, Segment, Selector};
+use jsonpath_rust::parser::model::{
+    Comparable, Filter, FilterAtom, FnArg, JpQuery, Segment, Selector, Test, TestFunction,
+};
 use jsonpath_rust::parser::parse_json_path;
 use jsonpath_rust::query::js_path_process;
 use serde_json::Value as Json;
@@ -25,6 +27,13 @@ pub(super) enum Step {
     Key(String),
     /// An index of a list; negative ones count from the end.
     Index(i64),
+}
+
+/// A plain path: a top-level name and the steps below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Path {
+    pub(super) root: String,
+    pub(super) steps: Vec<Step>,
 }
 
 /// Follows steps; `None` when there is nothing, or null.
@@ -161,24 +170,47 @@ fn bounded_selector(selector: &Selector) -> Result<(), String> {
 }
 
 fn bounded_filter(filter: &Filter) -> Result<(), String> {
-    match filter {
-        Filter::Or(filters) | Filter::And(filters) => filters.iter().try_for_each(bounded_filter),
-        Filter::Atom(FilterAtom::Filter { expr, .. }) => bounded_filter(expr),
-        // Comparisons hold singular paths and functions of one node; existence tests may hold any path.
-        Filter::Atom(FilterAtom::Comparison(_)) => Ok(()),
-        Filter::Atom(FilterAtom::Test { expr, .. }) => {
-            use jsonpath_rust::parser::model::Test;
-            let simple = match &**expr {
-                Test::RelQuery(segments) => segments.iter().all(|segment| singular(segment).is_some()),
-                Test::AbsQuery(query) => query.segments.iter().all(|segment| singular(segment).is_some()),
-                Test::Function(_) => true,
-            };
-            if simple {
-                Ok(())
-            } else {
-                Err("a JSONPath filter may test single values, not wildcards or `..`".to_owned())
-            }
+    let simple = match filter {
+        Filter::Or(filters) | Filter::And(filters) => return filters.iter().try_for_each(bounded_filter),
+        Filter::Atom(FilterAtom::Filter { expr, .. }) => return bounded_filter(expr),
+        Filter::Atom(FilterAtom::Comparison(comparison)) => {
+            let (left, right) = comparison.vals();
+            [left, right].into_iter().all(|side| match side {
+                Comparable::Literal(_) | Comparable::SingularQuery(_) => true,
+                Comparable::Function(function) => arguments(function).into_iter().all(is_simple),
+            })
         }
+        Filter::Atom(FilterAtom::Test { expr, .. }) => is_simple_test(expr),
+    };
+    if simple {
+        Ok(())
+    } else {
+        Err("a JSONPath filter may look at single values, not wildcards or `..`".to_owned())
+    }
+}
+
+fn arguments(function: &TestFunction) -> Vec<&FnArg> {
+    match function {
+        TestFunction::Custom(_, arguments) => arguments.iter().collect(),
+        TestFunction::Length(argument) => vec![argument],
+        TestFunction::Value(argument) | TestFunction::Count(argument) => vec![argument],
+        TestFunction::Search(text, pattern) | TestFunction::Match(text, pattern) => vec![text, pattern],
+    }
+}
+
+fn is_simple(argument: &FnArg) -> bool {
+    match argument {
+        FnArg::Literal(_) => true,
+        FnArg::Test(test) => is_simple_test(test),
+        FnArg::Filter(filter) => bounded_filter(filter).is_ok(),
+    }
+}
+
+fn is_simple_test(test: &Test) -> bool {
+    match test {
+        Test::RelQuery(segments) => segments.iter().all(|segment| singular(segment).is_some()),
+        Test::AbsQuery(query) => query.segments.iter().all(|segment| singular(segment).is_some()),
+        Test::Function(function) => arguments(function).into_iter().all(is_simple),
     }
 }
 
@@ -223,6 +255,8 @@ mod tests {
         check("$.contact.tags[0, 2]", Some(json!(["vip", "ads"])));
         check("$..tags[?@ == 'vip']", Some(json!(["vip"])));
         check("$.contact.nothing[*]", Some(json!([])));
+        check("$.contact.tags[?match(@, 'v.*')]", Some(json!(["vip"])));
+        check("$.contact.tags[?length(@) == 3 && @ != 'ads']", Some(json!(["vip"])));
     }
 
     #[test]
@@ -230,7 +264,19 @@ mod tests {
         let nested = format!("$[?{}@.a{}]", "(".repeat(20), ")".repeat(20));
         let long = format!("$.{}", "a".repeat(300));
         let wide = format!("${}", "[0,0]".repeat(7));
-        for path in ["$.a or $.b", "$.", "$[", "$..*..*", &nested, &long, &wide, "$[?@..a]", "$[?$[*].a]"] {
+        for path in [
+            "$.a or $.b",
+            "$.",
+            "$[",
+            "$..*..*",
+            &nested,
+            &long,
+            &wide,
+            "$[?@..a]",
+            "$[?$[*].a]",
+            "$[?count(@..*) > 1]",
+            "$[?!(count($[*]) == 1)]",
+        ] {
             assert!(JsonPath::compile(path).is_err(), "{path}");
         }
     }

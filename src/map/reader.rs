@@ -109,14 +109,6 @@ impl<'a> Reader<'a> {
         Some(Section { node })
     }
 
-    /// One value or a list of values.
-    pub(super) fn one_or_many<'n>(&self, node: &'n Node) -> Vec<&'n Node> {
-        match &node.kind {
-            Kind::List(items) => items.iter().collect(),
-            Kind::Scalar { .. } | Kind::Map { .. } => vec![node],
-        }
-    }
-
     /// A list.
     pub(super) fn list<'n>(&self, node: &'n Node, what: &str) -> &'n [Node] {
         if let Kind::List(items) = &node.kind {
@@ -150,7 +142,7 @@ impl<'a> Reader<'a> {
 
     /// Fixed texts, one or many.
     pub(super) fn texts(&self, node: &Node, what: &str) -> Vec<String> {
-        self.one_or_many(node).into_iter().filter_map(|item| self.text(item, what)).collect()
+        node.one_or_many().iter().filter_map(|item| self.text(item, what)).collect()
     }
 
     /// `true` or `false`.

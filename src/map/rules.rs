@@ -50,7 +50,7 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Rules {
         }
     }
     if let Some(node) = section.get("needs") {
-        let items = reader.one_or_many(node).into_iter();
+        let items = node.one_or_many().iter();
         rules.needs = items.filter_map(|item| reader.choice(item, "`needs`", NEEDS)).collect();
     }
     rules.open_deal = section.get("open_deal").map(|node| open_deal(reader, node)).unwrap_or_default();

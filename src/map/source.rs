@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::branch::{self, Branch, Known, When};
 use super::example::{self, Example};
-use super::problem::{Problem, Severity, Span, suggest};
+use super::problem::{Problem, Severity, Span};
 use super::reader::{Environment, Reader};
 use super::scope::Definitions;
 use super::variables;
@@ -99,10 +99,8 @@ pub(super) fn read(
     let saved = (syntax_error && root.get("source").is_none()).then(|| source_block(text)).flatten();
     let head = saved.as_ref().and_then(|tree| tree.root.get("source")).or_else(|| root.get("source"));
     let mut source = head_of(&reader, head, name, presets, syntax_error);
-    if !syntax_error {
-        if let Some(mapping) = mapping(&reader, &root, &source, workspace) {
-            source.mapping = Ok(mapping);
-        }
+    if !syntax_error && let Some(mapping) = mapping(&reader, &root, &source, workspace) {
+        source.mapping = Ok(mapping);
     }
     let (problems, defaults) = reader.finish();
     if let Some(broken) = Broken::first_of(&problems).or_else(|| workspace.broken.clone()) {
@@ -185,7 +183,7 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let branches: Vec<(&Node, Branch)> = nodes.iter().filter_map(read).collect();
     check_order(reader, &branches);
     for template in branches.iter().flat_map(|(_, branch)| branch.templates()) {
-        reader.check_variables(template, variables.keys().map(String::as_str));
+        reader.check_variables(template, &variables);
     }
     let names: Vec<String> = branches.iter().map(|(_, branch)| branch.name.clone()).collect();
     let tests = section.get("tests").map(|node| example::read(reader, node, &names)).unwrap_or_default();
@@ -253,9 +251,8 @@ pub(super) fn name_of(file: &str) -> Result<&str, String> {
     let good =
         |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '_');
     if stem.is_empty() || !stem.chars().all(good) {
-        let near = suggest(&stem.to_lowercase(), []).unwrap_or_default();
         return Err(format!(
-            "the name of a source stands in its address, so `{file}` may only have a-z, 0-9, `-` and `_`{near}"
+            "the name of a source stands in its address, so `{file}` may only have a-z, 0-9, `-` and `_`"
         ));
     }
     Ok(stem)

@@ -5,15 +5,18 @@
 
 use std::sync::Arc;
 
-use serde_json::{Number, Value as Json};
+use serde_json::Value as Json;
 
 use super::convert;
-use super::expression::{Reads, Uses, Variables};
+use super::expression::Reads;
 use super::filters::LARGEST;
-use super::problem::{Span, suggest};
-use super::reader::Reader;
+use super::path::Path;
+use super::problem::Span;
 use super::scope::View;
-use super::yaml::{Kind, Node};
+
+mod reading;
+
+pub(super) use reading::{Sees, constant};
 
 /// Where a value stands, for messages about events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +77,7 @@ impl Template {
     /// Makes the value of an event. `Ok(None)` is absent.
     pub(crate) fn evaluate(&self, view: View<'_>) -> Result<Option<Json>, EvaluationError> {
         let value = match &self.kind {
-            TemplateKind::Constant(json) => Some(json.clone()),
+            TemplateKind::Constant(json) => Some(json.clone()).filter(|json| !json.is_null()),
             TemplateKind::Placeholder(placeholder) => placeholder.evaluate(view, &self.place)?,
             TemplateKind::Text(parts) => self.join(parts, view)?.map(Json::String),
             TemplateKind::List(items) => {
@@ -95,10 +98,10 @@ impl Template {
     pub(crate) fn text(&self, view: View<'_>) -> Result<Option<String>, EvaluationError> {
         Ok(self.evaluate(view)?.map(|json| match json {
             Json::String(text) => text,
-            Json::Array(items) => {
-                items.iter().map(|item| convert::text(item).into_owned()).collect::<Vec<_>>().join(", ")
+            Json::Array(items) => items.iter().map(convert::text).collect::<Vec<_>>().join(", "),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => {
+                convert::text(&json).into_owned()
             }
-            other => convert::text(&other).into_owned(),
         }))
     }
 
@@ -143,7 +146,7 @@ impl Template {
 
     /// Whether it reads `lead.…`.
     pub(crate) fn uses_lead(&self) -> bool {
-        self.placeholders().into_iter().any(|placeholder| placeholder.uses().lead)
+        self.placeholders().into_iter().flat_map(Placeholder::paths).any(|path| path.root == "lead")
     }
 
     fn join(&self, parts: &[Part], view: View<'_>) -> Result<Option<String>, EvaluationError> {
@@ -181,8 +184,9 @@ impl Part {
 }
 
 impl Placeholder {
-    pub(super) fn uses(&self) -> Uses {
-        self.reads.uses()
+    /// Every plain path in it.
+    pub(super) fn paths(&self) -> &[Path] {
+        self.reads.paths()
     }
 
     fn evaluate(&self, view: View<'_>, place: &Place) -> Result<Option<Json>, EvaluationError> {
@@ -206,7 +210,7 @@ impl Placeholder {
         take: impl FnOnce(&Json) -> T,
     ) -> Result<Option<T>, EvaluationError> {
         match &self.reads {
-            Reads::Path { root, steps } => Ok(view.path(root, steps)?.map(|json| take(&json))),
+            Reads::Path(path) => Ok(view.path(path)?.map(|json| take(&json))),
             Reads::JsonPath { path, then: None } => {
                 let found = path.read(view.body()).map_err(|message| self.failed(place, &message))?;
                 Ok(found.as_ref().map(take))
@@ -242,197 +246,5 @@ fn fits(json: &Json, budget: &mut usize) -> bool {
         Json::Array(items) => items.iter().all(|item| fits(item, budget)),
         Json::Object(entries) => entries.values().all(|item| fits(item, budget)),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => true,
-    }
-}
-
-/// What a template may read, beyond the event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sees {
-    /// The event and `vars`; `lead` is not known yet.
-    Event,
-    /// `lead` as well.
-    Lead,
-}
-
-impl Reader<'_> {
-    /// Reads a value: a scalar, a list of values, or `{ value: …, required: true }`.
-    pub(super) fn template(&self, node: &Node, what: &str, sees: Sees) -> Option<Template> {
-        let place = Place { file: self.file.into(), line: node.span.line };
-        match &node.kind {
-            Kind::Scalar { text, plain } => {
-                let kind = self.scalar_template(node, text, *plain, what, sees)?;
-                Some(Template { kind, required: false, place })
-            }
-            Kind::List(items) => {
-                let items = items.iter().filter_map(|item| self.template(item, what, sees)).collect();
-                Some(Template { kind: TemplateKind::List(items), required: false, place })
-            }
-            Kind::Map { .. } if node.is_unquoted_placeholder() => {
-                self.wrong_shape(node, "");
-                None
-            }
-            Kind::Map { .. } => {
-                let section = self.section(node, what, &["value", "required"])?;
-                let Some(value) = section.get("value") else {
-                    let help = "write `{ value: \"{{ … }}\", required: true }`".to_owned();
-                    self.error(node.span, format!("{what} has no `value`"), Some(help));
-                    return None;
-                };
-                let required = section.get("required").and_then(|node| self.boolean(node, "`required`"));
-                let template = self.template(value, what, sees)?;
-                Some(Template { required: required.unwrap_or(false), ..template })
-            }
-        }
-    }
-
-    /// One template or a list of them.
-    pub(super) fn templates(&self, node: &Node, what: &str, sees: Sees) -> Vec<Template> {
-        self.one_or_many(node).into_iter().filter_map(|item| self.template(item, what, sees)).collect()
-    }
-
-    fn scalar_template(
-        &self,
-        node: &Node,
-        text: &str,
-        plain: bool,
-        what: &str,
-        sees: Sees,
-    ) -> Option<TemplateKind> {
-        if self.refuse_environment(node, text) {
-            return None;
-        }
-        let (braces, angles) = (text.contains("{{"), text.contains("<<"));
-        if text.contains("{%") {
-            let help = "use an expression: {{ a if b else c }}; several `leads:` make different choices";
-            self.error(
-                self.within(node.span, "{%"),
-                "statements `{% … %}` do not work in a mapping",
-                Some(help.to_owned()),
-            );
-            return None;
-        }
-        match (braces, angles) {
-            (false, false) => return Some(TemplateKind::Constant(constant(text, plain))),
-            (true, true) => {
-                let help = "use one kind of brackets in one value".to_owned();
-                self.error(node.span, format!("{what} mixes `{{{{ }}}}` and `<< >>`"), Some(help));
-                return None;
-            }
-            (true, false) | (false, true) => {}
-        }
-        let (open, close) = if braces { ("{{", "}}") } else { ("<<", ">>") };
-        let mut parts = Vec::new();
-        let mut rest = text;
-        let mut sound = true;
-        while let Some((before, behind)) = rest.split_once(open) {
-            if !before.is_empty() {
-                parts.push(Part::Literal(before.to_owned()));
-            }
-            let Some(end) = end_of_placeholder(behind, close) else {
-                let help = Some(format!("close it with `{close}`"));
-                self.error(
-                    self.within(node.span, behind),
-                    format!("a placeholder is opened with `{open}` and not closed"),
-                    help,
-                );
-                return None;
-            };
-            let (inside, after) = behind.split_at_checked(end).unwrap_or((behind, ""));
-            match self.placeholder(node, inside.trim(), sees) {
-                Some(placeholder) => parts.push(Part::Placeholder(placeholder)),
-                None => sound = false,
-            }
-            rest = after.strip_prefix(close).unwrap_or(after);
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Literal(rest.to_owned()));
-        }
-        if !sound {
-            return None;
-        }
-        match <[Part; 1]>::try_from(parts) {
-            Ok([Part::Placeholder(placeholder)]) => Some(TemplateKind::Placeholder(placeholder)),
-            Ok(one) => Some(TemplateKind::Text(one.into())),
-            Err(parts) => Some(TemplateKind::Text(parts)),
-        }
-    }
-
-    fn placeholder(&self, node: &Node, source: &str, sees: Sees) -> Option<Placeholder> {
-        let span = self.within(node.span, source);
-        match Reads::compile(source) {
-            Ok(reads) => {
-                if reads.uses().lead && sees == Sees::Event {
-                    let help = "`when`, fields, titles, tasks and notes see `lead`; here use the event: {{ contact.… }}";
-                    self.error(
-                        span,
-                        "`lead` is not known yet where this value is read",
-                        Some(help.to_owned()),
-                    );
-                    return None;
-                }
-                Some(Placeholder { reads, source: source.to_owned(), span })
-            }
-            Err(wrongs) => {
-                for wrong in wrongs {
-                    let outer = self.within(node.span, source);
-                    let at = if outer == node.span { outer } else { self.within(outer, &wrong.part) };
-                    self.error(at, wrong.message, wrong.help);
-                }
-                None
-            }
-        }
-    }
-
-    /// Notes `vars.…` that are nowhere defined.
-    pub(super) fn check_variables<'k>(
-        &self,
-        template: &Template,
-        known: impl Iterator<Item = &'k str> + Clone,
-    ) {
-        for placeholder in template.placeholders() {
-            let Variables::Named(used) = placeholder.uses().variables else { continue };
-            for name in used.iter().filter(|name| !known.clone().any(|known| *known == ***name)) {
-                let message = format!("there is no variable `{name}` under `vars:`");
-                self.error(placeholder.span, message, suggest(name, known.clone()));
-            }
-        }
-    }
-}
-
-/// Where a placeholder ends: the closing mark outside quotes and brackets.
-fn end_of_placeholder(text: &str, close: &str) -> Option<usize> {
-    let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
-    for (at, letter) in text.char_indices() {
-        match (quote, letter) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(open), _) if letter == open => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(letter),
-            (None, _) if depth == 0 && text.get(at..).is_some_and(|rest| rest.starts_with(close)) => {
-                return Some(at);
-            }
-            (None, '{' | '[' | '(') => depth += 1,
-            (None, '}' | ']' | ')') => depth = depth.saturating_sub(1),
-            (None, _) => {}
-        }
-    }
-    // Brackets that do not match must not hide the end.
-    text.find(close)
-}
-
-/// A literal: YAML's unquoted booleans and JSON's numbers keep their type, everything else is text.
-pub(super) fn constant(text: &str, plain: bool) -> Json {
-    if !plain {
-        return Json::String(text.to_owned());
-    }
-    match text {
-        "true" | "True" => Json::Bool(true),
-        "false" | "False" => Json::Bool(false),
-        "" | "~" | "null" => Json::Null,
-        _ => match text.parse::<Number>() {
-            Ok(number) => Json::Number(number),
-            Err(_) => Json::String(text.to_owned()),
-        },
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::expression::Variables;
+use super::path::Step;
 use super::problem::Span;
 use super::reader::Reader;
 use super::scope::Definitions;
-use super::template::{Sees, Template};
+use super::template::{Placeholder, Sees, Template};
 use super::yaml::Node;
 
 /// Reads `vars:`. `inherited` are those of the workspace; a name defined again wins.
@@ -24,7 +24,7 @@ pub(super) fn read(reader: &Reader<'_>, node: Option<&Node>, inherited: &Definit
     }
     for name in places.keys() {
         if let Some(template) = all.get(name) {
-            reader.check_variables(template, all.keys().map(String::as_str));
+            reader.check_variables(template, &all);
         }
     }
     refuse_cycles(reader, &mut all, &places);
@@ -48,14 +48,12 @@ fn refuse_cycles(reader: &Reader<'_>, all: &mut Definitions, places: &BTreeMap<S
 
 fn needed_by<'a>(template: &Template, all: &'a Definitions) -> BTreeSet<&'a str> {
     let mut needs = BTreeSet::new();
-    for placeholder in template.placeholders() {
-        match placeholder.uses().variables {
-            Variables::All => needs.extend(all.keys().map(String::as_str)),
-            Variables::Named(named) => {
-                needs.extend(
-                    named.iter().filter_map(|name| all.get_key_value(&**name)).map(|(name, _)| name.as_str()),
-                );
-            }
+    let paths = template.placeholders().into_iter().flat_map(Placeholder::paths);
+    for path in paths.filter(|path| path.root == "vars") {
+        match path.steps.first() {
+            Some(Step::Key(name)) => needs.extend(all.get_key_value(name).map(|(name, _)| name.as_str())),
+            // `vars` itself is passed on, or indexed by a value.
+            Some(Step::Index(_)) | None => needs.extend(all.keys().map(String::as_str)),
         }
     }
     needs

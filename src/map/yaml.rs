@@ -50,6 +50,14 @@ impl Node {
         self.entries().iter().find(|(name, _)| name.scalar() == Some(key)).map(|(_, value)| value)
     }
 
+    /// The items of a list, or the node itself: one value or many.
+    pub(super) fn one_or_many(&self) -> &[Node] {
+        match &self.kind {
+            Kind::List(items) => items,
+            Kind::Scalar { .. } | Kind::Map { .. } => std::slice::from_ref(self),
+        }
+    }
+
     /// An unquoted null: nothing behind the colon, `~` or `null`.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
@@ -158,13 +166,8 @@ impl Builder {
                     return std::ops::ControlFlow::Break(());
                 }
             }
-            Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Anchor(..) => {}
-            // Comments, where the parser is built to report them, carry no data.
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "comment events exist only under a feature of the parser"
-            )]
-            _ => {}
+            // Comments, where the parser reports them, carry no data either.
+            Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Anchor(..) | _ => {}
         }
         std::ops::ControlFlow::Continue(())
     }

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::Interpreted;
 use crate::lead::Lead;
-use crate::map::{Expectation, Filtered};
+use crate::map::{Expectation, Expected, Filtered};
 use crate::plan::StepKind;
 
 /// What differs, one sentence each; empty when the test passes. `plan` is what was decided, when it came to that.
@@ -60,11 +60,15 @@ fn texts(found: &mut Vec<String>, expect: &Expectation, lead: &Lead) {
         ("title", &expect.title, lead.deal.title.as_deref()),
     ];
     for (what, expected, got) in pairs {
-        let Some(expected) = expected else { continue };
-        if expected.as_deref() != got {
+        let expected = match expected {
+            Expected::Anything => continue,
+            Expected::Nothing => None,
+            Expected::Text(text) => Some(text.as_str()),
+        };
+        if expected != got {
             let say =
                 |value: Option<&str>| value.map_or_else(|| "absent".to_owned(), |value| format!("`{value}`"));
-            found.push(format!("{what} is {}, expected {}", say(got), say(expected.as_deref())));
+            found.push(format!("{what} is {}, expected {}", say(got), say(expected)));
         }
     }
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::*;
 use crate::event::{EventKey, KeyLifetime};
-use crate::lead::PhoneKind;
+use crate::lead::{Confidence, PhoneKind};
 use crate::map::{Files, compile};
 use crate::rules::{DestinationKind, Setting};
 
@@ -81,10 +83,14 @@ fn event(payload: Json) -> Event {
 
 /// What one mapping makes of one payload.
 fn run(leads: &str, payload: Json) -> Interpreted {
+    run_source(&format!("defaults: {{ to: [crm] }}\nleads:\n{leads}"), payload)
+}
+
+/// The same for everything that stands below `source:`.
+fn run_source(rest: &str, payload: Json) -> Interpreted {
     let workspace =
         "destinations: { crm: { crm: sandbox, url: u, token: t } }\nowner_pools: { sales: [olha] }\n";
-    let source =
-        format!("source: {{ preset: sendpulse, token: t }}\ndefaults: {{ to: [crm] }}\nleads:\n{leads}");
+    let source = format!("source: {{ preset: sendpulse, token: t }}\n{rest}");
     let files = [("workspace.yaml", workspace.to_owned()), ("bot.yaml", source)];
     let files = Files(files.map(|(name, text)| (name.to_owned(), text)).into());
     let compiled = compile(&files, &|_| None, KINDS, PRESETS);
@@ -98,7 +104,9 @@ fn run(leads: &str, payload: Json) -> Interpreted {
 fn lead(interpreted: Interpreted) -> Lead {
     match interpreted {
         Interpreted::Lead(lead, _) => *lead,
-        other => panic!("no lead: {other:?}"),
+        other @ (Interpreted::Filtered(_) | Interpreted::NeedsAttention { .. }) => {
+            panic!("no lead: {other:?}")
+        }
     }
 }
 
@@ -129,6 +137,21 @@ fn the_first_branch_that_holds_makes_the_lead() {
     check(json!({ "name": "", "email": null }), None);
     check(json!([]), None);
     check(json!("text"), None);
+}
+
+#[test]
+fn a_contact_shared_by_branches_is_read_by_the_regions_of_each() {
+    let leads = "
+  - { name: abroad, when: \"{{ lead.phone.region == 'UA' }}\", phone: { regions: [] }, contact: ~ }
+  - { name: strict, when: \"{{ lead.phone }}\", phone: { regions: [PL] } }
+  - { name: local, when: \"{{ lead.phone.region == 'PL' }}\", phone: { regions: [UA] } }
+  - { name: rest, phone: { regions: [UA] } }
+";
+    let source = format!("{leads}defaults: {{ to: [crm], contact: {{ phone: <<phone>> }} }}\n");
+    let made = lead(run_source(&format!("leads:\n{source}"), json!({ "phone": "0674185206" })));
+    assert_eq!((made.branch.as_str(), made.contact.phones.len()), ("rest", 1));
+    assert_eq!(made.contact.phones[0].e164, "+380674185206");
+    assert!(made.flaws.is_empty(), "the flaws of the strict branch are its own: {:?}", made.flaws);
 }
 
 #[test]

@@ -5,9 +5,13 @@
 //! | `a < b`, `a in b` | `(a) is below_(b)`, `(a) is within_(b)` | nothing is below or within something absent |
 //! | `a * b` | `a\|number_ * b\|number_` | a text times a large number fills the memory |
 //! | `a ~ b` | `(a)\|text_ ~ (b)\|text_` | `true` is not `True`, and half a link is no link |
+//! | `contact.name` | `p0_` | the value is looked up in the event, not copied with all the rest |
 //! | `none` | a name that nothing has | null and missing are one thing |
 
-use super::{ABSENT, COMPARISONS, MOST_JOINS, NUMBER, TEXT, Token, Wrong, is_test};
+use super::names::{PathPlace, is_test};
+use super::token::Token;
+use super::{ABSENT, MOST_JOINS, Wrong, name_of};
+use crate::map::filters::{COMPARISONS, NUMBER, TEXT};
 
 /// What a token is to the rewriting.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,9 +75,15 @@ impl Level {
     }
 }
 
-/// Rewrites an expression so that the engine follows our rules.
-pub(super) fn rewrite(tokens: &[Token<'_>]) -> Result<String, Wrong> {
+/// Rewrites an expression so that the engine follows our rules, with names of ours in place of its paths.
+pub(super) fn rewrite(tokens: &[Token<'_>], paths: &[PathPlace]) -> Result<String, Wrong> {
     let mut rewriting = Rewriting { tokens, dresses: vec![Dress::default(); tokens.len()] };
+    for PathPlace { first, length, path } in paths {
+        for at in *first..first + length {
+            let instead = if at == *first { name_of(*path) } else { String::new() };
+            rewriting.dress(at, |dress| dress.instead = Some(instead));
+        }
+    }
     let mut levels = vec![Level::new(0)];
     let mut joins = 0;
     for (at, token) in tokens.iter().enumerate() {
@@ -182,14 +192,16 @@ impl<'s> Rewriting<'_, 's> {
     fn end_of(&self, from: usize, ends: impl Fn(Role) -> bool) -> usize {
         let mut depth = 0_usize;
         for at in from..self.tokens.len() {
-            match self.role(at) {
-                Role::Open => depth += 1,
-                Role::Close if depth == 0 => return at.saturating_sub(1),
-                Role::Close => depth -= 1,
+            let role = self.role(at);
+            if role == Role::Open {
+                depth += 1;
+            } else if role == Role::Close {
+                let Some(outer) = depth.checked_sub(1) else { return at.saturating_sub(1) };
+                depth = outer;
+            } else if depth == 0 && ends(role) {
                 // `not in` is two tokens, and the operand ends before both.
-                Role::In { negated: true } if depth == 0 => return at.saturating_sub(2),
-                role if depth == 0 && ends(role) => return at.saturating_sub(1),
-                _ => {}
+                let length = if role == (Role::In { negated: true }) { 2 } else { 1 };
+                return at.saturating_sub(length);
             }
         }
         self.tokens.len().saturating_sub(1)

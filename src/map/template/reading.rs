@@ -1,0 +1,181 @@
+//! From YAML to a template: finding the placeholders of a value and compiling them.
+
+use serde_json::{Number, Value as Json};
+
+use super::{Part, Place, Placeholder, Template, TemplateKind};
+use crate::map::expression::{Reads, find_outside};
+use crate::map::path::Step;
+use crate::map::problem::suggest;
+use crate::map::reader::Reader;
+use crate::map::scope::Definitions;
+use crate::map::yaml::{Kind, Node};
+
+/// What a template may read, beyond the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::map) enum Sees {
+    /// The event and `vars`; `lead` is not known yet.
+    Event,
+    /// `lead` as well.
+    Lead,
+}
+
+impl Reader<'_> {
+    /// Reads a value: a scalar, a list of values, or `{ value: …, required: true }`.
+    pub(in crate::map) fn template(&self, node: &Node, what: &str, sees: Sees) -> Option<Template> {
+        let place = Place { file: self.file.into(), line: node.span.line };
+        match &node.kind {
+            Kind::Scalar { text, plain } => {
+                let kind = self.scalar_template(node, text, *plain, what, sees)?;
+                Some(Template { kind, required: false, place })
+            }
+            Kind::List(items) => {
+                let items = items.iter().filter_map(|item| self.template(item, what, sees)).collect();
+                Some(Template { kind: TemplateKind::List(items), required: false, place })
+            }
+            Kind::Map { .. } if node.is_unquoted_placeholder() => {
+                self.wrong_shape(node, "");
+                None
+            }
+            Kind::Map { .. } => {
+                let section = self.section(node, what, &["value", "required"])?;
+                let Some(value) = section.get("value") else {
+                    let help = "write `{ value: \"{{ … }}\", required: true }`".to_owned();
+                    self.error(node.span, format!("{what} has no `value`"), Some(help));
+                    return None;
+                };
+                let required = section.get("required").and_then(|node| self.boolean(node, "`required`"));
+                let template = self.template(value, what, sees)?;
+                Some(Template { required: required.unwrap_or(false), ..template })
+            }
+        }
+    }
+
+    /// One template or a list of them.
+    pub(in crate::map) fn templates(&self, node: &Node, what: &str, sees: Sees) -> Vec<Template> {
+        node.one_or_many().iter().filter_map(|item| self.template(item, what, sees)).collect()
+    }
+
+    fn scalar_template(
+        &self,
+        node: &Node,
+        text: &str,
+        plain: bool,
+        what: &str,
+        sees: Sees,
+    ) -> Option<TemplateKind> {
+        if self.refuse_environment(node, text) {
+            return None;
+        }
+        let (braces, angles) = (text.contains("{{"), text.contains("<<"));
+        if text.contains("{%") {
+            let help = "use an expression: {{ a if b else c }}; several `leads:` make different choices";
+            self.error(
+                self.within(node.span, "{%"),
+                "statements `{% … %}` do not work in a mapping",
+                Some(help.to_owned()),
+            );
+            return None;
+        }
+        match (braces, angles) {
+            (false, false) => return Some(TemplateKind::Constant(constant(text, plain))),
+            (true, true) => {
+                let help = "use one kind of brackets in one value".to_owned();
+                self.error(node.span, format!("{what} mixes `{{{{ }}}}` and `<< >>`"), Some(help));
+                return None;
+            }
+            (true, false) | (false, true) => {}
+        }
+        let (open, close) = if braces { ("{{", "}}") } else { ("<<", ">>") };
+        let mut parts = Vec::new();
+        let mut rest = text;
+        let mut sound = true;
+        while let Some((before, behind)) = rest.split_once(open) {
+            if !before.is_empty() {
+                parts.push(Part::Literal(before.to_owned()));
+            }
+            let end = find_outside(behind, |rest| rest.starts_with(close));
+            // Brackets that do not match must not hide the end.
+            let Some(end) = end.or_else(|| behind.find(close)) else {
+                let help = Some(format!("close it with `{close}`"));
+                self.error(
+                    self.within(node.span, behind),
+                    format!("a placeholder is opened with `{open}` and not closed"),
+                    help,
+                );
+                return None;
+            };
+            let (inside, after) = behind.split_at_checked(end).unwrap_or((behind, ""));
+            match self.placeholder(node, inside.trim(), sees) {
+                Some(placeholder) => parts.push(Part::Placeholder(placeholder)),
+                None => sound = false,
+            }
+            rest = after.strip_prefix(close).unwrap_or(after);
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Literal(rest.to_owned()));
+        }
+        if !sound {
+            return None;
+        }
+        match <[Part; 1]>::try_from(parts) {
+            Ok([Part::Placeholder(placeholder)]) => Some(TemplateKind::Placeholder(placeholder)),
+            Ok(one) => Some(TemplateKind::Text(one.into())),
+            Err(parts) => Some(TemplateKind::Text(parts)),
+        }
+    }
+
+    fn placeholder(&self, node: &Node, source: &str, sees: Sees) -> Option<Placeholder> {
+        let span = self.within(node.span, source);
+        match Reads::compile(source) {
+            Ok(reads) => {
+                if sees == Sees::Event && reads.paths().iter().any(|path| path.root == "lead") {
+                    let help = "`when`, fields, titles, tasks and notes see `lead`; here use the event: {{ contact.… }}";
+                    self.error(
+                        span,
+                        "`lead` is not known yet where this value is read",
+                        Some(help.to_owned()),
+                    );
+                    return None;
+                }
+                Some(Placeholder { reads, source: source.to_owned(), span })
+            }
+            Err(wrongs) => {
+                for wrong in wrongs {
+                    let outer = self.within(node.span, source);
+                    let at = if outer == node.span { outer } else { self.within(outer, &wrong.part) };
+                    self.error(at, wrong.message, wrong.help);
+                }
+                None
+            }
+        }
+    }
+
+    /// Notes `vars.…` that are nowhere defined.
+    pub(in crate::map) fn check_variables(&self, template: &Template, known: &Definitions) {
+        for placeholder in template.placeholders() {
+            for path in placeholder.paths().iter().filter(|path| path.root == "vars") {
+                let Some(Step::Key(name)) = path.steps.first() else { continue };
+                if !known.contains_key(name) {
+                    let message = format!("there is no variable `{name}` under `vars:`");
+                    self.error(placeholder.span, message, suggest(name, known.keys().map(String::as_str)));
+                }
+            }
+        }
+    }
+}
+
+/// A literal: YAML's unquoted booleans and JSON's numbers keep their type, everything else is text.
+pub(in crate::map) fn constant(text: &str, plain: bool) -> Json {
+    if !plain {
+        return Json::String(text.to_owned());
+    }
+    match text {
+        "true" | "True" => Json::Bool(true),
+        "false" | "False" => Json::Bool(false),
+        "" | "~" | "null" => Json::Null,
+        _ => match text.parse::<Number>() {
+            Ok(number) => Json::Number(number),
+            Err(_) => Json::String(text.to_owned()),
+        },
+    }
+}
