@@ -186,7 +186,7 @@ async fn activate(
     for problem in given.problems.iter().filter(|problem| problem.severity == Severity::Error) {
         error!("{}:{}:{}: {}", problem.file, problem.line, problem.column, problem.message);
     }
-    let compiled = if is_whole(&given) {
+    let compiled = if given.is_sound() {
         given
     } else if let Some(last_good) = last_good(store, versions).await? {
         error!(folder = %options.folder.display(), version = last_good.workspace.hash,
@@ -214,14 +214,10 @@ async fn activate(
     Ok(workspace)
 }
 
-fn is_whole(compiled: &Compiled) -> bool {
-    compiled.problems.iter().all(|problem| problem.severity != Severity::Error)
-}
-
 async fn last_good(store: &Store, versions: &Versions) -> Result<Option<Compiled>, StoreError> {
     let Some((_, files)) = store.active_version().await? else { return Ok(None) };
     let compiled = versions.compile(&files);
-    Ok(is_whole(&compiled).then_some(compiled))
+    Ok(compiled.is_sound().then_some(compiled))
 }
 
 /// A secret that stands in the repository is no secret: such defaults are refused where others can reach us.
