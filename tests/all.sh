@@ -18,7 +18,7 @@ for part in fmt clippy; do
 done
 step cargo fmt --check
 step cargo clippy --locked --all-targets -- --deny warnings
-RUSTDOCFLAGS="--deny warnings" step cargo doc --locked --no-deps --lib
+RUSTDOCFLAGS="--deny warnings" step cargo doc --locked --no-deps --lib --document-private-items
 step cargo test --locked
 step cargo run --locked --quiet -- check
 step cargo run --locked --quiet -- test

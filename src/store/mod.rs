@@ -1,7 +1,7 @@
 //! The registry: one database that is inbox, queue, deduplication and audit trail at once.
 //!
-//! `SQLite` (one process, nothing to install) or `PostgreSQL` (any number of processes). Whoever writes hands a [`Work`] to
-//! [`Store::write`]; on `SQLite` all of them go through the one writer connection ([`writer`]), acknowledgements first.
+//! SQLite (one process, nothing to install) or PostgreSQL (any number of processes). Whoever writes hands a [`Work`] to
+//! [`Store::write`]; on SQLite all of them go through the one writer connection ([`writer`]), acknowledgements first.
 //! Reads use a pool of their own and never wait for the writer.
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
@@ -281,7 +281,7 @@ fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
         .statement_cache_capacity(512))
 }
 
-/// A lock beside the database file, not on it: closing any handle on the file itself would drop `SQLite`'s own locks.
+/// A lock beside the database file, not on it: closing any handle on the file itself would drop SQLite's own locks.
 fn lock_file(database: &Path) -> Result<File, StoreError> {
     let mut path = database.as_os_str().to_owned();
     path.push("-leadfold-lock");

@@ -135,7 +135,7 @@ impl Connection {
     }
 }
 
-/// Rows per multi-row statement: far below `SQLite`'s 32,766 and `PostgreSQL`'s 65,535 placeholders at our widest table.
+/// Rows per multi-row statement: far below SQLite's 32,766 and PostgreSQL's 65,535 placeholders at our widest table.
 pub(crate) const ROWS_PER_STATEMENT: usize = 256;
 
 /// `($1,$2),($3,$4)` for rows of equal width.
@@ -229,7 +229,7 @@ impl Row {
     }
 }
 
-/// JSON of a value of ours, for a TEXT column. U+0000 is dropped, because `PostgreSQL` refuses it in text.
+/// JSON of a value of ours, for a TEXT column. U+0000 is dropped, because PostgreSQL refuses it in text.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     let text = serde_json::to_string(value).map_err(|error| StoreError::damaged(error.to_string()))?;
     Ok(if text.contains("\\u0000") { text.replace("\\u0000", "") } else { text })

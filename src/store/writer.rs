@@ -1,7 +1,7 @@
 //! Group commit. One fsync pays for everything that was waiting for it, and nobody waits for company: the group is
 //! whatever had queued while the last commit ran.
 //!
-//! On `SQLite` one task owns the only writing connection. Arrivals (acknowledgements) and other work take turns, arrivals
+//! On SQLite one task owns the only writing connection. Arrivals (acknowledgements) and other work take turns, arrivals
 //! first, so that neither starves. Work is isolated by savepoints: one that fails does not fail its group.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const WORK_CAPACITY: usize = 1024;
 /// How often work is run again when the database asks for it.
 const ATTEMPTS: usize = 5;
 
-/// Handle on the task that owns `SQLite`'s writing connection.
+/// Handle on the task that owns SQLite's writing connection.
 #[derive(Clone)]
 pub(crate) struct Writer {
     jobs: mpsc::Sender<Message>,
@@ -277,7 +277,7 @@ async fn insert_deliveries(connection: &mut Connection, group: &[&Arrival]) -> R
     Ok(())
 }
 
-/// `SQLite` takes the write lock at once, so that a transaction never fails half-way for want of it.
+/// SQLite takes the write lock at once, so that a transaction never fails half-way for want of it.
 fn begin(connection: &Connection) -> &'static str {
     match connection {
         Connection::Sqlite(_) => "BEGIN IMMEDIATE",
@@ -285,7 +285,7 @@ fn begin(connection: &Connection) -> &'static str {
     }
 }
 
-/// `PostgreSQL`: arrivals are grouped by one task on one connection, which is taken anew when it breaks.
+/// PostgreSQL: arrivals are grouped by one task on one connection, which is taken anew when it breaks.
 pub(crate) fn keep_arrivals_in_postgres(
     pool: PgPool,
     mut arrivals: mpsc::Receiver<Pending>,
@@ -311,7 +311,7 @@ pub(crate) fn keep_arrivals_in_postgres(
     });
 }
 
-/// `PostgreSQL`: a transaction on a connection of the pool, run again when the database asks for it.
+/// PostgreSQL: a transaction on a connection of the pool, run again when the database asks for it.
 pub(crate) async fn write_in_postgres<W: Work>(pool: &PgPool, work: &W) -> Result<W::Output, StoreError> {
     let mut attempt = 1;
     loop {
