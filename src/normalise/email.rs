@@ -44,7 +44,7 @@ const TAGGING: &str = "\
 const ASCII_ONLY: &str = "\
     gmail.com googlemail.com icloud.com mail.ru outlook.com ukr.net yahoo.com yandex.ru";
 
-/// See [`super::email`].
+/// See [`super::email()`].
 pub(super) fn normalise(raw: &str) -> Result<Email, Reason> {
     if raw.chars().nth(LONGEST_TEXT).is_some() {
         return Err(TEXT_TOO_LONG);

@@ -12,7 +12,7 @@
 //! | read | `phone.rs` | every plausible reading by the numbering plans; the only file that knows the phone library |
 //! | keys | `keys.rs` | further keys of the same line in Brazil, Mexico and Argentina |
 //!
-//! [`phone`] and [`email`] are idempotent: feeding back what they return gives the same value.
+//! [`phone()`] and [`email()`] are idempotent: feeding back what they return gives the same value.
 
 mod clean;
 mod email;
@@ -37,7 +37,7 @@ pub fn email(raw: &str) -> Result<Email, Flaw> {
     email::normalise(raw).map_err(|reason| reason.flaw("email", raw))
 }
 
-/// Whether [`phone`] knows the numbering plan of this ISO 3166-1 alpha-2 code (any case; `UK` means `GB`).
+/// Whether [`phone()`] knows the numbering plan of this ISO 3166-1 alpha-2 code (any case; `UK` means `GB`).
 pub fn is_region(code: &str) -> bool {
     phone::region(code).is_some()
 }

@@ -45,7 +45,7 @@ struct Choice {
     confidence: Confidence,
 }
 
-/// See [`super::phone`].
+/// See [`super::phone()`].
 pub(super) fn normalise(raw: &str, regions: &[String]) -> Result<Phone, Reason> {
     if raw.chars().nth(LONGEST_TEXT).is_some() {
         return Err(TEXT_TOO_LONG);
