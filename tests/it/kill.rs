@@ -25,11 +25,13 @@ use crate::rig::{PATIENCE, event, now_millis, spellings};
 /// Rounds unless `LEADFOLD_KILL_ROUNDS` says otherwise.
 const ROUNDS: u64 = 50;
 /// Posts of one round.
-const POSTS: u64 = 24;
+const POSTS: u64 = 36;
 /// Humans that post in one round; every round has a new one, who was never seen before.
 const HUMANS: u64 = 6;
 /// Within this after a start some lead is brought to its end.
 const RESUMES: Duration = Duration::from_secs(5);
+/// What the server logs when a look-up finds the record of a step without an answer.
+const ADOPTED: &str = "found what a lost answer had written";
 /// Within this after SIGTERM it has ended.
 const STOPS: Duration = Duration::from_secs(15);
 /// Settling is longer than a call plus the search lag plus what a busy machine takes for both.
@@ -201,7 +203,12 @@ impl Trial {
         for round in 0..rounds {
             self.round(round).await;
         }
-        println!("{} posts acknowledged, slowest resume {:?}", self.acknowledged.len(), self.slowest_resume);
+        println!(
+            "{} posts acknowledged, {} records found after their answer was lost, slowest resume {:?}",
+            self.acknowledged.len(),
+            self.home.logged(ADOPTED),
+            self.slowest_resume
+        );
     }
 
     /// Starts a last server, under the last faults, and waits until nothing is left to do.
@@ -388,7 +395,7 @@ async fn killed_in_silence_after(
         let stats = trial.crm.stats();
         stats.contacts + stats.deals + stats.tasks
     };
-    let adoptions = |trial: &Trial| trial.home.logged("found what a lost answer had written");
+    let adoptions = |trial: &Trial| trial.home.logged(ADOPTED);
     let (calls_before, adoptions_before) = (calls(trial), adoptions(trial));
     let server = trial.home.start().await;
     // While an answer is on its slow way, the CRM is told to be silent from then on.
