@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
 
 mod crm;
+mod kill;
 mod phone_differential;
 mod receive;
 mod rig;

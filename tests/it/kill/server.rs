@@ -1,0 +1,177 @@
+//! The real binary as a child process, on a workspace and a database that outlive it.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use leadfold::clock::{Clock as _, SystemClock};
+use leadfold::store::Store;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use crate::rig::{MAPPING, WORKSPACE};
+
+/// Longest that a start may take, on a machine that has other things to do.
+const START: Duration = Duration::from_mins(1);
+/// Longest that an answer is waited for.
+const ANSWER: Duration = Duration::from_secs(20);
+/// Lines of the log that a failure shows.
+const SHOWN: usize = 60;
+
+/// Where servers live one after another: workspace, database, log.
+pub(super) struct Home {
+    folder: PathBuf,
+    client: reqwest::Client,
+}
+
+/// A server that runs. Dropping it kills it.
+pub(super) struct Server {
+    child: Child,
+    pub(super) address: SocketAddr,
+}
+
+impl Home {
+    /// A workspace that pushes to this CRM; `destination` takes further settings.
+    pub(super) fn new(crm: SocketAddr, destination: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("leadfold-kill-{}", SystemClock.new_id()));
+        let workspace =
+            WORKSPACE.replace("{ADDRESS}", &crm.to_string()).replace("{DESTINATION}", destination);
+        fs::create_dir_all(folder.join("mappings")).unwrap();
+        fs::write(folder.join("mappings/workspace.yaml"), workspace).unwrap();
+        fs::write(folder.join("mappings/sendpulse.yaml"), MAPPING).unwrap();
+        leadfold::crm::http::install_tls();
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().unwrap();
+        Self { folder, client }
+    }
+
+    fn database(&self) -> String {
+        format!("sqlite://{}", self.folder.join("leadfold.db").display())
+    }
+
+    /// `leadfold serve` on a free port, with nothing of this process's environment.
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leadfold"));
+        command.env_clear().env("RUST_BACKTRACE", "1").stdin(Stdio::null());
+        command.arg("serve").arg("--workspace").arg(self.folder.join("mappings"));
+        command.args(["--database", &self.database(), "--listen", "127.0.0.1:0"]);
+        command
+    }
+
+    /// Starts a process and does not wait until it can do anything.
+    pub(super) fn spawn(&self) -> Child {
+        let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
+        self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap()
+    }
+
+    /// Starts a server; returns once it answers.
+    pub(super) async fn start(&self) -> Server {
+        let mut child = self.spawn();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        // From here on the child is killed whatever happens, which also ends the reading of its output.
+        let mut server = Server { child, address: ([127, 0, 0, 1], 0).into() };
+        let said = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            output.read_line(&mut line).map(|_| line)
+        });
+        let said = timeout(START, said).await.map(|said| said.unwrap().unwrap()).unwrap_or_default();
+        let address = said.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+        let Some(address) = address.and_then(|address| address.parse().ok()) else {
+            panic!("the server did not start: it said {said:?}\n{}", self.log());
+        };
+        server.address = address;
+        assert_eq!(self.get(&format!("http://{address}/healthz")).await.0, 200, "{}", self.log());
+        server
+    }
+
+    /// A second server on the same database: how it ended, and what it said on standard error.
+    pub(super) async fn start_second(&self) -> (Option<i32>, String) {
+        let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let status = ended(&mut child, START).await;
+        child.kill().ok();
+        let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+        (status.and_then(|status| status.code()), said)
+    }
+
+    /// A post to a server that may die meanwhile. Whether it was acknowledged.
+    #[expect(clippy::disallowed_methods, reason = "the test is the platform, not a CRM client")]
+    pub(super) fn post(&self, server: SocketAddr, body: &Value) -> impl Future<Output = bool> + use<> {
+        let request = self.client.post(format!("http://{server}/in/sendpulse/demo"));
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        async move { request.send().await.is_ok_and(|answer| answer.status() == 200) }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test is a person at the CRM")]
+    pub(super) async fn get(&self, url: &str) -> (u16, String) {
+        let answer = self.client.get(url).bearer_auth("demo").send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// The registry, for looking only. Closed before the server is killed, so that recovery is the server's own work.
+    pub(super) async fn registry(&self) -> Store {
+        Store::open_to_read(&self.database()).await.unwrap()
+    }
+
+    /// The end of what the servers logged, for a message.
+    pub(super) fn log(&self) -> String {
+        let log = self.whole_log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+    }
+
+    /// How often the servers logged this.
+    pub(super) fn logged(&self, text: &str) -> usize {
+        self.whole_log().matches(text).count()
+    }
+
+    fn whole_log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Removes everything; a test that failed leaves it to be looked at.
+    pub(super) fn remove(self) {
+        fs::remove_dir_all(self.folder).unwrap();
+    }
+}
+
+impl Server {
+    /// kill -9, and the process is gone when this returns.
+    pub(super) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// What whoever runs services does: SIGTERM.
+    pub(super) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "kill -TERM failed: {sent}");
+    }
+
+    /// How it ended by itself; `None` when it did not within this time.
+    pub(super) async fn ended(&mut self, at_most: Duration) -> Option<ExitStatus> {
+        ended(&mut self.child, at_most).await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails for a process that has ended, which is what is wanted.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+async fn ended(child: &mut Child, at_most: Duration) -> Option<ExitStatus> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        if start.elapsed() >= at_most {
+            return None;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
