@@ -94,8 +94,12 @@ mod tests {
             count: 1,
             due: at(due),
         };
-        let syncs =
-            vec![open("crm", "held", 10), open("crm", "ready", 90), open("crm", "unknown", 70), open("b", "ready", 5)];
+        let syncs = vec![
+            open("crm", "held", 10),
+            open("crm", "ready", 90),
+            open("crm", "unknown", 70),
+            open("b", "ready", 5),
+        ];
         let backlog = Backlog { oldest_received: None, syncs };
         assert_eq!(oldest_due(&backlog, "crm"), Some(at(70)));
         assert_eq!(oldest_due(&backlog, "nobody"), None);

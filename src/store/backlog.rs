@@ -33,10 +33,7 @@ impl Store {
     /// Reads what waits. Costs as much as there is waiting, however large the registry is.
     pub async fn backlog(&self) -> Result<Backlog, StoreError> {
         let oldest = self
-            .read(
-                "SELECT received_at FROM deliveries WHERE state = 'received' ORDER BY id LIMIT 1",
-                args![],
-            )
+            .read("SELECT received_at FROM deliveries WHERE state = 'received' ORDER BY id LIMIT 1", args![])
             .await?;
         let syncs = self
             .read(

@@ -35,10 +35,7 @@ struct LeadsQuery {
     region: Option<String>,
 }
 
-async fn leads(
-    State(store): State<Store>,
-    query: Result<Query<LeadsQuery>, QueryRejection>,
-) -> Response {
+async fn leads(State(store): State<Store>, query: Result<Query<LeadsQuery>, QueryRejection>) -> Response {
     let query = match query {
         Ok(Query(query)) => query,
         Err(rejection) => {
