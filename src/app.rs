@@ -17,6 +17,7 @@ use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::crm;
 use crate::event::PRESETS;
+use crate::gauges::Gauges;
 use crate::map::{Compiled, Files, Severity, Workspace};
 use crate::prepare::{PAUSED, Preparer, preset, token_hash};
 use crate::receive::{self, Connections, Entry, Limits, Receiver, Sources};
@@ -94,6 +95,16 @@ impl App {
         let versions = Arc::new(Versions::new(store.clone(), Arc::clone(&options.environment)));
         let workspace = activate(&store, &versions, &options).await?;
         refuse_demo_secrets(&workspace, &options)?;
+        // Before anything is prepared or pushed: a start that fails leaves everything as it was.
+        let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+            StartError(format!(
+                "cannot listen on {}: {error}. Choose another address with --listen",
+                options.listen
+            ))
+        })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError(format!("the listening address is unknown: {error}")))?;
 
         let (active_sender, active) = watch::channel(Arc::clone(&workspace));
         let remembered = store.remembered_sources().await?;
@@ -126,17 +137,11 @@ impl App {
             let alerts = Alerts { store: store.clone(), clock, workers: workers.clone(), webhook };
             tasks.spawn(alerts.run(stop.clone()));
         }
+        let destinations = workspace.destinations.keys().cloned().collect();
+        let gauges = Gauges { store: store.clone(), clock: Arc::clone(&options.clock), destinations };
+        tasks.spawn(gauges.run(stop.clone()));
         tasks.close();
 
-        let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-            StartError(format!(
-                "cannot listen on {}: {error}. Choose another address with --listen",
-                options.listen
-            ))
-        })?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| StartError(format!("the listening address is unknown: {error}")))?;
         let receiver = Receiver::new(store.inbox(), sources, Arc::clone(&options.clock), options.limits);
         let access = match &options.door {
             Door::Demo => Access::Demo { port: address.port() },

@@ -31,6 +31,7 @@
 //! | | [`prepare`] | from deliveries to leads |
 //! | | [`sync`] | from leads to the CRM, one worker per destination |
 //! | | [`alerts`] | tells a person once per new cause |
+//! | | [`gauges`] | how much waits, for `/metrics` |
 //! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`telemetry`] | logs and metrics |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
@@ -59,6 +60,7 @@ pub mod crm;
 pub mod decide;
 pub mod demo;
 pub mod event;
+pub mod gauges;
 pub mod id;
 pub mod lead;
 pub mod map;

@@ -21,6 +21,7 @@ use crate::store::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received,
 };
 use crate::store::{Store, StoreError};
+use crate::telemetry::metric;
 use crate::token::{self, TokenHash};
 
 /// Deliveries per transaction; acknowledgements wait for it.
@@ -78,11 +79,14 @@ impl Preparer {
         let prepared = received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();
         let order = workspace.identifier_order.clone();
         let counts = self.store.prepare(prepared, order, Arc::clone(&self.clock)).await?;
-        self.report(counts);
+        self.report(&counts);
         Ok(count)
     }
 
-    fn report(&self, counts: PrepareCounts) {
+    fn report(&self, counts: &PrepareCounts) {
+        for ((source, state), count) in &counts.by_source {
+            metrics::counter!(metric::LEADS, "source" => source.clone(), "state" => *state).increment(*count);
+        }
         if counts.leads > 0 {
             (self.wake_workers)();
         }

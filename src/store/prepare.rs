@@ -101,7 +101,7 @@ pub enum EventOutcome {
 }
 
 /// How a batch went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrepareCounts {
     /// Deliveries that were still waiting to be prepared.
     pub deliveries: u64,
@@ -113,6 +113,8 @@ pub struct PrepareCounts {
     pub filtered: u64,
     /// New events on which the mapping failed.
     pub needs_attention: u64,
+    /// The new events by source and state of their lead.
+    pub by_source: BTreeMap<(String, &'static str), u64>,
 }
 
 impl Store {
@@ -223,11 +225,13 @@ impl Work for PrepareBatch {
                 .collect();
             counts.redeliveries = u64::try_from(events.len() - fresh.len()).unwrap_or(u64::MAX);
             for event in &fresh {
-                match event.outcome {
-                    EventOutcome::Lead { .. } => counts.leads += 1,
-                    EventOutcome::Filtered(_) => counts.filtered += 1,
-                    EventOutcome::NeedsAttention(_) => counts.needs_attention += 1,
-                }
+                let (count, state) = match event.outcome {
+                    EventOutcome::Lead { .. } => (&mut counts.leads, "mapped"),
+                    EventOutcome::Filtered(_) => (&mut counts.filtered, "filtered"),
+                    EventOutcome::NeedsAttention(_) => (&mut counts.needs_attention, "needs-attention"),
+                };
+                *count += 1;
+                *counts.by_source.entry((event.source.clone(), state)).or_default() += 1;
             }
             self.insert_leads(connection, &fresh, now).await?;
             Ok(counts)

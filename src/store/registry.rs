@@ -123,6 +123,11 @@ pub struct StepDetail {
     pub why: Option<String>,
 }
 
+/// A lead has one sync per destination; the one that stands for it is the one that most needs somebody to look.
+const WITH_SYNC: &str = "leads LEFT JOIN syncs ON syncs.id = (SELECT s.id FROM syncs s WHERE s.lead = leads.id \
+    ORDER BY CASE s.state WHEN 'needs-attention' THEN 0 WHEN 'synced' THEN 2 WHEN 'filtered' THEN 3 ELSE 1 END, s.id \
+    LIMIT 1)";
+
 const LEAD_COLUMNS: &str = "leads.id, leads.sequence, leads.source, leads.received_at, \
     COALESCE(syncs.state, leads.state), COALESCE(syncs.why, leads.why), leads.person, leads.lead";
 
@@ -179,7 +184,7 @@ impl Store {
         let rows = self
             .read(
                 &format!(
-                    "SELECT {LEAD_COLUMNS} FROM leads LEFT JOIN syncs ON syncs.lead = leads.id \
+                    "SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} \
                      WHERE leads.sequence < $1 ORDER BY leads.sequence DESC LIMIT $2"
                 ),
                 args![before.unwrap_or(i64::MAX), limit],
@@ -198,7 +203,7 @@ impl Store {
         let rows = self
             .read(
                 &format!(
-                    "SELECT {LEAD_COLUMNS} FROM leads LEFT JOIN syncs ON syncs.lead = leads.id \
+                    "SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} \
                      WHERE leads.person IN (SELECT person FROM identifiers \
                        WHERE kind IN ('phone', 'email', 'chat', 'crm_id', 'external_customer', 'device', 'click') \
                        AND (value IN ({0}) OR shown IN ({0}))) \
@@ -217,8 +222,8 @@ impl Store {
         let rows = self
             .read(
                 &format!(
-                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event FROM leads \
-                     LEFT JOIN syncs ON syncs.lead = leads.id WHERE leads.id = $1"
+                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event FROM {WITH_SYNC} \
+                     WHERE leads.id = $1"
                 ),
                 args![id],
             )

@@ -304,7 +304,11 @@ impl Worker {
             plan: plan.clone(),
         };
         self.insist(claimed.id, || self.store.store_plan(&self.lease, to_store.clone(), now)).await;
-        Ok((!plan.steps.is_empty()).then_some(plan))
+        if plan.steps.is_empty() {
+            self.count_end(SyncState::Synced);
+            return Ok(None);
+        }
+        Ok(Some(plan))
     }
 
     /// Decides with the pool's memory, and moves that memory on before anybody else decides.

@@ -17,6 +17,7 @@ use crate::id::{StepId, SyncId};
 use crate::plan::{Action, Reason, RecordId, RecordKind, Reference, Step};
 use crate::store::StoreError;
 use crate::store::syncs::{Claimed, Next, StepEnd, StepState, StoredStep, SyncState};
+use crate::telemetry::metric;
 
 /// A plan of which no step was sent is dropped after this long and decided anew, because the CRM has moved on.
 const STALE: Duration = Duration::from_mins(1);
@@ -228,10 +229,24 @@ impl Worker {
 
     /// Stores outcomes, offering them again while the database does not take them: the CRM has done its part already.
     pub(super) async fn store_outcomes(&self, sync: SyncId, ends: Vec<(StepId, StepEnd)>, next: Next) {
+        let end = match &next {
+            Next::Release { state, .. } if !state.is_open() => Some(*state),
+            Next::Release { .. } | Next::Continue => None,
+        };
         self.insist(sync, || {
             self.store.store_outcomes(&self.lease, sync, ends.clone(), next.clone(), self.clock.now())
         })
         .await;
+        if let Some(state) = end {
+            self.count_end(state);
+        }
+    }
+
+    /// Counts a sync that came to its end.
+    pub(super) fn count_end(&self, state: SyncState) {
+        let destination = self.destination.name.clone();
+        metrics::counter!(metric::SYNCS, "destination" => destination, "state" => state.as_str())
+            .increment(1);
     }
 
     /// Repeats a write until it is stored or the lease is lost (then the new holder looks the step up).

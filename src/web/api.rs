@@ -1,5 +1,6 @@
 //! `/api`: the registry for programs. Who may call it is decided by [`super::access`].
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -22,6 +23,7 @@ pub fn router(store: Store) -> Router {
 
 /// Query of `GET /api/leads`.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct LeadsQuery {
     /// Go on below this sequence number: `next` of the page before.
     before: Option<i64>,
@@ -33,7 +35,17 @@ struct LeadsQuery {
     region: Option<String>,
 }
 
-async fn leads(State(store): State<Store>, Query(query): Query<LeadsQuery>) -> Response {
+async fn leads(State(store): State<Store>, query: Result<Query<LeadsQuery>, QueryRejection>) -> Response {
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(rejection) => {
+            let message = format!(
+                "{}; the query of /api/leads takes before, limit, q and region",
+                rejection.body_text()
+            );
+            return (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response();
+        }
+    };
     let limit = query.limit.unwrap_or(50).clamp(1, LARGEST_PAGE);
     let leads = match &query.q {
         Some(text) => {
@@ -44,7 +56,8 @@ async fn leads(State(store): State<Store>, Query(query): Query<LeadsQuery>) -> R
     };
     match leads {
         Ok(leads) => {
-            let next = leads.last().map(|lead| lead.sequence).filter(|_| query.q.is_none());
+            let more = query.q.is_none() && i64::try_from(leads.len()) == Ok(limit);
+            let next = leads.last().map(|lead| lead.sequence).filter(|_| more);
             Json(json!({ "leads": leads, "next": next })).into_response()
         }
         Err(failure) => storage_failed(&failure),

@@ -2,10 +2,17 @@
 
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
 
+mod alerts;
+mod api;
+mod commands;
 mod crm;
+mod hostile;
 mod kill;
 mod phone_differential;
 mod receive;
 mod rig;
 mod scenarios;
+mod sources;
+mod states;
 mod tidy;
+mod windows;

@@ -54,6 +54,8 @@ pub(crate) struct Rig {
     pub(crate) folder: PathBuf,
     pub(crate) files: Files,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The token of `/api`; without one it is open, as in the demo.
+    pub(crate) token: Option<&'static str>,
     client: reqwest::Client,
 }
 
@@ -72,6 +74,13 @@ impl Rig {
     }
 
     pub(crate) async fn start_with(faults: Faults, destination: &str, mapping: &str) -> Self {
+        let mut rig = Self::prepare(faults, destination, mapping).await;
+        rig.boot().await;
+        rig
+    }
+
+    /// Everything but leadfold itself: files, clock and token can be changed before [`boot`](Self::boot).
+    pub(crate) async fn prepare(faults: Faults, destination: &str, mapping: &str) -> Self {
         let sandbox = Sandbox::start(SandboxOptions { faults, ..SandboxOptions::default() }).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = std::env::temp_dir().join(format!("leadfold-test-{}", clock.new_id()));
@@ -84,16 +93,15 @@ impl Rig {
                 .into(),
         );
         leadfold::crm::http::install_tls();
-        let mut rig = Self {
+        Self {
             app: None,
             sandbox,
             folder,
             files,
             clock,
+            token: None,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
-        };
-        rig.boot().await;
-        rig
+        }
     }
 
     /// Starts leadfold on what is in the folder.
@@ -103,7 +111,7 @@ impl Rig {
             folder: self.folder.clone(),
             database: self.database(),
             listen: ([127, 0, 0, 1], 0).into(),
-            door: Door::Demo,
+            door: self.token.map_or(Door::Demo, |token| Door::Token(Some(token.into()))),
             metrics: metrics(),
             limits: Limits::default(),
             environment: Arc::new(|_| None),
@@ -128,16 +136,73 @@ impl Rig {
         format!("http://{}{path}", self.app().address)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the test is the platform, not a CRM client")]
     pub(crate) async fn post(&self, body: &Value) -> u16 {
-        let request = self.client.post(self.url("/in/sendpulse/demo")).body(body.to_string());
-        request.header("content-type", "application/json").send().await.unwrap().status().as_u16()
+        self.post_to("/in/sendpulse/demo", body.to_string()).await.0
+    }
+
+    /// Status and text of the answer.
+    #[expect(clippy::disallowed_methods, reason = "the test is the platform, not a CRM client")]
+    pub(crate) async fn post_to(&self, path: &str, body: impl Into<Vec<u8>>) -> (u16, String) {
+        let request = self.client.post(self.url(path)).body(body.into());
+        let answer = request.header("content-type", "application/json").send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        self.get_as(self.token, path).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "the test is a person with a browser")]
-    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        let answer = self.client.get(self.url(path)).send().await.unwrap();
+    pub(crate) async fn get_as(&self, token: Option<&str>, path: &str) -> (u16, String) {
+        let mut request = self.client.get(self.url(path));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// What `/api` answers.
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let (status, text) = self.get(path).await;
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Leads that a search finds, newest first.
+    pub(crate) async fn found(&self, text: &str) -> Vec<Value> {
+        let query: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        self.json(&format!("/api/leads?q={query}")).await["leads"].as_array().unwrap().clone()
+    }
+
+    /// Runs a statement on the database behind leadfold's back; rows of texts.
+    pub(crate) async fn sql(&self, sql: &str) -> Vec<Vec<String>> {
+        use sqlx::{Connection as _, Row as _};
+        let mut connection = sqlx::SqliteConnection::connect(&self.database()).await.unwrap();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let text = |row: &sqlx::sqlite::SqliteRow, column| {
+            row.try_get_unchecked::<Option<String>, _>(column).unwrap().unwrap_or_default()
+        };
+        rows.iter().map(|row| (0..row.len()).map(|column| text(row, column)).collect()).collect()
+    }
+
+    /// Every delivery's state and why, oldest first.
+    pub(crate) async fn deliveries(&self) -> Vec<(String, String)> {
+        let rows = self.sql("SELECT state, why FROM deliveries ORDER BY id").await;
+        rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
+    }
+
+    /// Puts something else in place of a part of a file; it takes effect at the next start.
+    pub(crate) fn edit(&mut self, file: &str, from: &str, to: &str) {
+        let text = self.files.0.get_mut(file).unwrap();
+        assert!(text.contains(from), "{file} has no {from}");
+        *text = text.replace(from, to);
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.shut_down().await;
+        self.boot().await;
     }
 
     /// Posts all, so many at a time; every one must be acknowledged.
@@ -236,6 +301,12 @@ impl Rig {
 
     pub(crate) async fn add_contact(&self, contact: Value) -> Value {
         self.crm(reqwest::Method::POST, "/contacts", Some(contact)).await
+    }
+
+    /// What a person sees who opens the CRM.
+    #[expect(clippy::disallowed_methods, reason = "the test is a person with a browser")]
+    pub(crate) async fn sandbox_page(&self) -> String {
+        self.client.get(self.sandbox.url()).send().await.unwrap().text().await.unwrap()
     }
 
     /// The contact with +380671234567.

@@ -30,6 +30,7 @@ const ORDER: &[&str] = &[
     "prepare",
     "sync",
     "alerts",
+    "gauges",
     "web",
     "trial",
     "sandbox",

@@ -12,7 +12,7 @@ mod classify;
 mod post;
 mod redact;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
@@ -30,6 +30,7 @@ use super::{ConnectError, CrmError, Journal, Outcome, Priority};
 use crate::clock::{Clock, SystemClock};
 use crate::id::{StepId, SyncId};
 use crate::rules::{Destination, Setting};
+use crate::telemetry::metric;
 
 /// A connection is made within this, or within half of the call's time where that is less, so that running out of time
 /// while connecting is told apart from running out of time after the request was sent.
@@ -263,6 +264,7 @@ impl Http {
     #[expect(clippy::disallowed_methods, reason = "the one place that sends")]
     async fn exchange(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
         let Call { operation, accepted, request, .. } = call;
+        let began = Instant::now();
         let sent = request.send().await;
         let result = match sent {
             Ok(response) => self.answer(operation, response, accepted).await,
@@ -272,11 +274,14 @@ impl Http {
             Ok(_) => "answer",
             Err(failure) => failure.word(effect),
         };
+        let destination = self.destination.clone();
+        metrics::histogram!(metric::CALL_SECONDS, "destination" => destination.clone(), "operation" => operation)
+            .record(began.elapsed());
         metrics::counter!(
-            "leadfold_crm_calls_total",
-            "destination" => self.destination.clone(),
+            metric::CALLS,
+            "destination" => destination,
             "operation" => operation,
-            "end" => end,
+            "answer" => end,
         )
         .increment(1);
         tracing::debug!(destination = %self.destination, operation, end, "called the CRM");

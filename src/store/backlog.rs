@@ -1,0 +1,62 @@
+//! What waits, by stage: for the gauges, so it touches nothing but the partial indexes of open rows.
+
+use jiff::Timestamp;
+
+use super::prepare::timestamp;
+use super::sql::args;
+use super::syncs::OPEN;
+use super::{Store, StoreError};
+
+/// What waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// When the oldest delivery came that nobody has prepared yet.
+    pub oldest_received: Option<Timestamp>,
+    /// Syncs that are not at their end.
+    pub syncs: Vec<OpenSyncs>,
+}
+
+/// The open syncs of one destination in one state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenSyncs {
+    /// Name of the destination.
+    pub destination: String,
+    /// The state.
+    pub state: String,
+    /// How many.
+    pub count: i64,
+    /// The earliest moment at which one of them is to be looked at; may lie ahead.
+    pub due: Timestamp,
+}
+
+impl Store {
+    /// Reads what waits. Costs as much as there is waiting, however large the registry is.
+    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
+        let oldest = self
+            .read("SELECT received_at FROM deliveries WHERE state = 'received' ORDER BY id LIMIT 1", args![])
+            .await?;
+        let syncs = self
+            .read(
+                &format!(
+                    "SELECT destination, state, COUNT(*), MIN(next_at) FROM syncs WHERE {OPEN} \
+                     GROUP BY destination, state"
+                ),
+                args![],
+            )
+            .await?;
+        Ok(Backlog {
+            oldest_received: oldest.first().map(|row| timestamp(row.int(0)?)).transpose()?,
+            syncs: syncs
+                .iter()
+                .map(|row| {
+                    Ok(OpenSyncs {
+                        destination: row.text(0)?,
+                        state: row.text(1)?,
+                        count: row.int(2)?,
+                        due: timestamp(row.int(3)?)?,
+                    })
+                })
+                .collect::<Result<_, StoreError>>()?,
+        })
+    }
+}
