@@ -77,6 +77,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     }
     let mut end = if quiet { End::Done } else { End::FoundProblems };
     if !options.once {
+        let stopped = stop_signal()?;
         say(&format!(
             "Look:   {crm}/ (the CRM), http://{}/api/leads (the registry, newest first)",
             app.address
@@ -87,7 +88,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         say(&format!(
             "Break:  curl -d '{{\"timeout_after\": 0.5}}' {crm}/faults   then send again; edit mappings/ and start anew. Ctrl-C ends"
         ));
-        stop_signal().await?;
+        stopped.await;
         end = End::Done;
     }
     app.stop().await;

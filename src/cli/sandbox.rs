@@ -34,11 +34,12 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     })
     .await
     .map_err(|error| format!("the sandbox cannot listen on {}: {error}", options.listen))?;
+    let stopped = stop_signal()?;
     say(&format!(
         "sandbox CRM on http://{} (contacts and deals as a page; GET /stats, POST /faults)",
         running.addr()
     ));
-    stop_signal().await?;
+    stopped.await;
     running.stop().await;
     Ok(End::Done)
 }

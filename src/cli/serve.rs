@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use secrecy::SecretString;
+use tokio::signal::unix::SignalKind;
 
 use super::{DatabaseOption, End, Failure, WorkspaceOption, loopback, process_environment, say};
 use crate::app::{App, Door, Options as AppOptions};
@@ -55,20 +56,25 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     })
     .await
     .map_err(|error| error.to_string())?;
+    let stopped = stop_signal()?;
     say(&format!("leadfold receives on http://{}/in/<source>/<token>", app.address));
-    stop_signal().await?;
+    stopped.await;
     tracing::info!("stopping: finishing what was acknowledged");
     app.stop().await;
     Ok(End::Done)
 }
 
-/// Ctrl-C, or SIGTERM from whoever runs services here.
-pub(super) async fn stop_signal() -> Result<(), Failure> {
-    let failed = |error: std::io::Error| format!("no signal handler: {error}");
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(failed),
-        _ = terminate.recv() => Ok(()),
-    }
+/// Ctrl-C, or SIGTERM from whoever runs services here. It counts from the call on, not only once it is awaited: whoever
+/// reads that we are up may end us at once, and that end shall be an orderly one.
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let listen =
+        |kind| tokio::signal::unix::signal(kind).map_err(|error| format!("no signal handler: {error}"));
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

@@ -69,16 +69,19 @@ struct Running {
 }
 
 impl Running {
-    /// Starts it and reads the address from the first line that it says.
-    fn start(mut command: Command) -> Self {
+    /// Starts it, waits for the line that holds this, and reads the first address that it said.
+    fn start(mut command: Command, up: &str) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let Some((_, rest)) = line.split_once("http://") else {
-            let mut said = String::new();
-            child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
-            panic!("it said '{line}', and as an error: {said}");
-        };
+        let mut told = String::new();
+        let mut out = BufReader::new(child.stdout.as_mut().unwrap());
+        while !told.contains(up) {
+            if out.read_line(&mut told).unwrap() == 0 {
+                let mut said = String::new();
+                child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
+                panic!("it said '{told}', and as an error: {said}");
+            }
+        }
+        let (_, rest) = told.split_once("http://").unwrap();
         let address =
             rest.chars().take_while(|letter| letter.is_ascii_digit() || ".:".contains(*letter)).collect();
         Self { child, address }
@@ -279,8 +282,17 @@ fn normalise_answers_line_by_line() {
 }
 
 #[test]
+fn the_demo_stays_up_to_be_looked_at() {
+    let demo = Running::start(leadfold(&["demo", "--port", "0"]), "Ctrl-C ends");
+    let leads = demo.get("/api/leads?q=0674185206");
+    assert!(leads.starts_with("HTTP/1.1 200") && leads.contains("\"synced\""), "{leads}");
+    assert!(demo.post("/in/sendpulse/demo", "[]").starts_with("HTTP/1.1 200"));
+    assert_eq!(demo.terminate(), (0, String::new()));
+}
+
+#[test]
 fn the_sandbox_answers_until_it_is_told_to_end() {
-    let sandbox = Running::start(leadfold(&["sandbox", "--listen", "127.0.0.1:0"]));
+    let sandbox = Running::start(leadfold(&["sandbox", "--listen", "127.0.0.1:0"]), "sandbox CRM on");
     let stats = sandbox.get("/stats");
     assert!(stats.starts_with("HTTP/1.1 200") && stats.contains("\"contacts\":0"), "{stats}");
     assert_eq!(sandbox.terminate(), (0, String::new()));
@@ -289,14 +301,14 @@ fn the_sandbox_answers_until_it_is_told_to_end() {
 #[test]
 fn serve_keeps_what_it_acknowledged_and_says_when_an_edit_is_broken() {
     let folder = Folder::new();
-    let sandbox = Running::start(leadfold(&["sandbox", "--listen", "127.0.0.1:0"]));
+    let sandbox = Running::start(leadfold(&["sandbox", "--listen", "127.0.0.1:0"]), "sandbox CRM on");
     let serve = || {
         let mut command = leadfold(&["serve", "--listen", "127.0.0.1:0", "--api-token", "s3cret"]);
         command
             .env("LEADFOLD_WORKSPACE", folder.path("mappings"))
             .env("LEADFOLD_DATABASE", format!("sqlite://{}", folder.path("data/leadfold.db")))
             .env("SANDBOX_URL", format!("http://{}", sandbox.address));
-        Running::start(command)
+        Running::start(command, "receives on")
     };
     let body = std::fs::read_to_string(folder.path("fixtures/sendpulse/01_new_lead_telegram.json")).unwrap();
     let server = serve();
