@@ -4,6 +4,7 @@
 //! texts of others (database errors, answers of a CRM) go through [`masked`] first.
 
 use std::borrow::Cow;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
@@ -60,6 +61,8 @@ pub enum TelemetryError {
 pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let lines =
         tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(std::io::stderr);
+    // Colours are for people: in a file or a journal they break every search.
+    let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
     match format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().try_init(),

@@ -150,6 +150,7 @@ async fn a_second_server_on_the_same_database_does_not_start() {
     server.kill();
     let outcome = trial.come_to_rest().await;
     trial.nothing_is_lost_or_doubled(&outcome);
+    assert_eq!(trial.home.logged("\u{1b}"), 0, "a log that is no terminal has no colours");
     trial.home.remove();
 }
 
