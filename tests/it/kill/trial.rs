@@ -94,7 +94,7 @@ pub(super) struct Trial {
 impl Trial {
     pub(super) async fn start(markers: bool, destination: &str) -> Self {
         let seed = setting("LEADFOLD_KILL_SEED").unwrap_or_else(|| u64::try_from(now_millis()).unwrap());
-        println!("LEADFOLD_KILL_SEED={seed}");
+        eprintln!("LEADFOLD_KILL_SEED={seed}");
         let options = SandboxOptions { faults: faults(0, markers), seed, ..SandboxOptions::default() };
         let crm = Sandbox::start(options).await.unwrap();
         let home = Home::new(crm.addr(), destination);
@@ -184,12 +184,8 @@ impl Trial {
         let start = Instant::now();
         let registry = self.home.registry().await;
         let before = registry.counts().await.unwrap();
-        while before.open + before.received > 0 {
-            let now = registry.counts().await.unwrap();
-            if now.synced > before.synced {
-                self.slowest_resume = self.slowest_resume.max(start.elapsed());
-                break;
-            }
+        let mut now = before;
+        while now.synced == before.synced && before.open + before.received > 0 {
             assert!(
                 start.elapsed() < RESUMES,
                 "round {round} ({}): nothing was brought to its end within {RESUMES:?} of the start: {now:?}\n{}\n{}",
@@ -198,6 +194,8 @@ impl Trial {
                 self.home.log()
             );
             sleep(Duration::from_millis(20)).await;
+            now = registry.counts().await.unwrap();
+            self.slowest_resume = self.slowest_resume.max(start.elapsed());
         }
         registry.close().await;
     }
@@ -206,7 +204,7 @@ impl Trial {
         for round in 0..rounds {
             self.round(round).await;
         }
-        println!(
+        eprintln!(
             "{} posts acknowledged, {} records found after their answer was lost, slowest resume {:?}",
             self.acknowledged.len(),
             self.home.logged(ADOPTED),
