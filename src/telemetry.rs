@@ -21,15 +21,18 @@ pub mod metric {
     pub const DELIVERIES: &str = "leadfold_deliveries_total";
     /// Histogram, seconds: from the headers of a request until its delivery was on disk.
     pub const ACK_SECONDS: &str = "leadfold_ack_seconds";
-    /// Counter `{source, state}`: leads, by the state that they ended in or wait in.
+    /// Counter `{source, state}`: new leads, by what the mapping made of them: mapped, filtered, needs-attention.
     pub const LEADS: &str = "leadfold_leads_total";
+    /// Counter `{destination, state}`: syncs that came to an end: synced, filtered, needs-attention.
+    pub const SYNCS: &str = "leadfold_syncs_total";
     /// Counter `{destination, operation, answer}`: calls of destinations.
     pub const CALLS: &str = "leadfold_calls_total";
     /// Histogram `{destination, operation}`, seconds: how long calls took, without the wait for the budget.
     pub const CALL_SECONDS: &str = "leadfold_call_seconds";
     /// Gauge `{destination, state}`: syncs that are not finished.
     pub const BACKLOG: &str = "leadfold_backlog";
-    /// Gauge `{stage}`, seconds: how long the oldest row that could be worked on has been waiting.
+    /// Gauge `{stage, destination}`, seconds: how long the oldest row that could be worked on has been waiting. Stage
+    /// `prepare` has no destination, stage `sync` has one.
     pub const OLDEST_DUE_SECONDS: &str = "leadfold_oldest_due_seconds";
 }
 
@@ -112,7 +115,8 @@ fn describe() {
         Unit::Seconds,
         "From the headers of a request until its delivery was on disk"
     );
-    describe_counter!(metric::LEADS, "Leads by source and state");
+    describe_counter!(metric::LEADS, "New leads, by source and what the mapping made of them");
+    describe_counter!(metric::SYNCS, "Syncs that came to an end, by destination and state");
     describe_counter!(metric::CALLS, "Calls of destinations by operation and answer");
     describe_histogram!(metric::CALL_SECONDS, Unit::Seconds, "How long calls of destinations took");
     describe_gauge!(metric::BACKLOG, "Syncs that are not finished, by destination and state");
