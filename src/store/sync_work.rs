@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use super::people::merge_people;
+use super::people::{merge_people, present_person};
 use super::prepare::timestamp;
 use super::sql::{Arg, Connection, Row, args, json, list};
 use super::syncs::{
@@ -394,12 +394,12 @@ impl Work for MergeOnEvidence {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
             let Evidence { sync, from, into, reason } = &self.evidence;
-            // The two may have become one since the claim; then the sync only goes back into the queue.
-            let merged = connection
-                .fetch("SELECT 1 FROM persons WHERE id = $1 AND merged_into IS NOT NULL", args![*from])
-                .await?;
-            if merged.is_empty() {
-                merge_people(connection, &*self.clock, *from, *into, reason, &[]).await?;
+            // Either may have become somebody else since the claim. Whose sync this is by then is only known afterwards,
+            // so it goes back into the queue in any case.
+            let present = present_person(connection, *from).await?;
+            let into = present_person(connection, *into).await?;
+            if present == *from && into != *from {
+                merge_people(connection, &*self.clock, *from, into, reason, &[]).await?;
             }
             connection
                 .execute(
