@@ -7,6 +7,7 @@
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod alerts;
+mod claims;
 pub mod inbox;
 pub mod prepare;
 pub mod registry;
