@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
 
 mod crm;
+mod laws;
+mod mishaps;
 mod phone_differential;
 mod receive;
 mod rig;
 mod scenarios;
+mod store;
 mod tidy;
