@@ -65,6 +65,7 @@ CREATE TABLE events (
     redelivery_of TEXT
 );
 CREATE INDEX events_delivery ON events (delivery, position);
+CREATE INDEX events_redelivery ON events (redelivery_of) WHERE redelivery_of IS NOT NULL;
 
 CREATE TABLE persons (
     id          TEXT PRIMARY KEY,

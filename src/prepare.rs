@@ -3,6 +3,7 @@
 //! The pure stages run before the transaction; only `resolve` runs inside it, because it needs the people's locks. There is
 //! one preparer in a process; a signal wakes it, and without one it looks every second.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,11 +77,49 @@ impl Preparer {
         }
         let workspace = Arc::clone(&self.active.borrow_and_update());
         let count = received.len();
-        let prepared = received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();
+        let prepared: Vec<PreparedDelivery> =
+            received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();
+        match self.store(prepared.clone(), &workspace).await {
+            Err(failure) if count > 1 && !failure.is_final() => {
+                self.store_one_by_one(prepared, &workspace, failure).await?;
+            }
+            stored => stored?,
+        }
+        Ok(count)
+    }
+
+    async fn store(&self, prepared: Vec<PreparedDelivery>, workspace: &Workspace) -> Result<(), StoreError> {
         let order = workspace.identifier_order.clone();
         let counts = self.store.prepare(prepared, order, Arc::clone(&self.clock)).await?;
         self.report(&counts);
-        Ok(count)
+        Ok(())
+    }
+
+    /// One delivery that the database does not take must not stop those behind it. When others are taken, it is at fault
+    /// and set aside; when none is, the database is.
+    async fn store_one_by_one(
+        &self,
+        prepared: Vec<PreparedDelivery>,
+        workspace: &Workspace,
+        failure: StoreError,
+    ) -> Result<(), StoreError> {
+        let mut refused = Vec::new();
+        let count = prepared.len();
+        for delivery in prepared {
+            let id = delivery.id;
+            if let Err(failure) = self.store(vec![delivery], workspace).await {
+                refused.push((id, failure));
+            }
+        }
+        if refused.len() == count {
+            return Err(failure);
+        }
+        for (id, failure) in refused {
+            error!(delivery = %id, %failure, "a delivery is kept, but its leads cannot be stored");
+            let result = Prepared::Unreadable(format!("its leads could not be stored: {failure}"));
+            self.store(vec![PreparedDelivery { id, result }], workspace).await?;
+        }
+        Ok(())
     }
 
     fn report(&self, counts: &PrepareCounts) {
@@ -105,8 +144,16 @@ impl Preparer {
 
 /// What the pure stages make of one delivery. Ids and time come from the clock; everything else from the arguments.
 pub fn prepare(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> PreparedDelivery {
-    let delivery = &received.delivery;
-    PreparedDelivery { id: delivery.id, result: prepared(received, workspace, clock) }
+    let id = received.delivery.id;
+    // A panic would end the only preparer, and again at every start.
+    let result =
+        catch_unwind(AssertUnwindSafe(|| prepared(received, workspace, clock))).unwrap_or_else(|_| {
+            error!(delivery = %id, "leadfold failed on a delivery; this is a bug. The delivery is kept");
+            Prepared::Unreadable(
+                "leadfold failed on it; this is a bug: report it with the log of this time".to_owned(),
+            )
+        });
+    PreparedDelivery { id, result }
 }
 
 fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Prepared {

@@ -8,6 +8,7 @@
 
 mod alerts;
 pub mod backlog;
+mod claims;
 pub mod inbox;
 pub mod prepare;
 pub mod registry;
@@ -242,7 +243,14 @@ impl Store {
             Backend::Sqlite { writer: None, .. } => {
                 Err(StoreError::is_over("the database is open for reading only in this process"))
             }
-            Backend::Postgres { pool } => writer::write_in_postgres(pool, &work).await,
+            Backend::Postgres { pool } => {
+                // In a task of its own: a caller that is dropped half-way would give back a connection with an open
+                // transaction.
+                let pool = pool.clone();
+                tokio::spawn(async move { writer::write_in_postgres(&pool, &work).await })
+                    .await
+                    .map_err(|failure| StoreError::new(format!("a write ended abnormally: {failure}")))?
+            }
         }
     }
 

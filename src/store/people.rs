@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use super::StoreError;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
 use crate::clock::Clock;
@@ -202,16 +204,7 @@ pub(crate) async fn merge_people(
     also: &[Key],
 ) -> Result<(), StoreError> {
     let now = clock.now().as_millisecond();
-    let mut moved: BTreeSet<Key> = also.iter().cloned().collect();
-    let rows =
-        connection.fetch("SELECT kind, scope, value FROM identifiers WHERE person = $1", args![from]).await?;
-    for row in &rows {
-        moved.insert(Key {
-            kind: row.parsed(0, IdentifierKind::parse)?,
-            scope: row.text(1)?,
-            value: row.text(2)?,
-        });
-    }
+    let moved = moved(connection, from, also).await?;
     connection
         .execute(
             "INSERT INTO merges (id, from_person, into_person, reason, moved, at) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -223,8 +216,62 @@ pub(crate) async fn merge_people(
         "UPDATE identifiers SET person = $1 WHERE person = $2",
         "UPDATE leads SET person = $1 WHERE person = $2",
         "UPDATE syncs SET person = $1 WHERE person = $2",
+        // A person without a record here may have one elsewhere.
+        "UPDATE links SET person = $1 WHERE person = $2",
     ] {
         connection.execute(sql, args![into, from]).await?;
     }
     Ok(())
+}
+
+/// What a merge moves, so that it can be undone.
+#[derive(Serialize)]
+struct Moved {
+    identifiers: BTreeSet<Key>,
+    leads: Vec<String>,
+    /// Destination, kind and record.
+    links: Vec<(String, String, String)>,
+}
+
+async fn moved(connection: &mut Connection, from: PersonId, also: &[Key]) -> Result<Moved, StoreError> {
+    let mut identifiers: BTreeSet<Key> = also.iter().cloned().collect();
+    let rows =
+        connection.fetch("SELECT kind, scope, value FROM identifiers WHERE person = $1", args![from]).await?;
+    for row in &rows {
+        identifiers.insert(Key {
+            kind: row.parsed(0, IdentifierKind::parse)?,
+            scope: row.text(1)?,
+            value: row.text(2)?,
+        });
+    }
+    let rows = connection.fetch("SELECT id FROM leads WHERE person = $1 ORDER BY id", args![from]).await?;
+    let leads = rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
+    let rows = connection
+        .fetch(
+            "SELECT destination, kind, record FROM links WHERE person = $1 ORDER BY destination, kind, record",
+            args![from],
+        )
+        .await?;
+    let links = rows
+        .iter()
+        .map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)))
+        .collect::<Result<_, StoreError>>()?;
+    Ok(Moved { identifiers, leads, links })
+}
+
+/// Who a person is by now, after every merge.
+pub(crate) async fn present_person(
+    connection: &mut Connection,
+    mut person: PersonId,
+) -> Result<PersonId, StoreError> {
+    loop {
+        let rows = connection
+            .fetch("SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL", args![person])
+            .await?;
+        // A person is only ever merged into one that was not, so this ends.
+        match rows.first() {
+            Some(row) => person = row.id(0)?,
+            None => return Ok(person),
+        }
+    }
 }

@@ -2,19 +2,16 @@
 
 use futures_util::future::BoxFuture;
 
-use super::people::merge_people;
-use super::prepare::timestamp;
-use super::sql::{Arg, Connection, Row, args, json, list};
-use super::syncs::{
-    Claimed, Evidence, Lease, Next, OPEN, PlanToStore, StepEnd, StepState, StoredStep, SyncState,
-};
+use super::people::{merge_people, present_person};
+use super::sql::{Arg, Connection, args, json, list};
+use super::syncs::{Evidence, Lease, Next, PlanToStore, StepEnd, StepState, SyncState};
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{StepId, SyncId};
-use crate::plan::{Priority, Reason, RecordId, RecordKind, Step};
+use crate::plan::{Reason, RecordId, RecordKind};
 
 /// Bumps the lease row where the epoch is ours. Nothing is recorded by a process that lost its lease.
-async fn bump(connection: &mut Connection, lease: &Lease) -> Result<(), StoreError> {
+pub(super) async fn bump(connection: &mut Connection, lease: &Lease) -> Result<(), StoreError> {
     let bumped = connection
         .execute(
             "UPDATE leases SET beat = beat + 1 WHERE destination = $1 AND epoch = $2",
@@ -53,93 +50,6 @@ impl Work for TakeLease {
             Ok(Lease { destination: self.destination.clone(), epoch })
         })
     }
-}
-
-pub(crate) struct Claim {
-    pub(crate) lease: Lease,
-    pub(crate) live: bool,
-    pub(crate) now: i64,
-    pub(crate) limit: i64,
-}
-
-impl Work for Claim {
-    type Output = Vec<Claimed>;
-
-    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Vec<Claimed>, StoreError>> {
-        Box::pin(async move {
-            bump(connection, &self.lease).await?;
-            // One human's leads go one after another. Backfill that has not started stands back for live leads, and
-            // what is held only counts once the destination is live (then it goes first).
-            let held = if self.live { "" } else { "AND s.state <> 'held'" };
-            let other_held = if self.live { "" } else { "AND e.state <> 'held'" };
-            let sql = format!(
-                "UPDATE syncs SET claimed = $2 WHERE id IN (SELECT s.id FROM syncs s \
-                   WHERE s.destination = $1 AND s.{OPEN} AND s.next_at <= $3 AND s.claimed <> $2 {held} \
-                   AND NOT EXISTS (SELECT 1 FROM syncs e \
-                     WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
-                       {other_held} AND (e.claimed = $2 \
-                         OR (e.sequence < s.sequence AND NOT (s.priority = 0 AND e.priority = 1 AND e.state = 'ready')) \
-                         OR (s.priority = 1 AND s.state = 'ready' AND e.priority = 0))) \
-                   ORDER BY s.priority, s.sequence LIMIT $4) RETURNING id"
-            );
-            let rows = connection
-                .fetch(&sql, args![self.lease.destination.as_str(), self.lease.epoch, self.now, self.limit])
-                .await?;
-            if rows.is_empty() {
-                return Ok(Vec::new());
-            }
-            let ids: Vec<Arg> =
-                rows.iter().map(|row| row.text(0).map(Arg::from)).collect::<Result<_, _>>()?;
-            load_claimed(connection, ids).await
-        })
-    }
-}
-
-async fn load_claimed(connection: &mut Connection, ids: Vec<Arg>) -> Result<Vec<Claimed>, StoreError> {
-    let places = list(1, ids.len());
-    let sql = format!(
-        "SELECT s.id, s.lead, l.lead, l.version, l.branch, s.person, s.priority, s.attempts, s.owner, l.conflicts \
-         FROM syncs s JOIN leads l ON l.id = s.lead WHERE s.id IN ({places}) ORDER BY s.priority, s.sequence"
-    );
-    let mut claimed = connection
-        .fetch(&sql, ids.clone())
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(Claimed {
-                id: row.id(0)?,
-                lead_id: row.id(1)?,
-                lead: row.json(2)?,
-                version: row.text(3)?,
-                branch: usize::try_from(row.int(4)?).unwrap_or(0),
-                person: row.id(5)?,
-                priority: if row.int(6)? == 0 { Priority::Live } else { Priority::Backfill },
-                attempts: row.int(7)?,
-                owner: row.optional_text(8)?,
-                conflicts: row.json(9)?,
-                steps: Vec::new(),
-            })
-        })
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    let sql = format!(
-        "SELECT sync, id, action, state, record, sent_at FROM steps WHERE sync IN ({places}) ORDER BY sync, position"
-    );
-    for row in connection.fetch(&sql, ids).await? {
-        let sync: SyncId = row.id(0)?;
-        if let Some(claimed) = claimed.iter_mut().find(|claimed| claimed.id == sync) {
-            claimed.steps.push(stored_step(&row)?);
-        }
-    }
-    Ok(claimed)
-}
-
-fn stored_step(row: &Row) -> Result<StoredStep, StoreError> {
-    Ok(StoredStep {
-        step: Step { id: row.id(1)?, action: row.json(2)? },
-        state: row.parsed(3, StepState::parse)?,
-        record: row.optional_text(4)?.map(RecordId),
-        sent_at: row.optional_int(5)?.map(timestamp).transpose()?,
-    })
 }
 
 pub(crate) struct StorePlan {
@@ -394,12 +304,12 @@ impl Work for MergeOnEvidence {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
             let Evidence { sync, from, into, reason } = &self.evidence;
-            // The two may have become one since the claim; then the sync only goes back into the queue.
-            let merged = connection
-                .fetch("SELECT 1 FROM persons WHERE id = $1 AND merged_into IS NOT NULL", args![*from])
-                .await?;
-            if merged.is_empty() {
-                merge_people(connection, &*self.clock, *from, *into, reason, &[]).await?;
+            // Either may have become somebody else since the claim. Whose sync this is by then is only known afterwards,
+            // so it goes back into the queue in any case.
+            let present = present_person(connection, *from).await?;
+            let into = present_person(connection, *into).await?;
+            if present == *from && into != *from {
+                merge_people(connection, &*self.clock, *from, into, reason, &[]).await?;
             }
             connection
                 .execute(

@@ -5,11 +5,10 @@
 
 use jiff::Timestamp;
 
+use super::claims::{Claim, FreeClaims, PutDownAbandoned};
 use super::prepare::timestamp;
 use super::sql::{Arg, args, list};
-use super::sync_work::{
-    Claim, DropLink, Hold, MarkSent, MergeOnEvidence, StoreOutcomes, StorePlan, TakeLease,
-};
+use super::sync_work::{DropLink, Hold, MarkSent, MergeOnEvidence, StoreOutcomes, StorePlan, TakeLease};
 use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, StepId, SyncId};
@@ -381,6 +380,21 @@ impl Store {
         self.write(hold).await
     }
 
+    /// Puts down those of these syncs that are still claimed under this lease.
+    pub async fn put_down_abandoned(
+        &self,
+        lease: &Lease,
+        abandoned: Abandoned,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(PutDownAbandoned { lease: lease.clone(), abandoned, now: now.as_millisecond() }).await
+    }
+
+    /// Frees every claim under this lease except these; returns how many there were.
+    pub async fn free_claims_except(&self, lease: &Lease, held: Vec<SyncId>) -> Result<u64, StoreError> {
+        self.write(FreeClaims { lease: lease.clone(), held }).await
+    }
+
     /// Forgets a link whose record the CRM no longer has.
     pub async fn drop_link(&self, lease: &Lease, contact: RecordId) -> Result<(), StoreError> {
         self.write(DropLink { lease: lease.clone(), contact }).await
@@ -395,6 +409,19 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write(MergeOnEvidence { lease: lease.clone(), evidence, clock }).await
     }
+}
+
+/// Syncs that a task had in its hands when it ended abnormally.
+#[derive(Clone, Debug)]
+pub struct Abandoned {
+    /// Which; those that were put down before it ended stay as they are.
+    pub syncs: Vec<SyncId>,
+    /// What happened, for people.
+    pub why: Reason,
+    /// When they are tried again.
+    pub next_at: Timestamp,
+    /// With so many failed tries, this one included, a person must look instead.
+    pub most_attempts: i64,
 }
 
 /// A CRM record that says that two people are one.

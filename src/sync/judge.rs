@@ -13,7 +13,7 @@ use crate::crm::{CrmError, Found, Query};
 use crate::decide::{Capabilities, Decision, PersonView, Situation, decide};
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
-use crate::plan::{Action, FoundContact, FoundDeal, Plan, Reason, RecordId, Reference};
+use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
 use crate::rules::{Mode, TaskOnRepeat};
 use crate::store::StoreError;
 use crate::store::syncs::{
@@ -45,7 +45,10 @@ impl Worker {
             }
         }
         let look = self.records.look();
-        let found = self.find(&known).await;
+        let queries: Vec<Query> =
+            known.iter().map(|(claimed, context)| query(context, claimed.priority)).collect();
+        let asked: Vec<bool> = queries.iter().map(|query| !is_empty(query)).collect();
+        let found = self.find(&queries).await;
         let judged = known.into_iter().zip(found).map(|((claimed, context), found)| async move {
             match found {
                 Ok(found) => self.judge_one(claimed, context, found, look).await,
@@ -53,9 +56,11 @@ impl Worker {
             }
         });
         let mut jobs = Vec::new();
-        for judged in join_all(judged).await {
+        for (asked, judged) in asked.into_iter().zip(join_all(judged).await) {
             match judged {
                 Ok(job) => jobs.push(job),
+                // Who is not looked for says nothing about the health of the CRM.
+                Err(Report::Worked) if !asked => reports.push(Report::Untouched),
                 Err(report) => reports.push(report),
             }
         }
@@ -63,24 +68,13 @@ impl Worker {
     }
 
     /// One answer per lead. Who has neither link nor phone nor email is not looked for.
-    async fn find(&self, known: &[(Claimed, PersonContext)]) -> Vec<Result<Found, CrmError>> {
-        let queries: Vec<Query> = known
-            .iter()
-            .map(|(claimed, context)| Query {
-                contact: context.contact.clone(),
-                phones: context.phones.clone(),
-                emails: context.emails.clone(),
-                priority: claimed.priority,
-            })
-            .collect();
-        let empty =
-            |query: &Query| query.contact.is_none() && query.phones.is_empty() && query.emails.is_empty();
-        let asked: Vec<Query> = queries.iter().filter(|query| !empty(query)).cloned().collect();
+    async fn find(&self, queries: &[Query]) -> Vec<Result<Found, CrmError>> {
+        let asked: Vec<Query> = queries.iter().filter(|query| !is_empty(query)).cloned().collect();
         let mut answers = if asked.is_empty() { Vec::new() } else { self.crm.find(&asked).await }.into_iter();
         queries
             .iter()
             .map(|query| {
-                if empty(query) {
+                if is_empty(query) {
                     return Ok(Found::default());
                 }
                 answers.next().unwrap_or_else(|| {
@@ -343,6 +337,19 @@ impl Worker {
         self.store_outcomes(claimed.id, Vec::new(), self.ready(claimed, Duration::from_secs(1))).await;
         Report::Untouched
     }
+}
+
+fn query(context: &PersonContext, priority: Priority) -> Query {
+    Query {
+        contact: context.contact.clone(),
+        phones: context.phones.clone(),
+        emails: context.emails.clone(),
+        priority,
+    }
+}
+
+fn is_empty(query: &Query) -> bool {
+    query.contact.is_none() && query.phones.is_empty() && query.emails.is_empty()
 }
 
 /// Whose the found contacts are.

@@ -1,6 +1,6 @@
 //! Pushing: the steps of stored plans, wave by wave, with every outcome stored before the next wave. Decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -118,6 +118,12 @@ impl Worker {
                     stored.record = Some(record.clone());
                     let link = link.map(|(kind, contact)| (kind, contact.and_then(|c| known(&c, &records))));
                     ends.push((stored.step.id, StepEnd::Done { record, link }));
+                }
+                Outcome::Retry { why, .. } if journal.refused(stored.step.id) => {
+                    ends.push((stored.step.id, StepEnd::NotWritten(why.clone())));
+                    stored.state = StepState::Planned;
+                    next = Some(self.put_back(&job, "not_sent", &why, now));
+                    report = Report::Untouched;
                 }
                 Outcome::Retry { after, why } => {
                     ends.push((stored.step.id, StepEnd::NotWritten(why.clone())));
@@ -365,6 +371,8 @@ struct SentJournal<'a> {
     /// When the plan of a step becomes stale, for plans of which nothing was sent.
     stale: HashMap<StepId, Instant>,
     sent: Mutex<HashMap<StepId, Timestamp>>,
+    /// Steps that were not sent by our own fault; the CRM knows nothing of them.
+    refused: Mutex<HashSet<StepId>>,
 }
 
 impl<'a> SentJournal<'a> {
@@ -375,11 +383,21 @@ impl<'a> SentJournal<'a> {
             .filter_map(|job| Some((job, job.decided? + STALE)))
             .flat_map(|(job, stale)| job.steps.iter().map(move |step| (step.step.id, stale)))
             .collect();
-        Self { worker, stale, sent: Mutex::default() }
+        Self { worker, stale, sent: Mutex::default(), refused: Mutex::default() }
     }
 
     fn sent_at(&self, step: StepId) -> Option<Timestamp> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).get(&step).copied()
+    }
+
+    fn refused(&self, step: StepId) -> bool {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&step)
+    }
+
+    fn refuse(&self, steps: &[(SyncId, StepId)], why: String) -> JournalError {
+        let ids = steps.iter().map(|(_, step)| *step);
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+        JournalError(why)
     }
 }
 
@@ -388,7 +406,8 @@ impl Journal for SentJournal<'_> {
         Box::pin(async move {
             let now = Instant::now();
             if steps.iter().any(|(_, step)| self.stale.get(step).is_some_and(|stale| *stale < now)) {
-                return Err(JournalError("the plan is older than a minute and is decided anew".to_owned()));
+                let why = "the plan is older than a minute and is decided anew";
+                return Err(self.refuse(steps, why.to_owned()));
             }
             let ids: Vec<StepId> = steps.iter().map(|(_, step)| *step).collect();
             let at = self.worker.clock.now();
@@ -396,7 +415,7 @@ impl Journal for SentJournal<'_> {
                 .store
                 .mark_sent(&self.worker.lease, &ids, at)
                 .await
-                .map_err(|failure| JournalError(failure.to_string()))?;
+                .map_err(|failure| self.refuse(steps, failure.to_string()))?;
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
             sent.extend(ids.into_iter().map(|id| (id, at)));
             Ok(())

@@ -9,12 +9,10 @@ use super::push::{Job, Report, attention, known, later, with_records};
 use crate::crm::{CrmError, Guarantee};
 use crate::plan::{RecordId, RecordKind, Step};
 use crate::rules::Blind;
-use crate::store::syncs::{Claimed, Next, StepEnd, StepState, SyncState};
+use crate::store::syncs::{Claimed, Next, StepEnd, StepState, StoredStep, SyncState};
 
-/// What is to be done about the first unfinished step of a plan.
+/// What is to be done about the first step of a plan that is in doubt.
 enum Doubt {
-    /// Nothing is in doubt.
-    None,
     /// It is too early to look.
     Early(Timestamp),
     /// It does no harm to send it again.
@@ -29,23 +27,42 @@ impl Worker {
     /// Clears up what is in doubt; gives back the jobs that can be pushed on.
     pub(super) async fn look_up_unknown(&self, batch: Vec<Claimed>, reports: &mut Vec<Report>) -> Vec<Job> {
         let mut ready = Vec::new();
+        let mut doubtful: Vec<Job> = batch
+            .into_iter()
+            .map(|mut claimed| {
+                let steps = std::mem::take(&mut claimed.steps);
+                Job { claimed, steps, decided: None, _held: None }
+            })
+            .collect();
+        // One call may have carried several steps of a plan, so each of them is cleared up before anything is sent.
+        while !doubtful.is_empty() {
+            doubtful = self.clear_up(doubtful, &mut ready, reports).await;
+        }
+        ready
+    }
+
+    /// Clears up the first doubtful step of each job; gives back those that may have another.
+    async fn clear_up(&self, jobs: Vec<Job>, ready: &mut Vec<Job>, reports: &mut Vec<Report>) -> Vec<Job> {
+        let mut again = Vec::new();
         let mut asked: Vec<(Job, usize, RecordKind, Step)> = Vec::new();
-        for mut claimed in batch {
+        for mut job in jobs {
             let now = self.clock.now();
-            let steps = std::mem::take(&mut claimed.steps);
-            let mut job = Job { claimed, steps, decided: None, _held: None };
-            let Some(index) = job.steps.iter().position(|step| step.state != StepState::Done) else {
+            if job.steps.iter().all(|step| step.state == StepState::Done) {
                 // Everything is written; only the end was not stored.
                 let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
                 self.store_outcomes(job.claimed.id, Vec::new(), next).await;
                 reports.push(Report::Untouched);
                 continue;
+            }
+            let in_doubt = |step: &StoredStep| matches!(step.state, StepState::Sent | StepState::Unknown);
+            let Some(index) = job.steps.iter().position(in_doubt) else {
+                ready.push(job);
+                continue;
             };
             match self.doubt(&job, index, now) {
-                Doubt::None => ready.push(job),
                 Doubt::Repeat => {
                     job.steps[index].state = StepState::Planned;
-                    ready.push(job);
+                    again.push(job);
                 }
                 Doubt::Early(until) => {
                     let next = Next::Release {
@@ -87,19 +104,15 @@ impl Worker {
             let answers = self.crm.look_up(&questions).await;
             for ((job, index, ..), answer) in asked.into_iter().zip(answers) {
                 if let Some(job) = self.answered(job, index, answer, reports).await {
-                    ready.push(job);
+                    again.push(job);
                 }
             }
         }
-        ready
+        again
     }
 
     fn doubt(&self, job: &Job, index: usize, now: Timestamp) -> Doubt {
         let stored = &job.steps[index];
-        match stored.state {
-            StepState::Sent | StepState::Unknown => {}
-            StepState::Planned | StepState::Done | StepState::Rejected => return Doubt::None,
-        }
         let kind = stored.step.action.kind();
         let Some(creates) = kind.creates() else { return Doubt::Repeat };
         match self.crm.guarantee(kind) {

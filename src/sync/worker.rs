@@ -5,18 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::breaker::Breaker;
-use super::push::Report;
+use super::push::{Report, later};
 use super::records::Records;
 use crate::clock::Clock;
 use crate::crm::Crm;
+use crate::id::SyncId;
+use crate::plan::Reason;
 use crate::rules::{Destination, Mode, PoolState};
-use crate::store::syncs::{Claimed, Lease};
+use crate::store::syncs::{Abandoned, Claimed, Lease};
 use crate::store::{Store, StoreError};
 use crate::workspace::Versions;
 
@@ -24,6 +26,10 @@ use crate::workspace::Versions;
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// The shortest: claims are not repeated in a tight loop while nothing changes.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(2);
+/// How soon a sync whose push ended abnormally is tried again.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+/// After so many failed tries, one that ends abnormally is put before a person.
+const MOST_PANICS: i64 = 3;
 /// How long a shutdown waits for pushes under way; what is left is looked up at the next start.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -153,13 +159,14 @@ impl WorkerHandle {
             return;
         }
         let mut under_way: JoinSet<Vec<Report>> = JoinSet::new();
+        let mut hands = Hands::default();
         let batch = worker.crm.batch().max(1);
         let limit = worker.crm.concurrency().max(1);
         while !stop.is_cancelled() {
             let free = limit.saturating_sub(under_way.len());
             let allowed = worker.breaker().allowance(free * batch, under_way.len(), Instant::now());
             let mut claimed = 0;
-            if allowed > 0 {
+            if allowed > 0 && self.free_lost_claims(&mut hands).await {
                 match worker
                     .store
                     .claim(&worker.lease, worker.destination.mode, worker.clock.now(), allowed)
@@ -169,11 +176,14 @@ impl WorkerHandle {
                         claimed = syncs.len();
                         for batch in batches(syncs, batch) {
                             let worker = Arc::clone(worker);
-                            under_way.spawn(async move { worker.process(batch).await });
+                            let ids = batch.iter().map(|claimed| claimed.id).collect();
+                            let task = under_way.spawn(async move { worker.process(batch).await });
+                            hands.syncs.insert(task.id(), ids);
                         }
                     }
                     Err(failure) => {
                         error!(destination = worker.destination.name, %failure, "syncs could not be claimed");
+                        hands.claim_failed = true;
                     }
                 }
             }
@@ -181,18 +191,18 @@ impl WorkerHandle {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.wake.notified(), if allowed > 0 => {}
-                Some(ended) = under_way.join_next() => {
-                    self.ended(ended);
-                    while let Some(ended) = under_way.try_join_next() {
-                        self.ended(ended);
+                Some(ended) = under_way.join_next_with_id() => {
+                    self.ended(ended, &mut hands).await;
+                    while let Some(ended) = under_way.try_join_next_with_id() {
+                        self.ended(ended, &mut hands).await;
                     }
                 }
                 () = sleep_until(wait_until) => {}
             }
         }
         let drain = async {
-            while let Some(ended) = under_way.join_next().await {
-                self.ended(ended);
+            while let Some(ended) = under_way.join_next_with_id().await {
+                self.ended(ended, &mut hands).await;
             }
         };
         if tokio::time::timeout(DRAIN, drain).await.is_err() {
@@ -219,19 +229,76 @@ impl WorkerHandle {
         }
     }
 
-    fn ended(&self, ended: Result<Vec<Report>, tokio::task::JoinError>) {
+    async fn ended(&self, ended: Result<(Id, Vec<Report>), JoinError>, hands: &mut Hands) {
         match ended {
-            Ok(reports) => {
+            Ok((task, reports)) => {
+                hands.syncs.remove(&task);
                 for report in &reports {
                     self.worker.learn(report);
                 }
             }
-            // Its syncs stay claimed by this epoch: after a restart they are free and looked at again.
             Err(failure) => {
-                error!(destination = self.worker.destination.name, %failure, "a push ended abnormally");
+                error!(destination = self.worker.destination.name, %failure,
+                    "a push ended abnormally; this is a bug of leadfold. Its leads are tried again");
+                let syncs = hands.syncs.remove(&failure.id()).unwrap_or_default();
+                self.put_down(syncs).await;
             }
         }
     }
+
+    /// Puts down what a push that ended abnormally still had in its hands: nobody else does.
+    async fn put_down(&self, syncs: Vec<SyncId>) {
+        let worker = &self.worker;
+        let Some(first) = syncs.first().copied() else { return };
+        let text = format!(
+            "leadfold failed while it brought this lead to '{}'. This is a bug: report it with the log of this time. Look \
+             in the CRM what is there of this lead.",
+            worker.destination.name
+        );
+        let now = worker.clock.now();
+        let abandoned = Abandoned {
+            syncs,
+            why: Reason::new("internal_error", text),
+            next_at: later(now, AFTER_PANIC),
+            most_attempts: MOST_PANICS,
+        };
+        worker.insist(first, || worker.store.put_down_abandoned(&worker.lease, abandoned.clone(), now)).await;
+    }
+
+    /// A claim that failed may have been stored although its answer was lost: then these syncs are in nobody's hands.
+    /// Returns whether it is known by now that there are none.
+    async fn free_lost_claims(&self, hands: &mut Hands) -> bool {
+        if !hands.claim_failed {
+            return true;
+        }
+        let worker = &self.worker;
+        let held: Vec<SyncId> = hands.syncs.values().flatten().copied().collect();
+        match worker.store.free_claims_except(&worker.lease, held).await {
+            Ok(freed) => {
+                hands.claim_failed = false;
+                if freed > 0 {
+                    warn!(
+                        destination = worker.destination.name,
+                        freed, "a claim whose answer was lost is undone"
+                    );
+                }
+                true
+            }
+            Err(failure) => {
+                error!(destination = worker.destination.name, %failure, "syncs could not be claimed");
+                false
+            }
+        }
+    }
+}
+
+/// What this process has claimed.
+#[derive(Default)]
+struct Hands {
+    /// By the task that has them.
+    syncs: HashMap<Id, Vec<SyncId>>,
+    /// The last claim may have been stored without our knowing what it took.
+    claim_failed: bool,
 }
 
 /// Pieces of at most `size`, in order.

@@ -1,0 +1,207 @@
+//! Who has which sync in hand: claiming what is due, and freeing what is in nobody's hands any more.
+
+use futures_util::future::BoxFuture;
+
+use super::prepare::timestamp;
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
+use super::sync_work::bump;
+use super::syncs::{Abandoned, Claimed, Lease, OPEN, StepState, StoredStep};
+use super::{StoreError, Work};
+use crate::id::SyncId;
+use crate::plan::{Priority, Reason, RecordId, Step};
+
+pub(crate) struct Claim {
+    pub(crate) lease: Lease,
+    pub(crate) live: bool,
+    pub(crate) now: i64,
+    pub(crate) limit: i64,
+}
+
+impl Work for Claim {
+    type Output = Vec<Claimed>;
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Vec<Claimed>, StoreError>> {
+        Box::pin(async move {
+            bump(connection, &self.lease).await?;
+            // One human's leads go one after another: first what has begun (people who became one may have begun several),
+            // then in their order, but backfill that has not begun last. What is held only counts once the destination is
+            // live. Until then nothing that has begun goes on either, because that would write.
+            let (mine, others) = if self.live {
+                ("", "")
+            } else {
+                ("AND s.state IN ('ready', 'waiting')", "AND e.state <> 'held'")
+            };
+            let turn = |of: &str| {
+                format!(
+                    "CASE WHEN {of}.state IN ('pushing', 'unknown') THEN 0 \
+                     WHEN {of}.priority = 1 AND {of}.state = 'ready' THEN 2 ELSE 1 END"
+                )
+            };
+            let sql = format!(
+                "UPDATE syncs SET claimed = $2 WHERE id IN (SELECT s.id FROM syncs s \
+                   WHERE s.destination = $1 AND s.{OPEN} AND s.next_at <= $3 AND s.claimed <> $2 {mine} \
+                   AND NOT EXISTS (SELECT 1 FROM syncs e \
+                     WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
+                       {others} AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence))) \
+                   ORDER BY s.priority, s.sequence LIMIT $4) RETURNING id",
+                turn("e"),
+                turn("s"),
+            );
+            let rows = connection
+                .fetch(&sql, args![self.lease.destination.as_str(), self.lease.epoch, self.now, self.limit])
+                .await?;
+            if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            let ids: Vec<Arg> =
+                rows.iter().map(|row| row.text(0).map(Arg::from)).collect::<Result<_, _>>()?;
+            let (claimed, unreadable) = load_claimed(connection, ids).await?;
+            for (sync, failure) in unreadable {
+                self.set_aside(connection, &sync, &failure).await?;
+            }
+            Ok(claimed)
+        })
+    }
+}
+
+impl Claim {
+    /// One row that cannot be read must not stop the queue behind it.
+    async fn set_aside(
+        &self,
+        connection: &mut Connection,
+        sync: &str,
+        failure: &StoreError,
+    ) -> Result<(), StoreError> {
+        tracing::error!(sync, %failure, "a lead in the registry cannot be read; it needs attention");
+        let why = Reason::new(
+            "lead_unreadable",
+            format!(
+                "This lead cannot be read from the registry ({failure}). Run the version of leadfold that stored it."
+            ),
+        );
+        connection
+            .execute(
+                "UPDATE syncs SET state = 'needs-attention', why = $2, claimed = 0, updated_at = $3 WHERE id = $1",
+                args![sync, json(&why)?, self.now],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+/// The syncs with their leads and steps, and those that cannot be read.
+async fn load_claimed(
+    connection: &mut Connection,
+    ids: Vec<Arg>,
+) -> Result<(Vec<Claimed>, Vec<(String, StoreError)>), StoreError> {
+    let mut unreadable = Vec::new();
+    let places = list(1, ids.len());
+    let sql = format!(
+        "SELECT s.id, s.lead, l.lead, l.version, l.branch, s.person, s.priority, s.attempts, s.owner, l.conflicts \
+         FROM syncs s JOIN leads l ON l.id = s.lead WHERE s.id IN ({places}) ORDER BY s.priority, s.sequence"
+    );
+    let mut claimed = Vec::with_capacity(ids.len());
+    for row in connection.fetch(&sql, ids.clone()).await? {
+        match claimed_row(&row) {
+            Ok(sync) => claimed.push(sync),
+            Err(failure) => unreadable.push((row.text(0)?, failure)),
+        }
+    }
+    let sql = format!(
+        "SELECT sync, id, action, state, record, sent_at FROM steps WHERE sync IN ({places}) ORDER BY sync, position"
+    );
+    for row in connection.fetch(&sql, ids).await? {
+        let sync: SyncId = row.id(0)?;
+        let Some(index) = claimed.iter().position(|claimed| claimed.id == sync) else { continue };
+        match stored_step(&row) {
+            Ok(step) => claimed[index].steps.push(step),
+            Err(failure) => {
+                claimed.remove(index);
+                unreadable.push((row.text(0)?, failure));
+            }
+        }
+    }
+    Ok((claimed, unreadable))
+}
+
+fn claimed_row(row: &Row) -> Result<Claimed, StoreError> {
+    Ok(Claimed {
+        id: row.id(0)?,
+        lead_id: row.id(1)?,
+        lead: row.json(2)?,
+        version: row.text(3)?,
+        branch: usize::try_from(row.int(4)?).unwrap_or(0),
+        person: row.id(5)?,
+        priority: if row.int(6)? == 0 { Priority::Live } else { Priority::Backfill },
+        attempts: row.int(7)?,
+        owner: row.optional_text(8)?,
+        conflicts: row.json(9)?,
+        steps: Vec::new(),
+    })
+}
+
+fn stored_step(row: &Row) -> Result<StoredStep, StoreError> {
+    Ok(StoredStep {
+        step: Step { id: row.id(1)?, action: row.json(2)? },
+        state: row.parsed(3, StepState::parse)?,
+        record: row.optional_text(4)?.map(RecordId),
+        sent_at: row.optional_int(5)?.map(timestamp).transpose()?,
+    })
+}
+
+pub(crate) struct PutDownAbandoned {
+    pub(crate) lease: Lease,
+    pub(crate) abandoned: Abandoned,
+    pub(crate) now: i64,
+}
+
+impl Work for PutDownAbandoned {
+    type Output = ();
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            bump(connection, &self.lease).await?;
+            let Abandoned { syncs, why, next_at, most_attempts } = &self.abandoned;
+            for piece in syncs.chunks(ROWS_PER_STATEMENT) {
+                // The state stays: what was sent is looked up as if it had got no answer.
+                let sql = format!(
+                    "UPDATE syncs SET claimed = 0, attempts = attempts + 1, why = $2, next_at = $3, updated_at = $4, \
+                     state = CASE WHEN attempts + 1 >= $5 THEN 'needs-attention' ELSE state END \
+                     WHERE claimed = $1 AND {OPEN} AND id IN ({})",
+                    list(6, piece.len())
+                );
+                let mut arguments =
+                    args![self.lease.epoch, json(why)?, next_at.as_millisecond(), self.now, *most_attempts];
+                arguments.extend(piece.iter().map(|sync| Arg::from(*sync)));
+                connection.execute(&sql, arguments).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+pub(crate) struct FreeClaims {
+    pub(crate) lease: Lease,
+    pub(crate) held: Vec<SyncId>,
+}
+
+impl Work for FreeClaims {
+    type Output = u64;
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async move {
+            bump(connection, &self.lease).await?;
+            let except = if self.held.is_empty() {
+                String::new()
+            } else {
+                format!("AND id NOT IN ({})", list(3, self.held.len()))
+            };
+            let mut arguments = args![self.lease.destination.as_str(), self.lease.epoch];
+            arguments.extend(self.held.iter().map(|sync| Arg::from(*sync)));
+            let sql = format!(
+                "UPDATE syncs SET claimed = 0 WHERE destination = $1 AND claimed = $2 AND {OPEN} {except}"
+            );
+            connection.execute(&sql, arguments).await
+        })
+    }
+}

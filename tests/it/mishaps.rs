@@ -1,0 +1,184 @@
+//! What goes wrong inside leadfold itself: a push that panics, a row that the database refuses, one call for two steps.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use leadfold::app::until_quiet;
+use leadfold::clock::{Clock, SystemClock};
+use leadfold::crm::{Crm, CrmError, Found, Guarantee, Journal, Outcome, Query, Remaining};
+use leadfold::event::Delivery;
+use leadfold::id::{DeliveryId, StepId};
+use leadfold::plan::{RecordId, RecordKind, Step, StepKind};
+use leadfold::prepare::Preparer;
+use leadfold::store::Store;
+use leadfold::store::inbox::Arrival;
+use leadfold::store::registry::Counts;
+use leadfold::sync::Worker;
+use leadfold::workspace::{Environment, Versions, read_files};
+use serde_json::json;
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::rig::{PATIENCE, event};
+
+/// A CRM that panics when it is asked, so many times, and whose one call for contact and deal gets no answer once.
+struct Mishaps {
+    panics: AtomicUsize,
+    lost_answers: AtomicUsize,
+    written: Mutex<Vec<StepId>>,
+}
+
+impl Mishaps {
+    fn new(panics: usize, lost_answers: usize) -> Arc<Self> {
+        Arc::new(Self { panics: panics.into(), lost_answers: lost_answers.into(), written: Mutex::default() })
+    }
+
+    fn one_less(count: &AtomicUsize) -> bool {
+        count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+
+    fn written(&self) -> usize {
+        self.written.lock().unwrap().len()
+    }
+}
+
+impl Crm for Mishaps {
+    fn find<'a>(&'a self, queries: &'a [Query]) -> BoxFuture<'a, Vec<Result<Found, CrmError>>> {
+        assert!(!Self::one_less(&self.panics), "this panic is part of the test");
+        Box::pin(async move { queries.iter().map(|_| Ok(Found::default())).collect() })
+    }
+
+    fn look_up<'a>(
+        &'a self,
+        steps: &'a [(RecordKind, &'a Step)],
+    ) -> BoxFuture<'a, Vec<Result<Option<RecordId>, CrmError>>> {
+        let written = self.written.lock().unwrap().clone();
+        let found = |step: &Step| written.contains(&step.id).then(|| RecordId(step.id.to_string()));
+        let answers = steps.iter().map(|(_, step)| Ok(found(step))).collect();
+        Box::pin(async move { answers })
+    }
+
+    fn write<'a>(
+        &'a self,
+        plans: &'a [Remaining<'a>],
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Vec<Vec<Outcome>>> {
+        Box::pin(async move {
+            let mut outcomes = Vec::new();
+            for plan in plans {
+                let keys: Vec<_> = plan.steps.iter().map(|step| (plan.sync, step.id)).collect();
+                journal.sent(&keys).await.unwrap();
+                self.written.lock().unwrap().extend(plan.steps.iter().map(|step| step.id));
+                outcomes.push(if Self::one_less(&self.lost_answers) {
+                    vec![Outcome::Unknown { why: "no answer".into() }]
+                } else {
+                    plan.steps.iter().map(|step| Outcome::Done(RecordId(step.id.to_string()))).collect()
+                });
+            }
+            outcomes
+        })
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<String, CrmError>> {
+        Box::pin(async { Ok("mishaps".to_owned()) })
+    }
+
+    fn guarantee(&self, _: StepKind) -> Guarantee {
+        Guarantee::Findable
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::from_millis(50)
+    }
+
+    fn batch(&self) -> usize {
+        1
+    }
+
+    fn concurrency(&self) -> usize {
+        2
+    }
+}
+
+/// Takes these phones in as leads, with that CRM, until everything is quiet. `sql` runs before they are prepared.
+async fn bring(crm: Arc<Mishaps>, phones: &[&str], sql: Option<&str>) -> Counts {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let folder = std::env::temp_dir().join(format!("leadfold-mishaps-{}", clock.new_id()));
+    let url = format!("sqlite://{}", folder.join("leadfold.db").display());
+    let store = Store::open(&url, Arc::clone(&clock)).await.unwrap();
+    if let Some(sql) = sql {
+        let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
+        let mut connection = options.connect().await.unwrap();
+        connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await.unwrap();
+        connection.close().await.unwrap();
+    }
+    let environment: Environment = Arc::new(|_| None);
+    let versions = Arc::new(Versions::new(store.clone(), environment));
+    let files = read_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings")).unwrap();
+    let workspace = Arc::new(versions.compile(&files).workspace);
+    store.activate(&workspace.hash, &files, Vec::new(), clock.now()).await.unwrap();
+    for (at, phone) in phones.iter().enumerate() {
+        let body = event(&format!("chat-{at}"), "telegram", json!({ "phone": phone }), 1);
+        let delivery = Delivery {
+            id: DeliveryId(clock.new_id()),
+            source: "sendpulse".to_owned(),
+            method: "POST".to_owned(),
+            query: None,
+            headers: Vec::new(),
+            body: body.to_string().into_bytes(),
+            received_at: clock.now(),
+        };
+        store.inbox().keep(Arrival { delivery, waiting: None, unverified_token: None }).await.unwrap();
+    }
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let destination = workspace.destinations["crm"].clone();
+    let worker = Worker::new(store.clone(), Arc::clone(&clock), destination, crm, versions).await.unwrap();
+    let worker = worker.start(stop.clone(), &tasks);
+    let (_keep, active) = watch::channel(workspace);
+    let preparer =
+        Preparer { store: store.clone(), clock, active, wake_workers: Arc::new(move || worker.wake()) };
+    tasks.spawn(preparer.run(stop.clone()));
+    tasks.close();
+    assert!(until_quiet(&store, PATIENCE).await.unwrap());
+    let counts = store.counts().await.unwrap();
+    stop.cancel();
+    tasks.wait().await;
+    store.close().await;
+    std::fs::remove_dir_all(folder).unwrap();
+    counts
+}
+
+#[tokio::test]
+async fn a_push_that_panics_is_tried_again() {
+    let crm = Mishaps::new(1, 0);
+    let counts = bring(Arc::clone(&crm), &["0671234567"], None).await;
+    assert_eq!((counts.synced, counts.needs_attention, crm.written()), (1, 0, 2), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_push_that_always_panics_comes_before_a_person() {
+    let crm = Mishaps::new(usize::MAX, 0);
+    let counts = bring(crm, &["0671234567"], None).await;
+    assert_eq!((counts.synced, counts.needs_attention, counts.open), (0, 1, 0), "{counts:?}");
+}
+
+#[tokio::test]
+async fn every_step_of_a_call_without_answer_is_looked_up() {
+    let crm = Mishaps::new(0, 1);
+    let counts = bring(Arc::clone(&crm), &["0671234567"], None).await;
+    assert_eq!((counts.synced, crm.written()), (1, 2), "contact and deal were there: neither is sent again");
+}
+
+#[tokio::test]
+async fn a_delivery_that_the_database_refuses_stops_nobody() {
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON leads WHEN NEW.lead LIKE '%+380671234568%' \
+                  BEGIN SELECT RAISE(ABORT, 'refused by the test'); END";
+    let phones = ["0671234567", "0671234568", "0671234569"];
+    let counts = bring(Mishaps::new(0, 0), &phones, Some(refuse)).await;
+    assert_eq!((counts.synced, counts.unreadable, counts.received), (2, 1, 0), "{counts:?}");
+}

@@ -1,0 +1,689 @@
+//! The registry, told as one story on a real database: `SQLite` always, `PostgreSQL` when `DATABASE_URL` names one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use leadfold::clock::{Clock, ManualClock, SystemClock};
+use leadfold::event::Delivery;
+use leadfold::id::{DeliveryId, EventId, LeadId, PersonId, StepId, SyncId};
+use leadfold::lead::{
+    Confidence, ContactPart, DealPart, Email, Identifier, IdentifierKind, Lead, Phone, PhoneKind, Proof,
+};
+use leadfold::map::Files;
+use leadfold::plan::{
+    Action, ContactFields, DealFields, Plan, Reason, RecordId, RecordKind, Reference, Step,
+};
+use leadfold::rules::{IdentifierOrder, Mode, PoolState};
+use leadfold::store::Store;
+use leadfold::store::inbox::Arrival;
+use leadfold::store::prepare::{EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent};
+use leadfold::store::syncs::{
+    Abandoned, Claimed, Evidence, Lease, Next, PlanToStore, StepEnd, StepState, SyncState,
+};
+use leadfold::store::versions::RememberedSource;
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+
+use IdentifierKind::{Chat, Email as ByEmail, Phone as ByPhone};
+
+#[tokio::test]
+async fn the_story_on_sqlite() {
+    let folder = std::env::temp_dir().join(format!("leadfold-story-{}", SystemClock.new_id()));
+    let url = format!("sqlite://{}", folder.join("leadfold.db").display());
+    let story = Story::begin(url.clone(), url).await;
+    story.tell().await;
+    std::fs::remove_dir_all::<PathBuf>(folder).unwrap();
+}
+
+#[tokio::test]
+async fn the_story_on_postgres() {
+    #[expect(clippy::disallowed_methods, reason = "the usual way to tell a test of its database")]
+    let Ok(url) = std::env::var("DATABASE_URL") else {
+        eprintln!("skipped: DATABASE_URL is not set, so there is no PostgreSQL to tell the story on");
+        return;
+    };
+    let schema = format!("leadfold_story_{}", SystemClock.new_id().simple());
+    let sign = if url.contains('?') { '&' } else { '?' };
+    let inside = format!("{url}{sign}options[search_path]={schema}");
+    run(&url, &format!("CREATE SCHEMA {schema}")).await;
+    let story = Story::begin(inside.clone(), inside).await;
+    story.tell().await;
+    run(&url, &format!("DROP SCHEMA {schema} CASCADE")).await;
+}
+
+/// What nobody but the database itself can do or tell.
+async fn run(url: &str, sql: &str) -> Vec<i64> {
+    let sql = sqlx::AssertSqlSafe(sql.to_owned());
+    if url.starts_with("sqlite") {
+        let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
+        let mut connection = options.busy_timeout(Duration::from_secs(10)).connect().await.unwrap();
+        let rows = connection.fetch_all(sqlx::query(sql)).await.unwrap();
+        connection.close().await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    } else {
+        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+        let mut connection = options.connect().await.unwrap();
+        let rows = connection.fetch_all(sqlx::query(sql)).await.unwrap();
+        connection.close().await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+struct Story {
+    store: Store,
+    clock: Arc<ManualClock>,
+    url: String,
+}
+
+/// Who gave what in one event, and where it goes.
+struct Said<'a> {
+    to: &'a str,
+    identifiers: &'a [(IdentifierKind, &'a str)],
+}
+
+fn said<'a>(to: &'a str, identifiers: &'a [(IdentifierKind, &'a str)]) -> Said<'a> {
+    Said { to, identifiers }
+}
+
+impl Story {
+    async fn begin(database: String, url: String) -> Self {
+        let clock = Arc::new(ManualClock::new("2026-03-01T09:00:00Z".parse().unwrap()));
+        let store = Store::open(&database, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        Self { store, clock, url }
+    }
+
+    async fn tell(self) {
+        self.what_is_kept_is_received_in_order().await;
+        self.a_key_makes_one_lead_for_as_long_as_it_lives().await;
+        self.a_batch_sees_its_own_people().await;
+        self.one_lead_of_a_person_at_a_time().await;
+        self.backfill_and_held_leads_stand_back().await;
+        self.what_has_begun_goes_first().await;
+        self.a_plan_is_stored_sent_and_done().await;
+        self.an_old_lease_records_nothing().await;
+        self.two_people_become_one_with_all_they_have().await;
+        self.kept_leads_go_along().await;
+        self.nothing_stays_in_dead_hands().await;
+        self.one_unreadable_row_stops_nobody().await;
+        self.pools_versions_sources_and_alerts_are_remembered().await;
+        self.store.close().await;
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn arrival(&self, source: &str, waiting: Option<&str>) -> Arrival {
+        let delivery = Delivery {
+            id: DeliveryId(self.clock.new_id()),
+            source: source.to_owned(),
+            method: "POST".to_owned(),
+            query: Some("a=\0b".to_owned()),
+            headers: vec![("user-agent".to_owned(), "nul \0 and Ї".to_owned())],
+            body: vec![0, 0xff, b'{'],
+            received_at: self.now(),
+        };
+        Arrival { delivery, waiting: waiting.map(str::to_owned), unverified_token: None }
+    }
+
+    fn event(&self, key: &str, said: &Said) -> PreparedEvent {
+        PreparedEvent {
+            id: EventId(self.clock.new_id()),
+            lead_id: LeadId(self.clock.new_id()),
+            fresh_person: PersonId(self.clock.new_id()),
+            source: "shop".to_owned(),
+            key: key.to_owned(),
+            key_until: self.now() + SignedDuration::from_mins(10),
+            received_at: self.now(),
+            version: "v1".to_owned(),
+            outcome: EventOutcome::Lead {
+                lead: Box::new(lead(said)),
+                branch: 0,
+                syncs: vec![(SyncId(self.clock.new_id()), said.to.to_owned())],
+            },
+        }
+    }
+
+    /// One delivery for each list of events, all in one batch.
+    async fn deliver(&self, deliveries: Vec<Vec<PreparedEvent>>) -> PrepareCounts {
+        let mut prepared = Vec::new();
+        for events in deliveries {
+            let arrival = self.arrival("shop", None);
+            prepared.push(PreparedDelivery { id: arrival.delivery.id, result: Prepared::Events(events) });
+            self.store.inbox().keep(arrival).await.unwrap();
+        }
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        self.store.prepare(prepared, IdentifierOrder::default(), clock).await.unwrap()
+    }
+
+    /// New leads, one delivery each, in one batch. Returns lead and sync of each.
+    async fn leads(&self, all: &[Said<'_>]) -> Vec<(LeadId, SyncId)> {
+        let events: Vec<PreparedEvent> =
+            all.iter().map(|said| self.event(&self.clock.new_id().to_string(), said)).collect();
+        let ids = events
+            .iter()
+            .map(|event| match &event.outcome {
+                EventOutcome::Lead { syncs, .. } => (event.lead_id, syncs[0].0),
+                EventOutcome::Filtered(_) | EventOutcome::NeedsAttention(_) => unreachable!(),
+            })
+            .collect();
+        self.deliver(events.into_iter().map(|event| vec![event]).collect()).await;
+        ids
+    }
+
+    async fn person(&self, lead: LeadId) -> PersonId {
+        self.store.lead(lead).await.unwrap().unwrap().row.person.unwrap().parse().unwrap()
+    }
+
+    async fn state(&self, lead: LeadId) -> String {
+        self.store.lead(lead).await.unwrap().unwrap().row.state
+    }
+
+    async fn claim(&self, lease: &Lease, mode: Mode) -> Vec<Claimed> {
+        self.store.claim(lease, mode, self.now(), 100).await.unwrap()
+    }
+
+    async fn claimed_ids(&self, lease: &Lease) -> Vec<SyncId> {
+        self.claim(lease, Mode::Live).await.iter().map(|claimed| claimed.id).collect()
+    }
+
+    async fn release(&self, lease: &Lease, sync: SyncId, state: SyncState, why: Option<Reason>) {
+        let next = Next::Release { state, why, next_at: self.now(), attempts: 0 };
+        self.store.store_outcomes(lease, sync, Vec::new(), next, self.now()).await.unwrap();
+    }
+
+    async fn lease(&self, destination: &str) -> Lease {
+        self.store.take_lease(destination, "me").await.unwrap()
+    }
+
+    /// A link of the person that a sync belongs to.
+    async fn link(&self, lease: &Lease, sync: SyncId, contact: &str) {
+        let plan = PlanToStore {
+            sync,
+            plan: Plan { steps: Vec::new(), reasons: Vec::new(), picked_owner: None },
+            pool: None,
+            adopt: Some(record(contact)),
+            carried: Vec::new(),
+        };
+        self.store.store_plan(lease, plan, self.now()).await.unwrap();
+    }
+
+    async fn what_is_kept_is_received_in_order(&self) {
+        let first = self.arrival("shop", None);
+        let waits = self.arrival("later", Some("its mapping is broken at later.yaml:3"));
+        let last = self.arrival("shop", None);
+        for arrival in [&last, &waits, &first] {
+            self.store.inbox().keep(arrival.clone()).await.unwrap();
+        }
+        let received = self.store.received(10).await.unwrap();
+        let ids: Vec<_> = received.iter().map(|received| received.delivery.id).collect();
+        assert_eq!(ids, [first.delivery.id, last.delivery.id], "the oldest first, and none that waits");
+        let kept = &received[0].delivery;
+        assert_eq!(kept.body, first.delivery.body, "bodies are bytes");
+        assert_eq!(kept.query.as_deref(), Some("a=b"), "texts lose U+0000, which PostgreSQL refuses");
+        assert_eq!(kept.received_at, self.now());
+        assert_eq!(self.store.received(1).await.unwrap().len(), 1);
+        assert!(!self.store.is_quiet().await.unwrap());
+
+        let again = self.store.inbox().keep(first.clone()).await;
+        assert!(again.is_err(), "a row that cannot be stored is not acknowledged");
+
+        let ends = vec![
+            PreparedDelivery { id: first.delivery.id, result: Prepared::Unreadable("no JSON".into()) },
+            PreparedDelivery { id: last.delivery.id, result: Prepared::Waiting("paused".into()) },
+            PreparedDelivery { id: waits.delivery.id, result: Prepared::Events(Vec::new()) },
+        ];
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let counts = self.store.prepare(ends, IdentifierOrder::default(), clock).await.unwrap();
+        assert_eq!(counts.deliveries, 2, "what waits is not prepared behind its back");
+        assert_eq!(self.store.requeue_waiting(vec![]).await.unwrap(), 0);
+        assert_eq!(self.store.requeue_waiting(vec!["later".into()]).await.unwrap(), 1);
+        assert_eq!(self.store.received(10).await.unwrap()[0].delivery.id, waits.delivery.id);
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let end = PreparedDelivery { id: waits.delivery.id, result: Prepared::Refused("wrong token".into()) };
+        self.store.prepare(vec![end], IdentifierOrder::default(), clock).await.unwrap();
+        let counts = self.store.counts().await.unwrap();
+        assert_eq!((counts.unreadable, counts.waiting_deliveries, counts.received), (1, 1, 0));
+        assert!(self.store.is_quiet().await.unwrap(), "what waits for its mapping is at rest");
+    }
+
+    async fn a_key_makes_one_lead_for_as_long_as_it_lives(&self) {
+        let said = said("keys", &[(ByPhone, "+380671110001")]);
+        let first = self.event("form-1", &said);
+        let batch = vec![vec![first.clone(), self.event("form-1", &said)], vec![self.event("form-1", &said)]];
+        let counts = self.deliver(batch).await;
+        assert_eq!((counts.deliveries, counts.leads, counts.redeliveries), (2, 1, 2), "repeats in one batch");
+        self.clock.advance(SignedDuration::from_mins(10));
+        let counts = self.deliver(vec![vec![self.event("form-1", &said)]]).await;
+        assert_eq!((counts.leads, counts.redeliveries), (0, 1), "the last moment of the window");
+        let detail = self.store.lead(first.lead_id).await.unwrap().unwrap();
+        assert_eq!(detail.redeliveries.len(), 3, "each is linked to the first");
+        self.clock.advance(SignedDuration::from_millis(1));
+        let counts = self.deliver(vec![vec![self.event("form-1", &said)]]).await;
+        assert_eq!((counts.leads, counts.redeliveries), (1, 0), "after it, the same form is a new event");
+    }
+
+    async fn a_batch_sees_its_own_people(&self) {
+        let leads = self
+            .leads(&[
+                said("people", &[(Chat, "tg-1")]),
+                said("people", &[(ByPhone, "+380671110002")]),
+                // The chat turns out to be the owner of the phone.
+                said("people", &[(Chat, "tg-1"), (ByPhone, "+380671110002")]),
+                said("people", &[(ByEmail, "b@example.org")]),
+                // Phone says one, email another: nobody is moved.
+                said("people", &[(ByPhone, "+380671110002"), (ByEmail, "b@example.org")]),
+                said("people", &[(ByEmail, "b@example.org")]),
+            ])
+            .await;
+        let mut persons = Vec::new();
+        for (lead, _) in &leads {
+            persons.push(self.person(*lead).await);
+        }
+        let [chat, phone, both, email, torn, email_again] = persons[..] else { unreachable!() };
+        assert_eq!((chat, both, torn), (phone, phone, phone), "the anonymous chat is absorbed");
+        assert_ne!(email, phone);
+        assert_eq!(email_again, email, "the email stays whose it was");
+        let conflicts = self.store.lead(leads[4].0).await.unwrap().unwrap().conflicts;
+        assert_eq!(conflicts.as_array().unwrap().len(), 1, "{conflicts}");
+        let merges = run(&self.url, "SELECT COUNT(*) FROM merges").await;
+        assert_eq!(merges, [1], "and the audit trail says so");
+
+        // The same in a batch of its own: the chat is no longer anonymous, so nothing is absorbed.
+        let later = self.leads(&[said("people", &[(Chat, "tg-1"), (ByEmail, "b@example.org")])]).await;
+        assert_eq!(self.person(later[0].0).await, phone, "a chat outranks an email");
+    }
+
+    async fn one_lead_of_a_person_at_a_time(&self) {
+        let lease = self.lease("turns").await;
+        let leads = self
+            .leads(&[
+                said("turns", &[(ByPhone, "+380671110003")]),
+                said("turns", &[(ByPhone, "+380671110003")]),
+                said("turns", &[(ByPhone, "+380671110004")]),
+            ])
+            .await;
+        let [(_, first), (_, second), (_, other)] = leads[..] else { unreachable!() };
+        assert_eq!(self.claimed_ids(&lease).await, [first, other], "the oldest of each person");
+        assert_eq!(self.claimed_ids(&lease).await, [], "what is in somebody's hands holds back the rest");
+        let later = self.now() + SignedDuration::from_mins(1);
+        let next = Next::Release { state: SyncState::Ready, why: None, next_at: later, attempts: 1 };
+        self.store.store_outcomes(&lease, first, Vec::new(), next, self.now()).await.unwrap();
+        assert_eq!(self.claimed_ids(&lease).await, [], "a retry holds back the person's later leads");
+        assert_eq!(self.store.next_due("turns", self.now()).await.unwrap(), Some(later));
+        self.clock.advance(SignedDuration::from_mins(1));
+        assert_eq!(self.store.next_due("turns", self.now()).await.unwrap(), None);
+        assert_eq!(self.claimed_ids(&lease).await, [first]);
+        self.release(&lease, first, SyncState::NeedsAttention, None).await;
+        assert_eq!(self.claimed_ids(&lease).await, [second], "needs-attention holds back nobody");
+        self.release(&lease, second, SyncState::Synced, None).await;
+        self.release(&lease, other, SyncState::Unknown, None).await;
+        let after = self.leads(&[said("turns", &[(ByPhone, "+380671110004")])]).await;
+        assert_eq!(self.claimed_ids(&lease).await, [other], "unknown holds back the person's later leads");
+        self.release(&lease, other, SyncState::Synced, None).await;
+        assert_eq!(self.claimed_ids(&lease).await, [after[0].1]);
+    }
+
+    async fn backfill_and_held_leads_stand_back(&self) {
+        let lease = self.lease("ranks").await;
+        let human = [(ByPhone, "+380671110005")];
+        let leads = self.leads(&[said("ranks", &human), said("ranks", &human), said("ranks", &human)]).await;
+        let [(_, imported), (_, live), (_, next)] = leads[..] else { unreachable!() };
+        run(&self.url, &format!("UPDATE syncs SET priority = 1 WHERE id = '{imported}'")).await;
+        assert_eq!(self.claimed_ids(&lease).await, [live], "a live lead does not wait for backfill");
+        let plan = Plan { steps: Vec::new(), reasons: Vec::new(), picked_owner: None };
+        self.store.hold(&lease, live, &plan, self.now()).await.unwrap();
+        let observed = self.claim(&lease, Mode::Observe).await;
+        assert_eq!(observed.len(), 1, "what is held does not hold back while nothing is written");
+        assert_eq!(observed[0].id, next);
+        self.release(&lease, next, SyncState::Unknown, None).await;
+        assert!(
+            self.claim(&lease, Mode::Observe).await.is_empty(),
+            "what has begun does not go on while nothing is to be written"
+        );
+        assert_eq!(self.claimed_ids(&lease).await, [next], "once live, what has begun goes on");
+        self.release(&lease, next, SyncState::Synced, None).await;
+        assert_eq!(self.claimed_ids(&lease).await, [live], "then what was held");
+        self.release(&lease, live, SyncState::Synced, None).await;
+        assert_eq!(self.claimed_ids(&lease).await, [imported], "and backfill last");
+    }
+
+    async fn what_has_begun_goes_first(&self) {
+        let lease = self.lease("begun").await;
+        let leads = self
+            .leads(&[
+                said("begun", &[(ByPhone, "+380671110006")]),
+                said("begun", &[(ByPhone, "+380671110007")]),
+            ])
+            .await;
+        let [(first_lead, first), (second_lead, second)] = leads[..] else { unreachable!() };
+        assert_eq!(self.claimed_ids(&lease).await, [first, second]);
+        self.release(&lease, second, SyncState::Unknown, None).await;
+        // They become one person while the second has a contact that may or may not have been made.
+        let evidence = Evidence {
+            sync: first,
+            from: self.person(first_lead).await,
+            into: self.person(second_lead).await,
+            reason: Reason::new("one_crm_record", "test"),
+        };
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        self.store.merge_on_evidence(&lease, evidence, clock).await.unwrap();
+        assert_eq!(self.claimed_ids(&lease).await, [second], "although the first is older");
+        assert_eq!(self.claimed_ids(&lease).await, []);
+        self.release(&lease, second, SyncState::Synced, None).await;
+        assert_eq!(self.claimed_ids(&lease).await, [first]);
+    }
+
+    async fn a_plan_is_stored_sent_and_done(&self) {
+        let lease = self.lease("plans").await;
+        let leads = self.leads(&[said("plans", &[(ByPhone, "+380671110008")])]).await;
+        let (lead, sync) = leads[0];
+        self.claim(&lease, Mode::Live).await;
+        let dropped = self.plan_of_two();
+        let plan = self.plan_of_two();
+        let [contact, deal] = [plan.steps[0].id, plan.steps[1].id];
+        for plan in [dropped, plan] {
+            let plan = PlanToStore { sync, plan, pool: None, adopt: None, carried: Vec::new() };
+            self.store.store_plan(&lease, plan, self.now()).await.unwrap();
+        }
+        self.store.mark_sent(&lease, &[contact], self.now()).await.unwrap();
+        assert_eq!(self.state(lead).await, "pushing");
+        let done = StepEnd::Done { record: record("c-1"), link: Some((RecordKind::Contact, None)) };
+        let ends = vec![(contact, done), (deal, StepEnd::NotWritten("429".into()))];
+        self.store.store_outcomes(&lease, sync, ends, Next::Continue, self.now()).await.unwrap();
+        assert!(self.claim(&lease, Mode::Live).await.is_empty(), "it stays in our hands");
+
+        // The process dies here; the next one finds everything as it was.
+        let lease = self.lease("plans").await;
+        let claimed = self.claim(&lease, Mode::Live).await;
+        let steps: Vec<_> = claimed[0].steps.iter().map(|step| (step.step.id, step.state)).collect();
+        assert_eq!(
+            steps,
+            [(contact, StepState::Done), (deal, StepState::Planned)],
+            "the dropped plan is gone"
+        );
+        assert_eq!(claimed[0].steps[0].record, Some(record("c-1")));
+        assert_eq!(claimed[0].steps[0].sent_at, Some(self.now()));
+        assert_eq!(claimed[0].owner.as_deref(), Some("anna"), "the pick stays");
+        let done =
+            StepEnd::Done { record: record("d-1"), link: Some((RecordKind::Deal, Some(record("c-1")))) };
+        let next = Next::Release { state: SyncState::Synced, why: None, next_at: self.now(), attempts: 0 };
+        self.store.store_outcomes(&lease, sync, vec![(deal, done)], next, self.now()).await.unwrap();
+        assert_eq!(self.state(lead).await, "synced");
+
+        let person = self.person(lead).await;
+        let context = self.store.person_context(person, "plans", sync).await.unwrap();
+        assert_eq!(context.contact, Some(record("c-1")));
+        assert_eq!(context.deals, [(record("d-1"), Some(record("c-1")), self.now())]);
+        assert_eq!(context.phones, ["+380671110008"]);
+        let linked = self.store.linked_persons("plans", &[record("c-1"), record("c-2")]).await.unwrap();
+        assert_eq!(linked, [(record("c-1"), person)]);
+        assert_eq!(self.store.last_task(person, "plans").await.unwrap(), None);
+
+        self.store.drop_link(&lease, record("c-1")).await.unwrap();
+        let context = self.store.person_context(person, "plans", sync).await.unwrap();
+        assert_eq!((context.contact, context.deals), (None, Vec::new()), "its deals are gone with it");
+    }
+
+    fn plan_of_two(&self) -> Plan {
+        let [contact, deal] = [StepId(self.clock.new_id()), StepId(self.clock.new_id())];
+        let create = Action::CreateContact { contact: ContactFields::default() };
+        let on = Action::CreateDeal { contact: Reference::Step(contact), deal: DealFields::default() };
+        Plan {
+            steps: vec![Step { id: contact, action: create }, Step { id: deal, action: on }],
+            reasons: vec![Reason::new("no_contact_found", "Nobody.")],
+            picked_owner: Some("anna".to_owned()),
+        }
+    }
+
+    async fn an_old_lease_records_nothing(&self) {
+        let old = self.lease("epochs").await;
+        let leads = self.leads(&[said("epochs", &[(ByPhone, "+380671110009")])]).await;
+        let (lead, sync) = leads[0];
+        assert_eq!(self.claimed_ids(&old).await, [sync]);
+        let new = self.lease("epochs").await;
+        let now = self.now();
+        let plan = self.plan_of_two();
+        let step = plan.steps[0].id;
+        let to_store = PlanToStore { sync, plan: plan.clone(), pool: None, adopt: None, carried: Vec::new() };
+        let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
+        let refused = [
+            self.store.claim(&old, Mode::Live, now, 1).await.map(drop),
+            self.store.store_plan(&old, to_store, now).await,
+            self.store.mark_sent(&old, &[step], now).await,
+            self.store.store_outcomes(&old, sync, Vec::new(), next, now).await,
+            self.store.hold(&old, sync, &plan, now).await,
+            self.store.drop_link(&old, record("c-1")).await,
+            self.store.free_claims_except(&old, Vec::new()).await.map(drop),
+        ];
+        for result in refused {
+            assert!(result.unwrap_err().is_final(), "trying again would only fail again");
+        }
+        assert_eq!(self.state(lead).await, "ready");
+        assert_eq!(self.claimed_ids(&new).await, [sync], "what the old one had is free");
+    }
+
+    async fn two_people_become_one_with_all_they_have(&self) {
+        let [here, there] = [self.lease("here").await, self.lease("there").await];
+        let leads = self
+            .leads(&[
+                said("there", &[(ByPhone, "+380671110010")]),
+                said("here", &[(ByPhone, "+380671110010")]),
+                said("here", &[(ByEmail, "c@example.org")]),
+                said("here", &[(ByEmail, "d@example.org")]),
+            ])
+            .await;
+        let [(lead, elsewhere), (_, sync), (into_lead, into_sync), (last_lead, last_sync)] = leads[..] else {
+            unreachable!()
+        };
+        let (from, into, last) =
+            (self.person(lead).await, self.person(into_lead).await, self.person(last_lead).await);
+        self.claim(&there, Mode::Live).await;
+        self.link(&there, elsewhere, "there-1").await;
+        self.claim(&here, Mode::Live).await;
+        self.link(&here, into_sync, "here-1").await;
+        let merge = async |sync, from, into| {
+            let evidence = Evidence { sync, from, into, reason: Reason::new("one_crm_record", "test") };
+            let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+            self.store.merge_on_evidence(&here, evidence, clock).await.unwrap();
+        };
+        merge(sync, from, into).await;
+        assert_eq!(self.person(lead).await, into);
+        let linked = self.store.linked_persons("there", &[record("there-1")]).await.unwrap();
+        assert_eq!(linked, [(record("there-1"), into)], "what they have elsewhere comes along");
+        let context = self.store.person_context(into, "here", sync).await.unwrap();
+        assert_eq!(
+            (context.phones, context.emails),
+            (vec!["+380671110010".into()], vec!["c@example.org".into()])
+        );
+        assert_eq!(self.claimed_ids(&here).await, [sync], "the sync is in the queue of who stays");
+
+        // Once more, and about people who are somebody else by now: never in circles.
+        merge(sync, from, into).await;
+        merge(last_sync, last, from).await;
+        assert_eq!(self.person(last_lead).await, into, "into whom the other became");
+        merge(last_sync, into, last).await;
+        assert_eq!(self.person(last_lead).await, into);
+        let circles = "SELECT COUNT(*) FROM persons a JOIN persons b ON b.id = a.merged_into \
+                       WHERE b.merged_into = a.id OR a.merged_into = a.id";
+        assert_eq!(run(&self.url, circles).await, [0]);
+    }
+
+    async fn kept_leads_go_along(&self) {
+        let lease = self.lease("kept").await;
+        let leads = self
+            .leads(&[
+                said("kept", &[(Chat, "tg-2")]),
+                said("kept", &[(Chat, "tg-2"), (ByPhone, "+380671110011")]),
+            ])
+            .await;
+        let [(lead, kept), (_, sync)] = leads[..] else { unreachable!() };
+        let person = self.person(lead).await;
+        assert_eq!(self.claimed_ids(&lease).await, [kept]);
+        let why = Reason::new("needs_phone_or_email", "no phone or email");
+        self.release(&lease, kept, SyncState::Filtered, Some(why)).await;
+        assert_eq!(self.claimed_ids(&lease).await, [sync]);
+        let kept_ids = async |sync| -> Vec<SyncId> {
+            let context = self.store.person_context(person, "kept", sync).await.unwrap();
+            context.kept.iter().map(|(sync, _)| *sync).collect()
+        };
+        assert_eq!(kept_ids(sync).await, [kept]);
+        let plan =
+            PlanToStore { sync, plan: self.plan_of_two(), pool: None, adopt: None, carried: vec![kept] };
+        self.store.store_plan(&lease, plan, self.now()).await.unwrap();
+        assert_eq!(kept_ids(sync).await, [kept], "a plan that is made anew takes it along again");
+        assert_eq!(kept_ids(kept).await, [], "nobody else does");
+    }
+
+    async fn nothing_stays_in_dead_hands(&self) {
+        let lease = self.lease("hands").await;
+        let leads = self
+            .leads(&[
+                said("hands", &[(ByPhone, "+380671110012")]),
+                said("hands", &[(ByPhone, "+380671110013")]),
+            ])
+            .await;
+        let [(lead, first), (done_lead, done)] = leads[..] else { unreachable!() };
+        let later = self.now() + SignedDuration::from_secs(1);
+        for attempt in 1..=2 {
+            assert!(self.claimed_ids(&lease).await.contains(&first));
+            self.release(&lease, done, SyncState::Synced, None).await;
+            let abandoned = Abandoned {
+                syncs: vec![first, done],
+                why: Reason::new("internal_error", "a bug"),
+                next_at: later,
+                most_attempts: 2,
+            };
+            self.store.put_down_abandoned(&lease, abandoned, self.now()).await.unwrap();
+            assert_eq!(self.state(done_lead).await, "synced", "what was put down in time stays");
+            let expected = if attempt == 1 { "ready" } else { "needs-attention" };
+            assert_eq!(self.state(lead).await, expected);
+            self.clock.advance(SignedDuration::from_secs(1));
+        }
+        let leads = self
+            .leads(&[
+                said("hands", &[(ByPhone, "+380671110014")]),
+                said("hands", &[(ByPhone, "+380671110015")]),
+            ])
+            .await;
+        let [(_, mine), (_, lost)] = leads[..] else { unreachable!() };
+        assert_eq!(self.claimed_ids(&lease).await, [mine, lost]);
+        assert_eq!(self.store.free_claims_except(&lease, vec![mine]).await.unwrap(), 1);
+        assert_eq!(self.claimed_ids(&lease).await, [lost]);
+        assert_eq!(self.store.free_claims_except(&lease, Vec::new()).await.unwrap(), 2);
+    }
+
+    async fn one_unreadable_row_stops_nobody(&self) {
+        let lease = self.lease("rows").await;
+        let leads = self
+            .leads(&[
+                said("rows", &[(ByPhone, "+380671110016")]),
+                said("rows", &[(ByPhone, "+380671110017")]),
+            ])
+            .await;
+        let [(broken, _), (_, whole)] = leads[..] else { unreachable!() };
+        run(&self.url, &format!("UPDATE leads SET lead = '{{}}' WHERE id = '{broken}'")).await;
+        assert_eq!(self.claimed_ids(&lease).await, [whole]);
+        assert_eq!(self.state(broken).await, "needs-attention");
+    }
+
+    async fn pools_versions_sources_and_alerts_are_remembered(&self) {
+        let lease = self.lease("memory").await;
+        let leads = self.leads(&[said("memory", &[(ByPhone, "+380671110018")])]).await;
+        let (_, sync) = leads[0];
+        let state = |credit| PoolState { credit: [("anna".to_owned(), credit)].into() };
+        for (turn, credit) in [(2, 20), (1, 10)] {
+            let pool = Some(("sales".to_owned(), turn, state(credit)));
+            let plan = PlanToStore { sync, plan: self.plan_of_two(), pool, adopt: None, carried: Vec::new() };
+            self.store.store_plan(&lease, plan, self.now()).await.unwrap();
+        }
+        let pools = self.store.pools("memory").await.unwrap();
+        assert_eq!(
+            pools,
+            [("sales".to_owned(), 2, state(20))],
+            "an older memory never overwrites a newer one"
+        );
+
+        let files = |text: &str| Files([("workspace.yaml".to_owned(), text.to_owned())].into());
+        let source = |name: &str, token: &str| RememberedSource {
+            name: name.to_owned(),
+            preset: "json".to_owned(),
+            token_hash: token.to_owned(),
+        };
+        assert!(self.store.active_version().await.unwrap().is_none());
+        let (old, new) = (vec![source("a", "1"), source("b", "1")], vec![source("b", "2")]);
+        self.store.activate("one", &files("one"), old, self.now()).await.unwrap();
+        self.store.activate("two", &files("two"), new, self.now()).await.unwrap();
+        self.store.activate("one", &files("one"), Vec::new(), self.now()).await.unwrap();
+        let (hash, active) = self.store.active_version().await.unwrap().unwrap();
+        assert_eq!((hash.as_str(), active.0), ("one", files("one").0));
+        assert_eq!(self.store.version("two").await.unwrap().unwrap().0, files("two").0);
+        assert!(self.store.version("three").await.unwrap().is_none());
+        let remembered = self.store.remembered_sources().await.unwrap();
+        assert_eq!(remembered, [source("a", "1"), source("b", "2")], "also what was removed");
+
+        let causes = self.store.untold_causes().await.unwrap();
+        let codes: Vec<&str> = causes.iter().map(|(code, _)| code.as_str()).collect();
+        assert_eq!(codes, ["internal_error", "lead_unreadable"], "one for each cause");
+        self.store.told("internal_error", "told", self.now()).await.unwrap();
+        self.store.told("internal_error", "told again", self.now()).await.unwrap();
+        assert!(self.store.was_told("internal_error").await.unwrap());
+        assert_eq!(self.store.untold_causes().await.unwrap().len(), 1);
+        self.store.forget_cause("internal_error").await.unwrap();
+        assert_eq!(self.store.untold_causes().await.unwrap().len(), 2, "it is news again");
+    }
+}
+
+fn record(id: &str) -> RecordId {
+    RecordId(id.to_owned())
+}
+
+fn lead(said: &Said) -> Lead {
+    let mut contact = ContactPart::default();
+    let mut identifiers = Vec::new();
+    for (kind, value) in said.identifiers {
+        let value = (*value).to_owned();
+        match kind {
+            ByPhone => contact.phones.push(Phone {
+                e164: value.clone(),
+                extension: None,
+                region: None,
+                kind: PhoneKind::Mobile,
+                confidence: Confidence::Exact,
+                match_keys: vec![value.clone()],
+                raw: value.clone(),
+            }),
+            ByEmail => contact.emails.push(Email {
+                address: value.clone(),
+                match_key: Some(value.clone()),
+                raw: value.clone(),
+            }),
+            IdentifierKind::CrmId
+            | IdentifierKind::ExternalCustomer
+            | Chat
+            | IdentifierKind::Device
+            | IdentifierKind::Click => {}
+        }
+        let scope = if *kind == Chat { "sendpulse:bot" } else { "" };
+        identifiers.push(Identifier {
+            kind: *kind,
+            scope: scope.to_owned(),
+            keys: vec![value],
+            proof: Proof::Claimed,
+        });
+    }
+    Lead {
+        source: "shop".to_owned(),
+        branch: "all".to_owned(),
+        to: vec![said.to.to_owned()],
+        contact,
+        deal: DealPart::default(),
+        task: None,
+        note: None,
+        owners: None,
+        identifiers,
+        chat: None,
+        flaws: Vec::new(),
+    }
+}
