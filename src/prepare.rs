@@ -77,18 +77,22 @@ impl Preparer {
         }
         let workspace = Arc::clone(&self.active.borrow_and_update());
         let count = received.len();
-        let prepared: Vec<PreparedDelivery> =
+        let prepared: Arc<[PreparedDelivery]> =
             received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();
-        match self.store(prepared.clone(), &workspace).await {
+        match self.store(Arc::clone(&prepared), &workspace).await {
             Err(failure) if count > 1 && !failure.is_final() => {
-                self.store_one_by_one(prepared, &workspace, failure).await?;
+                self.store_one_by_one(&prepared, &workspace, failure).await?;
             }
             stored => stored?,
         }
         Ok(count)
     }
 
-    async fn store(&self, prepared: Vec<PreparedDelivery>, workspace: &Workspace) -> Result<(), StoreError> {
+    async fn store(
+        &self,
+        prepared: Arc<[PreparedDelivery]>,
+        workspace: &Workspace,
+    ) -> Result<(), StoreError> {
         let order = workspace.identifier_order.clone();
         let counts = self.store.prepare(prepared, order, Arc::clone(&self.clock)).await?;
         self.report(&counts);
@@ -99,7 +103,7 @@ impl Preparer {
     /// and set aside; when none is, the database is.
     async fn store_one_by_one(
         &self,
-        prepared: Vec<PreparedDelivery>,
+        prepared: &[PreparedDelivery],
         workspace: &Workspace,
         failure: StoreError,
     ) -> Result<(), StoreError> {
@@ -107,7 +111,7 @@ impl Preparer {
         let count = prepared.len();
         for delivery in prepared {
             let id = delivery.id;
-            if let Err(failure) = self.store(vec![delivery], workspace).await {
+            if let Err(failure) = self.store(Arc::new([delivery.clone()]), workspace).await {
                 refused.push((id, failure));
             }
         }
@@ -117,7 +121,7 @@ impl Preparer {
         for (id, failure) in refused {
             error!(delivery = %id, %failure, "a delivery is kept, but its leads cannot be stored");
             let result = Prepared::Unreadable(format!("its leads could not be stored: {failure}"));
-            self.store(vec![PreparedDelivery { id, result }], workspace).await?;
+            self.store(Arc::new([PreparedDelivery { id, result }]), workspace).await?;
         }
         Ok(())
     }

@@ -148,7 +148,7 @@ impl Store {
     /// Stores what became of a batch of deliveries, in their order.
     pub async fn prepare(
         &self,
-        deliveries: Vec<PreparedDelivery>,
+        deliveries: impl Into<Arc<[PreparedDelivery]>>,
         order: IdentifierOrder,
         clock: Arc<dyn Clock>,
     ) -> Result<PrepareCounts, StoreError> {
@@ -189,7 +189,7 @@ impl Work for RequeueWaiting {
 }
 
 struct PrepareBatch {
-    deliveries: Vec<PreparedDelivery>,
+    deliveries: Arc<[PreparedDelivery]>,
     order: IdentifierOrder,
     clock: Arc<dyn Clock>,
 }
@@ -243,7 +243,7 @@ impl PrepareBatch {
     /// Marks the deliveries as prepared; those that another process took first are not returned.
     async fn claim(&self, connection: &mut Connection) -> Result<HashSet<DeliveryId>, StoreError> {
         let mut by_state: BTreeMap<(&str, Option<&str>), Vec<DeliveryId>> = BTreeMap::new();
-        for delivery in &self.deliveries {
+        for delivery in self.deliveries.iter() {
             let end = match &delivery.result {
                 Prepared::Events(_) => ("prepared", None),
                 Prepared::Unreadable(why) => ("unreadable", Some(why.as_str())),

@@ -246,28 +246,3 @@ fn the_other_crate_does_not_read_what_ours_reads() {
         assert_ne!(their.as_deref(), Some(truth), "{text:?} is read by both now");
     }
 }
-
-/// A ratio of one run, because a machine's own speed says nothing. Many countries in turn, as leads come.
-#[test]
-fn ours_is_faster() {
-    let texts: Vec<(String, &str)> = LINES
-        .into_iter()
-        .flat_map(|(region, code, groups, trunk)| {
-            plain(code, groups, trunk).into_iter().map(move |text| (text, region))
-        })
-        .collect();
-    let time = |read: fn(&str, &str) -> Option<String>| {
-        let all = || texts.iter().filter(|(text, region)| read(text, region).is_some()).count();
-        all(); // patterns are compiled on first use
-        let start = std::time::Instant::now();
-        assert!(all() > 0);
-        start.elapsed()
-    };
-    let (our, their) = (time(ours), time(theirs));
-    println!(
-        "{} phones: ours {our:?}, theirs {their:?}, ratio {:.1}",
-        texts.len(),
-        their.as_secs_f64() / our.as_secs_f64()
-    );
-    assert!(their > our, "theirs took {their:?} and ours {our:?}");
-}
