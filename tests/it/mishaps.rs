@@ -24,7 +24,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::rig::{PATIENCE, event};
+use crate::rig::event;
+
+/// Longest that any of this may take.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A CRM that panics when it is asked, so many times, and whose one call for contact and deal gets no answer once.
 struct Mishaps {

@@ -262,6 +262,11 @@ impl Story {
         self.clock.advance(SignedDuration::from_millis(1));
         let counts = self.deliver(vec![vec![self.event("form-1", &said)]]).await;
         assert_eq!((counts.leads, counts.redeliveries), (1, 0), "after it, the same form is a new event");
+        let found = self.store.leads_of(&["+380671110001".to_owned()], 10).await.unwrap();
+        assert_eq!(found.len(), 2, "both are this human's");
+        assert_eq!(self.store.leads(None, 1).await.unwrap()[0].id, found[0].id, "the newest first");
+        let before = self.store.leads(Some(found[0].sequence), 1).await.unwrap();
+        assert_eq!(before[0].id, first.lead_id);
     }
 
     async fn a_batch_sees_its_own_people(&self) {
