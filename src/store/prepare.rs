@@ -152,7 +152,7 @@ impl Store {
         order: IdentifierOrder,
         clock: Arc<dyn Clock>,
     ) -> Result<PrepareCounts, StoreError> {
-        self.write(PrepareBatch { deliveries, order, clock }).await
+        self.write(PrepareBatch { deliveries: deliveries.into(), order, clock }).await
     }
 
     /// Lets waiting deliveries of these sources be prepared: their mapping is readable (again).
