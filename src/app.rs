@@ -123,6 +123,7 @@ impl App {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let workers = start_workers(&store, &versions, &workspace, &options, &stop, &tasks).await?;
+        warn_of_strays(&store, &workspace).await?;
 
         let to_wake = workers.clone();
         let preparer = Preparer {
@@ -265,6 +266,20 @@ async fn start_workers(
         workers.push(worker.start(stop.clone(), tasks));
     }
     Ok(workers)
+}
+
+/// Leads for a destination that the workspace no longer has wait for it to come back; nobody else looks at them.
+async fn warn_of_strays(store: &Store, workspace: &Workspace) -> Result<(), StoreError> {
+    for waiting in store.backlog().await?.syncs {
+        if !workspace.destinations.contains_key(&waiting.destination) {
+            warn!(
+                destination = waiting.destination,
+                leads = waiting.count,
+                "these leads wait for a destination that workspace.yaml no longer has; put it back under its old name"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Every path that answers 2xx: the sources of the workspace, and those it had before.

@@ -256,26 +256,25 @@ impl Store {
         rows.first().map(|row| row.optional_int(0)).transpose()?.flatten().map(timestamp).transpose()
     }
 
-    /// What is known of a person at a destination.
-    pub async fn person_context(
-        &self,
-        person: PersonId,
-        destination: &str,
-        sync: SyncId,
-    ) -> Result<PersonContext, StoreError> {
+    /// What is known at a destination of the person that a sync belongs to now: two people may have become one since it
+    /// was claimed.
+    pub async fn person_context(&self, sync: SyncId, destination: &str) -> Result<PersonContext, StoreError> {
         let rows = self
             .read(
                 "SELECT kind, shown, NULL, first_seen FROM identifiers \
-                   WHERE person = $1 AND kind IN ('phone', 'email') AND shown IS NOT NULL \
+                   WHERE person = (SELECT person FROM syncs WHERE id = $1) \
+                     AND kind IN ('phone', 'email') AND shown IS NOT NULL \
                  UNION ALL SELECT 'link ' || kind, record, contact, created_at FROM links \
-                   WHERE person = $1 AND destination = $2 \
+                   WHERE person = (SELECT person FROM syncs WHERE id = $1) AND destination = $2 \
                  UNION ALL SELECT 'kept', syncs.id, leads.lead, syncs.sequence FROM syncs \
                    JOIN leads ON leads.id = syncs.lead \
-                   WHERE syncs.person = $1 AND syncs.destination = $2 AND syncs.state = 'filtered' \
-                     AND syncs.why LIKE '{\"code\":\"needs_%' \
-                     AND (syncs.carried_by IS NULL OR syncs.carried_by = $3) \
+                   WHERE syncs.person = (SELECT person FROM syncs WHERE id = $1) AND syncs.destination = $2 \
+                     AND syncs.state = 'filtered' AND syncs.why LIKE '{\"code\":\"needs_%' \
+                     AND (syncs.carried_by IS NULL OR syncs.carried_by = $1 OR EXISTS ( \
+                       SELECT 1 FROM syncs AS carrier WHERE carrier.id = syncs.carried_by \
+                         AND carrier.state IN ('filtered', 'needs-attention'))) \
                  ORDER BY 4, 2",
-                args![person, destination, sync],
+                args![sync, destination],
             )
             .await?;
         let mut context = PersonContext::default();

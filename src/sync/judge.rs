@@ -32,11 +32,10 @@ impl Worker {
         if batch.is_empty() {
             return Vec::new();
         }
-        let contexts =
-            join_all(batch.iter().map(|claimed| {
-                self.store.person_context(claimed.person, &self.destination.name, claimed.id)
-            }))
-            .await;
+        let contexts = join_all(
+            batch.iter().map(|claimed| self.store.person_context(claimed.id, &self.destination.name)),
+        )
+        .await;
         let mut known = Vec::with_capacity(batch.len());
         for (claimed, context) in batch.into_iter().zip(contexts) {
             match context {

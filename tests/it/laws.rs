@@ -266,7 +266,7 @@ impl Registry {
             if received.is_empty() {
                 return;
             }
-            let prepared =
+            let prepared: Vec<_> =
                 received.iter().map(|received| prepare(received, shipped(), &*self.clock)).collect();
             let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
             self.store.prepare(prepared, shipped().identifier_order.clone(), clock).await.unwrap();

@@ -418,7 +418,7 @@ impl Story {
         assert_eq!(self.state(lead).await, "synced");
 
         let person = self.person(lead).await;
-        let context = self.store.person_context(person, "plans", sync).await.unwrap();
+        let context = self.store.person_context(sync, "plans").await.unwrap();
         assert_eq!(context.contact, Some(record("c-1")));
         assert_eq!(context.deals, [(record("d-1"), Some(record("c-1")), self.now())]);
         assert_eq!(context.phones, ["+380671110008"]);
@@ -427,7 +427,7 @@ impl Story {
         assert_eq!(self.store.last_task(person, "plans").await.unwrap(), None);
 
         self.store.drop_link(&lease, record("c-1")).await.unwrap();
-        let context = self.store.person_context(person, "plans", sync).await.unwrap();
+        let context = self.store.person_context(sync, "plans").await.unwrap();
         assert_eq!((context.contact, context.deals), (None, Vec::new()), "its deals are gone with it");
     }
 
@@ -497,7 +497,7 @@ impl Story {
         assert_eq!(self.person(lead).await, into);
         let linked = self.store.linked_persons("there", &[record("there-1")]).await.unwrap();
         assert_eq!(linked, [(record("there-1"), into)], "what they have elsewhere comes along");
-        let context = self.store.person_context(into, "here", sync).await.unwrap();
+        let context = self.store.person_context(sync, "here").await.unwrap();
         assert_eq!(
             (context.phones, context.emails),
             (vec!["+380671110010".into()], vec!["c@example.org".into()])
@@ -524,13 +524,12 @@ impl Story {
             ])
             .await;
         let [(lead, kept), (_, sync)] = leads[..] else { unreachable!() };
-        let person = self.person(lead).await;
         assert_eq!(self.claimed_ids(&lease).await, [kept]);
         let why = Reason::new("needs_phone_or_email", "no phone or email");
         self.release(&lease, kept, SyncState::Filtered, Some(why)).await;
         assert_eq!(self.claimed_ids(&lease).await, [sync]);
         let kept_ids = async |sync| -> Vec<SyncId> {
-            let context = self.store.person_context(person, "kept", sync).await.unwrap();
+            let context = self.store.person_context(sync, "kept").await.unwrap();
             context.kept.iter().map(|(sync, _)| *sync).collect()
         };
         assert_eq!(kept_ids(sync).await, [kept]);
