@@ -523,7 +523,7 @@ impl Story {
                 said("kept", &[(Chat, "tg-2"), (ByPhone, "+380671110011")]),
             ])
             .await;
-        let [(lead, kept), (_, sync)] = leads[..] else { unreachable!() };
+        let [(_, kept), (_, sync)] = leads[..] else { unreachable!() };
         assert_eq!(self.claimed_ids(&lease).await, [kept]);
         let why = Reason::new("needs_phone_or_email", "no phone or email");
         self.release(&lease, kept, SyncState::Filtered, Some(why)).await;
