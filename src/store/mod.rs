@@ -157,7 +157,10 @@ impl Store {
             })?;
         }
         let lock = lock_file(&path)?;
-        let mut connection = options.connect().await?;
+        // The indexes of a grown registry are wider than SQLite's 2 MB of pages; and what is written again and again
+        // between two checkpoints is copied into the database once.
+        let writing = options.clone().pragma("cache_size", "-32768").pragma("wal_autocheckpoint", "1000");
+        let mut connection = writing.connect().await?;
         migrator().run(&mut connection).await.map_err(|error| migration_failed(&error))?;
         let (synchronous, journal): (i64, String) = (
             sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await?,
@@ -172,6 +175,8 @@ impl Store {
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .min_connections(1)
+            // A file does not hang up between two reads; asking each time would double what a small read costs.
+            .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
         let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -30,6 +30,9 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(2);
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 /// After so many failed tries, one that ends abnormally is put before a person.
 const MOST_PANICS: i64 = 3;
+/// Claims that find something are at least so far apart: a claim costs the same for one sync as for all that became free
+/// meanwhile, and no CRM answers so fast that the wait is felt.
+const BETWEEN_CLAIMS: Duration = Duration::from_millis(5);
 /// How long a shutdown waits for pushes under way; what is left is looked up at the next start.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -186,6 +189,9 @@ impl WorkerHandle {
                         hands.claim_failed = true;
                     }
                 }
+            }
+            if claimed > 0 {
+                sleep(BETWEEN_CLAIMS).await;
             }
             let wait_until = Instant::now() + self.sleep(claimed, allowed).await;
             tokio::select! {
