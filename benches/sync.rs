@@ -116,15 +116,12 @@ async fn naive_lead(client: &reqwest::Client, url: &str, phone: &str) -> Outcome
     let search = client.get(format!("{url}/contacts")).query(&[("phone", phone)]);
     let found = call(search).await?;
     let known = found.pointer("/items/0/id").cloned();
-    let id = match known {
-        Some(id) => {
-            call(client.patch(format!("{url}/contacts/{id}")).json(&contact)).await?;
-            id
-        }
-        None => {
-            let made = call(client.post(format!("{url}/contacts")).json(&contact)).await?;
-            made.get("id").cloned().ok_or("the CRM gave no id")?
-        }
+    let id = if let Some(id) = known {
+        call(client.patch(format!("{url}/contacts/{id}")).json(&contact)).await?;
+        id
+    } else {
+        let made = call(client.post(format!("{url}/contacts")).json(&contact)).await?;
+        made.get("id").cloned().ok_or("the CRM gave no id")?
     };
     let deal = json!({ "contact_id": id, "title": "Lead", "pipeline": "Main", "stage": "New" });
     call(client.post(format!("{url}/deals")).json(&deal)).await?;
@@ -150,7 +147,7 @@ fn leadfold_round(runtime: &Runtime) -> Outcome<(f64, f64)> {
         return Err("not everything was synced".into());
     }
     let took = began.elapsed();
-    let cost = program.processor_time()? - before;
+    let cost = program.processor_time()?.saturating_sub(before);
     runtime.block_on(store.close());
     let stats: Stats = serde_json::from_str(&crm.get("/stats")?)?;
     let expected = (HUMANS, HUMANS, POSTS - HUMANS);
