@@ -25,7 +25,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metric;
 use crate::token::{self, TokenHash};
 
-/// Deliveries per transaction; acknowledgements wait for it.
+/// Deliveries per transaction; acknowledgements wait for it, and none may wait longer than a few milliseconds.
 const BATCH: usize = 32;
 /// How long a batch that is not full waits for company: its transaction costs nearly the same for one delivery as for
 /// all, acknowledgements wait for it, and nobody sees these milliseconds.

@@ -157,9 +157,9 @@ impl Store {
             })?;
         }
         let lock = lock_file(&path)?;
-        // The indexes of a grown registry are wider than SQLite's 2 MB of pages; and what is written again and again
-        // between two checkpoints is copied into the database once.
-        let writing = options.clone().pragma("cache_size", "-32768").pragma("wal_autocheckpoint", "1000");
+        // Kilobytes: the indexes of a grown registry are wider than the 2 MB that SQLite keeps by itself. Its checkpoint
+        // every 1000 pages stays: rarer ones are longer, and acknowledgements wait for them.
+        let writing = options.clone().pragma("cache_size", "-32768");
         let mut connection = writing.connect().await?;
         migrator().run(&mut connection).await.map_err(|error| migration_failed(&error))?;
         let (synchronous, journal): (i64, String) = (
