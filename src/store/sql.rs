@@ -3,6 +3,7 @@
 //! `sqlx::Any` would hide differences until production; a text per database would let them drift apart. So statements
 //! are written once, and this file is all that knows which driver runs them.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use sqlx::{Column as _, Row as _};
@@ -71,7 +72,13 @@ macro_rules! args {
 pub(crate) use args;
 
 /// One connection of either database, usually inside a transaction.
-pub(crate) enum Connection {
+pub(crate) struct Connection {
+    driver: Driver,
+    /// Leases that this transaction has bumped, by destination and epoch: once is enough for all of its work.
+    bumped: Vec<(String, i64)>,
+}
+
+enum Driver {
     Sqlite(sqlx::SqliteConnection),
     Postgres(sqlx::pool::PoolConnection<sqlx::Postgres>),
 }
@@ -97,22 +104,114 @@ macro_rules! bind {
 }
 pub(crate) use bind;
 
+impl From<sqlx::SqliteConnection> for Connection {
+    fn from(connection: sqlx::SqliteConnection) -> Self {
+        Self { driver: Driver::Sqlite(connection), bumped: Vec::new() }
+    }
+}
+
+impl From<sqlx::pool::PoolConnection<sqlx::Postgres>> for Connection {
+    fn from(connection: sqlx::pool::PoolConnection<sqlx::Postgres>) -> Self {
+        Self { driver: Driver::Postgres(connection), bumped: Vec::new() }
+    }
+}
+
 impl Connection {
+    /// Begins a transaction. `SQLite` takes the write lock at once, so that one never fails half-way for want of it.
+    pub(crate) async fn begin(&mut self) -> Result<(), StoreError> {
+        self.bumped.clear();
+        let begin = match &self.driver {
+            Driver::Sqlite(_) => "BEGIN IMMEDIATE",
+            Driver::Postgres(_) => "BEGIN",
+        };
+        self.execute(begin, vec![]).await.map(drop)
+    }
+
+    /// Makes everything since `begin` durable.
+    pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.execute("COMMIT", vec![]).await.map(drop)
+    }
+
+    /// Undoes everything since `begin`; fails when there is no transaction any more.
+    pub(crate) async fn roll_back(&mut self) -> Result<(), StoreError> {
+        self.execute("ROLLBACK", vec![]).await.map(drop)
+    }
+
+    /// Begins a part of a transaction that may be undone alone.
+    pub(crate) async fn begin_part(&mut self) -> Result<(), StoreError> {
+        self.execute("SAVEPOINT part", vec![]).await.map(drop)
+    }
+
+    /// Ends a part, keeping or undoing what it did.
+    pub(crate) async fn end_part(&mut self, keep: bool) -> Result<(), StoreError> {
+        if !keep {
+            self.bumped.clear();
+            self.execute("ROLLBACK TO part", vec![]).await?;
+        }
+        self.execute("RELEASE part", vec![]).await.map(drop)
+    }
+
+    /// Whether this transaction has bumped that lease already.
+    pub(crate) fn has_bumped(&self, destination: &str, epoch: i64) -> bool {
+        self.bumped.iter().any(|(known, of)| *of == epoch && known == destination)
+    }
+
+    /// Remembers that it has.
+    pub(crate) fn remember_bumped(&mut self, destination: &str, epoch: i64) {
+        self.bumped.push((destination.to_owned(), epoch));
+    }
+
+    /// Closes it. `SQLite` copies its log back when its last connection closes.
+    pub(crate) async fn close(self) -> Result<(), StoreError> {
+        match self.driver {
+            Driver::Sqlite(connection) => sqlx::Connection::close(connection).await?,
+            Driver::Postgres(connection) => drop(connection),
+        }
+        Ok(())
+    }
+
     /// Runs a statement and says how many rows it touched. The text is ours, never data.
     pub(crate) async fn execute(&mut self, sql: &str, args: Vec<Arg>) -> Result<u64, StoreError> {
-        Ok(match self {
-            Self::Sqlite(connection) => bind!(sql, args).execute(connection).await?.rows_affected(),
-            Self::Postgres(connection) => bind!(sql, args).execute(&mut **connection).await?.rows_affected(),
+        Ok(match &mut self.driver {
+            Driver::Sqlite(connection) => {
+                bind!(&*in_order(sql, &args), args).execute(connection).await?.rows_affected()
+            }
+            Driver::Postgres(connection) => {
+                bind!(sql, args).execute(&mut **connection).await?.rows_affected()
+            }
         })
+    }
+
+    /// Runs statements one after another; the first that fails ends it. `SQLite` gets them in one piece, because handing
+    /// a statement over to its thread and waiting for the answer costs several times what a small statement does.
+    pub(crate) async fn execute_all(
+        &mut self,
+        statements: Vec<(String, Vec<Arg>)>,
+    ) -> Result<(), StoreError> {
+        if statements.is_empty() {
+            return Ok(());
+        }
+        if let Driver::Sqlite(connection) = &mut self.driver {
+            let (text, arguments) = in_one_piece(statements);
+            bind!(text, arguments).execute(connection).await?;
+            return Ok(());
+        }
+        for (sql, arguments) in statements {
+            self.execute(&sql, arguments).await?;
+        }
+        Ok(())
     }
 
     /// Runs a statement and collects its rows.
     pub(crate) async fn fetch(&mut self, sql: &str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(connection) => {
-                bind!(sql, args).fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect()
-            }
-            Self::Postgres(connection) => {
+        Ok(match &mut self.driver {
+            Driver::Sqlite(connection) => bind!(&*in_order(sql, &args), args)
+                .fetch_all(connection)
+                .await?
+                .into_iter()
+                .map(Row::Sqlite)
+                .collect(),
+            Driver::Postgres(connection) => {
                 bind!(sql, args).fetch_all(&mut **connection).await?.into_iter().map(Row::Postgres).collect()
             }
         })
@@ -133,6 +232,46 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// The text with plain `?` when it names its many arguments in their order: `SQLite` finds the name of a placeholder by
+/// walking through all of them, which for the rows of a group takes longer than storing them.
+fn in_order<'a>(sql: &'a str, arguments: &[Arg]) -> Cow<'a, str> {
+    if arguments.len() < 32 {
+        return Cow::Borrowed(sql);
+    }
+    let mut pieces = sql.split('$');
+    let mut text = String::with_capacity(sql.len());
+    text.push_str(pieces.next().unwrap_or_default());
+    for (piece, expected) in pieces.zip(1_usize..) {
+        let end = piece.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(piece.len());
+        let (number, rest) = piece.split_at(end);
+        if number.parse() != Ok(expected) {
+            return Cow::Borrowed(sql);
+        }
+        text.push('?');
+        text.push_str(rest);
+    }
+    Cow::Owned(text)
+}
+
+/// One text and one list of arguments for several statements; the placeholders count on.
+fn in_one_piece(statements: Vec<(String, Vec<Arg>)>) -> (String, Vec<Arg>) {
+    let (mut text, mut arguments) = (String::new(), Vec::new());
+    for (sql, its_arguments) in statements {
+        let mut pieces = sql.split('$');
+        text.push_str(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            let end = piece.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(piece.len());
+            let (number, rest) = piece.split_at(end);
+            let number = number.parse::<usize>().unwrap_or_default() + arguments.len();
+            // Writing to a String cannot fail.
+            write!(text, "${number}{rest}").ok();
+        }
+        text.push(';');
+        arguments.extend(its_arguments);
+    }
+    (text, arguments)
 }
 
 /// Rows per multi-row statement: far below `SQLite`'s 32,766 and `PostgreSQL`'s 65,535 placeholders at our widest table.
@@ -233,4 +372,37 @@ impl Row {
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     let text = serde_json::to_string(value).map_err(|error| StoreError::damaged(error.to_string()))?;
     Ok(if text.contains("\\u0000") { text.replace("\\u0000", "") } else { text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_placeholders_in_order_need_no_names() {
+        let check = |sql: &str, count: usize, expect: &str| {
+            assert_eq!(in_order(sql, &vec![Arg::from(1); count]), expect);
+        };
+        check(
+            "INSERT INTO a VALUES ($1,$2),($3,$4) RETURNING b",
+            32,
+            "INSERT INTO a VALUES (?,?),(?,?) RETURNING b",
+        );
+        check("VALUES ($1,$2)", 2, "VALUES ($1,$2)");
+        check("VALUES ($2,$1)", 32, "VALUES ($2,$1)");
+        check("WHERE a IN ($1,$2) OR b IN ($1,$2)", 32, "WHERE a IN ($1,$2) OR b IN ($1,$2)");
+        check("SELECT 1", 32, "SELECT 1");
+    }
+
+    #[test]
+    fn placeholders_count_on_through_several_statements() {
+        let statements = vec![
+            ("UPDATE a SET b = $2 WHERE c = $1".to_owned(), args!["one", "two"]),
+            ("DELETE FROM d".to_owned(), vec![]),
+            ("INSERT INTO e VALUES ($1,$12)".to_owned(), args![3]),
+        ];
+        let (text, arguments) = in_one_piece(statements);
+        assert_eq!(text, "UPDATE a SET b = $2 WHERE c = $1;DELETE FROM d;INSERT INTO e VALUES ($3,$14);");
+        assert_eq!(arguments.len(), 3);
+    }
 }

@@ -13,8 +13,15 @@ use crate::clock::Clock;
 use crate::id::{StepId, SyncId};
 use crate::plan::{Priority, Reason, RecordId, RecordKind, Step};
 
-/// Bumps the lease row where the epoch is ours. Nothing is recorded by a process that lost its lease.
+/// A text of ours with its arguments.
+type Statement = (String, Vec<Arg>);
+
+/// Bumps the lease row where the epoch is ours, once in a transaction. Nothing is recorded by a process that lost its
+/// lease.
 async fn bump(connection: &mut Connection, lease: &Lease) -> Result<(), StoreError> {
+    if connection.has_bumped(&lease.destination, lease.epoch) {
+        return Ok(());
+    }
     let bumped = connection
         .execute(
             "UPDATE leases SET beat = beat + 1 WHERE destination = $1 AND epoch = $2",
@@ -22,6 +29,7 @@ async fn bump(connection: &mut Connection, lease: &Lease) -> Result<(), StoreErr
         )
         .await?;
     if bumped == 1 {
+        connection.remember_bumped(&lease.destination, lease.epoch);
         Ok(())
     } else {
         Err(StoreError::is_over(format!(
@@ -153,65 +161,60 @@ impl Work for StorePlan {
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let PlanToStore { sync, plan, pool, adopt, carried } = &self.plan;
             bump(connection, &self.lease).await?;
-            connection
-                .execute("DELETE FROM steps WHERE sync = $1 AND state = 'planned'", args![*sync])
-                .await?;
-            let mut rows = Vec::with_capacity(plan.steps.len());
-            for (step, position) in plan.steps.iter().zip(0_i64..) {
-                rows.push(args![
-                    step.id,
-                    *sync,
-                    position,
-                    step.action.kind().as_str(),
-                    json(&step.action)?,
-                    "planned"
-                ]);
-            }
-            connection.insert_rows("steps (id, sync, position, kind, action, state)", rows, "").await?;
-            let state = if plan.steps.is_empty() { SyncState::Synced } else { SyncState::Pushing };
-            connection
-                .execute(
-                    "UPDATE syncs SET state = $2, why = NULL, reasons = $3, planned_at = $4, updated_at = $4, \
-                     owner = COALESCE($5, owner), claimed = CASE WHEN $6 = 1 THEN 0 ELSE claimed END WHERE id = $1",
-                    args![
-                        *sync,
-                        state.as_str(),
-                        json(&plan.reasons)?,
-                        self.now,
-                        plan.picked_owner.clone(),
-                        i64::from(plan.steps.is_empty()),
-                    ],
-                )
-                .await?;
-            if let Some(contact) = adopt {
-                link(connection, &self.lease, *sync, "contact", contact, None, None, self.now).await?;
-            }
-            if let Some((name, turn, state)) = pool {
-                connection
-                    .execute(
-                        "INSERT INTO pools (destination, pool, turn, state) VALUES ($1, $2, $3, $4) \
-                         ON CONFLICT (destination, pool) DO UPDATE SET turn = excluded.turn, state = excluded.state \
-                         WHERE pools.turn < excluded.turn",
-                        args![self.lease.destination.as_str(), name.as_str(), *turn, json(state)?],
-                    )
-                    .await?;
-            }
-            for kept in carried {
-                connection
-                    .execute("UPDATE syncs SET carried_by = $1 WHERE id = $2", args![*sync, *kept])
-                    .await?;
-            }
-            Ok(())
+            connection.execute_all(self.statements()?).await
         })
     }
 }
 
+impl StorePlan {
+    fn statements(&self) -> Result<Vec<Statement>, StoreError> {
+        let PlanToStore { sync, plan, pool, adopt, carried } = &self.plan;
+        let mut statements =
+            vec![("DELETE FROM steps WHERE sync = $1 AND state = 'planned'".to_owned(), args![*sync])];
+        for (step, position) in plan.steps.iter().zip(0_i64..) {
+            statements.push((
+                "INSERT INTO steps (id, sync, position, kind, action, state) VALUES ($1, $2, $3, $4, $5, 'planned')"
+                    .to_owned(),
+                args![step.id, *sync, position, step.action.kind().as_str(), json(&step.action)?],
+            ));
+        }
+        let state = if plan.steps.is_empty() { SyncState::Synced } else { SyncState::Pushing };
+        statements.push((
+            "UPDATE syncs SET state = $2, why = NULL, reasons = $3, planned_at = $4, updated_at = $4, \
+             owner = COALESCE($5, owner), claimed = CASE WHEN $6 = 1 THEN 0 ELSE claimed END WHERE id = $1"
+                .to_owned(),
+            args![
+                *sync,
+                state.as_str(),
+                json(&plan.reasons)?,
+                self.now,
+                plan.picked_owner.clone(),
+                i64::from(plan.steps.is_empty()),
+            ],
+        ));
+        if let Some(contact) = adopt {
+            statements.push(link(&self.lease, *sync, "contact", contact, None, None, self.now));
+        }
+        if let Some((name, turn, state)) = pool {
+            statements.push((
+                "INSERT INTO pools (destination, pool, turn, state) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (destination, pool) DO UPDATE SET turn = excluded.turn, state = excluded.state \
+                 WHERE pools.turn < excluded.turn"
+                    .to_owned(),
+                args![self.lease.destination.as_str(), name.as_str(), *turn, json(state)?],
+            ));
+        }
+        for kept in carried {
+            statements
+                .push(("UPDATE syncs SET carried_by = $1 WHERE id = $2".to_owned(), args![*sync, *kept]));
+        }
+        Ok(statements)
+    }
+}
+
 /// Links a record to the person that the sync belongs to now. A record that is somebody's already stays theirs.
-#[expect(clippy::too_many_arguments, reason = "the columns of one row")]
-async fn link(
-    connection: &mut Connection,
+fn link(
     lease: &Lease,
     sync: SyncId,
     kind: &str,
@@ -219,24 +222,22 @@ async fn link(
     contact: Option<&RecordId>,
     step: Option<StepId>,
     now: i64,
-) -> Result<(), StoreError> {
-    connection
-        .execute(
-            "INSERT INTO links (destination, kind, record, person, contact, step, created_at) \
-             SELECT $1, $2, $3, person, $5, $6, $7 FROM syncs WHERE id = $4 \
-             ON CONFLICT (destination, kind, record) DO NOTHING",
-            args![
-                lease.destination.as_str(),
-                kind,
-                record.0.as_str(),
-                sync,
-                contact.map(|contact| contact.0.clone()),
-                step.map(|step| step.to_string()),
-                now
-            ],
-        )
-        .await?;
-    Ok(())
+) -> Statement {
+    (
+        "INSERT INTO links (destination, kind, record, person, contact, step, created_at) \
+         SELECT $1, $2, $3, person, $5, $6, $7 FROM syncs WHERE id = $4 \
+         ON CONFLICT (destination, kind, record) DO NOTHING"
+            .to_owned(),
+        args![
+            lease.destination.as_str(),
+            kind,
+            record.0.as_str(),
+            sync,
+            contact.map(|contact| contact.0.clone()),
+            step.map(|step| step.to_string()),
+            now
+        ],
+    )
 }
 
 pub(crate) struct MarkSent {
@@ -277,59 +278,51 @@ impl Work for StoreOutcomes {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
+            let mut statements = Vec::with_capacity(4);
             for (step, end) in &self.steps {
-                self.store_step(connection, *step, end).await?;
+                self.end_step(*step, end, &mut statements);
             }
             if let Next::Release { state, why, next_at, attempts } = &self.next {
-                connection
-                    .execute(
-                        "UPDATE syncs SET state = $2, why = $3, next_at = $4, attempts = $5, claimed = 0, \
-                         updated_at = $6 WHERE id = $1",
-                        args![
-                            self.sync,
-                            state.as_str(),
-                            why.as_ref().map(json).transpose()?,
-                            next_at.as_millisecond(),
-                            *attempts,
-                            self.now
-                        ],
-                    )
-                    .await?;
+                statements.push((
+                    "UPDATE syncs SET state = $2, why = $3, next_at = $4, attempts = $5, claimed = 0, \
+                     updated_at = $6 WHERE id = $1"
+                        .to_owned(),
+                    args![
+                        self.sync,
+                        state.as_str(),
+                        why.as_ref().map(json).transpose()?,
+                        next_at.as_millisecond(),
+                        *attempts,
+                        self.now
+                    ],
+                ));
             }
-            Ok(())
+            connection.execute_all(statements).await
         })
     }
 }
 
 impl StoreOutcomes {
-    async fn store_step(
-        &self,
-        connection: &mut Connection,
-        step: StepId,
-        end: &StepEnd,
-    ) -> Result<(), StoreError> {
+    fn end_step(&self, step: StepId, end: &StepEnd, statements: &mut Vec<Statement>) {
         let (state, record, why) = match end {
             StepEnd::Done { record, .. } => (StepState::Done, Some(record.0.clone()), None),
             StepEnd::NotWritten(why) => (StepState::Planned, None, Some(why.clone())),
             StepEnd::Unknown(why) => (StepState::Unknown, None, Some(why.clone())),
             StepEnd::Rejected(why) => (StepState::Rejected, None, Some(why.clone())),
         };
-        connection
-            .execute(
-                "UPDATE steps SET state = $2, record = $3, why = $4, ended_at = $5 WHERE id = $1",
-                args![step, state.as_str(), record, why, self.now],
-            )
-            .await?;
+        statements.push((
+            "UPDATE steps SET state = $2, record = $3, why = $4, ended_at = $5 WHERE id = $1".to_owned(),
+            args![step, state.as_str(), record, why, self.now],
+        ));
         if let StepEnd::Done { record, link: Some((kind, contact)) } = end {
             let kind = match kind {
                 RecordKind::Contact => "contact",
                 RecordKind::Deal => "deal",
-                RecordKind::Task | RecordKind::Note => return Ok(()),
+                RecordKind::Task | RecordKind::Note => return,
             };
-            link(connection, &self.lease, self.sync, kind, record, contact.as_ref(), Some(step), self.now)
-                .await?;
+            let contact = contact.as_ref();
+            statements.push(link(&self.lease, self.sync, kind, record, contact, Some(step), self.now));
         }
-        Ok(())
     }
 }
 

@@ -1,14 +1,16 @@
 //! Group commit. One fsync pays for everything that was waiting for it, and nobody waits for company: the group is
 //! whatever had queued while the last commit ran.
 //!
-//! On `SQLite` one task owns the only writing connection. Arrivals (acknowledgements) and other work take turns, arrivals
-//! first, so that neither starves. Work is isolated by savepoints: one that fails does not fail its group.
+//! On `SQLite` one task owns the only writing connection. Arrivals (acknowledgements) go first; other work goes when they
+//! pause, and now and then when they do not, so that neither starves. Work that fails does not fail its group.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::{PgPool, SqliteConnection};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
 use super::inbox::{Arrival, Pending};
@@ -21,6 +23,11 @@ use crate::token::to_hex;
 const ARRIVALS_PER_COMMIT: usize = 256;
 /// Units of work per commit; few, because arrivals wait for it.
 const WORKS_PER_COMMIT: usize = 64;
+/// Arrivals are over when none came for this long; only then other work begins, because senders wait for their answer
+/// and a transaction of other work may take several milliseconds.
+const QUIET: Duration = Duration::from_millis(1);
+/// When arrivals never stop, other work has a turn this often all the same.
+const LONGEST_WAIT: Duration = Duration::from_millis(40);
 /// Work that may wait before its callers wait too.
 const WORK_CAPACITY: usize = 1024;
 /// How often work is run again when the database asks for it.
@@ -79,7 +86,7 @@ impl Writer {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (jobs, queue) = mpsc::channel(WORK_CAPACITY);
-        let task = Task { connection: Connection::Sqlite(connection), arrivals, arrived, queue, clock };
+        let task = Task { connection: connection.into(), arrivals, arrived, queue, clock };
         tokio::spawn(task.run());
         Self { jobs }
     }
@@ -115,20 +122,30 @@ impl Task {
         let mut group = Vec::with_capacity(ARRIVALS_PER_COMMIT);
         let mut messages = Vec::with_capacity(WORKS_PER_COMMIT);
         let mut inbox_open = true;
+        let (mut arrived, mut worked) = (Instant::now(), Instant::now());
         loop {
+            let turn = (arrived + QUIET).min(worked + LONGEST_WAIT);
+            let queue = &mut self.queue;
+            let work = async {
+                sleep_until(turn).await;
+                queue.recv_many(&mut messages, WORKS_PER_COMMIT).await
+            };
             tokio::select! {
                 biased;
                 count = self.arrivals.recv_many(&mut group, ARRIVALS_PER_COMMIT), if inbox_open => {
                     inbox_open = count > 0;
+                    keep_arrivals(&mut self.connection, &mut group, &self.arrived, &*self.clock).await;
+                    arrived = Instant::now();
+                    if arrived < worked + LONGEST_WAIT {
+                        continue;
+                    }
                 }
-                count = self.queue.recv_many(&mut messages, WORKS_PER_COMMIT) => {
+                count = work => {
                     if count == 0 {
                         return;
                     }
                 }
             }
-            keep_arrivals(&mut self.connection, &mut group, &self.arrived, &*self.clock).await;
-            // Whatever work is waiting has its turn now, also when arrivals never stop.
             while messages.len() < WORKS_PER_COMMIT {
                 match self.queue.try_recv() {
                     Ok(message) => messages.push(message),
@@ -144,14 +161,14 @@ impl Task {
                 }
             }
             run_jobs(&mut self.connection, jobs).await;
+            worked = Instant::now();
             if !closing.is_empty() {
                 while let Ok(pending) = self.arrivals.try_recv() {
                     group.push(pending);
                 }
                 keep_arrivals(&mut self.connection, &mut group, &self.arrived, &*self.clock).await;
-                // SQLite copies the log back when its last connection closes; the lock file is released by the owner.
-                let Connection::Sqlite(connection) = self.connection else { return };
-                if let Err(failure) = sqlx::Connection::close(connection).await {
+                // The lock file is released by the owner.
+                if let Err(failure) = self.connection.close().await {
                     error!(%failure, "the database did not close cleanly; it recovers at the next start");
                 }
                 for tell in closing {
@@ -180,33 +197,43 @@ async fn run_jobs(connection: &mut Connection, mut jobs: Vec<Box<dyn Job>>) {
     }
 }
 
+/// Runs all jobs in one transaction. Savepoints cost two statements a job and are hardly ever needed, so the group is
+/// run without them first, and again with them when one of its jobs failed.
 async fn run_in_transaction(
     connection: &mut Connection,
     jobs: &mut [Box<dyn Job>],
 ) -> Result<(), StoreError> {
-    connection.execute("BEGIN IMMEDIATE", vec![]).await?;
-    let alone = jobs.len() == 1;
+    connection.begin().await?;
+    if run_all(connection, jobs).await {
+        return connection.commit().await;
+    }
+    // Some failures (a full disk) have rolled the transaction back already.
+    roll_back(connection).await;
+    if jobs.len() == 1 {
+        return Ok(());
+    }
+    connection.begin().await?;
     for job in jobs {
-        if alone {
-            if !job.run(connection).await {
-                connection.execute("ROLLBACK", vec![]).await?;
-                return Ok(());
-            }
-        } else {
-            connection.execute("SAVEPOINT work", vec![]).await?;
-            if !job.run(connection).await {
-                connection.execute("ROLLBACK TO work", vec![]).await?;
-            }
-            connection.execute("RELEASE work", vec![]).await?;
+        connection.begin_part().await?;
+        let succeeded = job.run(connection).await;
+        connection.end_part(succeeded).await?;
+    }
+    connection.commit().await
+}
+
+/// Whether all succeeded; stops at the first that did not.
+async fn run_all(connection: &mut Connection, jobs: &mut [Box<dyn Job>]) -> bool {
+    for job in jobs {
+        if !job.run(connection).await {
+            return false;
         }
     }
-    connection.execute("COMMIT", vec![]).await?;
-    Ok(())
+    true
 }
 
 async fn roll_back(connection: &mut Connection) {
     // Fails when there is no transaction any more, which is what is wanted.
-    connection.execute("ROLLBACK", vec![]).await.ok();
+    connection.roll_back().await.ok();
 }
 
 /// Stores a group of arrivals and tells each waiting receiver; a row that cannot be stored fails alone.
@@ -224,7 +251,6 @@ async fn keep_arrivals(
     if let Err(failure) = &stored {
         error!(%failure, deliveries = group.len(), at = %clock.now(),
             "STORAGE FAILURE: a group of deliveries could not be stored; each is tried alone");
-        roll_back(connection).await;
     }
     for (arrival, tell) in group.drain(..) {
         let answer = if stored.is_ok() { Ok(()) } else { insert_alone(connection, &arrival).await };
@@ -239,7 +265,6 @@ async fn insert_alone(connection: &mut Connection, arrival: &Arrival) -> Result<
     if let Err(failure) = &stored {
         error!(%failure, delivery = %arrival.delivery.id, source = arrival.delivery.source,
             "STORAGE FAILURE: a delivery was not stored; its sender is answered 503");
-        roll_back(connection).await;
     }
     stored
 }
@@ -270,19 +295,9 @@ async fn insert_deliveries(connection: &mut Connection, group: &[&Arrival]) -> R
          (id, source, method, query, headers, body, received_at, state, why, unverified_token) VALUES {}",
         placeholders(&rows)
     );
-    let begin = begin(connection);
-    connection.execute(begin, vec![]).await?;
+    // One statement is a transaction of its own: all of the group or nothing, and durable when it returns.
     connection.execute(&sql, rows.into_iter().flatten().collect::<Vec<Arg>>()).await?;
-    connection.execute("COMMIT", vec![]).await?;
     Ok(())
-}
-
-/// `SQLite` takes the write lock at once, so that a transaction never fails half-way for want of it.
-fn begin(connection: &Connection) -> &'static str {
-    match connection {
-        Connection::Sqlite(_) => "BEGIN IMMEDIATE",
-        Connection::Postgres(_) => "BEGIN",
-    }
 }
 
 /// `PostgreSQL`: arrivals are grouped by one task on one connection, which is taken anew when it breaks.
@@ -297,7 +312,7 @@ pub(crate) fn keep_arrivals_in_postgres(
         while arrivals.recv_many(&mut group, ARRIVALS_PER_COMMIT).await > 0 {
             match pool.acquire().await {
                 Ok(connection) => {
-                    let mut connection = Connection::Postgres(connection);
+                    let mut connection = Connection::from(connection);
                     keep_arrivals(&mut connection, &mut group, &arrived, &*clock).await;
                 }
                 Err(failure) => {
@@ -315,10 +330,10 @@ pub(crate) fn keep_arrivals_in_postgres(
 pub(crate) async fn write_in_postgres<W: Work>(pool: &PgPool, work: &W) -> Result<W::Output, StoreError> {
     let mut attempt = 1;
     loop {
-        let mut connection = Connection::Postgres(pool.acquire().await?);
-        connection.execute("BEGIN", vec![]).await?;
+        let mut connection = Connection::from(pool.acquire().await?);
+        connection.begin().await?;
         let result = match work.run(&mut connection).await {
-            Ok(output) => connection.execute("COMMIT", vec![]).await.map(|_| output),
+            Ok(output) => connection.commit().await.map(|()| output),
             Err(failure) => {
                 roll_back(&mut connection).await;
                 Err(failure)
@@ -328,5 +343,49 @@ pub(crate) async fn write_in_postgres<W: Work>(pool: &PgPool, work: &W) -> Resul
             Err(failure) if failure.kind == Failure::RunAgain && attempt < ATTEMPTS => attempt += 1,
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::Store;
+
+    struct Insert {
+        name: &'static str,
+        fails: bool,
+    }
+
+    impl Work for Insert {
+        type Output = ();
+
+        fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
+            Box::pin(async move {
+                let sql = "INSERT INTO counters (name, value) VALUES ($1, 1)";
+                connection.execute(sql, args![self.name]).await?;
+                if self.fails { Err(StoreError::new("asked to fail")) } else { Ok(()) }
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_fails_does_not_fail_its_group() {
+        let folder = std::env::temp_dir().join(format!("leadfold-test-{}", SystemClock.new_id()));
+        let url = format!("sqlite://{}", folder.join("leadfold.db").display());
+        let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
+        let write = |name, fails| store.write(Insert { name, fails });
+        // On one thread all of them are handed over before the writer runs.
+        let (first, failed, last) =
+            tokio::join!(write("first", false), write("failed", true), write("last", false));
+        assert!(first.is_ok() && last.is_ok());
+        assert_eq!(failed.unwrap_err().to_string(), "asked to fail");
+        assert!(write("alone", true).await.is_err());
+        let sql = "SELECT name FROM counters WHERE name <> 'sequence' ORDER BY name";
+        let kept: Vec<String> =
+            store.read(sql, args![]).await.unwrap().iter().map(|row| row.text(0).unwrap()).collect();
+        assert_eq!(kept, ["first", "last"]);
+        store.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }
