@@ -155,7 +155,10 @@ impl Store {
             })?;
         }
         let lock = lock_file(&path)?;
-        let mut connection = options.connect().await?;
+        // Kilobytes: the indexes of a grown registry are wider than the 2 MB that SQLite keeps by itself. Its checkpoint
+        // every 1000 pages stays: rarer ones are longer, and acknowledgements wait for them.
+        let writing = options.clone().pragma("cache_size", "-32768");
+        let mut connection = writing.connect().await?;
         migrator().run(&mut connection).await.map_err(|error| migration_failed(&error))?;
         let (synchronous, journal): (i64, String) = (
             sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await?,
@@ -170,6 +173,8 @@ impl Store {
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .min_connections(1)
+            // A file does not hang up between two reads; asking each time would double what a small read costs.
+            .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
         let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
