@@ -23,8 +23,11 @@ use crate::store::prepare::{
 use crate::store::{Store, StoreError};
 use crate::token::{self, TokenHash};
 
-/// Deliveries per transaction; acknowledgements wait for it.
-const BATCH: usize = 64;
+/// Deliveries per transaction; acknowledgements wait for it, and none may wait longer than a few milliseconds.
+const BATCH: usize = 32;
+/// How long a batch that is not full waits for company: its transaction costs nearly the same for one delivery as for
+/// all, acknowledgements wait for it, and nobody sees these milliseconds.
+const COMPANY: Duration = Duration::from_millis(5);
 /// A signal that got lost costs no more than this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
@@ -58,7 +61,8 @@ impl Preparer {
                         () = tokio::time::sleep(LONGEST_SLEEP) => {}
                     }
                 }
-                Ok(_) => {}
+                Ok(BATCH..) => {}
+                Ok(_) => tokio::time::sleep(COMPANY).await,
                 Err(failure) => {
                     error!(%failure, "STORAGE FAILURE: deliveries could not be prepared; they are kept and tried again");
                     tokio::time::sleep(LONGEST_SLEEP).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -24,6 +24,9 @@ use crate::workspace::Versions;
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// The shortest: claims are not repeated in a tight loop while nothing changes.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(2);
+/// Claims that find something are at least so far apart: a claim costs the same for one sync as for all that became free
+/// meanwhile, and no CRM answers so fast that the wait is felt.
+const BETWEEN_CLAIMS: Duration = Duration::from_millis(5);
 /// How long a shutdown waits for pushes under way; what is left is looked up at the next start.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -176,6 +179,9 @@ impl WorkerHandle {
                         error!(destination = worker.destination.name, %failure, "syncs could not be claimed");
                     }
                 }
+            }
+            if claimed > 0 {
+                sleep(BETWEEN_CLAIMS).await;
             }
             let wait_until = Instant::now() + self.sleep(claimed, allowed).await;
             tokio::select! {
