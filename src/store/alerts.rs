@@ -10,12 +10,14 @@ use super::{Store, StoreError, Work};
 use crate::plan::Reason;
 
 impl Store {
-    /// Causes of needs-attention that nobody was told about yet: the code, and the newest reason with it.
+    /// Causes of needs-attention that nobody was told about yet, each with its newest reason. A cause is a reason's word
+    /// and where it happened: `mapping_error:sendpulse`, `crm_rejected:crm`.
     pub async fn untold_causes(&self) -> Result<Vec<(String, Reason)>, StoreError> {
         let rows = self
             .read(
-                "SELECT why FROM (SELECT why, sequence FROM leads WHERE state = 'needs-attention' \
-                 UNION ALL SELECT why, sequence FROM syncs WHERE state = 'needs-attention') AS causes \
+                "SELECT place, why FROM ( \
+                   SELECT source AS place, why, sequence FROM leads WHERE state = 'needs-attention' \
+                   UNION ALL SELECT destination, why, sequence FROM syncs WHERE state = 'needs-attention') AS causes \
                  WHERE why IS NOT NULL ORDER BY sequence DESC LIMIT 1000",
                 args![],
             )
@@ -24,9 +26,10 @@ impl Store {
         let told: BTreeSet<String> = told.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
         let mut causes = BTreeMap::new();
         for row in &rows {
-            let reason: Reason = row.json(0)?;
-            if !told.contains(&reason.code) {
-                causes.entry(reason.code.clone()).or_insert(reason);
+            let reason: Reason = row.json(1)?;
+            let cause = format!("{}:{}", reason.code, row.text(0)?);
+            if !told.contains(&cause) {
+                causes.entry(cause).or_insert(reason);
             }
         }
         Ok(causes.into_iter().collect())

@@ -69,7 +69,7 @@ async fn each_cause_is_told_once() {
     rig.post_all(&[person(1, json!("old")), person(2, json!("older"))], 1).await;
     rig.settle().await;
     assert_eq!(rig.counts().await.needs_attention, 2);
-    hook.called("mapping_error", 2).await;
+    hook.called("mapping_error:sendpulse", 2).await;
     let text = hook.calls.lock().unwrap()[0]["text"].as_str().unwrap().to_owned();
     assert!(text.starts_with("leadfold: ") && text.contains("sendpulse.yaml:"), "{text}");
 
@@ -86,7 +86,7 @@ async fn each_cause_is_told_once() {
         assert!(Instant::now() < deadline, "a CRM that refuses our credentials is paused");
         sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(hook.causes()["mapping_error"], 2, "{:?}", hook.causes());
+    assert_eq!(hook.causes()["mapping_error:sendpulse"], 2, "{:?}", hook.causes());
     rig.shut_down().await;
     std::fs::remove_dir_all(&rig.folder).unwrap();
 }
