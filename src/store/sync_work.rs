@@ -67,19 +67,30 @@ pub(crate) struct StorePlan {
 }
 
 impl Work for StorePlan {
-    type Output = ();
+    type Output = bool;
 
-    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
-            connection.execute_all(self.statements()?).await
+            let put_back = connection
+                .execute(
+                    "UPDATE syncs SET state = 'ready', claimed = 0, next_at = $3, updated_at = $3 \
+                     WHERE id = $1 AND person <> $2",
+                    args![self.plan.sync, self.plan.person, self.now],
+                )
+                .await?;
+            if put_back > 0 {
+                return Ok(false);
+            }
+            connection.execute_all(self.statements()?).await?;
+            Ok(true)
         })
     }
 }
 
 impl StorePlan {
     fn statements(&self) -> Result<Vec<Statement>, StoreError> {
-        let PlanToStore { sync, plan, pool, adopt, carried } = &self.plan;
+        let PlanToStore { sync, person: _, plan, pool, adopt, carried } = &self.plan;
         let mut statements =
             vec![("DELETE FROM steps WHERE sync = $1 AND state = 'planned'".to_owned(), args![*sync])];
         for (step, position) in plan.steps.iter().zip(0_i64..) {

@@ -162,6 +162,8 @@ impl StepState {
 /// What the database knows of a person at one destination.
 #[derive(Clone, Debug, Default)]
 pub struct PersonContext {
+    /// Whose the sync is now; somebody else than at the claim when two people have become one since.
+    pub person: Option<PersonId>,
     /// Our link to their contact.
     pub contact: Option<RecordId>,
     /// Deals we know of: record, the contact it is on, when we linked it.
@@ -179,6 +181,8 @@ pub struct PersonContext {
 pub struct PlanToStore {
     /// Whose plan.
     pub sync: SyncId,
+    /// Whose it was when it was decided.
+    pub person: PersonId,
     /// The plan.
     pub plan: Plan,
     /// The owner pool that was picked from: name, number of picks so far, state after them.
@@ -261,7 +265,8 @@ impl Store {
     pub async fn person_context(&self, sync: SyncId, destination: &str) -> Result<PersonContext, StoreError> {
         let rows = self
             .read(
-                "SELECT kind, shown, NULL, first_seen FROM identifiers \
+                "SELECT 'person', person, NULL, 0 FROM syncs WHERE id = $1 \
+                 UNION ALL SELECT kind, shown, NULL, first_seen FROM identifiers \
                    WHERE person = (SELECT person FROM syncs WHERE id = $1) \
                      AND kind IN ('phone', 'email') AND shown IS NOT NULL \
                  UNION ALL SELECT 'link ' || kind, record, contact, created_at FROM links \
@@ -280,6 +285,7 @@ impl Store {
         let mut context = PersonContext::default();
         for row in &rows {
             match row.text(0)?.as_str() {
+                "person" => context.person = Some(row.id(1)?),
                 "phone" => context.phones.push(row.text(1)?),
                 "email" => context.emails.push(row.text(1)?),
                 "link contact" => context.contact = Some(RecordId(row.text(1)?)),
@@ -339,13 +345,14 @@ impl Store {
         rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?, row.json(2)?))).collect()
     }
 
-    /// Stores a plan in place of what was planned and not sent.
+    /// Stores a plan in place of what was planned and not sent. `false`: the sync has become another person's since it was
+    /// decided, perhaps of one whose lead is under way, so nothing is stored and it is back in the queue.
     pub async fn store_plan(
         &self,
         lease: &Lease,
         plan: PlanToStore,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.write(StorePlan { lease: lease.clone(), plan, now: now.as_millisecond() }).await
     }
 

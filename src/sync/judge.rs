@@ -39,6 +39,11 @@ impl Worker {
         let mut known = Vec::with_capacity(batch.len());
         for (claimed, context) in batch.into_iter().zip(contexts) {
             match context {
+                // Two people have become one since the claim, and the other's lead may be under way: back into the queue.
+                Ok(context) if context.person != Some(claimed.person) => {
+                    self.store_outcomes(claimed.id, Vec::new(), self.ready(&claimed, Duration::ZERO)).await;
+                    reports.push(Report::Untouched);
+                }
                 Ok(context) => known.push((claimed, context)),
                 Err(failure) => reports.push(self.storage_failed(&claimed, &failure).await),
             }
@@ -291,6 +296,7 @@ impl Worker {
         let pool = pool.zip(claimed.lead.owners.clone()).map(|(state, name)| (name, turn, state));
         let to_store = PlanToStore {
             sync: claimed.id,
+            person: claimed.person,
             adopt: adopted(&plan, &contacts, context),
             pool,
             carried: context.kept.iter().map(|(sync, _)| *sync).collect(),

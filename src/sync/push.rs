@@ -255,17 +255,17 @@ impl Worker {
             .increment(1);
     }
 
-    /// Repeats a write until it is stored or the lease is lost (then the new holder looks the step up).
-    pub(super) async fn insist<F>(&self, sync: SyncId, write: impl Fn() -> F)
+    /// Repeats a write until it is stored, or gives `None` when the lease is lost (then the new holder looks the step up).
+    pub(super) async fn insist<F, T>(&self, sync: SyncId, write: impl Fn() -> F) -> Option<T>
     where
-        F: Future<Output = Result<(), StoreError>>,
+        F: Future<Output = Result<T, StoreError>>,
     {
         loop {
             match write().await {
-                Ok(()) => return,
+                Ok(stored) => return Some(stored),
                 Err(failure) if failure.is_final() => {
                     warn!(%sync, %failure, "what became of this sync is not recorded by this process");
-                    return;
+                    return None;
                 }
                 Err(failure) => {
                     error!(%sync, %failure, "STORAGE FAILURE: what became of a sync could not be stored; tried again");

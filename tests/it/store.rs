@@ -104,6 +104,7 @@ impl Story {
         self.an_old_lease_records_nothing().await;
         self.two_people_become_one_with_all_they_have().await;
         self.kept_leads_go_along().await;
+        self.who_becomes_another_in_our_hands_goes_back_into_the_queue().await;
         self.nothing_stays_in_dead_hands().await;
         self.one_unreadable_row_stops_nobody().await;
         self.pools_versions_sources_and_alerts_are_remembered().await;
@@ -176,6 +177,11 @@ impl Story {
         self.store.lead(lead).await.unwrap().unwrap().row.person.unwrap().parse().unwrap()
     }
 
+    /// Whose a sync is now.
+    async fn owner(&self, sync: SyncId) -> PersonId {
+        self.store.person_context(sync, "any").await.unwrap().person.unwrap()
+    }
+
     async fn state(&self, lead: LeadId) -> String {
         self.store.lead(lead).await.unwrap().unwrap().row.state
     }
@@ -201,6 +207,7 @@ impl Story {
     async fn link(&self, lease: &Lease, sync: SyncId, contact: &str) {
         let plan = PlanToStore {
             sync,
+            person: self.owner(sync).await,
             plan: Plan { steps: Vec::new(), reasons: Vec::new(), picked_owner: None },
             pool: None,
             adopt: Some(record(contact)),
@@ -389,7 +396,14 @@ impl Story {
         let plan = self.plan_of_two();
         let [contact, deal] = [plan.steps[0].id, plan.steps[1].id];
         for plan in [dropped, plan] {
-            let plan = PlanToStore { sync, plan, pool: None, adopt: None, carried: Vec::new() };
+            let plan = PlanToStore {
+                sync,
+                person: self.owner(sync).await,
+                plan,
+                pool: None,
+                adopt: None,
+                carried: Vec::new(),
+            };
             self.store.store_plan(&lease, plan, self.now()).await.unwrap();
         }
         self.store.mark_sent(&lease, &[contact], self.now()).await.unwrap();
@@ -451,11 +465,18 @@ impl Story {
         let now = self.now();
         let plan = self.plan_of_two();
         let step = plan.steps[0].id;
-        let to_store = PlanToStore { sync, plan: plan.clone(), pool: None, adopt: None, carried: Vec::new() };
+        let to_store = PlanToStore {
+            sync,
+            person: self.owner(sync).await,
+            plan: plan.clone(),
+            pool: None,
+            adopt: None,
+            carried: Vec::new(),
+        };
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
         let refused = [
             self.store.claim(&old, Mode::Live, now, 1).await.map(drop),
-            self.store.store_plan(&old, to_store, now).await,
+            self.store.store_plan(&old, to_store, now).await.map(drop),
             self.store.mark_sent(&old, &[step], now).await,
             self.store.store_outcomes(&old, sync, Vec::new(), next, now).await,
             self.store.hold(&old, sync, &plan, now).await,
@@ -533,11 +554,42 @@ impl Story {
             context.kept.iter().map(|(sync, _)| *sync).collect()
         };
         assert_eq!(kept_ids(sync).await, [kept]);
-        let plan =
-            PlanToStore { sync, plan: self.plan_of_two(), pool: None, adopt: None, carried: vec![kept] };
+        let plan = PlanToStore {
+            sync,
+            person: self.owner(sync).await,
+            plan: self.plan_of_two(),
+            pool: None,
+            adopt: None,
+            carried: vec![kept],
+        };
         self.store.store_plan(&lease, plan, self.now()).await.unwrap();
         assert_eq!(kept_ids(sync).await, [kept], "a plan that is made anew takes it along again");
         assert_eq!(kept_ids(kept).await, [], "nobody else does");
+    }
+
+    async fn who_becomes_another_in_our_hands_goes_back_into_the_queue(&self) {
+        let lease = self.lease("joined").await;
+        let anonymous = self.leads(&[said("joined", &[(Chat, "tg-9")])]).await[0].1;
+        assert_eq!(self.claimed_ids(&lease).await, [anonymous]);
+        let before = self.owner(anonymous).await;
+        // While it is in our hands, its chat gives the phone of somebody whose lead may be under way.
+        let leads = self
+            .leads(&[
+                said("joined", &[(ByPhone, "+380671110099")]),
+                said("joined", &[(Chat, "tg-9"), (ByPhone, "+380671110099")]),
+            ])
+            .await;
+        assert_eq!(self.owner(anonymous).await, self.owner(leads[0].1).await);
+        let plan = PlanToStore {
+            sync: anonymous,
+            person: before,
+            plan: self.plan_of_two(),
+            pool: None,
+            adopt: None,
+            carried: Vec::new(),
+        };
+        assert!(!self.store.store_plan(&lease, plan, self.now()).await.unwrap(), "nothing is stored");
+        assert_eq!(self.claimed_ids(&lease).await, [anonymous], "the oldest of the one human, alone");
     }
 
     async fn nothing_stays_in_dead_hands(&self) {
@@ -599,7 +651,14 @@ impl Story {
         let state = |credit| PoolState { credit: [("anna".to_owned(), credit)].into() };
         for (turn, credit) in [(2, 20), (1, 10)] {
             let pool = Some(("sales".to_owned(), turn, state(credit)));
-            let plan = PlanToStore { sync, plan: self.plan_of_two(), pool, adopt: None, carried: Vec::new() };
+            let plan = PlanToStore {
+                sync,
+                person: self.owner(sync).await,
+                plan: self.plan_of_two(),
+                pool,
+                adopt: None,
+                carried: Vec::new(),
+            };
             self.store.store_plan(&lease, plan, self.now()).await.unwrap();
         }
         let pools = self.store.pools("memory").await.unwrap();
