@@ -147,7 +147,14 @@ impl Template {
 
     /// Whether it reads `lead.…`.
     pub(crate) fn uses_lead(&self) -> bool {
-        self.placeholders().into_iter().flat_map(Placeholder::paths).any(|path| path.root == "lead")
+        match &self.kind {
+            TemplateKind::Constant(_) => false,
+            TemplateKind::Placeholder(placeholder) => placeholder.uses_lead(),
+            TemplateKind::Text(parts) => {
+                parts.iter().filter_map(Part::placeholder).any(Placeholder::uses_lead)
+            }
+            TemplateKind::List(items) => items.iter().any(Template::uses_lead),
+        }
     }
 
     fn join(&self, parts: &[Part], view: View<'_>) -> Result<Option<String>, EvaluationError> {
@@ -185,6 +192,10 @@ impl Placeholder {
     /// Every plain path in it.
     pub(super) fn paths(&self) -> &[Path] {
         self.reads.paths()
+    }
+
+    fn uses_lead(&self) -> bool {
+        self.paths().iter().any(|path| path.root == "lead")
     }
 
     fn evaluate(&self, view: View<'_>, place: &Place) -> Result<Option<Json>, EvaluationError> {
