@@ -4,19 +4,24 @@
 //! and every plain path in it is replaced by a name of ours: paths are followed in the event's JSON, so that the engine
 //! gets the few values it needs and no copy of the event.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object};
 use minijinja::{Expression as Compiled, Value};
+use serde_json::Value as Json;
 
+use super::convert;
 use super::filters::ENGINE;
 use super::path::{JsonPath, Path};
 
+mod direct;
 mod names;
 mod rewriting;
 mod token;
 
+use direct::Direct;
 use token::{Token, tokens};
 
 /// Longest placeholder, in bytes.
@@ -42,13 +47,26 @@ pub(super) enum Reads {
 /// A compiled expression and the paths it reads.
 pub(super) struct Expression {
     compiled: Box<Compiled<'static, 'static>>,
+    /// The same without the engine, which takes longer than all the rest of a lead.
+    direct: Option<Direct>,
     pub(super) paths: Vec<Path>,
 }
 
 impl Expression {
     /// Evaluates it. `values` are those of its paths, in order; `None` is absent.
-    pub(super) fn evaluate(&self, values: Vec<Option<Value>>) -> Result<Value, minijinja::Error> {
-        self.compiled.eval(Value::from_object(Values(values)))
+    pub(super) fn evaluate(
+        &self,
+        values: &[Option<Cow<'_, Json>>],
+    ) -> Result<Option<Json>, minijinja::Error> {
+        match self.direct.as_ref().and_then(|direct| direct.evaluate(values)) {
+            Some(json) => Ok(Some(json).filter(|json| !json.is_null())),
+            None => self.evaluate_by_engine(values),
+        }
+    }
+
+    fn evaluate_by_engine(&self, values: &[Option<Cow<'_, Json>>]) -> Result<Option<Json>, minijinja::Error> {
+        let values = values.iter().map(|json| json.as_deref().map(convert::to_engine)).collect();
+        convert::from_engine(&self.compiled.eval(Value::from_object(Values(values)))?)
     }
 }
 
@@ -187,7 +205,8 @@ fn compile_expression(source: &str, tokens: &[Token<'_>]) -> Result<Expression, 
         let help = "a placeholder is a path with filters, such as {{ contact.name | default('guest') }}";
         vec![Wrong::new(message, source.trim(), Some(help))]
     })?;
-    Ok(Expression { compiled: Box::new(compiled), paths: found.paths })
+    let direct = Direct::compile(tokens, &found.paths);
+    Ok(Expression { compiled: Box::new(compiled), direct, paths: found.paths })
 }
 
 /// Whether a single `=` stands outside the arguments of a filter.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use super::convert;
 use super::expression::{Expression, PATH_RESULT};
 use super::filters::failed_for_absence;
 use super::path::{Path, Step, follow};
@@ -94,13 +93,12 @@ impl<'a> View<'a> {
         let mut values = Vec::with_capacity(expression.paths.len());
         for path in &expression.paths {
             values.push(if path.root == PATH_RESULT {
-                path_result.map(convert::to_engine)
+                path_result.map(Cow::Borrowed)
             } else {
-                self.path(path)?.map(|json| convert::to_engine(&json))
+                self.path(path)?
             });
         }
-        let made = expression.evaluate(values);
-        Ok(match made.and_then(|value| convert::from_engine(&value)) {
+        Ok(match expression.evaluate(&values) {
             Ok(json) => Ok(json),
             Err(error) if failed_for_absence(&error) => Ok(None),
             Err(error) => Err(describe(&error)),

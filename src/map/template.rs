@@ -3,6 +3,7 @@
 //! `{{ … }}` and `<< … >>` mean the same; one value uses one of them. A value that is a single placeholder keeps the type
 //! of what it reads; a longer value is text. If any placeholder finds nothing, the whole value is absent.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -146,7 +147,14 @@ impl Template {
 
     /// Whether it reads `lead.…`.
     pub(crate) fn uses_lead(&self) -> bool {
-        self.placeholders().into_iter().flat_map(Placeholder::paths).any(|path| path.root == "lead")
+        match &self.kind {
+            TemplateKind::Constant(_) => false,
+            TemplateKind::Placeholder(placeholder) => placeholder.uses_lead(),
+            TemplateKind::Text(parts) => {
+                parts.iter().filter_map(Part::placeholder).any(Placeholder::uses_lead)
+            }
+            TemplateKind::List(items) => items.iter().any(Template::uses_lead),
+        }
     }
 
     fn join(&self, parts: &[Part], view: View<'_>) -> Result<Option<String>, EvaluationError> {
@@ -155,11 +163,8 @@ impl Template {
             match part {
                 Part::Literal(text) => out.push_str(text),
                 Part::Placeholder(placeholder) => {
-                    let found =
-                        placeholder.read(view, &self.place, |json| out.push_str(&convert::text(json)))?;
-                    if found.is_none() {
-                        return Ok(None);
-                    }
+                    let Some(json) = placeholder.read(view, &self.place)? else { return Ok(None) };
+                    out.push_str(&convert::text(&json));
                 }
             }
             if out.len() > LARGEST {
@@ -189,9 +194,13 @@ impl Placeholder {
         self.reads.paths()
     }
 
+    fn uses_lead(&self) -> bool {
+        self.paths().iter().any(|path| path.root == "lead")
+    }
+
     fn evaluate(&self, view: View<'_>, place: &Place) -> Result<Option<Json>, EvaluationError> {
-        let value = self.read(view, place, Json::clone)?;
-        let too_long = value.as_ref().is_some_and(|json| match json {
+        let value = self.read(view, place)?;
+        let too_long = value.as_deref().is_some_and(|json| match json {
             Json::String(text) => text.len() > LARGEST,
             Json::Array(_) | Json::Object(_) => !fits(json, &mut { LARGEST }),
             Json::Null | Json::Bool(_) | Json::Number(_) => false,
@@ -199,34 +208,23 @@ impl Placeholder {
         if too_long {
             return Err(self.failed(place, "the value is longer than 64 KiB"));
         }
-        Ok(value)
+        Ok(value.map(Cow::into_owned))
     }
 
-    /// Hands the value to `take` without copying it where it stands in the event.
-    fn read<T>(
-        &self,
-        view: View<'_>,
-        place: &Place,
-        take: impl FnOnce(&Json) -> T,
-    ) -> Result<Option<T>, EvaluationError> {
-        match &self.reads {
-            Reads::Path(path) => Ok(view.path(path)?.map(|json| take(&json))),
-            Reads::JsonPath { path, then: None } => {
+    /// Reads the value, without copying it where it stands in the event.
+    fn read<'v>(&self, view: View<'v>, place: &Place) -> Result<Option<Cow<'v, Json>>, EvaluationError> {
+        let made = match &self.reads {
+            Reads::Path(path) => return view.path(path),
+            Reads::JsonPath { path, then } => {
                 let found = path.read(view.body()).map_err(|message| self.failed(place, &message))?;
-                Ok(found.as_ref().map(take))
+                match then {
+                    None => Ok(found),
+                    Some(expression) => view.expression(expression, found.as_ref())?,
+                }
             }
-            Reads::JsonPath { path, then: Some(expression) } => {
-                let found = path.read(view.body()).map_err(|message| self.failed(place, &message))?;
-                let made = view.expression(expression, found.as_ref())?;
-                let made = made.map_err(|message| self.failed(place, &message))?;
-                Ok(made.as_ref().map(take))
-            }
-            Reads::Expression(expression) => {
-                let made =
-                    view.expression(expression, None)?.map_err(|message| self.failed(place, &message))?;
-                Ok(made.as_ref().map(take))
-            }
-        }
+            Reads::Expression(expression) => view.expression(expression, None)?,
+        };
+        Ok(made.map_err(|message| self.failed(place, &message))?.map(Cow::Owned))
     }
 
     fn failed(&self, place: &Place, message: &str) -> EvaluationError {

@@ -118,6 +118,38 @@ fn a_json_path_ends_at_the_first_pipe_outside_brackets_and_quotes() {
     check("$['a|b']", "$['a|b']", None);
 }
 
+#[test]
+fn common_forms_are_evaluated_without_the_engine() {
+    let check = |source: &str, expect: bool| match Reads::compile(source) {
+        Ok(Reads::Expression(expression)) => assert_eq!(expression.direct.is_some(), expect, "{source}"),
+        other => panic!("{source}: {other:?}"),
+    };
+    check("contact.variables.name or contact.name or contact.username", true);
+    check("vars.chat if service == 'telegram'", true);
+    check("vars.is_lead and (contact.city or contact['Ваше місто']) in ['Київ', 'Kyiv']", true);
+    check("title not in ['bot_block', 'unsubscribe']", true);
+    check("contact.utm_source | lower", true);
+    check("a != 'x' if not b else (c | trim)", true);
+    for other in [
+        "a == 5",
+        "a in b",
+        "a in []",
+        "a in ['x'] | list",
+        "a == '\\n'",
+        "a == true",
+        "a == none",
+        "a ~ b",
+        "(a)[0]",
+    ] {
+        check(other, false);
+    }
+    for other in
+        ["a | trim('x')", "a | replace('x', 'y')", "a is defined", "a < 'b'", "a if b if c", "[a]", "('x',)"]
+    {
+        check(other, false);
+    }
+}
+
 proptest! {
     /// For numbers that are there, the rewriting changes nothing: it must not move what an operator binds to.
     #[test]
@@ -131,9 +163,11 @@ proptest! {
         }
         let plain = minijinja::Environment::new();
         let expected = plain.compile_expression(&source).unwrap().eval(context());
+        let expected = expected.and_then(|value| convert::from_engine(&value));
+        let written = |json: Option<Json>| json.map(|json| json.to_string().to_lowercase());
         match Reads::compile(&source) {
-            Ok(Reads::Expression(ours)) => match (expected, ours.evaluate(values(&ours))) {
-                (Ok(expected), Ok(got)) => prop_assert_eq!(expected.to_string().to_lowercase(), got.to_string().to_lowercase(), "{}", source),
+            Ok(Reads::Expression(ours)) => match (expected, ours.evaluate(&values(&ours))) {
+                (Ok(expected), Ok(got)) => prop_assert_eq!(written(expected), written(got), "{}", source),
                 // A text is not repeated, and `true` is written our way: that is meant.
                 (_, Err(error)) if error.to_string().contains("multiplies numbers") => {}
                 (Err(_), Err(_)) => {}
@@ -145,12 +179,62 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// What is evaluated without the engine is what the engine makes of it.
+    #[test]
+    fn without_the_engine_the_same_comes_out(source in direct_form(), data in prop::collection::vec(datum(), 3)) {
+        let Ok(Reads::Expression(expression)) = Reads::compile(&source) else { return Ok(()) };
+        // Conditions in a row are left to the engine.
+        let Some(direct) = &expression.direct else { return Ok(()) };
+        let value = |path: &Path| data[["a", "b", "c"].iter().position(|name| *name == path.root).unwrap()].clone();
+        let values: Vec<Option<Cow<'_, Json>>> =
+            expression.paths.iter().map(|path| value(path).map(Cow::Owned)).collect();
+        if let Some(got) = direct.evaluate(&values) {
+            let expected = expression.evaluate_by_engine(&values).map(Option::unwrap_or_default);
+            prop_assert_eq!(expected.ok(), Some(got), "{} of {:?}", source, data);
+        }
+    }
+}
+
+fn datum() -> impl Strategy<Value = Option<Json>> {
+    let texts = prop::sample::select(vec!["", "x", "X", " x ", "ІЇ", "ß", "true", "1"]);
+    prop_oneof![
+        2 => Just(None),
+        2 => any::<bool>().prop_map(|value| Some(Json::from(value))),
+        6 => texts.prop_map(|text| Some(Json::from(text))),
+        1 => prop::sample::select(vec![serde_json::json!(1), serde_json::json!(["x"]), serde_json::json!({})])
+            .prop_map(Some),
+    ]
+}
+
+fn direct_form() -> impl Strategy<Value = String> {
+    let leaf =
+        prop::sample::select(vec!["a", "b", "c", "'x'", "''", "'true'", "a|lower", "b|upper", "c|trim"]);
+    leaf.prop_map(str::to_owned).prop_recursive(4, 24, 3, |inner| {
+        let two = (inner.clone(), inner.clone());
+        let operators = prop::sample::select(vec!["or", "and", "or not", "and not", "if", "==", "!="]);
+        prop_oneof![
+            (two, operators).prop_map(|((left, right), operator)| format!("{left} {operator} {right}")),
+            inner.clone().prop_map(|inner| format!("({inner})")),
+            inner.clone().prop_map(|inner| format!("({inner})|lower")),
+            inner.clone().prop_map(|inner| format!("not {inner}")),
+            (inner.clone(), prop::sample::select(vec!["in ['x']", "not in ['', 'ІЇ', 'true']"]))
+                .prop_map(|(inner, within)| format!("{inner} {within}")),
+            (inner.clone(), inner.clone(), inner)
+                .prop_map(|(then, condition, other)| format!("{then} if {condition} else {other}")),
+        ]
+    })
+}
+
 fn context() -> Value {
     Value::from_pairs([("a", 2), ("b", 3), ("c", -7)])
 }
 
-fn values(expression: &Expression) -> Vec<Option<Value>> {
-    expression.paths.iter().map(|path| context().get_attr(&path.root).ok()).collect()
+fn values(expression: &Expression) -> Vec<Option<Cow<'static, Json>>> {
+    let value = |path: &Path| convert::from_engine(&context().get_attr(&path.root).unwrap()).unwrap();
+    expression.paths.iter().map(|path| value(path).map(Cow::Owned)).collect()
 }
 
 fn operand() -> impl Strategy<Value = String> {
