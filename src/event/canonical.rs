@@ -3,63 +3,105 @@
 //! The order of keys does not count. Everything else does: numbers by the text that was sent (ids beyond 2^53 stay
 //! exact), strings by their bytes.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{EventKey, KeyLifetime};
+use crate::token::to_hex;
+
+/// Bytes that are gathered before they are hashed: most values are a few bytes long, and each hand-over costs.
+const GATHERED: usize = 1024;
+
+/// Fields that change by themselves between two deliveries of one event, and so do not count.
+pub(super) struct Volatile {
+    /// The object among the fields of the payload.
+    pub(super) object: &'static str,
+    /// Its fields.
+    pub(super) fields: &'static [&'static str],
+}
 
 /// The key of an event that has no id: a hash of the payload and of the query it came with.
 pub(super) fn hash_key(payload: &Value, query: &Value) -> EventKey {
-    let mut hash = Sha256::new();
-    add(&mut hash, payload);
-    add(&mut hash, query);
-    let mut value = "sha256:".to_owned();
-    for byte in hash.finalize() {
-        // Writing into a String cannot fail.
-        write!(value, "{byte:02x}").unwrap_or_default();
+    hash_key_without(None, payload, query)
+}
+
+/// The same, as if the payload did not have its volatile fields.
+pub(super) fn hash_key_without(volatile: Option<&Volatile>, payload: &Value, query: &Value) -> EventKey {
+    let mut canonical = Canonical {
+        hash: Sha256::new(),
+        bytes: Vec::with_capacity(2 * GATHERED),
+        open: Vec::with_capacity(64),
+    };
+    match payload {
+        Value::Object(fields) => canonical.object(fields, &[], volatile),
+        other => canonical.value(other),
     }
+    canonical.value(query);
+    canonical.hash.update(&canonical.bytes);
+    let value = format!("sha256:{}", to_hex(&canonical.hash.finalize().into()));
     EventKey { value, lifetime: KeyLifetime::Window }
 }
 
+/// What is being hashed.
+struct Canonical<'a> {
+    hash: Sha256,
+    /// Not hashed yet.
+    bytes: Vec<u8>,
+    /// The sorted fields of the objects that are open; those of the innermost last.
+    open: Vec<(&'a str, &'a Value)>,
+}
+
 /// Every value begins with a letter for its kind and says how long it is, so that no two values read the same.
-fn add(hash: &mut Sha256, value: &Value) {
-    match value {
-        Value::Null => hash.update(b"z"),
-        Value::Bool(yes) => hash.update(if *yes { b"t" } else { b"f" }),
-        Value::Number(number) => add_text(hash, b'n', number.as_str()),
-        Value::String(text) => add_text(hash, b's', text),
-        Value::Array(items) => {
-            add_length(hash, b'a', items.len());
-            for item in items {
-                add(hash, item);
+impl<'a> Canonical<'a> {
+    fn value(&mut self, value: &'a Value) {
+        match value {
+            Value::Null => self.bytes.push(b'z'),
+            Value::Bool(yes) => self.bytes.push(if *yes { b't' } else { b'f' }),
+            Value::Number(number) => self.text(b'n', number.as_str()),
+            Value::String(text) => self.text(b's', text),
+            Value::Array(items) => {
+                self.length(b'a', items.len());
+                for item in items {
+                    self.value(item);
+                }
             }
-        }
-        Value::Object(fields) => {
-            add_length(hash, b'o', fields.len());
-            for (name, value) in sorted(fields) {
-                add_text(hash, b'k', name);
-                add(hash, value);
-            }
+            Value::Object(fields) => self.object(fields, &[], None),
         }
     }
-}
 
-fn sorted(fields: &Map<String, Value>) -> Vec<(&String, &Value)> {
-    let mut fields: Vec<_> = fields.iter().collect();
-    fields.sort_unstable_by_key(|(name, _)| *name);
-    fields
-}
+    fn object(&mut self, fields: &'a Map<String, Value>, left_out: &[&str], below: Option<&Volatile>) {
+        let first = self.open.len();
+        let counted = fields.iter().map(|(name, value)| (name.as_str(), value));
+        self.open.extend(counted.filter(|(name, _)| !left_out.contains(name)));
+        let end = self.open.len();
+        self.open[first..].sort_unstable_by_key(|(name, _)| *name);
+        self.length(b'o', end - first);
+        for index in first..end {
+            let (name, value) = self.open[index];
+            self.text(b'k', name);
+            match (value, below) {
+                (Value::Object(fields), Some(below)) if below.object == name => {
+                    self.object(fields, below.fields, None);
+                }
+                _ => self.value(value),
+            }
+        }
+        self.open.truncate(first);
+    }
 
-fn add_text(hash: &mut Sha256, kind: u8, text: &str) {
-    add_length(hash, kind, text.len());
-    hash.update(text.as_bytes());
-}
+    fn text(&mut self, kind: u8, text: &str) {
+        self.length(kind, text.len());
+        self.bytes.extend_from_slice(text.as_bytes());
+        if self.bytes.len() >= GATHERED {
+            self.hash.update(&self.bytes);
+            self.bytes.clear();
+        }
+    }
 
-fn add_length(hash: &mut Sha256, kind: u8, length: usize) {
-    hash.update([kind]);
-    hash.update((length as u64).to_be_bytes());
+    fn length(&mut self, kind: u8, length: usize) {
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(&(length as u64).to_be_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +145,42 @@ mod tests {
         // A changed hash would let every event of the last window in twice after an upgrade.
         let key = hash_key(&json!({"b": [true, null, "ї"], "a": 1.50}), &json!({}));
         assert_eq!(key.value, "sha256:66b81f346e1c9c9f90b309b2e4b9c3c81d531915a0b1869a815ee126d3a0833a");
+    }
+
+    #[test]
+    fn volatile_fields_count_as_if_they_were_not_there() {
+        const VOLATILE: Volatile = Volatile { object: "contact", fields: &["photo", "tags"] };
+        let without = |payload: Value| hash_key_without(Some(&VOLATILE), &payload, &json!({})).value;
+        let check = |payload: Value, plain: Value| {
+            assert_eq!(without(payload.clone()), hash_key(&plain, &json!({})).value, "{payload}");
+        };
+        check(
+            json!({"contact": {"tags": [1], "id": 7, "photo": "x"}, "a": 1}),
+            json!({"a": 1, "contact": {"id": 7}}),
+        );
+        check(json!({"contact": {"photo": "x"}}), json!({"contact": {}}));
+        // Only there.
+        for same in [
+            json!({"photo": 1, "bot": {"photo": 1}, "contact": {"id": {"photo": 1}}}),
+            json!({"bot": {"contact": {"photo": 1}}}),
+            json!({"contact": ["photo"]}),
+            json!([{"contact": {"photo": 1}}]),
+            json!("contact"),
+        ] {
+            check(same.clone(), same);
+        }
+    }
+
+    #[test]
+    fn long_values_are_hashed_whole() {
+        // The bytes are gathered before they are hashed; the seams must not show.
+        let long = |letter: &str| json!({"a": "x".repeat(3 * GATHERED), "b": [1, 2], "c": letter.repeat(GATHERED - 1)});
+        assert_eq!(hash_key(&long("y"), &json!({})), hash_key(&long("y"), &json!({})));
+        assert_ne!(hash_key(&long("y"), &json!({})), hash_key(&long("z"), &json!({})));
+        assert_eq!(
+            hash_key(&long("y"), &json!({})).value,
+            "sha256:1c6dd89ba64538190899d9be818e15e3737a59e61da748180ab7069ef764f888"
+        );
     }
 
     proptest! {

@@ -20,7 +20,8 @@ const LIBRARY_KEYS: &str = "$serde_json::private::";
 
 /// The JSON value in a body.
 pub(super) fn read(body: &[u8]) -> Result<Value, Unreadable> {
-    let text = String::from_utf8_lossy(body);
+    // The forgiving reader is the slower one.
+    let text = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     let text = text.trim_start_matches('\u{feff}');
     if text.trim().is_empty() {
         return Err(Unreadable(
@@ -32,8 +33,18 @@ pub(super) fn read(body: &[u8]) -> Result<Value, Unreadable> {
         Cow::Borrowed(_) => Err(error),
     });
     let mut value = parsed.map_err(|error| Unreadable(not_json(&error)))?;
-    clean(&mut value)?;
+    if may_be_unclean(text) {
+        clean(&mut value)?;
+    }
     Ok(value)
+}
+
+/// Whether [`clean`] may find anything in what was parsed from this text. Nearly always it cannot, and looking for that
+/// in the text is cheaper than a visit to every value.
+fn may_be_unclean(text: &str) -> bool {
+    let opened = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    // A NUL is only valid JSON when escaped; a key of the library begins with a dollar sign, which may be escaped too.
+    opened > MAX_DEPTH || [r"\u0000", r#""$"#, r#""\u0024"#].iter().any(|sign| text.contains(sign))
 }
 
 fn not_json(error: &serde_json::Error) -> String {
@@ -126,6 +137,7 @@ fn unit(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -187,5 +199,24 @@ mod tests {
             body = format!(r#"{{"$serde_json::private::RawValue":{}}}"#, Value::String(nested));
         }
         refused(body, "nested deeper");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_unclean_is_cleaned(
+            depth in 90_usize..110,
+            texts in proptest::collection::vec(
+                r#"(a|\\\\|\\u0000|\$|\\u0024|serde_json::private::|\\u0073erde_json::private::|RawValue|\\ud83d| |\[){0,5}"#, 1..8
+            )
+        ) {
+            let fields: Vec<_> = texts.iter().map(|text| format!(r#""{text}":["{text}"]"#)).collect();
+            let body = format!(r#"{}{{"x":0,{}}}{}"#, "[".repeat(depth), fields.join(","), "]".repeat(depth));
+            for body in [body.as_str(), body.trim_matches(['[', ']'])] {
+                let Ok(mut value) = read(body.as_bytes()) else { continue };
+                let read = value.clone();
+                prop_assert!(clean(&mut value).is_ok(), "{}", body);
+                prop_assert_eq!(&value, &read);
+            }
+        }
     }
 }

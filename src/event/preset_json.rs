@@ -1,5 +1,6 @@
 //! Any platform whose request body can be set to JSON.
 
+use std::iter::repeat_n;
 use std::mem;
 
 use serde_json::Value;
@@ -24,12 +25,13 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     };
     let query = fields::query(delivery)?;
     let headers = fields::headers(delivery);
-    let event = |payload| Event {
+    let event = |(payload, (query, headers))| Event {
         key: hash_key(&payload, &query),
         payload,
-        query: query.clone(),
-        headers: headers.clone(),
+        query,
+        headers,
         chat: None,
     };
-    Ok(payloads.into_iter().map(event).collect())
+    let count = payloads.len();
+    Ok(payloads.into_iter().zip(repeat_n((query, headers), count)).map(event).collect())
 }

@@ -3,9 +3,12 @@
 //! The body is a list of events, met also as a bare object. `title` names the kind of a global webhook, but the
 //! author of a flow types any text there, so it is no enumeration. There is no signature: the secret is the path token.
 
+use std::borrow::Cow;
+use std::iter::repeat_n;
+
 use serde_json::{Map, Value};
 
-use super::canonical::hash_key;
+use super::canonical::{Volatile, hash_key_without};
 use super::{
     DEDUPE_WINDOW, Delivery, Event, EventKey, KeyLifetime, Preset, Unreadable, fields, json_body,
     within_bounds,
@@ -23,7 +26,10 @@ pub(super) static PRESET: Preset = Preset {
 
 /// Parts of a contact that change by themselves between two deliveries of one event. The event's own `date` is not
 /// among them: pressing Send twice makes two events, and a redelivery repeats the date.
-const VOLATILE: [&str; 5] = ["photo", "tags", "last_activity", "last_activity_at", "is_chat_opened"];
+const VOLATILE: Volatile = Volatile {
+    object: "contact",
+    fields: &["photo", "tags", "last_activity", "last_activity_at", "is_chat_opened"],
+};
 
 fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     let payloads = match json_body::read(&delivery.body)? {
@@ -39,22 +45,23 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     };
     let query = fields::query(delivery)?;
     let headers = fields::headers(delivery);
-    let event = |mut payload| {
+    let event = |(mut payload, (query, headers))| {
         repair_variables(&mut payload);
         Event {
-            key: message_key(&payload).unwrap_or_else(|| hash_key(&without_volatile(&payload), &query)),
+            key: message_key(&payload).unwrap_or_else(|| hash_key_without(Some(&VOLATILE), &payload, &query)),
             chat: chat(&payload),
             payload,
-            query: query.clone(),
-            headers: headers.clone(),
+            query,
+            headers,
         }
     };
-    Ok(payloads.into_iter().map(event).collect())
+    let count = payloads.len();
+    Ok(payloads.into_iter().zip(repeat_n((query, headers), count)).map(event).collect())
 }
 
 /// `SendPulse` writes an empty map as `[]`, as PHP does.
 fn repair_variables(payload: &mut Value) {
-    if let Some(variables) = payload.pointer_mut("/contact/variables")
+    if let Some(variables) = payload.get_mut("contact").and_then(|contact| contact.get_mut("variables"))
         && variables.as_array().is_some_and(Vec::is_empty)
     {
         *variables = Value::Object(Map::new());
@@ -66,44 +73,37 @@ fn message_key(payload: &Value) -> Option<EventKey> {
     if payload.get("title")?.as_str()? != "incoming_message" {
         return None;
     }
-    let bot = plain_id(payload.pointer("/bot/id"))?;
-    let message = plain_id(payload.pointer("/info/message/id"))?;
+    let bot = plain_id(payload.get("bot")?.get("id"))?;
+    let message = plain_id(payload.get("info")?.get("message")?.get("id"))?;
     Some(EventKey { value: format!("incoming_message:{bot}:{message}"), lifetime: KeyLifetime::Retention })
 }
 
-fn without_volatile(payload: &Value) -> Value {
-    let mut stable = payload.clone();
-    if let Some(contact) = stable.get_mut("contact").and_then(Value::as_object_mut) {
-        contact.retain(|name, _| !VOLATILE.contains(&name.as_str()));
-    }
-    stable
-}
-
 fn chat(payload: &Value) -> Option<Chat> {
-    let bot = plain_id(payload.pointer("/bot/id"))?;
-    let id = plain_id(payload.pointer("/contact/id"))?;
+    let of_bot = payload.get("bot")?;
+    let bot = plain_id(of_bot.get("id"))?;
+    let id = plain_id(payload.get("contact")?.get("id"))?;
     Some(Chat {
         channel: text(payload.get("service"))?.to_lowercase(),
         link: Some(format!("https://login.sendpulse.com/messengers/chats/{bot}/contacts/all/{id}")),
-        bot_name: text(payload.pointer("/bot/name")),
-        bot,
-        id,
+        bot_name: text(of_bot.get("name")).map(Cow::into_owned),
+        bot: bot.into_owned(),
+        id: id.into_owned(),
     })
 }
 
 /// An id made of letters, digits, `-`, `_`, `.` and `=`, at most 128 of them: whatever else stands there is no id, and
 /// must end up neither in a key nor in a link.
-fn plain_id(value: Option<&Value>) -> Option<String> {
-    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.=".contains(letter);
-    text(value).filter(|id| id.len() <= 128 && id.chars().all(allowed))
+fn plain_id(value: Option<&Value>) -> Option<Cow<'_, str>> {
+    let allowed = |letter: u8| letter.is_ascii_alphanumeric() || b"-_.=".contains(&letter);
+    text(value).filter(|id| id.len() <= 128 && id.bytes().all(allowed))
 }
 
 /// A text or a number as text; `None`, `null` and nothing at all are absent.
-fn text(value: Option<&Value>) -> Option<String> {
+fn text(value: Option<&Value>) -> Option<Cow<'_, str>> {
     let text = match value? {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
+        Value::String(text) => Cow::Borrowed(text.trim()),
+        Value::Number(number) => Cow::Owned(number.to_string()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
-    (!matches!(text.as_str(), "" | "None" | "null")).then_some(text)
+    (!matches!(&*text, "" | "None" | "null")).then_some(text)
 }
