@@ -34,7 +34,9 @@ pub(super) fn hash_key_without(volatile: Option<&Volatile>, payload: &Value, que
     };
     match payload {
         Value::Object(fields) => canonical.object(fields, &[], volatile),
-        other => canonical.value(other),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            canonical.value(other);
+        }
     }
     canonical.value(query);
     canonical.hash.update(&canonical.bytes);
