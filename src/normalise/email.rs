@@ -72,7 +72,8 @@ pub(super) fn normalise(raw: &str) -> Result<Email, Reason> {
 }
 
 fn lists(words: &str, word: &str) -> bool {
-    words.split(' ').any(|listed| listed == word)
+    // By bytes, because searching for letters takes longer than all else that is done to an address.
+    words.as_bytes().split(|&byte| byte == b' ').any(|listed| listed == word.as_bytes())
 }
 
 /// Lower case, composed, without what the eye cannot see; full-width ASCII of Japanese keyboards as ASCII.
