@@ -32,9 +32,10 @@ pub(super) fn hash_key_without(volatile: Option<&Volatile>, payload: &Value, que
         bytes: Vec::with_capacity(2 * GATHERED),
         open: Vec::with_capacity(64),
     };
-    match payload {
-        Value::Object(fields) => canonical.object(fields, &[], volatile),
-        other => canonical.value(other),
+    if let Value::Object(fields) = payload {
+        canonical.object(fields, &[], volatile);
+    } else {
+        canonical.value(payload);
     }
     canonical.value(query);
     canonical.hash.update(&canonical.bytes);

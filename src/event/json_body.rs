@@ -206,7 +206,7 @@ mod tests {
         fn whatever_is_unclean_is_cleaned(
             depth in 90_usize..110,
             texts in proptest::collection::vec(
-                r#"(a|\\\\|\\u0000|\$|\\u0024|serde_json::private::|\\u0073erde_json::private::|RawValue|\\ud83d| |\[){0,5}"#, 1..8
+                r"(a|\\\\|\\u0000|\$|\\u0024|serde_json::private::|\\u0073erde_json::private::|RawValue|\\ud83d| |\[){0,5}", 1..8
             )
         ) {
             let fields: Vec<_> = texts.iter().map(|text| format!(r#""{text}":["{text}"]"#)).collect();
