@@ -92,7 +92,7 @@ fn phone(post: u64) -> String {
 /// Leads a second of the naive loop.
 fn naive_round(runtime: &Runtime) -> Outcome<f64> {
     let scratch = Scratch::new("naive")?;
-    let crm = Program::sandbox(&scratch, r#"{"latency_ms": 20}"#)?;
+    let crm = Program::sandbox(&scratch, &["--latency-ms", "20"])?;
     let url = format!("http://{}", crm.address);
     let client = reqwest::Client::builder().no_proxy().build()?;
     let next = AtomicUsize::new(0);
@@ -136,7 +136,7 @@ async fn call(request: reqwest::RequestBuilder) -> Outcome<Value> {
 /// Leads a second of leadfold, and milliseconds of processor time a lead.
 fn leadfold_round(runtime: &Runtime) -> Outcome<(f64, f64)> {
     let (scratch, crm_scratch) = (Scratch::new("leadfold")?, Scratch::new("crm")?);
-    let crm = Program::sandbox(&crm_scratch, r#"{"latency_ms": 20}"#)?;
+    let crm = Program::sandbox(&crm_scratch, &["--latency-ms", "20"])?;
     let mapping = include_str!("../mappings/sendpulse.yaml");
     let workspace = workspace(&crm, "");
     let program = Program::serve(&scratch, &[("workspace.yaml", &workspace), ("sendpulse.yaml", mapping)])?;
@@ -161,8 +161,8 @@ fn leadfold_round(runtime: &Runtime) -> Outcome<(f64, f64)> {
 /// Percent of the limit used while there is always something to do, and percent of the calls answered 429.
 fn limited_round() -> Outcome<(f64, f64)> {
     let (scratch, crm_scratch) = (Scratch::new("limited")?, Scratch::new("limited-crm")?);
-    let faults = format!(r#"{{"latency_ms": 20, "rate": {{"count": {LIMIT}, "per_ms": 1000}}}}"#);
-    let crm = Program::sandbox(&crm_scratch, &faults)?;
+    let rate = format!("{LIMIT}/s");
+    let crm = Program::sandbox(&crm_scratch, &["--latency-ms", "20", "--rate", &rate])?;
     let mapping = include_str!("../mappings/sendpulse.yaml");
     let workspace = workspace(&crm, &format!(", rate: {LIMIT}/s"));
     let program = Program::serve(&scratch, &[("workspace.yaml", &workspace), ("sendpulse.yaml", mapping)])?;

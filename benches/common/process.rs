@@ -60,8 +60,8 @@ impl Program {
     }
 
     /// `leadfold sandbox` with these faults.
-    pub(crate) fn sandbox(scratch: &Scratch, faults: &str) -> io::Result<Self> {
-        Self::start(scratch, "/stats", &["sandbox", "--faults", faults])
+    pub(crate) fn sandbox(scratch: &Scratch, faults: &[&str]) -> io::Result<Self> {
+        Self::start(scratch, "/stats", &[&["sandbox"], faults].concat())
     }
 
     fn start(scratch: &Scratch, sign_of_life: &str, arguments: &[&str]) -> io::Result<Self> {
