@@ -22,14 +22,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use leadfold::decide::{Capabilities, PersonView, Situation, decide};
-use leadfold::event::{Delivery, Event};
+use leadfold::event::{Delivery, Event, preset};
 use leadfold::id::{DeliveryId, PersonId, StepId};
 use leadfold::lead::Lead;
 use leadfold::map::{Mapping, Workspace};
 use leadfold::normalise;
 use leadfold::pipeline::{Interpreted, interpret};
 use leadfold::plan::{FoundContact, FoundDeal, RecordId};
-use leadfold::prepare::preset;
 use leadfold::resolve::{Known, resolve};
 use leadfold::rules::PoolState;
 use leadfold::workspace::{compile_with, read_files};
@@ -49,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workspace = compile_with(&files, &environment).workspace;
     let source = workspace.sources.get("sendpulse").ok_or("the workspace has no source sendpulse")?;
     let mapping = source.mapping.as_ref().map_err(ToString::to_string)?;
-    let split = preset(source).ok_or("the source has no preset")?.split;
+    let split = preset(&source.preset).ok_or("the source has no preset")?.split;
     let deliveries = deliveries(&root.join("fixtures/sendpulse"))?;
 
     let mut events = Vec::new();

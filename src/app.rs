@@ -16,10 +16,10 @@ use tracing::{error, info, warn};
 use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::crm;
-use crate::event::PRESETS;
+use crate::event::{PRESETS, preset};
 use crate::gauges::Gauges;
 use crate::map::{Compiled, Files, Severity, Workspace};
-use crate::prepare::{PAUSED, Preparer, preset, token_hash};
+use crate::prepare::{PAUSED, Preparer, token_hash};
 use crate::receive::{self, Connections, Entry, Limits, Receiver, Sources};
 use crate::rules::Mode;
 use crate::store::versions::RememberedSource;
@@ -286,16 +286,14 @@ async fn warn_of_strays(store: &Store, workspace: &Workspace) -> Result<(), Stor
 fn sources(workspace: &Workspace, remembered: &[RememberedSource]) -> Sources {
     let mut entries = BTreeMap::new();
     for source in remembered {
-        let Some(preset) = PRESETS.iter().copied().find(|preset| preset.name == source.preset) else {
-            continue;
-        };
+        let Some(preset) = preset(&source.preset) else { continue };
         let waiting = Some(format!("source '{}' was removed from the workspace or renamed", source.name));
         entries
             .insert(source.name.clone(), Entry { preset, token_hash: from_hex(&source.token_hash), waiting });
     }
     for source in workspace.sources.values() {
         // Without a readable preset the source is received as what it may be: anything that can be posted.
-        let Some(preset) = preset(source).or_else(|| PRESETS.first().copied()) else { continue };
+        let Some(preset) = preset(&source.preset).or_else(|| PRESETS.first().copied()) else { continue };
         let waiting = match &source.mapping {
             Err(broken) => Some(broken.to_string()),
             Ok(_) if source.paused => Some(PAUSED.to_owned()),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::event::{Event, KeyLifetime, PRESETS, Preset};
+use crate::event::{Event, KeyLifetime, Preset, preset};
 use crate::id::{EventId, LeadId, PersonId, SyncId};
 use crate::map::{Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, interpret};
@@ -169,7 +169,7 @@ fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Pr
     let Some(source) = workspace.sources.get(&delivery.source) else {
         return Prepared::Waiting(format!("the workspace has no source '{}' any more", delivery.source));
     };
-    let Some(preset) = preset(source) else {
+    let Some(preset) = preset(&source.preset) else {
         return Prepared::Waiting(format!("source '{}' names no preset that exists", source.name));
     };
     let mapping = match &source.mapping {
@@ -214,11 +214,6 @@ fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Pr
 
 /// Why the deliveries of a paused source wait.
 pub const PAUSED: &str = "the source is paused in its mapping";
-
-/// The preset that a source names.
-pub fn preset(source: &Source) -> Option<&'static Preset> {
-    PRESETS.iter().copied().find(|preset| preset.name == source.preset)
-}
 
 /// Hash of a source's path token, when it can be read.
 pub fn token_hash(source: &Source) -> Option<TokenHash> {

@@ -10,13 +10,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::decide::{Capabilities, Decision, PersonView, Situation, decide};
-use crate::event::{Delivery, Preset};
+use crate::event::{Delivery, Preset, preset};
 use crate::id::{DeliveryId, StepId};
 use crate::lead::Lead;
 use crate::map::{CrmState, Example, Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, differences, interpret};
 use crate::plan::{FoundContact, FoundDeal, RecordId};
-use crate::prepare::preset;
 use crate::rules::{PoolState, Rules};
 
 /// How one test ended.
@@ -84,7 +83,7 @@ fn try_example(
     example: &Example,
     body: Vec<u8>,
 ) -> Result<(), String> {
-    let preset = preset(source).ok_or_else(|| format!("there is no preset '{}'", source.preset))?;
+    let preset = preset(&source.preset).ok_or_else(|| format!("there is no preset '{}'", source.preset))?;
     let events = (preset.split)(&request(preset, &source.name, body)).map_err(|unreadable| unreadable.0)?;
     let event = events.get(example.event).ok_or_else(|| {
         format!("`event: {}`: the request has {} events, counted from 0", example.event, events.len())
