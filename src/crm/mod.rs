@@ -3,6 +3,7 @@
 //! An adapter builds requests and reads answers. It decides nothing: what to write stands in a [`Plan`](crate::plan::Plan).
 //! Every call goes through the shared HTTP client, which owns the limiter, the time-out, the classification of answers and redaction.
 
+pub mod catalog;
 pub mod http;
 pub mod limit;
 pub mod matching;
@@ -15,7 +16,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use self::catalog::Catalog;
 use self::limit::{Usage, Window};
+use crate::decide::Capabilities;
 use crate::id::{StepId, SyncId};
 pub use crate::plan::Priority;
 use crate::plan::{FoundContact, RecordId, RecordKind, Step, StepKind};
@@ -203,6 +206,14 @@ pub trait Crm: Send + Sync {
 
     /// Whether the account answers, and as whom.
     fn ping(&self) -> BoxFuture<'_, Result<String, CrmError>>;
+
+    /// The account's fields, users, pipelines and stages, read anew.
+    fn describe(&self) -> BoxFuture<'_, Result<Catalog, CrmError>>;
+
+    /// What the CRM has; for the rest `decide` takes the next best thing.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { deals: true, tasks: true, notes: true }
+    }
 
     /// What protects a step of this kind on this account.
     fn guarantee(&self, kind: StepKind) -> Guarantee;

@@ -10,7 +10,7 @@ use super::Worker;
 use super::push::{Job, Report, attention, later};
 use super::records::Look;
 use crate::crm::{CrmError, Found, Query};
-use crate::decide::{Capabilities, Decision, PersonView, Situation, decide};
+use crate::decide::{Decision, PersonView, Situation, decide};
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
 use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
@@ -270,7 +270,7 @@ impl Worker {
                 sticky_owner: claimed.owner.as_deref(),
                 last_task_at,
                 superseded: false,
-                can: Capabilities { deals: true, tasks: true, notes: true },
+                can: self.crm.capabilities(),
                 now,
             },
         );

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use leadfold::app::until_quiet;
 use leadfold::clock::{Clock, SystemClock};
+use leadfold::crm::catalog::Catalog;
 use leadfold::crm::{Crm, CrmError, Found, Guarantee, Journal, Outcome, Query, Remaining};
 use leadfold::event::Delivery;
 use leadfold::id::{DeliveryId, StepId};
@@ -89,6 +90,10 @@ impl Crm for Mishaps {
 
     fn ping(&self) -> BoxFuture<'_, Result<String, CrmError>> {
         Box::pin(async { Ok("mishaps".to_owned()) })
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Catalog, CrmError>> {
+        Box::pin(async { Ok(Catalog::default()) })
     }
 
     fn guarantee(&self, _: StepKind) -> Guarantee {
