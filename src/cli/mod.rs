@@ -2,6 +2,7 @@
 //! 2 it could not be done (a wrong argument, no such file, no database).
 
 mod check;
+mod client;
 mod demo;
 mod explain;
 mod faults;

@@ -10,6 +10,7 @@ mod alerts;
 pub mod backlog;
 mod claims;
 pub mod inbox;
+mod lock;
 pub mod prepare;
 pub mod registry;
 pub mod syncs;
@@ -21,8 +22,7 @@ mod sync_work;
 pub(crate) mod writer;
 
 use std::borrow::Cow;
-use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,7 @@ use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::sync::Notify;
 
 use self::inbox::Inbox;
+use self::lock::{Asked, Lock};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
 
@@ -119,11 +120,20 @@ enum Backend {
         /// `None` in a process that only looks.
         writer: Option<writer::Writer>,
         /// Held for as long as the store lives: a second process would be a second writer to every destination.
-        _lock: Arc<Option<File>>,
+        lock: Arc<Option<Lock>>,
     },
     Postgres {
         pool: PgPool,
     },
+}
+
+/// What came of opening a database that another process may have.
+pub enum Opened {
+    /// This process has it.
+    Here(Store),
+    /// Another leadfold has it, and this is the root of its API; `None` while it serves nobody (it is starting, or it is
+    /// a command).
+    Elsewhere(Option<String>),
 }
 
 /// Arrivals that may wait for the writer before receivers wait too.
@@ -133,21 +143,11 @@ impl Store {
     /// Opens the database, brings its schema up to date, and refuses settings under which an acknowledged lead could be
     /// lost. `url` is `sqlite://path/to/file.db` or `postgres://…`.
     pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Self::open_postgres(url, clock).await
-        } else if url.starts_with("sqlite:") {
-            Self::open_sqlite(url, clock).await
-        } else {
-            Err(StoreError::new(format!(
-                "--database '{}' is neither sqlite://FILE nor postgres://…: name one of them",
-                url.split("://").next().unwrap_or_default()
-            )))
+        if is_postgres(url)? {
+            return Self::open_postgres(url, clock).await;
         }
-    }
-
-    async fn open_sqlite(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let options = sqlite_options(url)?;
-        let path = options.get_filename().to_owned();
+        let path = options.get_filename();
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| {
                 StoreError::new(format!(
@@ -156,7 +156,43 @@ impl Store {
                 ))
             })?;
         }
-        let lock = lock_file(&path)?;
+        match Lock::ask(path)? {
+            Asked::Ours(lock) => Self::open_sqlite(options, lock, clock).await,
+            Asked::Anothers(_) => Err(StoreError::new(format!(
+                "another leadfold already runs on {}: stop it, or use PostgreSQL for several processes",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Opens an existing database for writing, or finds the process that has it: SQLite has one writer.
+    pub async fn open_or_find(url: &str, clock: Arc<dyn Clock>) -> Result<Opened, StoreError> {
+        if is_postgres(url)? {
+            return Self::open_postgres(url, clock).await.map(Opened::Here);
+        }
+        let options = sqlite_options(url)?;
+        exists(&options)?;
+        match Lock::ask(options.get_filename())? {
+            Asked::Ours(lock) => Self::open_sqlite(options, lock, clock).await.map(Opened::Here),
+            Asked::Anothers(address) => Ok(Opened::Elsewhere(address)),
+        }
+    }
+
+    /// Tells commands on this machine where this process takes their writes. Processes on PostgreSQL need no such help.
+    pub fn announce(&self, address: SocketAddr) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Sqlite { lock, .. } => {
+                lock.as_ref().as_ref().map_or(Ok(()), |lock| lock.announce(address))
+            }
+            Backend::Postgres { .. } => Ok(()),
+        }
+    }
+
+    async fn open_sqlite(
+        options: SqliteConnectOptions,
+        lock: Lock,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
         // Kilobytes: the indexes of a grown registry are wider than the 2 MB that SQLite keeps by itself. Its checkpoint
         // every 1000 pages stays: rarer ones are longer, and acknowledgements wait for them.
         let writing = options.clone().pragma("cache_size", "-32768");
@@ -182,7 +218,7 @@ impl Store {
         let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
         let writer = writer::Writer::start(connection, arrivals, Arc::clone(&arrived), clock);
-        let backend = Backend::Sqlite { readers, writer: Some(writer), _lock: Arc::new(Some(lock)) };
+        let backend = Backend::Sqlite { readers, writer: Some(writer), lock: Arc::new(Some(lock)) };
         Ok(Self { backend, inbox, arrived })
     }
 
@@ -217,17 +253,12 @@ impl Store {
             return Ok(Self { backend: Backend::Postgres { pool }, inbox, arrived });
         }
         let options = sqlite_options(url)?;
-        if !options.get_filename().exists() {
-            return Err(StoreError::new(format!(
-                "there is no database at {}: start `leadfold serve` once, or name it with --database",
-                options.get_filename().display()
-            )));
-        }
+        exists(&options)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(2)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        let backend = Backend::Sqlite { readers, writer: None, _lock: Arc::new(None) };
+        let backend = Backend::Sqlite { readers, writer: None, lock: Arc::new(None) };
         Ok(Self { backend, inbox, arrived })
     }
 
@@ -285,6 +316,30 @@ impl Store {
     }
 }
 
+/// Whether a database is PostgreSQL; otherwise it is SQLite.
+fn is_postgres(url: &str) -> Result<bool, StoreError> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        Ok(true)
+    } else if url.starts_with("sqlite:") {
+        Ok(false)
+    } else {
+        Err(StoreError::new(format!(
+            "--database '{}' is neither sqlite://FILE nor postgres://…: name one of them",
+            url.split("://").next().unwrap_or_default()
+        )))
+    }
+}
+
+fn exists(options: &SqliteConnectOptions) -> Result<(), StoreError> {
+    if options.get_filename().exists() {
+        return Ok(());
+    }
+    Err(StoreError::new(format!(
+        "there is no database at {}: start `leadfold serve` once, or name it with --database",
+        options.get_filename().display()
+    )))
+}
+
 fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
     Ok(SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
@@ -293,25 +348,6 @@ fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
         .busy_timeout(Duration::from_secs(10))
         .foreign_keys(false)
         .statement_cache_capacity(512))
-}
-
-/// A lock beside the database file, not on it: closing any handle on the file itself would drop SQLite's own locks.
-fn lock_file(database: &Path) -> Result<File, StoreError> {
-    let mut path = database.as_os_str().to_owned();
-    path.push("-leadfold-lock");
-    let file = File::create(&path).map_err(|error| {
-        StoreError::new(format!("cannot write beside the database ({}): {error}", database.display()))
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::new(format!(
-            "another leadfold already runs on {}: stop it, or use PostgreSQL for several processes",
-            database.display()
-        ))),
-        Err(TryLockError::Error(error)) => {
-            Err(StoreError::new(format!("cannot lock {}: {error}", database.display())))
-        }
-    }
 }
 
 fn migrator() -> Migrator {
