@@ -10,7 +10,7 @@ use super::Worker;
 use super::push::{Job, Report, attention, later};
 use super::records::Look;
 use crate::crm::{CrmError, Found, Query};
-use crate::decide::{Decision, PersonView, Situation, decide};
+use crate::decide::{Brought, Decision, PersonView, Situation, decide};
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
 use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
@@ -250,6 +250,13 @@ impl Worker {
             TaskOnRepeat::Collapse(_) => self.store.last_task(claimed.person, &self.destination.name).await?,
             TaskOnRepeat::Always | TaskOnRepeat::Never => None,
         };
+        // Only then there can be anything: live leads come in their order, and once.
+        let (texts, superseded) = if claimed.priority == Priority::Backfill {
+            self.store.history(claimed.id).await?
+        } else {
+            (Vec::new(), false)
+        };
+        let brought = claimed.brought.then_some(Brought { notes: texts });
         let person = PersonView {
             phones: context.phones.clone(),
             emails: context.emails.clone(),
@@ -269,13 +276,15 @@ impl Worker {
                 pool: None,
                 sticky_owner: claimed.owner.as_deref(),
                 last_task_at,
-                superseded: false,
+                superseded,
+                brought: brought.as_ref(),
+                forced: claimed.forced,
                 can: self.crm.capabilities(),
                 now,
             },
         );
         let (next, plan) = match decision {
-            Decision::Push { plan, .. } if self.destination.mode != Mode::Live => {
+            Decision::Push { plan, .. } if !self.writes(claimed) => {
                 self.insist(claimed.id, || self.store.hold(&self.lease, claimed.id, &plan, now)).await;
                 return Ok(None);
             }
@@ -320,12 +329,17 @@ impl Worker {
         let decision = decide(&Situation { pool: Some((pool, state)), ..*situation }, &mut new_step_id);
         // A preview (mode observe) leaves the memory alone.
         if let Decision::Push { pool: Some(moved), .. } = &decision
-            && self.destination.mode == Mode::Live
+            && self.writes(claimed)
         {
             *turn += 1;
             *state = moved.clone();
         }
         (decision, *turn)
+    }
+
+    /// Whether this lead's plan is pushed, and not only made and explained.
+    fn writes(&self, claimed: &Claimed) -> bool {
+        self.destination.mode == Mode::Live || claimed.let_through
     }
 
     fn ready(&self, claimed: &Claimed, wait: Duration) -> Next {

@@ -8,6 +8,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::json;
 
+use crate::operation::held::{AnswerHeld, LookAtHeld};
+use crate::operation::replay::{PreviewReplay, Replay};
 use crate::operation::{Means, Operation, OperationError};
 
 /// Largest operation: the texts of a workspace fit in several times.
@@ -15,11 +17,14 @@ const LARGEST_OPERATION: usize = 8 * 1024 * 1024;
 
 /// The routes of all operations.
 pub fn router(means: Means) -> Router {
-    Router::new().layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
+    let router = takes::<PreviewReplay>(Router::new());
+    let router = takes::<Replay>(router);
+    let router = takes::<LookAtHeld>(router);
+    let router = takes::<AnswerHeld>(router);
+    router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
 }
 
 /// Adds an operation.
-#[expect(dead_code, reason = "the operations follow")]
 fn takes<O: Operation>(router: Router<Means>) -> Router<Means> {
     router.route(O::PATH, post(run::<O>))
 }
