@@ -101,8 +101,8 @@ impl Worker {
             CrmError::Rejected { why } => {
                 let text = format!(
                     "'{}' cannot be searched for this person: {why}. Correct the destination in workspace.yaml, then \
-                     replay this lead.",
-                    self.destination.name
+                     `leadfold replay {} --resume`.",
+                    self.destination.name, claimed.lead_id
                 );
                 (attention("search_rejected", text, now), Report::Worked)
             }
@@ -240,8 +240,9 @@ impl Worker {
         let now = self.clock.now();
         let Some(rules) = workspace.rules(&claimed.lead.source, claimed.branch) else {
             let text = format!(
-                "the mapping that made this lead (version {}) can no longer be read; replay it with the active mapping",
-                claimed.version
+                "The mapping that made this lead (version {}) can no longer be read; `leadfold replay {} --replan` maps it \
+                 by the active one.",
+                claimed.version, claimed.lead_id
             );
             self.store_outcomes(claimed.id, Vec::new(), attention("mapping_unreadable", text, now)).await;
             return Ok(None);

@@ -245,8 +245,11 @@ proptest! {
         let Decision::Push { plan, .. } = case.decide() else { return Ok(()) };
         let mut again = case.clone();
         again.found = apply(&plan, &case.found);
-        // Who forces a lead asks for it once.
+        // Who forces a lead asks for it once, and has looked at a conflict.
         again.forced = false;
+        if case.forced {
+            again.rules.conflict = Conflict::PreferFirst;
+        }
         // Whoever was written to is linked from then on; a link to a contact that is gone is dropped.
         again.linked = match &case.linked {
             Some(linked) if case.found.iter().any(|contact| contact.id == *linked) => Some(linked.clone()),
