@@ -155,22 +155,21 @@ fn written(action: &Value) -> Vec<(String, String)> {
 
 /// The fields of a part that hold something; further CRM fields as if they were its own.
 fn filled(part: &Value) -> Vec<(String, String)> {
-    let is_empty = |value: &Value| match value {
-        Value::Null => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => false,
-    };
     let mut fields = Vec::new();
     for (name, value) in part.as_object().into_iter().flatten() {
         match value {
-            _ if matches!(name.as_str(), "record" | "step") => {}
             Value::Object(_) if name == "fields" => fields.extend(filled(value)),
             Value::Array(list) if !list.is_empty() => {
                 let words: Vec<String> = list.iter().map(|value| word(Some(value))).collect();
                 fields.push((name.clone(), words.join(", ")));
             }
-            value if is_empty(value) => {}
-            value => fields.push((name.clone(), word(Some(value)))),
+            // What is left alone; and which record or step the reference names.
+            Value::Null | Value::Array(_) => {}
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                if !matches!(name.as_str(), "record" | "step") {
+                    fields.push((name.clone(), word(Some(value))));
+                }
+            }
         }
     }
     fields

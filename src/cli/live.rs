@@ -29,12 +29,8 @@ Exit codes: 0 done (or nothing is held), 1 leads are held and wait for an answer
 pub(super) struct Options {
     /// Name of the destination in workspace.yaml
     destination: String,
-    /// Bring to the CRM what was held
-    #[arg(long)]
-    push: bool,
-    /// Leave it out of the CRM; it stays in the registry
-    #[arg(long, conflicts_with = "push")]
-    skip: bool,
+    #[command(flatten)]
+    given: Given,
     /// Only the oldest so many
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -48,8 +44,30 @@ pub(super) struct Options {
     server: ServerOption,
 }
 
+/// An answer given with the command.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(multiple = false)]
+struct Given {
+    /// Bring to the CRM what was held
+    #[arg(long)]
+    push: bool,
+    /// Leave it out of the CRM; it stays in the registry
+    #[arg(long)]
+    skip: bool,
+}
+
+impl Given {
+    fn answer(self) -> Option<Answer> {
+        match self {
+            Self { push: true, .. } => Some(Answer::Push),
+            Self { skip: true, .. } => Some(Answer::Skip),
+            Self { .. } => None,
+        }
+    }
+}
+
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
-    if options.json && (options.push || options.skip) && !options.yes {
+    if options.json && options.given.answer().is_some() && !options.yes {
         return Err(
             "--json does not ask: add --yes to do it, or leave --push and --skip out to look".to_owned()
         );
@@ -87,19 +105,15 @@ async fn look_and_answer(client: &Client, options: &Options) -> Result<End, Fail
 
 /// What is to become of them; `None` when nobody says.
 fn answer(found: &HeldHere, options: &Options) -> Result<Option<Answer>, Failure> {
-    let given = match options {
-        Options { push: true, .. } => Answer::Push,
-        Options { skip: true, .. } => Answer::Skip,
-        Options { .. } => {
-            if options.json || !has_somebody() || (found.mode == Mode::Observe && options.limit.is_none()) {
-                return Ok(None);
-            }
-            return Ok(match ask("Push them, skip them, or leave them held? [push/skip/N]")?.as_str() {
-                "p" | "push" => Some(Answer::Push),
-                "s" | "skip" => Some(Answer::Skip),
-                _ => None,
-            });
+    let Some(given) = options.given.answer() else {
+        if options.json || !has_somebody() || (found.mode == Mode::Observe && options.limit.is_none()) {
+            return Ok(None);
         }
+        return Ok(match ask("Push them, skip them, or leave them held? [push/skip/N]")?.as_str() {
+            "p" | "push" => Some(Answer::Push),
+            "s" | "skip" => Some(Answer::Skip),
+            _ => None,
+        });
     };
     if given == Answer::Push && found.mode == Mode::Observe && options.limit.is_none() {
         return Err(only_observes(&options.destination));
@@ -155,7 +169,7 @@ fn told(found: &HeldHere, options: &Options) -> String {
         line(format!("  {count:>6}  {plan}"));
     }
     line("  These plans are from when the leads came; whatever is pushed is decided anew.".to_owned());
-    if found.mode == Mode::Observe && options.limit.is_none() && !options.skip {
+    if found.mode == Mode::Observe && options.limit.is_none() {
         line(format!(
             "  Try it with `leadfold live {name} --push --limit 5`, or set `mode: live`; these leads wait for your answer."
         ));

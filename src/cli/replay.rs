@@ -48,7 +48,7 @@ pub(super) struct Options {
     /// Only leads that stand in this state; may be repeated
     #[arg(long, value_enum)]
     state: Vec<State>,
-    /// Only leads whose reason has this word, such as crm_rejected
+    /// Only leads whose reason has this word, such as `crm_rejected`
     #[arg(long, value_name = "WORD")]
     cause: Option<String>,
     /// Only leads on their way to this destination
@@ -236,10 +236,11 @@ fn told(preview: &Preview, how: How) -> String {
 }
 
 fn told_left_alone(left_alone: &BTreeMap<LeftAlone, u64>) -> String {
-    left_alone
-        .iter()
-        .map(|(left, count)| format!("  {count:>6}  left alone: {}\n", why_left(*left)))
-        .collect()
+    let mut text = String::new();
+    for (left, count) in left_alone {
+        writeln!(text, "  {count:>6}  left alone: {}", why_left(*left)).ok();
+    }
+    text
 }
 
 fn told_end(replayed: &Replayed, how: How) -> String {

@@ -171,16 +171,16 @@ impl Operation for Replay {
         let (after, up_to) = (after.map(LeadId), up_to.map(LeadId));
         let (items, next) = means.store.replayable(&select, after, up_to, PAGE).await?;
         let mut replayed = Replayed { next: next.map(|next| next.0), ..Replayed::default() };
-        let mut meant = Vec::new();
+        let mut chosen = Vec::new();
         for item in items {
             match item.verdict(how, observes(&workspace, &item)) {
-                Ok(()) => meant.push(item),
+                Ok(()) => chosen.push(item),
                 Err(left) => *replayed.left_alone.entry(left).or_default() += 1,
             }
         }
         match how {
-            How::Replan => replan(means, &workspace, meant, &mut replayed).await?,
-            How::Resume | How::Force => push_on(means, how, &meant, &mut replayed).await?,
+            How::Replan => replan(means, &workspace, chosen, &mut replayed).await?,
+            How::Resume | How::Force => push_on(means, how, &chosen, &mut replayed).await?,
         }
         tracing::info!(how = ?how, leads = replayed.count, "replayed");
         (means.wake_workers)();
@@ -289,8 +289,13 @@ async fn sample(means: &Means, workspace: &Workspace, item: &Item) -> Result<Sam
     Ok(Sample { lead: item.lead, before: format!("{}{why}", item.state), after })
 }
 
-async fn push_on(means: &Means, how: How, meant: &[Item], replayed: &mut Replayed) -> Result<(), StoreError> {
-    let syncs: Vec<SyncId> = meant.iter().filter_map(|item| item.sync).collect();
+async fn push_on(
+    means: &Means,
+    how: How,
+    chosen: &[Item],
+    replayed: &mut Replayed,
+) -> Result<(), StoreError> {
+    let syncs: Vec<SyncId> = chosen.iter().filter_map(|item| item.sync).collect();
     for piece in syncs.chunks(TOGETHER) {
         let count = means.store.replay_syncs(piece.to_vec(), how, means.clock.now()).await?;
         replayed.count += count;
@@ -306,12 +311,12 @@ async fn push_on(means: &Means, how: How, meant: &[Item], replayed: &mut Replaye
 async fn replan(
     means: &Means,
     workspace: &Arc<Workspace>,
-    meant: Vec<Item>,
+    chosen: Vec<Item>,
     replayed: &mut Replayed,
 ) -> Result<(), StoreError> {
     // Items of one lead stand together, in the order of arrival.
     let mut leads: Vec<(Remapped, u64)> = Vec::new();
-    for item in meant {
+    for item in chosen {
         if let Some((last, items)) = leads.last_mut()
             && last.lead == item.lead
         {
@@ -394,12 +399,12 @@ async fn replay_deliveries(
 ) -> Result<Replayed, OperationError> {
     let found = means.store.unreadable(select, after.map(DeliveryId), PAGE).await?;
     let full = found.len() == PAGE;
-    let meant: Vec<DeliveryId> = found
+    let chosen: Vec<DeliveryId> = found
         .into_iter()
         .map(|(delivery, _)| delivery)
         .filter(|delivery| up_to.is_none_or(|up_to| delivery.0 <= up_to))
         .collect();
-    let next = meant.last().map(|delivery| delivery.0).filter(|_| full);
-    let count = means.store.resplit(meant).await?;
+    let next = chosen.last().map(|delivery| delivery.0).filter(|_| full);
+    let count = means.store.resplit(chosen).await?;
     Ok(Replayed { count, left_alone: BTreeMap::new(), next })
 }

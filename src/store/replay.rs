@@ -15,20 +15,20 @@
 //! | ended before there was anything to sync | left alone | mapped and decided anew | left alone |
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::prepare::Received;
+use super::prepare::{EventOutcome, Received};
 use super::replay_work::{ReplanLeads, ReplaySyncs, ResplitDeliveries};
 use super::sql::{Arg, Row, args, list};
 use super::syncs::SyncState;
 use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
-use crate::plan::Reason;
+use crate::plan::{Action, Reason};
 use crate::rules::IdentifierOrder;
-use crate::store::prepare::EventOutcome;
 
 /// How a lead is replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,14 +77,39 @@ pub struct Item {
     pub state: String,
     /// Why it stands there.
     pub why: Option<Reason>,
-    /// A worker has it in hand.
-    pub in_hand: bool,
-    /// A step of its plan was sent, and nobody knows whether it was written.
-    pub in_doubt: bool,
-    /// It went along with a later lead of the same person.
-    pub gone_along: bool,
+    /// What must be minded.
+    pub snag: Option<Snag>,
     /// We made or found a deal of its person there.
     pub has_deal: bool,
+}
+
+/// What stands in the way of touching a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snag {
+    /// A worker has it in hand.
+    InHand,
+    /// A step of its plan was sent, and nobody knows whether it was written.
+    InDoubt,
+    /// It went along with a later lead of the same person.
+    GoneAlong,
+}
+
+/// How many leases, doubtful steps and carriers say that there is a snag with a row of `syncs`.
+pub(super) const SNAGS: &str = "(SELECT COUNT(*) FROM leases WHERE leases.destination = syncs.destination \
+      AND leases.epoch = syncs.claimed), \
+    (SELECT COUNT(*) FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 \
+      AND steps.state IN ('sent', 'unknown')), \
+    (SELECT COUNT(*) FROM syncs AS carrier WHERE carrier.id = syncs.carried_by \
+      AND carrier.state NOT IN ('filtered', 'needs-attention'))";
+
+/// Reads [`SNAGS`] from its first column on.
+pub(super) fn snag(row: &Row, first: usize) -> Result<Option<Snag>, StoreError> {
+    for (column, snag) in (first..).zip([Snag::InHand, Snag::InDoubt, Snag::GoneAlong]) {
+        if row.int(column)? > 0 {
+            return Ok(Some(snag));
+        }
+    }
+    Ok(None)
 }
 
 /// Why a selected lead is left as it is.
@@ -112,28 +137,25 @@ pub enum LeftAlone {
 impl Item {
     /// Whether it is replayed, or why not. `observes`: its destination writes nothing.
     pub fn verdict(&self, how: How, observes: bool) -> Result<(), LeftAlone> {
-        let state = SyncState::ALL.into_iter().find(|state| state.as_str() == self.state);
         if self.sync.is_none() {
             return if how == How::Replan { Ok(()) } else { Err(LeftAlone::NeverMapped) };
         }
-        if self.in_hand {
-            return Err(LeftAlone::UnderWay);
-        }
-        match state {
-            None | Some(SyncState::Pushing | SyncState::Unknown) => Err(LeftAlone::UnderWay),
-            Some(SyncState::Ready) if how == How::Replan => Ok(()),
-            Some(SyncState::Ready) => Err(LeftAlone::UnderWay),
-            Some(SyncState::Waiting) if how == How::Force => Err(LeftAlone::UnderWay),
-            Some(SyncState::Waiting) => Ok(()),
-            Some(SyncState::Held) if how == How::Force || !observes => Err(LeftAlone::Held),
-            Some(SyncState::Held) => Ok(()),
-            Some(SyncState::Filtered) if self.gone_along && how != How::Force => Err(LeftAlone::GoneAlong),
-            Some(SyncState::Filtered) => Ok(()),
-            Some(SyncState::NeedsAttention) if self.in_doubt && how == How::Replan => Err(LeftAlone::InDoubt),
-            Some(SyncState::NeedsAttention) => Ok(()),
-            Some(SyncState::Synced) if how == How::Resume => Err(LeftAlone::Done),
-            Some(SyncState::Synced) => Ok(()),
-        }
+        let (force, replan) = (how == How::Force, how == How::Replan);
+        let left = match SyncState::ALL.into_iter().find(|state| state.as_str() == self.state) {
+            _ if self.snag == Some(Snag::InHand) => Some(LeftAlone::UnderWay),
+            None | Some(SyncState::Pushing | SyncState::Unknown) => Some(LeftAlone::UnderWay),
+            Some(SyncState::Ready) => (!replan).then_some(LeftAlone::UnderWay),
+            Some(SyncState::Waiting) => force.then_some(LeftAlone::UnderWay),
+            Some(SyncState::Held) => (force || !observes).then_some(LeftAlone::Held),
+            Some(SyncState::Filtered) => {
+                (self.snag == Some(Snag::GoneAlong) && !force).then_some(LeftAlone::GoneAlong)
+            }
+            Some(SyncState::NeedsAttention) => {
+                (self.snag == Some(Snag::InDoubt) && replan).then_some(LeftAlone::InDoubt)
+            }
+            Some(SyncState::Synced) => (how == How::Resume).then_some(LeftAlone::Done),
+        };
+        left.map_or(Ok(()), Err)
     }
 }
 
@@ -194,6 +216,38 @@ impl Store {
         self.write(ReplaySyncs { syncs, force: how == How::Force, now }).await
     }
 
+    /// What is to be known of a lead that comes after others of the same person, or again: what its own earlier plans left
+    /// (texts of notes and tasks), and whether a later lead of the person was brought there before it.
+    pub async fn history(&self, sync: SyncId) -> Result<(Vec<String>, bool), StoreError> {
+        let rows = self
+            .read(
+                "SELECT action FROM steps WHERE sync = $1 AND past = 1 AND state = 'done' \
+                   AND kind IN ('create task', 'add note') \
+                 UNION ALL SELECT 'superseded' FROM syncs JOIN syncs AS later ON later.person = syncs.person \
+                   AND later.destination = syncs.destination AND later.sequence > syncs.sequence \
+                   WHERE syncs.id = $1 AND later.state = 'synced'",
+                args![sync],
+            )
+            .await?;
+        let mut texts = Vec::new();
+        let mut superseded = false;
+        for row in &rows {
+            if row.text(0)? == "superseded" {
+                superseded = true;
+                continue;
+            }
+            match row.json::<Action>(0)? {
+                Action::AddNote { text, .. } => texts.push(text),
+                Action::CreateTask { task, .. } => texts.push(task.text),
+                Action::CreateContact { .. }
+                | Action::UpdateContact { .. }
+                | Action::CreateDeal { .. }
+                | Action::UpdateDeal { .. } => {}
+            }
+        }
+        Ok((texts, superseded))
+    }
+
     /// The request that a lead came in, and its place among the events of that.
     pub async fn delivery_of(&self, lead: LeadId) -> Result<Option<(Received, usize)>, StoreError> {
         let rows = self
@@ -227,24 +281,17 @@ impl Store {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> Result<Vec<(DeliveryId, String)>, StoreError> {
-        let mut arguments = args![after.map_or_else(String::new, |after| after.to_string())];
-        let mut sql =
-            "SELECT id, COALESCE(why, '') FROM deliveries WHERE state = 'unreadable' AND id > $1".to_owned();
-        let mut condition = |text: &str, value: Arg| {
-            arguments.push(value);
-            sql.push_str(&format!(" AND {text} ${}", arguments.len()));
-        };
-        if let Some(source) = &selection.source {
-            condition("source =", source.as_str().into());
+        let mut conditions = Conditions::default();
+        if let Some(after) = after {
+            conditions.add("deliveries.id >", after);
         }
-        if let Some(from) = selection.from {
-            condition("received_at >=", from.as_millisecond().into());
-        }
-        if let Some(to) = selection.to {
-            condition("received_at <", to.as_millisecond().into());
-        }
-        sql.push_str(&format!(" ORDER BY id LIMIT {limit}"));
-        self.read(&sql, arguments).await?.iter().map(|row| Ok((row.id(0)?, row.text(1)?))).collect()
+        conditions.add_common(selection, "deliveries");
+        let sql = format!(
+            "SELECT id, COALESCE(why, '') FROM deliveries WHERE state = 'unreadable' {} ORDER BY id LIMIT {limit}",
+            conditions.text
+        );
+        let rows = self.read(&sql, conditions.arguments).await?;
+        rows.iter().map(|row| Ok((row.id(0)?, row.text(1)?))).collect()
     }
 
     /// Lets unreadable deliveries be read again; returns how many there were.
@@ -263,90 +310,102 @@ fn selected(
     up_to: Option<LeadId>,
     limit: usize,
 ) -> Option<(String, Vec<Arg>)> {
-    let mut arguments = Vec::new();
-    let mut conditions = Vec::new();
-    let mut condition = |text: &str, value: Arg| {
-        arguments.push(value);
-        conditions.push(text.replace('?', &format!("${}", arguments.len())));
-    };
+    let mut conditions = Conditions::default();
     if let Some(after) = after {
-        condition("l.id > ?", after.into());
+        conditions.add("leads.id >", after);
     }
     if let Some(up_to) = up_to {
-        condition("l.id <= ?", up_to.into());
+        conditions.add("leads.id <=", up_to);
     }
-    if let Some(source) = &selection.source {
-        condition("l.source = ?", source.as_str().into());
-    }
-    if let Some(from) = selection.from {
-        condition("l.received_at >= ?", from.as_millisecond().into());
-    }
-    if let Some(to) = selection.to {
-        condition("l.received_at < ?", to.as_millisecond().into());
-    }
+    conditions.add_common(selection, "leads");
     if let Some(cause) = &selection.cause {
         // A reason's JSON begins with its word.
         let start = format!("{{\"code\":{}", serde_json::Value::from(cause.as_str()));
-        condition(&format!("SUBSTR(WHY, 1, {}) = ?", start.chars().count()), start.into());
+        conditions.add(&format!("SUBSTR(OF.why, 1, {}) =", start.chars().count()), start);
     }
     if let Some(destination) = &selection.destination {
-        condition("s.destination = ?", destination.as_str().into());
+        conditions.add("syncs.destination =", destination.as_str());
     }
-    if !selection.leads.is_empty() {
-        let first = arguments.len() + 1;
-        arguments.extend(selection.leads.iter().map(|lead| Arg::from(*lead)));
-        conditions.push(format!("l.id IN ({})", list(first, selection.leads.len())));
-    }
-    let states = |known: &[&str]| {
-        let words: Vec<&str> =
-            known.iter().copied().filter(|word| selection.states.iter().any(|state| state == word)).collect();
-        match (selection.states.is_empty(), words.as_slice()) {
-            (true, _) => Some(String::new()),
-            (false, []) => None,
-            (false, [word]) => Some(format!("AND of.state = '{word}'")),
-            (false, words) => Some(format!("AND of.state IN ('{}')", words.join("','"))),
-        }
-    };
-    let every: Vec<&str> = SyncState::ALL.iter().map(|state| state.as_str()).collect();
-    let conditions = conditions.iter().map(|text| format!("AND {text} ")).collect::<String>();
-    let count = |what: &str| format!("(SELECT COUNT(*) FROM {what})");
-    let mut parts = Vec::new();
-    if let Some(states) = states(&every) {
-        parts.push(format!(
-            "SELECT l.id, l.source, s.id AS sync, s.destination, s.state, s.why, {}, {}, {}, {} \
-             FROM syncs s JOIN leads l ON l.id = s.lead WHERE 1 = 1 {} {} ORDER BY 1, 3 LIMIT {limit}",
-            count("leases WHERE leases.destination = s.destination AND leases.epoch = s.claimed"),
-            count("steps WHERE steps.sync = s.id AND past = 0 AND steps.state IN ('sent', 'unknown')"),
-            count("syncs c WHERE c.id = s.carried_by AND c.state NOT IN ('filtered', 'needs-attention')"),
-            count(
-                "links WHERE links.person = s.person AND links.destination = s.destination AND kind = 'deal'"
-            ),
-            states.replace("of.", "s."),
-            conditions.replace("WHY", "s.why"),
-        ));
-    }
-    let unmapped =
-        if selection.destination.is_some() { None } else { states(&["filtered", "needs-attention"]) };
-    if let Some(states) = unmapped {
-        let states = if states.is_empty() {
-            "AND l.state <> 'mapped'".to_owned()
-        } else {
-            states.replace("of.", "l.")
-        };
+    conditions.add_leads(&selection.leads);
+
+    let with_syncs = states(selection, &SyncState::ALL.map(SyncState::as_str)).map(|states| {
+        format!(
+            "SELECT leads.id, leads.source, syncs.id AS sync, syncs.destination, syncs.state, syncs.why, {SNAGS}, \
+             (SELECT COUNT(*) FROM links WHERE links.person = syncs.person \
+               AND links.destination = syncs.destination AND links.kind = 'deal') \
+             FROM syncs JOIN leads ON leads.id = syncs.lead WHERE {} ORDER BY 1, 3 LIMIT {limit}",
+            format!("{states}{}", conditions.text).replace("OF.", "syncs."),
+        )
+    });
+    // They ended before there was anything to sync, so they have no destination.
+    let without =
+        states(selection, &["filtered", "needs-attention"]).filter(|_| selection.destination.is_none());
+    let without = without.map(|states| {
         let none = "(SELECT COUNT(*) FROM leases WHERE 1 = 0)";
-        parts.push(format!(
-            "SELECT l.id, l.source, NULL AS sync, NULL, l.state, l.why, {none}, {none}, {none}, {none} \
-             FROM leads l WHERE 1 = 1 {states} {} ORDER BY 1 LIMIT {limit}",
-            conditions.replace("WHY", "l.why"),
-        ));
-    }
-    let parts: Vec<String> = parts
-        .iter()
+        format!(
+            "SELECT leads.id, leads.source, NULL AS sync, NULL, leads.state, leads.why, {none}, {none}, {none}, {none} \
+             FROM leads WHERE {} AND leads.state <> 'mapped' ORDER BY 1 LIMIT {limit}",
+            format!("{states}{}", conditions.text).replace("OF.", "leads."),
+        )
+    });
+    let parts: Vec<String> = [with_syncs, without]
+        .into_iter()
+        .flatten()
         .enumerate()
         .map(|(number, part)| format!("SELECT * FROM ({part}) AS part{number}"))
         .collect();
-    (!parts.is_empty())
-        .then(|| (format!("{} ORDER BY 1, 3 LIMIT {limit}", parts.join(" UNION ALL ")), arguments))
+    let sql = format!("{} ORDER BY 1, 3 LIMIT {limit}", parts.join(" UNION ALL "));
+    (!parts.is_empty()).then_some((sql, conditions.arguments))
+}
+
+/// Those of the known states that are meant; `None` when none of them is.
+fn states(selection: &Selection, known: &[&str]) -> Option<String> {
+    let words: Vec<&str> = known
+        .iter()
+        .copied()
+        .filter(|word| selection.states.is_empty() || selection.states.iter().any(|state| state == word))
+        .collect();
+    match words.as_slice() {
+        [] => None,
+        [word] => Some(format!("OF.state = '{word}'")),
+        words => Some(format!("OF.state IN ('{}')", words.join("','"))),
+    }
+}
+
+/// What rows must be, beyond their state.
+#[derive(Default)]
+struct Conditions {
+    text: String,
+    arguments: Vec<Arg>,
+}
+
+impl Conditions {
+    fn add(&mut self, what: &str, value: impl Into<Arg>) {
+        self.arguments.push(value.into());
+        // Writing to a String cannot fail, here and below.
+        write!(self.text, " AND {what} ${}", self.arguments.len()).ok();
+    }
+
+    /// Conditions on what leads and deliveries both have.
+    fn add_common(&mut self, selection: &Selection, table: &str) {
+        if let Some(source) = &selection.source {
+            self.add(&format!("{table}.source ="), source.as_str());
+        }
+        if let Some(from) = selection.from {
+            self.add(&format!("{table}.received_at >="), from.as_millisecond());
+        }
+        if let Some(to) = selection.to {
+            self.add(&format!("{table}.received_at <"), to.as_millisecond());
+        }
+    }
+
+    fn add_leads(&mut self, leads: &[LeadId]) {
+        if !leads.is_empty() {
+            let places = list(self.arguments.len() + 1, leads.len());
+            self.arguments.extend(leads.iter().map(|lead| Arg::from(*lead)));
+            write!(self.text, " AND leads.id IN ({places})").ok();
+        }
+    }
 }
 
 fn item(row: &Row) -> Result<Item, StoreError> {
@@ -357,9 +416,60 @@ fn item(row: &Row) -> Result<Item, StoreError> {
         destination: row.optional_text(3)?,
         state: row.text(4)?,
         why: row.optional_text(5)?.map(|_| row.json(5)).transpose()?,
-        in_hand: row.int(6)? > 0,
-        in_doubt: row.int(7)? > 0,
-        gone_along: row.int(8)? > 0,
+        snag: snag(row, 6)?,
         has_deal: row.int(9)? > 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_still_is_replayed_and_nothing_else() {
+        use LeftAlone::{Done, GoneAlong, Held, InDoubt, UnderWay};
+        let check = |state: &str, snag: Option<Snag>, observes: bool, expect: [Option<LeftAlone>; 3]| {
+            let item = Item {
+                lead: LeadId(Uuid::nil()),
+                source: String::new(),
+                sync: Some(SyncId(Uuid::nil())),
+                destination: Some("crm".to_owned()),
+                state: state.to_owned(),
+                why: None,
+                snag,
+                has_deal: false,
+            };
+            let left = [How::Resume, How::Replan, How::Force].map(|how| item.verdict(how, observes).err());
+            assert_eq!(left, expect, "{state} {snag:?} {observes}");
+        };
+        let under_way = [Some(UnderWay); 3];
+        check("needs-attention", None, false, [None; 3]);
+        check("needs-attention", Some(Snag::InDoubt), false, [None, Some(InDoubt), None]);
+        check("filtered", None, false, [None; 3]);
+        check("filtered", Some(Snag::GoneAlong), false, [Some(GoneAlong), Some(GoneAlong), None]);
+        check("synced", None, false, [Some(Done), None, None]);
+        check("waiting", None, false, [None, None, Some(UnderWay)]);
+        check("waiting", Some(Snag::InHand), false, under_way);
+        check("held", None, false, [Some(Held); 3]);
+        check("held", None, true, [None, None, Some(Held)]);
+        check("ready", None, false, [Some(UnderWay), None, Some(UnderWay)]);
+        check("ready", Some(Snag::InHand), false, under_way);
+        check("pushing", None, false, under_way);
+        check("unknown", None, false, under_way);
+        check("a state of a later version", None, false, under_way);
+        let unmapped = Item {
+            lead: LeadId(Uuid::nil()),
+            source: String::new(),
+            sync: None,
+            destination: None,
+            state: "needs-attention".to_owned(),
+            why: None,
+            snag: None,
+            has_deal: false,
+        };
+        assert_eq!(unmapped.verdict(How::Resume, false), Err(LeftAlone::NeverMapped));
+        assert_eq!(unmapped.verdict(How::Replan, false), Ok(()));
+    }
 }

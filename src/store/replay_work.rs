@@ -8,7 +8,8 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::people::People;
-use super::replay::{How, Item, LeftAlone, Remapped};
+use super::prepare::EventOutcome;
+use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
 use super::sql::{Arg, Connection, args, json, list};
 use super::{StoreError, Work};
 use crate::clock::Clock;
@@ -17,7 +18,6 @@ use crate::lead::Lead;
 use crate::plan::Reason;
 use crate::resolve::resolve;
 use crate::rules::IdentifierOrder;
-use crate::store::prepare::EventOutcome;
 
 /// In nobody's hands: claims of an older epoch of the lease do not count.
 const FREE: &str = "NOT EXISTS (SELECT 1 FROM leases \
@@ -355,11 +355,8 @@ async fn drop_sync(
 /// The syncs of a lead as they are now.
 async fn known(connection: &mut Connection, lead: &Remapped) -> Result<Vec<Known>, StoreError> {
     let sql = format!(
-        "SELECT id, destination, state, (SELECT COUNT(*) FROM leases \
-           WHERE leases.destination = syncs.destination AND leases.epoch = syncs.claimed), \
-         (SELECT COUNT(*) FROM steps WHERE steps.sync = syncs.id AND past = 0 AND steps.state IN ('sent', 'unknown')), \
-         (SELECT COUNT(*) FROM syncs c WHERE c.id = syncs.carried_by AND c.state NOT IN ('filtered', 'needs-attention')), \
-         brought, (SELECT COUNT(*) FROM steps WHERE steps.sync = syncs.id AND steps.state = 'done') \
+        "SELECT id, destination, state, {SNAGS}, brought, \
+         (SELECT COUNT(*) FROM steps WHERE steps.sync = syncs.id AND steps.state = 'done') \
          FROM syncs WHERE lead = $1 ORDER BY id"
     );
     let rows = connection.fetch(&sql, args![lead.lead]).await?;
@@ -374,9 +371,7 @@ async fn known(connection: &mut Connection, lead: &Remapped) -> Result<Vec<Known
                 destination: Some(row.text(1)?),
                 state,
                 why: None,
-                in_hand: row.int(3)? > 0,
-                in_doubt: row.int(4)? > 0,
-                gone_along: row.int(5)? > 0,
+                snag: snag(row, 3)?,
                 has_deal: false,
             };
             Ok(Known { item, brought })

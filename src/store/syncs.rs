@@ -13,7 +13,7 @@ use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, StepId, SyncId};
 use crate::lead::Lead;
-use crate::plan::{Action, Plan, Priority, Reason, RecordId, RecordKind, Step};
+use crate::plan::{Plan, Priority, Reason, RecordId, RecordKind, Step};
 use crate::rules::{Mode, PoolState};
 
 /// Where a sync stands. See the schema for who looks at which.
@@ -341,38 +341,6 @@ impl Store {
             )
             .await?;
         rows.first().map(|row| row.optional_int(0)).transpose()?.flatten().map(timestamp).transpose()
-    }
-
-    /// What is to be known of a lead that comes after others of the same person, or again: what its own earlier plans left
-    /// (texts of notes and tasks), and whether a later lead of the person was brought there before it.
-    pub async fn history(&self, sync: SyncId) -> Result<(Vec<String>, bool), StoreError> {
-        let rows = self
-            .read(
-                "SELECT action FROM steps WHERE sync = $1 AND past = 1 AND state = 'done' \
-                   AND kind IN ('create task', 'add note') \
-                 UNION ALL SELECT 'superseded' FROM syncs JOIN syncs AS later ON later.person = syncs.person \
-                   AND later.destination = syncs.destination AND later.sequence > syncs.sequence \
-                   WHERE syncs.id = $1 AND later.state = 'synced'",
-                args![sync],
-            )
-            .await?;
-        let mut texts = Vec::new();
-        let mut superseded = false;
-        for row in &rows {
-            if row.text(0)? == "superseded" {
-                superseded = true;
-                continue;
-            }
-            match row.json::<Action>(0)? {
-                Action::AddNote { text, .. } => texts.push(text),
-                Action::CreateTask { task, .. } => texts.push(task.text),
-                Action::CreateContact { .. }
-                | Action::UpdateContact { .. }
-                | Action::CreateDeal { .. }
-                | Action::UpdateDeal { .. } => {}
-            }
-        }
-        Ok((texts, superseded))
     }
 
     /// What the pools of a destination remember: pool name, picks so far, state.

@@ -166,10 +166,8 @@ proptest! {
         };
         prop_assert!(!kinds(&plan).iter().any(made), "{plan:#?}");
         // Nor is a note that it left.
-        let left = actions(&plan).find_map(|action| match action {
-            Action::AddNote { text, .. } => Some(text.clone()),
-            _ => None,
-        });
+        let left = actions(&plan)
+            .find_map(|action| if let Action::AddNote { text, .. } = action { Some(text.clone()) } else { None });
         if let (Some(text), Some(brought)) = (left, &mut replayed.brought) {
             brought.notes.push(text);
             let Decision::Push { plan, .. } = replayed.decide() else { return Ok(()) };
