@@ -32,6 +32,7 @@
 //! | | [`sync`] | from leads to the CRM, one worker per destination |
 //! | | [`alerts`] | tells a person once per new cause |
 //! | | [`gauges`] | how much waits, for `/metrics` |
+//! | | [`operation`] | what people ask for by command or by `/api`, run by a process that may write |
 //! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`telemetry`] | logs and metrics |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
@@ -65,6 +66,7 @@ pub mod id;
 pub mod lead;
 pub mod map;
 pub mod normalise;
+pub mod operation;
 pub mod pipeline;
 pub mod plan;
 pub mod prepare;

@@ -2,12 +2,16 @@
 //! 2 it could not be done (a wrong argument, no such file, no database).
 
 mod check;
+mod client;
 mod demo;
 mod explain;
 mod faults;
+mod live;
 mod normalise;
+mod replay;
 mod sandbox;
 mod serve;
+mod terminal;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -40,6 +44,12 @@ enum Command {
     Test(check::TestOptions),
     /// Say what became of a lead and why
     Explain(explain::Options),
+    /// Replay leads: let them go on, map them again, or force them; shows what it would do first
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Options),
+    /// Push or skip what was held while a destination was only observed
+    #[command(after_help = live::EXAMPLES)]
+    Live(live::Options),
     /// Clean phones or emails: values as arguments, or JSON lines on standard input
     Normalise(NormaliseOptions),
     /// Run a small CRM with switchable faults, for trying things out
@@ -101,6 +111,8 @@ pub fn run() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Test(options) => check::run_tests(&options),
         Command::Explain(options) => in_runtime(explain::run(options)),
+        Command::Replay(options) => in_runtime(replay::run(options)),
+        Command::Live(options) => in_runtime(live::run(options)),
         Command::Normalise(options) => normalise_values(&options),
         Command::Sandbox(options) => in_runtime(sandbox::run(options)),
     };

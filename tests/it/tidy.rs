@@ -31,6 +31,7 @@ const ORDER: &[&str] = &[
     "sync",
     "alerts",
     "gauges",
+    "operation",
     "web",
     "trial",
     "sandbox",

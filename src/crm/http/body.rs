@@ -24,6 +24,12 @@ pub(super) async fn read_json(mut response: Response) -> Result<Value, BodyError
     parse(&read_bytes(&mut response).await?)
 }
 
+/// The body as text, whatever it is.
+pub(super) async fn read_text(mut response: Response) -> Result<String, String> {
+    let bytes = read_bytes(&mut response).await.map_err(|error| error.why)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 async fn read_bytes(response: &mut Response) -> Result<Vec<u8>, BodyError> {
     let mut bytes = Vec::new();
     let fault = loop {

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use self::body::{BodyError, asked_wait, read_json, sentence};
 pub use self::classify::{Judge, Verdict};
-pub use self::post::post_json;
+pub use self::post::{post_json, post_to_server};
 use self::redact::Redactor;
 use super::limit::{Limiter, Usage, Window};
 use super::{ConnectError, CrmError, Journal, Outcome, Priority};
