@@ -184,7 +184,11 @@ mod tests {
             assert_eq!(target(&url.parse().unwrap(), &base.parse().unwrap()), expect, "{url}");
         };
         check("https://crm.example", "https://crm.example/contacts", "/contacts");
-        check("https://crm.example/rest/1/s3cret/", "https://crm.example/rest/1/s3cret/deals?a=b", "/deals?a=b");
+        check(
+            "https://crm.example/rest/1/s3cret/",
+            "https://crm.example/rest/1/s3cret/deals?a=b",
+            "/deals?a=b",
+        );
         check("https://crm.example/v1", "https://crm.example/v1", "");
         check("https://crm.example/?key=s3cret", "https://crm.example/deals?key=s3cret&a=b", "/deals?a=b");
         check("https://crm.example/?key=s3cret", "https://crm.example/deals?key=s3cret", "/deals");

@@ -23,8 +23,11 @@ pub(super) struct Redactor {
 
 impl Redactor {
     pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
-        let mut secrets: Vec<String> =
-            secrets.into_iter().filter(|secret| !secret.is_empty()).flat_map(|secret| forms(&secret)).collect();
+        let mut secrets: Vec<String> = secrets
+            .into_iter()
+            .filter(|secret| !secret.is_empty())
+            .flat_map(|secret| forms(&secret))
+            .collect();
         // Longest first, so that a secret that contains another one leaves no rest.
         secrets.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
         secrets.dedup();
@@ -124,7 +127,11 @@ mod tests {
     fn a_secret_is_hidden_however_it_is_escaped() {
         let redactor = Redactor::new(["a b+\"c/д".to_owned()]);
         for text in ["a b+\"c/д", "a+b%2B%22c%2F%D0%B4", "a%20b+%22c%2F%D0%B4", "a b+\\\"c/д"] {
-            assert_eq!(redactor.hide(&format!("x={text}&\n+380671234567")), "x=•••&\n+380671234567", "{text}");
+            assert_eq!(
+                redactor.hide(&format!("x={text}&\n+380671234567")),
+                "x=•••&\n+380671234567",
+                "{text}"
+            );
         }
     }
 
