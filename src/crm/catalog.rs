@@ -71,6 +71,15 @@ pub struct UnknownName {
     pub written: String,
     /// The names that exist, in the order of the CRM.
     pub known: Vec<String>,
+    /// Every id, login and name that would have been taken.
+    pub accepted: Vec<String>,
+}
+
+impl UnknownName {
+    /// The names that exist, as a part of a sentence; only some of them where there are many.
+    pub fn instead(&self) -> String {
+        there_is(&self.known)
+    }
 }
 
 /// Names shown in a message; a CRM may have hundreds of users.
@@ -147,11 +156,12 @@ fn named<'a, T>(
     let folded = written.to_lowercase();
     let exact = |thing: &&T| names(thing).iter().any(|name| name == written);
     let alike = |thing: &&T| names(thing).iter().any(|name| name.trim().to_lowercase() == folded);
-    let known = || things.iter().map(&shown).collect();
+    let accepted = || things.iter().flat_map(&names).filter(|name| !name.is_empty()).collect();
     things.iter().find(exact).or_else(|| things.iter().find(alike)).ok_or_else(|| UnknownName {
         what,
         written: written.to_owned(),
-        known: known(),
+        known: things.iter().map(&shown).collect(),
+        accepted: accepted(),
     })
 }
 
