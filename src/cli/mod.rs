@@ -3,11 +3,13 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod explain;
 mod faults;
 mod normalise;
 mod sandbox;
 mod serve;
+mod test;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -37,7 +39,9 @@ enum Command {
     /// Check workspace.yaml and every mapping; says file, line and column of every problem
     Check(check::Options),
     /// Run the `tests:` of the mappings with the production engine
-    Test(check::TestOptions),
+    Test(test::Options),
+    /// Ask every destination what it has, compare it with the mappings, and say what to fix; writes nothing
+    Doctor(doctor::Options),
     /// Say what became of a lead and why
     Explain(explain::Options),
     /// Clean phones or emails: values as arguments, or JSON lines on standard input
@@ -98,8 +102,9 @@ pub fn run() -> ExitCode {
     let end = match cli.command {
         Command::Demo(options) => in_runtime(demo::run(options)),
         Command::Serve(options) => in_runtime(serve::run(options)),
-        Command::Check(options) => check::run(&options),
-        Command::Test(options) => check::run_tests(&options),
+        Command::Check(options) => in_runtime(check::run(options)),
+        Command::Test(options) => test::run(&options),
+        Command::Doctor(options) => in_runtime(doctor::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::Normalise(options) => normalise_values(&options),
         Command::Sandbox(options) => in_runtime(sandbox::run(options)),

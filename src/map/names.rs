@@ -141,13 +141,15 @@ impl Walk {
         let items =
             |key: &str| open.and_then(|open| open.get(key)).map(Node::one_or_many).unwrap_or_default();
         for node in items("pipelines") {
-            literal(node).into_iter().for_each(|name| note(node.span, Name::Pipeline(name)));
+            if let Some(name) = literal(node) {
+                note(node.span, Name::Pipeline(name));
+            }
         }
         let pipelines: Vec<String> = items("pipelines").iter().filter_map(literal).collect();
         for node in items("stages") {
-            let stage = literal(node);
-            let name = stage.map(|stage| Name::Stage { stage, pipelines: pipelines.clone() });
-            name.into_iter().for_each(|name| note(node.span, name));
+            if let Some(stage) = literal(node) {
+                note(node.span, Name::Stage { stage, pipelines: pipelines.clone() });
+            }
         }
 
         let says = |key: &str, word: &str| {

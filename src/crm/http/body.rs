@@ -84,3 +84,12 @@ pub(super) fn sentence(error: &dyn Error) -> String {
     }
     text
 }
+
+/// The innermost cause of an error: for a connection that was never made, the layers around it say nothing more.
+pub(super) fn root(error: &dyn Error) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
+}

@@ -22,7 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 
-use self::body::{BodyError, Received, sentence};
+use self::body::{BodyError, Received, root, sentence};
 pub use self::classify::{Judge, Verdict};
 pub use self::post::post_json;
 pub use self::record::{Exchange, recorded};
@@ -357,7 +357,9 @@ impl Http {
             return Failure { verdict: Verdict::Rejected, after: None, why };
         }
         if error.is_connect() {
-            let why = format!("{operation}: no connection to {}: {what}", self.host());
+            let port = self.base.port().map(|port| format!(":{port}")).unwrap_or_default();
+            let what = self.redactor.clean(&root(&error));
+            let why = format!("{operation}: no connection to {}{port}: {what}", self.host());
             return Failure { verdict: Verdict::NotDone, after: None, why };
         }
         let tail = match effect {

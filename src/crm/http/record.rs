@@ -18,8 +18,8 @@ use super::redact::Redactor;
 /// The longest body that is kept, in characters.
 const LONGEST: usize = 8_000;
 
-/// JSON up to this many characters stays on one line.
-const ONE_LINE: usize = 100;
+/// JSON up to this many bytes, indentation included, stays on one line.
+const ONE_LINE: usize = 110;
 
 tokio::task_local! {
     static RECORDING: Arc<Recording>;
@@ -155,12 +155,42 @@ fn text_of(bytes: &[u8]) -> String {
     }
 }
 
+/// JSON for reading: whatever fits on a line stays on one.
 fn laid_out(json: &Value) -> String {
+    let mut out = String::new();
+    lay_out(json, 0, &mut out);
+    out
+}
+
+fn lay_out(json: &Value, indent: usize, out: &mut String) {
     let line = json.to_string();
-    if line.chars().count() <= ONE_LINE {
-        return line;
+    let entries: Vec<(String, &Value)> = match json {
+        _ if line.len() + indent <= ONE_LINE => Vec::new(),
+        Value::Array(items) => items.iter().map(|item| (String::new(), item)).collect(),
+        Value::Object(entries) => {
+            entries.iter().map(|(key, value)| (format!("{}: ", Value::from(key.as_str())), value)).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    };
+    if entries.is_empty() {
+        out.push_str(&line);
+        return;
     }
-    serde_json::to_string_pretty(json).unwrap_or(line)
+    let (open, close) = if json.is_array() { ('[', ']') } else { ('{', '}') };
+    out.push(open);
+    let last = entries.len() - 1;
+    for (index, (key, value)) in entries.into_iter().enumerate() {
+        out.push('\n');
+        out.extend(std::iter::repeat_n(' ', indent + 2));
+        out.push_str(&key);
+        lay_out(value, indent + 2, out);
+        if index < last {
+            out.push(',');
+        }
+    }
+    out.push('\n');
+    out.extend(std::iter::repeat_n(' ', indent));
+    out.push(close);
 }
 
 fn shortened(text: &str) -> String {
@@ -205,8 +235,24 @@ mod tests {
     fn json_is_laid_out_when_it_is_long() {
         assert_eq!(text_of(b"{\"a\": 1}"), "{\"a\":1}");
         assert_eq!(text_of(b"a=1"), "a=1");
-        let long = serde_json::json!({ "text": "x".repeat(ONE_LINE) });
-        assert_eq!(text_of(long.to_string().as_bytes()).lines().count(), 3);
+        let item = serde_json::json!({ "id": 7, "name": "x".repeat(60) });
+        let long = serde_json::json!({ "items": [item, item], "empty": [], "text": "x".repeat(ONE_LINE) });
+        let text = text_of(long.to_string().as_bytes());
+        let lines: Vec<&str> = text.lines().map(|line| line.get(..13).unwrap_or(line)).collect();
+        assert_eq!(
+            lines,
+            [
+                "{",
+                "  \"items\": [",
+                "    {\"id\":7,",
+                "    {\"id\":7,",
+                "  ],",
+                "  \"empty\": []",
+                "  \"text\": \"xx",
+                "}"
+            ]
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), long);
     }
 
     #[tokio::test]

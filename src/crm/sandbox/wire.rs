@@ -39,9 +39,14 @@ impl Request {
         Self { operation, method, segments, query: Vec::new(), body, accepted: &[] }
     }
 
-    /// Everything of a kind.
-    pub(super) fn list(collection: &'static str) -> Self {
-        Self::get("list", vec![collection.to_owned()], Vec::new())
+    /// The people who work there.
+    pub(super) fn users() -> Self {
+        Self::get("list_users", vec!["users".to_owned()], Vec::new())
+    }
+
+    /// The lists of the account.
+    pub(super) fn account() -> Self {
+        Self::get("get_account", vec!["account".to_owned()], Vec::new())
     }
 
     /// Records whose field has this very text.
@@ -268,7 +273,7 @@ pub(super) fn catalog(body: Value) -> Result<Catalog, CrmError> {
         return Ok(Catalog::default());
     };
     let fields = |names: Vec<String>| {
-        let field = |name: String| Field { id: name.clone(), name, kind: "any".to_owned() };
+        let field = |name: String| Field { id: name.clone(), name, kind: "any JSON".to_owned() };
         Some(names.into_iter().map(field).collect())
     };
     let stage = |name: String| Stage { id: name.clone(), name };
