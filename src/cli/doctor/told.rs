@@ -351,7 +351,7 @@ fn hits(found: &Found, nobody: bool) -> String {
     match found.passed_over {
         0 => hits,
         others => format!(
-            "{hits}; the CRM also gave {} that are not the one, does its search look at what it is asked for?",
+            "{hits}; the CRM also gave {} of somebody else: does its search look at what it is asked for?",
             how_many(others, "contact", "contacts")
         ),
     }
