@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::crm::catalog::{Catalog, Field, UnknownName};
+use crate::crm::catalog::{Catalog, Field, Pipeline, Stage, UnknownName, User};
 use crate::decide::Capabilities;
 use crate::map::{Mention, Name, Problem, Severity, closest};
 
@@ -75,16 +75,23 @@ impl Account<'_> {
     fn look_up(&self, name: &Name) -> Verdict {
         let crm = self.destination;
         match name {
-            Name::ContactField(field) => self.field("contacts", field, self.catalog.contact_field(field)),
+            Name::ContactField(field) => {
+                let listed = self.catalog.contact_fields.as_deref();
+                self.field("contacts", field, listed, self.catalog.contact_field(field))
+            }
             Name::DealField(field) if self.can.deals => {
-                self.field("deals", field, self.catalog.deal_field(field))
+                let listed = self.catalog.deal_fields.as_deref();
+                self.field("deals", field, listed, self.catalog.deal_field(field))
             }
             Name::PolicyField(field) => self.policy_field(field),
             Name::User { user, away } => self.user(user, *away),
             Name::Pipeline(pipeline) if self.can.deals => match self.catalog.pipeline(pipeline) {
                 Ok(None) => Verdict::NotListed,
                 Ok(Some(_)) => Verdict::Known,
-                Err(unknown) => wrong(format!("there is no pipeline `{pipeline}` in `{crm}`"), &unknown),
+                Err(unknown) => {
+                    let known = self.catalog.pipelines.iter().flatten().flat_map(Pipeline::names);
+                    wrong(format!("there is no pipeline `{pipeline}` in `{crm}`"), &unknown, known)
+                }
             },
             Name::Stage { stage, pipelines } if self.can.deals => self.stage(stage, pipelines),
             Name::Deals if !self.can.deals => self.lacks(NO_DEALS),
@@ -103,33 +110,45 @@ impl Account<'_> {
         Verdict::Lacks(fallback, format!("`{}` has {fallback}", self.destination))
     }
 
-    fn field(&self, of: &str, written: &str, found: Result<Option<&Field>, UnknownName>) -> Verdict {
+    fn field(
+        &self,
+        of: &str,
+        written: &str,
+        listed: Option<&[Field]>,
+        found: Result<Option<&Field>, UnknownName>,
+    ) -> Verdict {
         let crm = self.destination;
         match found {
             Ok(None) => Verdict::NotListed,
             Ok(Some(field)) if field.id == written => Verdict::Known,
-            // Requests carry what the mapping writes.
-            Ok(Some(field)) => Verdict::Wrong(
-                Severity::Error,
-                format!("`{written}` is what people see in `{crm}`; its API calls this field `{}`", field.id),
-                Some(format!("write `{}`", field.id)),
+            // Some adapters find it all the same.
+            Ok(Some(Field { id, .. })) => Verdict::Wrong(
+                Severity::Warning,
+                format!("`{written}` is what people see in `{crm}`; the field is `{id}`"),
+                Some(format!(
+                    "write `{id}`: what people see changes with their language, and two fields may share it"
+                )),
             ),
-            Err(unknown) => wrong(format!("{of} of `{crm}` have no field `{written}`"), &unknown),
+            Err(unknown) => {
+                let known = listed.unwrap_or_default().iter().flat_map(Field::names);
+                wrong(format!("{of} of `{crm}` have no field `{written}`"), &unknown, known)
+            }
         }
     }
 
     /// Its own fields have the names that mappings give them.
     fn policy_field(&self, written: &str) -> Verdict {
         const OWN: [&str; 6] = ["name", "phone", "email", "title", "pipeline", "stage"];
-        let of_contacts = self.catalog.contact_field(written);
-        match (of_contacts, self.catalog.deal_field(written)) {
-            _ if OWN.contains(&written) => Verdict::Known,
+        if OWN.contains(&written) {
+            return Verdict::Known;
+        }
+        match (self.catalog.contact_field(written), self.catalog.deal_field(written)) {
             (Ok(Some(_)), _) | (_, Ok(Some(_))) => Verdict::Known,
             (Ok(None), _) | (_, Ok(None)) => Verdict::NotListed,
-            (Err(mut unknown), Err(of_deals)) => {
-                unknown.accepted.extend(of_deals.accepted);
-                unknown.accepted.extend(OWN.map(str::to_owned));
-                let near = closest(written, unknown.accepted.iter().map(String::as_str));
+            (Err(_), Err(_)) => {
+                let lists = [&self.catalog.contact_fields, &self.catalog.deal_fields];
+                let known = lists.into_iter().flatten().flatten().flat_map(Field::names);
+                let near = closest(written, known.chain(OWN));
                 let message = format!(
                     "neither contacts nor deals of `{}` have a field `{written}`, so this line does nothing",
                     self.destination
@@ -149,7 +168,10 @@ impl Account<'_> {
                 format!("`{written}` ({}) is not active in `{crm}` any more", user.name),
                 Some("take them out of the pool, write `away: true`, or activate them in the CRM".to_owned()),
             ),
-            Err(unknown) => wrong(format!("there is no user `{written}` in `{crm}`"), &unknown),
+            Err(unknown) => {
+                let known = self.catalog.users.iter().flatten().flat_map(User::names);
+                wrong(format!("there is no user `{written}` in `{crm}`"), &unknown, known)
+            }
         }
     }
 
@@ -159,23 +181,17 @@ impl Account<'_> {
         let Some(listed) = &self.catalog.pipelines else { return Verdict::NotListed };
         let existing: Vec<_> =
             pipelines.iter().filter_map(|name| self.catalog.pipeline(name).ok().flatten()).collect();
-        let among = if pipelines.is_empty() { listed.iter().collect() } else { existing };
-        let mut refused: Option<UnknownName> = None;
-        for pipeline in &among {
-            match pipeline.stage(written) {
-                Ok(_) => return Verdict::Known,
-                Err(unknown) => match &mut refused {
-                    None => refused = Some(unknown),
-                    Some(refused) => {
-                        refused.known.extend(unknown.known);
-                        refused.accepted.extend(unknown.accepted);
-                    }
-                },
-            }
+        let among: Vec<&Pipeline> = if pipelines.is_empty() { listed.iter().collect() } else { existing };
+        if among.is_empty() {
+            return Verdict::NotListed;
         }
-        let Some(mut unknown) = refused else { return Verdict::NotListed };
+        if among.iter().any(|pipeline| pipeline.stage(written).is_ok()) {
+            return Verdict::Known;
+        }
+        let stages = || among.iter().flat_map(|pipeline| &pipeline.stages);
         let mut seen = BTreeSet::new();
-        unknown.known.retain(|name| seen.insert(name.clone()));
+        let known = stages().map(|stage| stage.name.clone()).filter(|name| seen.insert(name.clone()));
+        let unknown = UnknownName { what: "stage", written: written.to_owned(), known: known.collect() };
         let message = match among.as_slice() {
             [only] => format!("there is no stage `{written}` in pipeline `{}` of `{crm}`", only.name),
             all => {
@@ -183,27 +199,23 @@ impl Account<'_> {
                 format!("none of these pipelines of `{crm}` has a stage `{written}`: {}", names.join(", "))
             }
         };
-        wrong(message, &unknown)
+        wrong(message, &unknown, stages().flat_map(Stage::names))
     }
 }
 
-fn wrong(message: String, unknown: &UnknownName) -> Verdict {
-    Verdict::Wrong(Severity::Error, message, Some(help(unknown)))
-}
-
-/// What was probably meant, and what there is.
-fn help(unknown: &UnknownName) -> String {
+/// A name that the CRM refuses, with what was probably meant, and what there is.
+fn wrong<'a>(message: String, unknown: &UnknownName, known: impl Iterator<Item = &'a str>) -> Verdict {
     let instead = unknown.instead();
-    match closest(&unknown.written, unknown.accepted.iter().map(String::as_str)) {
+    let help = match closest(&unknown.written, known) {
         Some(near) => format!("did you mean `{near}`? In the CRM {instead}"),
         None => format!("in the CRM {instead}"),
-    }
+    };
+    Verdict::Wrong(Severity::Error, message, Some(help))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crm::catalog::{Pipeline, Stage, User};
     use crate::map::{Files, mentions};
 
     const ALL: Capabilities = Capabilities { deals: true, tasks: true, notes: true };
@@ -293,7 +305,7 @@ mod tests {
         check(
             &Name::ContactField("telegram".into()),
             Some(
-                "error: `telegram` is what people see in `crm`; its API calls this field `telegram_chat` | write `telegram_chat`",
+                "warning: `telegram` is what people see in `crm`; the field is `telegram_chat` | write `telegram_chat`: what people see changes with their language, and two fields may share it",
             ),
         );
         check(
