@@ -203,12 +203,17 @@ impl Account<'_> {
     }
 }
 
+/// Where there are more names than this, one that is near says more than some of them.
+const FEW: usize = 12;
+
 /// A name that the CRM refuses, with what was probably meant, and what there is.
 fn wrong<'a>(message: String, unknown: &UnknownName, known: impl Iterator<Item = &'a str>) -> Verdict {
     let instead = unknown.instead();
-    let help = match closest(&unknown.written, known) {
-        Some(near) => format!("did you mean `{near}`? In the CRM {instead}"),
-        None => format!("in the CRM {instead}"),
+    let help = match (closest(&unknown.written, known), unknown.known.len() <= FEW) {
+        (Some(near), true) => format!("did you mean `{near}`? In the CRM {instead}"),
+        (Some(near), false) => format!("did you mean `{near}`?"),
+        (None, true) => format!("in the CRM {instead}"),
+        (None, false) => format!("in the CRM {instead}; `leadfold doctor --verbose` lists them all"),
     };
     Verdict::Wrong(Severity::Error, message, Some(help))
 }
@@ -324,6 +329,21 @@ mod tests {
                  mean `phone`?",
             ),
         );
+    }
+
+    #[test]
+    fn hundreds_of_names_are_not_listed() {
+        let many = (0..100).map(|number| field(&format!("x_field_{number}"), "")).collect();
+        let catalog = Catalog { contact_fields: Some(many), ..Catalog::default() };
+        let account = Account { destination: "crm", catalog: &catalog, can: ALL };
+        let told = |name: &str| {
+            let comparison = compare(&[of(Name::ContactField(name.into()))], &account);
+            comparison.problems[0].help.clone().unwrap()
+        };
+        assert_eq!(told("x_feild_77"), "did you mean `x_field_77`?");
+        let help = told("telegram");
+        assert!(help.contains("x_field_0, ") && !help.contains("x_field_12"), "{help}");
+        assert!(help.ends_with("and 88 more; `leadfold doctor --verbose` lists them all"), "{help}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         }
     }
     compiled.problems.extend(problems);
-    in_order(&mut compiled.problems);
+    compiled.problems.sort_by_key(place);
     let tests = trial::run(&compiled.workspace, &options.workspace.workspace);
     let report = Report { options: &options, files, compiled, asked, tests };
     say(&if options.json { report.json().to_string() } else { report.text() });
@@ -112,10 +112,8 @@ async fn ask(
 }
 
 /// By file and place; `workspace.yaml`, on which the others rest, comes first.
-fn in_order(problems: &mut [Problem]) {
-    let place =
-        |problem: &Problem| (problem.file != "workspace.yaml", problem.file.clone(), problem.span.start);
-    problems.sort_by_key(place);
+pub(super) fn place(problem: &Problem) -> (bool, String, usize) {
+    (problem.file != "workspace.yaml", problem.file.clone(), problem.span.start)
 }
 
 /// A problem for programs.

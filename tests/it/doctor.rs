@@ -311,6 +311,15 @@ async fn a_destination_that_does_not_answer_does_not_keep_the_others() {
     assert_eq!(code, 2);
     assert!(err.contains("`12` is no phone") && err.contains("--region"), "{err}");
 
+    let nothing = Folder::new(
+        "",
+        "[olha]",
+        "source: { preset: sendpulse, token: demo }\nleads: [{ name: a, to: [] }]\n",
+    );
+    let (code, out, _) = nothing.run(&["doctor"]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("`to` names no destination") && out.contains("0 destinations"), "{out}");
+
     // `check` names the setting, passes over who does not answer, and insists when it is told to.
     let (code, out, _) = folder.run(&["check"]);
     assert_eq!(code, 1, "{out}");

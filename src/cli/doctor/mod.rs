@@ -41,7 +41,8 @@ Examples:
 
 What it asks, in this order: ping, the lists (fields, users, pipelines, stages), one search for each phone and email,
 and the first contact found once more by its id. It writes nothing. When you name no one it searches for a phone and an
-email that nobody has, to see whether the CRM answers searches, and does not answer them with just anybody.
+email that nobody has, to see whether the CRM answers searches, and does not answer them with just anybody. These few
+calls come on top of what a running `leadfold serve` takes of the rate budget.
 
 Found people are shown as the CRM has them. Secrets never are.
 
@@ -96,6 +97,10 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let (files, compiled) = load(&options.workspace)?;
     let sought = sought(&options)?;
     let destinations = chosen(&options.destinations, &compiled.workspace)?;
+    if destinations.is_empty() && compiled.is_sound() {
+        let folder = options.workspace.workspace.display();
+        return Err(format!("{folder}/workspace.yaml has no destination; write one under `destinations:`"));
+    }
     install_tls();
     if std::io::stderr().is_terminal() {
         let names: Vec<&str> = destinations.iter().map(|destination| destination.name.as_str()).collect();

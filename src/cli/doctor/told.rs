@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Examined, Finding, Fix, protected, summary};
+use crate::cli::check::place;
 use crate::compare::fallbacks;
 use crate::crm::catalog::{Catalog, Field, User};
 use crate::crm::examine::{Asked, Examination, Sought};
@@ -293,6 +294,7 @@ impl Told {
                 shown.push(problem);
             }
         }
+        shown.sort_by_key(|problem| place(problem));
         for problem in &shown {
             self.text.push_str(&problem.render(files, self.colour));
             self.text.push('\n');
@@ -324,15 +326,17 @@ impl Told {
 
 fn counted(catalog: &Catalog) -> String {
     let lists = [
-        ("contact fields", catalog.contact_fields.as_ref().map(Vec::len)),
-        ("deal fields", catalog.deal_fields.as_ref().map(Vec::len)),
-        ("users", catalog.users.as_ref().map(Vec::len)),
-        ("pipelines", catalog.pipelines.as_ref().map(Vec::len)),
+        ("contact field", catalog.contact_fields.as_ref().map(Vec::len)),
+        ("deal field", catalog.deal_fields.as_ref().map(Vec::len)),
+        ("user", catalog.users.as_ref().map(Vec::len)),
+        ("pipeline", catalog.pipelines.as_ref().map(Vec::len)),
     ];
-    let told: Vec<String> =
-        lists.iter().filter_map(|(what, count)| count.map(|count| format!("{count} {what}"))).collect();
-    let silent: Vec<&str> =
-        lists.iter().filter(|(_, count)| count.is_none()).map(|(what, _)| *what).collect();
+    let told: Vec<String> = lists
+        .iter()
+        .filter_map(|(what, count)| count.map(|count| how_many(count, what, &format!("{what}s"))))
+        .collect();
+    let silent: Vec<String> =
+        lists.iter().filter(|(_, count)| count.is_none()).map(|(what, _)| format!("{what}s")).collect();
     match (told.is_empty(), silent.is_empty()) {
         (true, _) => "none; names in mappings cannot be compared".to_owned(),
         (false, true) => told.join(", "),
