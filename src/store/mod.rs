@@ -9,8 +9,11 @@
 mod alerts;
 pub mod backlog;
 mod claims;
+mod context;
 pub mod inbox;
+pub mod ledger;
 pub mod prepare;
+mod record;
 pub mod registry;
 pub mod syncs;
 pub mod versions;
