@@ -238,7 +238,7 @@ mod tests {
         let item = serde_json::json!({ "id": 7, "name": "x".repeat(60) });
         let long = serde_json::json!({ "items": [item, item], "empty": [], "text": "x".repeat(ONE_LINE) });
         let text = text_of(long.to_string().as_bytes());
-        let lines: Vec<&str> = text.lines().map(|line| line.get(..13).unwrap_or(line)).collect();
+        let lines: Vec<&str> = text.lines().map(|line| line.get(..12).unwrap_or(line)).collect();
         assert_eq!(
             lines,
             [
@@ -247,8 +247,8 @@ mod tests {
                 "    {\"id\":7,",
                 "    {\"id\":7,",
                 "  ],",
-                "  \"empty\": []",
-                "  \"text\": \"xx",
+                "  \"empty\": [",
+                "  \"text\": \"x",
                 "}"
             ]
         );
