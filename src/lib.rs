@@ -27,6 +27,7 @@
 //! | | [`store`] | the registry: inbox, queue, identity and audit trail in one database |
 //! | | [`crm`] | CRMs, one file each, over one HTTP client with limiter, time-out and classification |
 //! | | [`workspace`] | versions of the workspace, compiled |
+//! | | [`compare`] | what a workspace names × what a CRM has → problems; pure, for `check` and `doctor` |
 //! | edges | [`receive`] | `/in/<source>/<token>` |
 //! | | [`prepare`] | from deliveries to leads |
 //! | | [`sync`] | from leads to the CRM, one worker per destination |
@@ -57,6 +58,7 @@ pub mod alerts;
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod crm;
 pub mod decide;
 pub mod demo;

@@ -4,6 +4,7 @@
 mod check;
 mod client;
 mod demo;
+mod doctor;
 mod explain;
 mod faults;
 mod live;
@@ -12,6 +13,7 @@ mod replay;
 mod sandbox;
 mod serve;
 mod terminal;
+mod test;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -41,7 +43,9 @@ enum Command {
     /// Check workspace.yaml and every mapping; says file, line and column of every problem
     Check(check::Options),
     /// Run the `tests:` of the mappings with the production engine
-    Test(check::TestOptions),
+    Test(test::Options),
+    /// Ask every destination what it has, compare it with the mappings, and say what to fix; writes nothing
+    Doctor(doctor::Options),
     /// Say what became of a lead and why
     Explain(explain::Options),
     /// Replay leads: let them go on, map them again, or force them; shows what it would do first
@@ -108,8 +112,9 @@ pub fn run() -> ExitCode {
     let end = match cli.command {
         Command::Demo(options) => in_runtime(demo::run(options)),
         Command::Serve(options) => in_runtime(serve::run(options)),
-        Command::Check(options) => check::run(&options),
-        Command::Test(options) => check::run_tests(&options),
+        Command::Check(options) => in_runtime(check::run(options)),
+        Command::Test(options) => test::run(&options),
+        Command::Doctor(options) => in_runtime(doctor::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),

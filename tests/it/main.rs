@@ -6,6 +6,7 @@ mod alerts;
 mod api;
 mod commands;
 mod crm;
+mod doctor;
 mod hostile;
 mod kill;
 mod laws;

@@ -25,6 +25,7 @@ const ORDER: &[&str] = &[
     "store",
     "crm",
     "workspace",
+    "compare",
     // edges
     "receive",
     "prepare",
