@@ -394,3 +394,6 @@ impl Crm for Rest {
         self.http.usage()
     }
 }
+
+#[cfg(test)]
+mod tests;

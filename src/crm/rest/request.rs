@@ -56,7 +56,7 @@ impl Request {
             folder: self.folder,
             query: pairs(&self.query, values)?,
             headers: pairs(&self.headers, values)?,
-            json: self.json.as_ref().map(|tree| tree.fill(values)).transpose()?.map(Option::unwrap_or_default),
+            json: self.json.as_ref().map(|tree| tree.body(values)).transpose()?.flatten(),
         })
     }
 
@@ -72,14 +72,16 @@ impl Request {
 }
 
 impl Tree {
-    /// `None` where nothing is there: an absent value, and an object or list in which nothing is left. An item of a list
-    /// that lacks one of its values is left out whole, because a phone without a number is no phone.
-    fn fill(&self, values: &Values) -> Result<Option<Json>, String> {
-        self.complete(values).map(|(json, _)| json)
+    /// The whole body: an object stays one when nothing is left in it.
+    fn body(&self, values: &Values) -> Result<Option<Json>, String> {
+        let empty = matches!(self, Self::Map(_)).then(|| Json::Object(Map::new()));
+        Ok(self.fill(values)?.0.or(empty))
     }
 
-    /// With whether every value in it was there.
-    fn complete(&self, values: &Values) -> Result<(Option<Json>, bool), String> {
+    /// `None` where nothing is there: an absent value, and an object or list in which nothing is left. An item of a list
+    /// that lacks one of its values is left out whole, because a phone without a number is no phone. Also says whether
+    /// every value was there.
+    fn fill(&self, values: &Values) -> Result<(Option<Json>, bool), String> {
         match self {
             Self::Leaf(template) => {
                 let json = template.evaluate(values.scope().event()).map_err(|error| error.message)?;
@@ -89,7 +91,7 @@ impl Tree {
             Self::Map(entries) => {
                 let (mut map, mut all) = (Map::new(), true);
                 for (name, tree) in entries {
-                    let (json, whole) = tree.complete(values)?;
+                    let (json, whole) = tree.fill(values)?;
                     all &= whole;
                     if let Some(json) = json {
                         map.insert(name.clone(), json);
@@ -100,7 +102,7 @@ impl Tree {
             Self::List(trees) => {
                 let mut items = Vec::with_capacity(trees.len());
                 for tree in trees {
-                    let (json, whole) = tree.complete(values)?;
+                    let (json, whole) = tree.fill(values)?;
                     items.extend(json.filter(|_| whole));
                 }
                 Ok(((!items.is_empty()).then_some(Json::Array(items)), true))

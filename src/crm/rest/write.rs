@@ -69,8 +69,11 @@ impl Rest {
             | Action::CreateTask { .. }
             | Action::AddNote { .. } => {
                 // A success without the id of what it made is no success that anybody can build on.
-                let id = operation.picks.get("id").and_then(|place| place.text(&Values::new(answer.body)));
-                match id {
+                let Some(place) = operation.picks.get("id") else {
+                    // `id: none`: the CRM does not say, so ours stands in.
+                    return Outcome::Done(RecordId(step.id.to_string()));
+                };
+                match place.text(&Values::new(answer.body)) {
                     Some(id) => Outcome::Done(RecordId(id)),
                     None => Outcome::Unknown {
                         why: format!(
