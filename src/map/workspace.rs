@@ -214,12 +214,11 @@ fn settings(reader: &Reader<'_>, name: &str, node: &Node, kind: &DestinationKind
             continue;
         };
         let what = format!("`{word}`");
-        let text = match value.kind {
-            Kind::List(_) | Kind::Map { .. } if kind.nested.is_some() => {
-                nested(reader, value, &what, setting.secret).map(|json| json.to_string())
-            }
-            _ if setting.secret => reader.secret(value, &what),
-            _ => reader.text(value, &what),
+        let is_nested = kind.nested.is_some() && value.scalar().is_none();
+        let text = match (is_nested, setting.secret) {
+            (true, secret) => nested(reader, value, &what, secret).map(|json| json.to_string()),
+            (false, true) => reader.secret(value, &what),
+            (false, false) => reader.text(value, &what),
         };
         settings.extend(text.map(|text| (word.to_owned(), text)));
     }

@@ -52,19 +52,21 @@ fn described(address: &str, settings: &str) -> String {
     let own = |setting: &&str| {
         !setting.is_empty() && !setting.starts_with("markers") && !setting.starts_with("search_lag")
     };
-    let settings: String = settings.split(", ").filter(own).map(|setting| format!("    {setting}\n")).collect();
-    let mut text = String::new();
+    let account = [format!("url: http://{address}"), "concurrency: 48".to_owned()];
+    let account = account.into_iter().chain(settings.split(", ").filter(own).map(str::to_owned));
+    let account: Vec<String> = account.map(|setting| format!("    {setting}")).collect();
+    let mut lines: Vec<String> = Vec::new();
     for line in example.lines() {
         let key = line.trim_start().split(':').next().unwrap();
         match key {
-            "url" => text.push_str(&format!("    url: http://{address}\n    concurrency: 48\n{settings}")),
+            "url" => lines.extend(account.clone()),
             "settle" => {}
-            "sales" => text.push_str("  sales: [anna, borys, dana]\n"),
+            "sales" => lines.push("  sales: [anna, borys, dana]".to_owned()),
             _ if key.ends_with("_by_marker") && !markers => {}
-            _ => text.push_str(&format!("{line}\n")),
+            _ => lines.push(line.to_owned()),
         }
     }
-    text
+    lines.join("\n")
 }
 
 /// One branch, so that the tests speak about what leadfold does and not about the mapping.

@@ -90,7 +90,8 @@ async fn one_human_while_the_search_lags_a_second(account: Account) {
 }
 
 async fn one_human_behind_a_rate_limit(account: Account) {
-    one_human(account, r#"{"rate": {"count": 10, "per_ms": 1000}}"#, "timeout: 2s, settle: 2s, rate: 10/s").await;
+    one_human(account, r#"{"rate": {"count": 10, "per_ms": 1000}}"#, "timeout: 2s, settle: 2s, rate: 10/s")
+        .await;
 }
 
 async fn one_human_behind_a_rate_limit_that_nobody_told_us_of(account: Account) {

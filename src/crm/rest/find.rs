@@ -45,7 +45,9 @@ impl Rest {
                 written.emails.iter().any(|written| matching::same_email(written, email))
             };
             let values = json!({ "email": email });
-            add(self.search(Op::FindByEmail, values, |contact| contact.emails.is_empty(), matches, priority).await?);
+            add(self
+                .search(Op::FindByEmail, values, |contact| contact.emails.is_empty(), matches, priority)
+                .await?);
         }
         for hit in hits {
             found.contacts.push(self.with_deals(hit, false, priority).await?);
@@ -62,8 +64,9 @@ impl Rest {
                 contact.phones.iter().any(|written| Spelling::is_same(*spelling, written, phone))
             };
             let values = json!({ "phone": text });
-            let hits =
-                self.search(Op::FindByPhone, values, |contact| contact.phones.is_empty(), matches, priority).await?;
+            let hits = self
+                .search(Op::FindByPhone, values, |contact| contact.phones.is_empty(), matches, priority)
+                .await?;
             if !hits.is_empty() {
                 return Ok(hits);
             }
@@ -108,13 +111,19 @@ impl Rest {
     fn hit(&self, record: Json, operation: &str) -> Result<Hit, CrmError> {
         let record = Values::new(record);
         let contact = self.api.contact.contact(&record);
-        let contact = contact.ok_or_else(|| strange(operation, "a contact without an id; see `contact: { id }`"))?;
+        let contact =
+            contact.ok_or_else(|| strange(operation, "a contact without an id; see `contact: { id }`"))?;
         Ok(Hit { contact, record })
     }
 
     /// The open deals stand in the contact, perhaps only in the whole one, or are asked for. A contact that is gone by then
     /// has none.
-    async fn with_deals(&self, hit: Hit, is_whole: bool, priority: Priority) -> Result<FoundContact, CrmError> {
+    async fn with_deals(
+        &self,
+        hit: Hit,
+        is_whole: bool,
+        priority: Priority,
+    ) -> Result<FoundContact, CrmError> {
         let Hit { mut contact, record } = hit;
         let Some(places) = &self.api.contact.deals else {
             if let Some(operation) = self.api.operations.get(&Op::FindOpenDeals) {
@@ -141,14 +150,6 @@ impl Rest {
             }
         }
         Ok(deals)
-    }
-
-    /// The open deals of a contact as they are now.
-    pub(super) async fn deals_of(&self, contact: &RecordId) -> Result<Vec<FoundDeal>, CrmError> {
-        match self.read_contact(contact, Priority::Live).await? {
-            Some(hit) => Ok(self.with_deals(hit, true, Priority::Live).await?.deals),
-            None => Ok(Vec::new()),
-        }
     }
 }
 

@@ -10,11 +10,13 @@
 //! | `reading.rs`, `soundness.rs` | YAML → [`Api`], and what is wrong with it |
 //! | `request.rs`, `auth.rs`, `spelling.rs` | what is sent |
 //! | `answer.rs` | what comes back |
-//! | `find.rs`, `write.rs` | the work of an adapter |
+//! | `find.rs`, `look_up.rs`, `write.rs`, `about.rs` | the work of an adapter |
 
+mod about;
 mod answer;
 mod auth;
 mod find;
+mod look_up;
 mod operation;
 mod reading;
 mod request;
@@ -26,30 +28,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use self::auth::Auth;
 use self::find::strange;
 use self::operation::{Op, Operation};
 use self::reading::Api;
-use super::catalog::{Catalog, Pipeline, Stage, User};
-use super::http::{ALLOW_PRIVATE_ADDRESSES, Account, Http, in_parallel};
+use super::catalog::Catalog;
+use super::http::{ALLOW_PRIVATE_ADDRESSES, Account, Answer, Http, in_parallel};
 use super::limit::Usage;
 use super::settings;
 use super::{
     ConnectError, Crm, CrmError, Description, Found, Guarantee, Journal, Outcome, Priority, Query, Remaining,
 };
 use crate::decide::Capabilities;
-use crate::map::{Node, Reader, Severity, Tree, Values, parse};
-use crate::plan::{Action, ContactFields, RecordId, RecordKind, Reference, Step, StepKind};
+use crate::map::{Node, Reader, Severity, Tree, parse};
+use crate::plan::{RecordId, RecordKind, Step, StepKind};
 use crate::rules::{Destination, Setting};
 
 /// How many calls are under way at once unless the workspace says otherwise.
 const CONCURRENCY: usize = 4;
 
 /// The settings that make up an [`Api`].
-const NESTED: &[&str] =
-    &["auth", "headers", "operations", "contact", "deal", "answers", "phone_spellings"];
+const NESTED: &[&str] = &["auth", "headers", "operations", "contact", "deal", "answers", "phone_spellings"];
 
 pub(super) static DESCRIPTION: Description = Description {
     name: "rest",
@@ -145,7 +146,9 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
         // The error is not shown: it may quote the secret.
         Some(text) => serde_json::from_str(text).map_err(|_| {
             let name = &destination.name;
-            ConnectError(format!("destination `{name}`: setting `auth` cannot be read; `leadfold check` says why"))
+            ConnectError(format!(
+                "destination `{name}`: setting `auth` cannot be read; `leadfold check` says why"
+            ))
         })?,
     };
     let judging = Arc::clone(&api);
@@ -194,21 +197,35 @@ fn api(destination: &Destination) -> Result<Api, ConnectError> {
 impl Rest {
     fn operation(&self, op: Op) -> Result<&Operation, CrmError> {
         self.api.operations.get(&op).ok_or_else(|| CrmError::Rejected {
-            why: format!("`operations` of this destination has no `{}`; describe it in workspace.yaml", op.word()),
+            why: format!(
+                "`operations` of this destination has no `{}`; describe it in workspace.yaml",
+                op.word()
+            ),
         })
     }
 
-    /// The records that an operation answers with; none where the answer means that there is none.
-    async fn list(&self, operation: &Operation, values: Json, priority: Priority) -> Result<Vec<Json>, CrmError> {
+    async fn ask(&self, operation: &Operation, values: Json, priority: Priority) -> Result<Answer, CrmError> {
         let call = self.call(operation, values, priority);
         let call = call.map_err(|why| CrmError::Rejected { why: format!("{}: {why}", operation.word) })?;
         let statuses: Vec<u16> = operation.not_found.iter().flat_map(|rule| rule.statuses.clone()).collect();
-        let answer = self.http.read(call.accept(&statuses)).await?;
+        self.http.read(call.accept(&statuses)).await
+    }
+
+    /// The records that an operation answers with; none where the answer means that there is none.
+    async fn list(
+        &self,
+        operation: &Operation,
+        values: Json,
+        priority: Priority,
+    ) -> Result<Vec<Json>, CrmError> {
+        let answer = self.ask(operation, values, priority).await?;
         for rule in &operation.not_found {
             match rule.holds(answer.status, &answer.body) {
                 Ok(true) => return Ok(Vec::new()),
                 Ok(false) => {}
-                Err(why) => return Err(CrmError::Retry { after: None, why: format!("{}: {why}", operation.word) }),
+                Err(why) => {
+                    return Err(CrmError::Retry { after: None, why: format!("{}: {why}", operation.word) });
+                }
             }
         }
         // A status that may mean "none" was let through, and may mean something else.
@@ -217,85 +234,6 @@ impl Rest {
             return Ok(Vec::new());
         }
         operation.items.of(&answer.body).ok_or_else(|| strange(operation.word, "nothing where `items` looks"))
-    }
-
-    async fn look_up_one(&self, kind: RecordKind, step: &Step) -> Result<Option<RecordId>, CrmError> {
-        if let Some(operation) = self.api.operations.get(&Op::FindByMarker(kind)) {
-            let values = json!({ "marker": step.id.to_string() });
-            let records = self.list(operation, values, Priority::Live).await?;
-            let Some(record) = records.into_iter().next() else { return Ok(None) };
-            let id = operation.picks.get("id").and_then(|place| place.text(&Values::new(record)));
-            let id = id.ok_or_else(|| strange(operation.word, "a record without an id where `id` looks for it"))?;
-            return Ok(Some(RecordId(id)));
-        }
-        match &step.action {
-            Action::CreateContact { contact } => self.contact_like(contact).await,
-            Action::CreateDeal { contact: Reference::Record(contact), deal } => {
-                let deals = self.deals_of(contact).await?;
-                Ok(deals.into_iter().find(|found| found.title == deal.title).map(|found| found.id))
-            }
-            Action::CreateDeal { .. }
-            | Action::CreateTask { .. }
-            | Action::AddNote { .. }
-            | Action::UpdateContact { .. }
-            | Action::UpdateDeal { .. } => Err(CrmError::Rejected {
-                why: format!("a lost \"{}\" cannot be found without markers", step.action.kind().as_str()),
-            }),
-        }
-    }
-
-    /// Without markers a contact that we may have made is the oldest one with the phone or email that we sent.
-    async fn contact_like(&self, contact: &ContactFields) -> Result<Option<RecordId>, CrmError> {
-        let searched = |op: Op, values: &[String]| {
-            if self.api.operations.contains_key(&op) { values.to_vec() } else { Vec::new() }
-        };
-        let query = Query {
-            contact: None,
-            phones: searched(Op::FindByPhone, &contact.phones),
-            emails: searched(Op::FindByEmail, &contact.emails),
-            priority: Priority::Live,
-        };
-        if query.phones.is_empty() && query.emails.is_empty() {
-            let why = "a lost contact without a phone or email to search by cannot be found without markers";
-            return Err(CrmError::Rejected { why: why.to_owned() });
-        }
-        let found = self.find_one(&query).await?;
-        Ok(found.contacts.into_iter().min_by_key(|contact| contact.created_at).map(|contact| contact.id))
-    }
-
-    async fn users(&self) -> Result<Option<Vec<User>>, CrmError> {
-        let Some(operation) = self.api.operations.get(&Op::ListUsers) else { return Ok(None) };
-        let records = self.list(operation, json!({}), Priority::Live).await?;
-        let user = |record: Json| {
-            let record = Values::new(record);
-            let at = |key: &str| operation.picks.get(key).and_then(|place| place.text(&record));
-            let id = at("id").ok_or_else(|| strange(operation.word, "a user without an id where `id` looks"))?;
-            let active = at("active").is_none_or(|said| !matches!(said.as_str(), "false" | "0"));
-            Ok(User { name: at("name").unwrap_or_else(|| id.clone()), id, login: at("login"), active })
-        };
-        records.into_iter().map(user).collect::<Result<_, _>>().map(Some)
-    }
-
-    async fn pipelines(&self) -> Result<Option<Vec<Pipeline>>, CrmError> {
-        let Some(operation) = self.api.operations.get(&Op::ListPipelines) else { return Ok(None) };
-        let records = self.list(operation, json!({}), Priority::Live).await?;
-        let mut pipelines = Vec::new();
-        for record in records.into_iter().map(Values::new) {
-            let at = |key: &str, record: &Values| operation.picks.get(key).and_then(|place| place.text(record));
-            let id = at("id", &record);
-            let id = id.ok_or_else(|| strange(operation.word, "a pipeline without an id where `id` looks"))?;
-            let name = at("name", &record).unwrap_or_else(|| id.clone());
-            let stages = operation.picks.get("stages").map(|place| place.items(&record)).unwrap_or_default();
-            let stage = |stage: Json| {
-                // A stage that is a text is its own name.
-                let own = stage.as_str().map(str::to_owned);
-                let stage = Values::new(stage);
-                let id = at("stage_id", &stage).or_else(|| own.clone())?;
-                Some(Stage { name: at("stage_name", &stage).or(own).unwrap_or_else(|| id.clone()), id })
-            };
-            pipelines.push(Pipeline { id, name, stages: stages.into_iter().filter_map(stage).collect() });
-        }
-        Ok(Some(pipelines))
     }
 }
 
@@ -321,39 +259,12 @@ impl Crm for Rest {
         Box::pin(self.write_all(plans, journal))
     }
 
-    /// Without an operation of its own, the cheapest question there is: nobody's address.
     fn ping(&self) -> BoxFuture<'_, Result<String, CrmError>> {
-        Box::pin(async {
-            let host = self.http.host();
-            if let Some(operation) = self.api.operations.get(&Op::Ping) {
-                let answer = self.call(operation, json!({}), Priority::Live);
-                let call = answer.map_err(|why| CrmError::Rejected { why: format!("{}: {why}", operation.word) })?;
-                let answer = Values::new(self.http.read(call).await?.body);
-                let name = operation.picks.get("name").and_then(|place| place.text(&answer));
-                return Ok(name.map_or_else(|| host.to_owned(), |name| format!("{name} at {host}")));
-            }
-            if let Some(users) = self.users().await? {
-                return Ok(format!("{host} with {} users", users.len()));
-            }
-            let nobody = Query {
-                contact: None,
-                phones: vec!["+380000000000".to_owned()],
-                emails: vec!["nobody@example.invalid".to_owned()],
-                priority: Priority::Live,
-            };
-            self.find_one(&nobody).await?;
-            Ok(format!("{host}, which says not who we are; describe `ping` to see it"))
-        })
+        self.greet().boxed()
     }
 
     fn describe(&self) -> BoxFuture<'_, Result<Catalog, CrmError>> {
-        Box::pin(async {
-            Ok(Catalog {
-                users: self.users().await?,
-                pipelines: self.pipelines().await?,
-                ..Catalog::default()
-            })
-        })
+        self.catalog().boxed()
     }
 
     fn capabilities(&self) -> Capabilities {

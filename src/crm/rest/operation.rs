@@ -70,13 +70,7 @@ pub(super) const KINDS: &[Kind] = &[
     kind(Op::FindByMarker(RecordKind::Task), "find_task_by_marker", &["marker"], &["id"], ""),
     kind(Op::FindByMarker(RecordKind::Note), "find_note_by_marker", &["marker"], &["id"], ""),
     kind(Op::ListUsers, "list_users", &[], &["id", "name", "login", "active"], ""),
-    kind(
-        Op::ListPipelines,
-        "list_pipelines",
-        &[],
-        &["id", "name", "stages", "stage_id", "stage_name"],
-        "",
-    ),
+    kind(Op::ListPipelines, "list_pipelines", &[], &["id", "name", "stages", "stage_id", "stage_name"], ""),
 ];
 
 const fn kind(

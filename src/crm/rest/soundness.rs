@@ -98,7 +98,8 @@ fn markers(reader: &Reader<'_>, api: &Api, place: &dyn Fn(Op) -> Span) {
         let Some(kind): Option<RecordKind> = create.creates() else { continue };
         let find = Op::FindByMarker(kind);
         if api.operations.contains_key(&find) && !operation.reads("marker") {
-            let message = format!("`{}` finds nothing, because `{}` writes no marker", find.word(), operation.word);
+            let message =
+                format!("`{}` finds nothing, because `{}` writes no marker", find.word(), operation.word);
             let help = "put {{ marker }} into a field that can be searched";
             reader.error(place(create), message, Some(help.to_owned()));
         }

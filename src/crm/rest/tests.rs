@@ -76,15 +76,27 @@ fn what_is_wrong_is_said_with_its_place() {
     };
     let phone = "get: /contacts, query: { phone: \"{{ phone }}\" }";
     // Names.
-    check("get_contact:", "get_contacts:", "9:7: `get_contacts` is not a key of `operations` (did you mean `get_contact`?)");
+    check(
+        "get_contact:",
+        "get_contacts:",
+        "9:7: `get_contacts` is not a key of `operations` (did you mean `get_contact`?)",
+    );
     check("get_contact:", "get_contacts:", "`operations` has no `get_contact`");
     check("{{ phone }}\" }", "{{ phon }}\" }", "there is no value `phon` here (did you mean `phone`?)");
     check("{{ phone }}\" }", "{{ phone | digts }}\" }", "there is no filter `digts`");
-    check("phones: $.phones", "phnoes: $.phones", "`phnoes` is not a key of `contact` (did you mean `phones`?)");
+    check(
+        "phones: $.phones",
+        "phnoes: $.phones",
+        "`phnoes` is not a key of `contact` (did you mean `phones`?)",
+    );
     check("phones: $.phones", "phones: \"$.phones[\"", "is not a JSONPath");
     check("phones: $.phones", "phones: phones", "must say where it stands in the answer (write `$.phones`");
     check("phones: $.phones", "name: $.name", "does not say where the phones stand");
-    check("query: { phone:", "qeury: { phone:", "`qeury` is not a key of `find_contact_by_phone` (did you mean `query`?)");
+    check(
+        "query: { phone:",
+        "qeury: { phone:",
+        "`qeury` is not a key of `find_contact_by_phone` (did you mean `query`?)",
+    );
     // Requests.
     check("get: /contacts,", "get: contacts,", "a path begins with a slash");
     check("get: /contacts,", "get: \"/contacts?a=b\",", "a path holds no parameters");
@@ -96,9 +108,17 @@ fn what_is_wrong_is_said_with_its_place() {
     check(phone, "get: /contacts", "does not say {{ phone }}");
     check("\"/contacts/{{ id }}\"", "/contacts", "does not say {{ id }}");
     check("{ phone: \"{{ phone }}\" } }\n      u", "{ phone: {{ phone }} } }\n      u", "quotes");
-    check("{ phone: \"{{ phone }}\" } }\n      u", "{ phone: \"${PHONE}\" } }\n      u", "only in fields that hold secrets");
+    check(
+        "{ phone: \"{{ phone }}\" } }\n      u",
+        "{ phone: \"${PHONE}\" } }\n      u",
+        "only in fields that hold secrets",
+    );
     // Operations that need each other.
-    check(&format!("find_contact_by_phone: {{ {phone} }}"), "find_contact_by_phone: none", "cannot be found in this CRM");
+    check(
+        &format!("find_contact_by_phone: {{ {phone} }}"),
+        "find_contact_by_phone: none",
+        "cannot be found in this CRM",
+    );
     check("create_contact: {", "create_task: {", "`operations` has no `create_contact`");
     check(
         "create_deal: none",
@@ -117,7 +137,11 @@ fn what_is_wrong_is_said_with_its_place() {
     // Everything else.
     check("    contact:", "    auth: { baerer: x }\n    contact:", "did you mean `bearer`?");
     check("    contact:", "    auth: { bearer: x, query: { key: y } }\n    contact:", "must say one way");
-    check("    contact:", "    auth: { bearer: \"${NOT_SET}\" }\n    contact:", "needs the environment variable `NOT_SET`");
+    check(
+        "    contact:",
+        "    auth: { bearer: \"${NOT_SET}\" }\n    contact:",
+        "needs the environment variable `NOT_SET`",
+    );
     check("    contact:", "    auth: { basic: { user: me } }\n    contact:", "`auth.basic` is not complete");
     check("    contact:", "    phone_spellings: [digts]\n    contact:", "did you mean `digits`?");
     check("    contact:", "    answers: { refused: {} }\n    contact:", "does not say which answers");
@@ -133,8 +157,11 @@ fn only_warnings_for_what_it_cannot_do() {
     let compiled = compiled(&workspace);
     assert!(compiled.is_sound());
     assert_eq!(compiled.problems.len(), 2);
-    assert!(compiled.problems.iter().all(|problem| problem.severity == Severity::Warning && problem.line == 6),
-        "{:?}", compiled.problems);
+    assert!(
+        compiled.problems.iter().all(|problem| problem.severity == Severity::Warning && problem.line == 6),
+        "{:?}",
+        compiled.problems
+    );
 }
 
 #[test]
@@ -181,14 +208,24 @@ fn requests_are_filled() {
 
 #[test]
 fn values_are_never_templates() {
-    for hostile in ["{{ marker }}", "<< marker >>", "$.marker", "${HOME}", "a/b?c=d#e", "../..", "\"}, {\"x\": \"", "a\r\nX: y"] {
+    for hostile in [
+        "{{ marker }}",
+        "<< marker >>",
+        "$.marker",
+        "${HOME}",
+        "a/b?c=d#e",
+        "../..",
+        "\"}, {\"x\": \"",
+        "a\r\nX: y",
+    ] {
         let request = "{ post: \"/c/{{ fields.a }}\", query: { q: \"{{ name }}\" }, headers: { H: \"{{ name }}\" }, \
                        json: { phone: \"{{ phone }}\", t: \"to {{ name }}\", l: [\"{{ name }}\"], f: \"{{ fields }}\" } }";
         let values = json!({ "name": hostile, "phone": "1", "fields": { "a": hostile }, "marker": "secret" });
         let filled = filled(Op::CreateContact, request, values).unwrap();
         assert_eq!(filled.segments, ["c", hostile]);
         assert_eq!(filled.query, [("q".to_owned(), hostile.to_owned())]);
-        let expect = json!({ "phone": "1", "t": format!("to {hostile}"), "l": [hostile], "f": { "a": hostile } });
+        let expect =
+            json!({ "phone": "1", "t": format!("to {hostile}"), "l": [hostile], "f": { "a": hostile } });
         assert_eq!(filled.json, Some(expect));
     }
 }
@@ -262,7 +299,8 @@ fn records_stand_where_the_description_says() {
 
 #[test]
 fn deals_are_open_unless_they_say_otherwise() {
-    let workspace = SMALL.replace("    contact:", "    deal: { open: \"{{ status != 'closed' }}\" }\n    contact:");
+    let workspace =
+        SMALL.replace("    contact:", "    deal: { open: \"{{ status != 'closed' }}\" }\n    contact:");
     let api = super::api(&compiled(&workspace).workspace.destinations["crm"]).unwrap();
     let open = |record: Value| api.deal.is_open(&Values::new(record));
     assert!(open(json!({ "status": "new" })) && open(json!({})) && !open(json!({ "status": "closed" })));

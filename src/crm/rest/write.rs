@@ -11,8 +11,13 @@ use crate::map::Values;
 use crate::plan::{Action, ContactFields, DealFields, RecordId, Reference, Step, TaskFields};
 
 impl Rest {
-    pub(super) async fn write_all(&self, plans: &[Remaining<'_>], journal: &dyn Journal) -> Vec<Vec<Outcome>> {
-        let calls = plans.iter().map(|plan| self.write_first(plan, journal).map(|outcome| vec![outcome]).boxed());
+    pub(super) async fn write_all(
+        &self,
+        plans: &[Remaining<'_>],
+        journal: &dyn Journal,
+    ) -> Vec<Vec<Outcome>> {
+        let calls =
+            plans.iter().map(|plan| self.write_first(plan, journal).map(|outcome| vec![outcome]).boxed());
         in_parallel(self.concurrency, calls.collect()).await
     }
 
@@ -34,7 +39,8 @@ impl Rest {
             Ok(call) => call,
             Err(why) => return Outcome::Rejected { why: format!("{}: {why}", operation.word) },
         };
-        let statuses = operation.duplicate.as_ref().map(|(rule, _)| rule.statuses.as_slice()).unwrap_or_default();
+        let statuses =
+            operation.duplicate.as_ref().map(|(rule, _)| rule.statuses.as_slice()).unwrap_or_default();
         match self.http.write(call.accept(statuses), journal, &[(plan.sync, step.id)]).await {
             Ok(answer) => self.written(operation, step, answer),
             Err(outcome) => outcome,
@@ -115,7 +121,9 @@ pub(super) fn values(step: &Step) -> Result<Json, String> {
     let marker = step.id.to_string();
     let json = match &step.action {
         Action::CreateContact { contact } => with(contact_values(contact), [("marker", json!(marker))]),
-        Action::UpdateContact { contact, changes } => with(contact_values(changes), [("id", json!(contact.0))]),
+        Action::UpdateContact { contact, changes } => {
+            with(contact_values(changes), [("id", json!(contact.0))])
+        }
         Action::CreateDeal { contact, deal } => {
             with(deal_values(deal), [("contact", known(contact)?), ("marker", json!(marker))])
         }

@@ -50,7 +50,8 @@ const KEY: &str = "s3cret-key";
 async fn other(status: u16, body: &Value) -> (Canned, std::sync::Arc<dyn Crm>) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let length = body.len();
-    let server = Canned::start(&format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n{body}")).await;
+    let server =
+        Canned::start(&format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n{body}")).await;
     let crm = leadfold::crm::connect(&described(&server.url())).unwrap();
     (server, crm)
 }
@@ -89,7 +90,10 @@ async fn credentials_and_headers_go_with_every_request() {
     assert_eq!(crm.ping().await, Ok("Olena at 127.0.0.1".to_owned()));
     let request = server.requests().remove(0).to_lowercase();
     assert!(request.starts_with("get /api/me/ http/1.1"), "{request}");
-    assert!(request.contains("x-key: s3cret-key") && request.contains("accept: application/json"), "{request}");
+    assert!(
+        request.contains("x-key: s3cret-key") && request.contains("accept: application/json"),
+        "{request}"
+    );
 }
 
 #[tokio::test]
@@ -105,7 +109,10 @@ async fn spellings_are_tried_until_one_finds_somebody() {
     let hit = json!({ "hits": [{ "uid": 7, "phones": [{ "number": "067 123-45-67" }] }] });
     let (server, crm) = other(200, &hit).await;
     let answer = crm.find(&[by_phone(PHONE)]).await.remove(0);
-    assert!(matches!(&answer, Err(CrmError::Rejected { why }) if why.contains("find_open_deals")), "{answer:?}");
+    assert!(
+        matches!(&answer, Err(CrmError::Rejected { why }) if why.contains("find_open_deals")),
+        "{answer:?}"
+    );
     let asked: Vec<String> = requests(&server).into_iter().map(|(line, _)| line).collect();
     assert_eq!(asked, ["POST /api/search", "POST /api/search", "GET /api/deals?person=7"]);
 }
@@ -161,7 +168,10 @@ async fn a_duplicate_is_adopted() {
     assert!(matches!(&nameless, Outcome::Rejected { why } if why.contains("`duplicate`")), "{nameless:?}");
     let (_server, crm) = other(409, &json!({ "error": "locked", "existing": 41 })).await;
     let other_conflict = outcome(&*crm, contact()).await;
-    assert!(matches!(&other_conflict, Outcome::Rejected { why } if why.contains("locked")), "{other_conflict:?}");
+    assert!(
+        matches!(&other_conflict, Outcome::Rejected { why } if why.contains("locked")),
+        "{other_conflict:?}"
+    );
 }
 
 #[tokio::test]
@@ -175,7 +185,10 @@ async fn a_200_that_hides_a_failure_is_one() {
     assert!(matches!(outcome(&*crm, contact()).await, Outcome::Unauthorised { .. }));
     let (_server, crm) = other(201, &json!({ "uid": 1 })).await;
     let unnamed = outcome(&*crm, contact()).await;
-    assert!(matches!(&unnamed, Outcome::Unknown { why } if why.contains("without a record id")), "{unnamed:?}");
+    assert!(
+        matches!(&unnamed, Outcome::Unknown { why } if why.contains("without a record id")),
+        "{unnamed:?}"
+    );
 }
 
 #[tokio::test]
@@ -238,12 +251,20 @@ async fn hostile_values_stay_values() {
     ];
     for value in hostile {
         let (server, crm) = other(201, &json!({ "person": { "uid": 1 } })).await;
-        let fields = ContactFields { name: Some(value.into()), phones: vec![value.into()], ..ContactFields::default() };
-        assert_eq!(outcome(&*crm, Action::CreateContact { contact: fields }).await, Outcome::Done(RecordId("1".into())));
+        let fields = ContactFields {
+            name: Some(value.into()),
+            phones: vec![value.into()],
+            ..ContactFields::default()
+        };
+        assert_eq!(
+            outcome(&*crm, Action::CreateContact { contact: fields }).await,
+            Outcome::Done(RecordId("1".into()))
+        );
         let sent = requests(&server);
         assert_eq!(sent.len(), 1);
         assert_eq!(sent[0].0, "POST /api/people");
-        let expect = json!({ "name": value, "phones": [{ "number": value }], "note": format!("for {value}") });
+        let expect =
+            json!({ "name": value, "phones": [{ "number": value }], "note": format!("for {value}") });
         assert_eq!(serde_json::from_str::<Value>(&sent[0].1).unwrap(), expect);
     }
     // In a path: one segment, escaped, or no request at all.
@@ -261,12 +282,11 @@ async fn hostile_values_stay_values() {
         let (server, crm) = other(200, &json!({})).await;
         let done = outcome(&*crm, update("n&m=1", room, "h")).await;
         let lines: Vec<String> = requests(&server).into_iter().map(|(line, _)| line).collect();
-        match expect {
-            Some(line) => assert_eq!(lines, [line], "{room:?}"),
-            None => {
-                assert!(matches!(done, Outcome::Rejected { .. }), "{room:?}: {done:?}");
-                assert!(lines.is_empty(), "{room:?}: {lines:?}");
-            }
+        if let Some(line) = expect {
+            assert_eq!(lines, [line], "{room:?}");
+        } else {
+            assert!(matches!(done, Outcome::Rejected { .. }), "{room:?}: {done:?}");
+            assert!(lines.is_empty(), "{room:?}: {lines:?}");
         }
     }
     // In a header: refused before it is sent.
