@@ -353,6 +353,9 @@ fn shipped() -> crate::map::Compiled {
     let mut files = Files::default();
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         files.0.insert(name, fs::read_to_string(&path).unwrap());
     }

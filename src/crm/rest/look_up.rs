@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Rest;
 use super::find::strange;
 use super::operation::Op;
+use super::write::values;
 use crate::crm::{CrmError, Priority, Query};
 use crate::map::Values;
 use crate::plan::{Action, ContactFields, RecordId, RecordKind, Reference, Step};
@@ -17,9 +18,16 @@ impl Rest {
         step: &Step,
     ) -> Result<Option<RecordId>, CrmError> {
         if let Some(operation) = self.api.operations.get(&Op::FindByMarker(kind)) {
-            let values = json!({ "marker": step.id.to_string() });
-            let records = self.list(operation, values, Priority::Live).await?;
-            let Some(record) = records.into_iter().next() else { return Ok(None) };
+            let marker = step.id.to_string();
+            let records = self.list(operation, json!({ "marker": marker }), Priority::Live).await?;
+            if records.is_empty() {
+                return Ok(None);
+            }
+            // A CRM that does not know the parameter may answer with everything it has.
+            let ours = records.into_iter().find(|record| record.to_string().contains(&marker));
+            let record = ours.ok_or_else(|| {
+                strange(operation.word, "records that do not carry the marker searched for")
+            })?;
             let id = operation.picks.get("id").and_then(|place| place.text(&Values::new(record)));
             let id =
                 id.ok_or_else(|| strange(operation.word, "a record without an id where `id` looks for it"))?;
@@ -27,11 +35,15 @@ impl Rest {
         }
         match &step.action {
             Action::CreateContact { contact } => self.contact_like(contact).await,
-            Action::CreateDeal { contact: Reference::Record(contact), deal } => {
+            Action::CreateDeal { contact: Reference::Record(contact), .. } => {
                 let query = Query { contact: Some(contact.clone()), ..Query::default() };
                 let mut deals =
                     self.find_one(&query).await?.contacts.into_iter().flat_map(|contact| contact.deals);
-                Ok(deals.find(|found| found.title == deal.title).map(|found| found.id))
+                let values = values(step).map_err(|why| CrmError::Rejected { why })?;
+                // As it was sent, because the request may put more around it.
+                let sent = self.operation(Op::CreateDeal)?.request.sent("title", &Values::new(values));
+                let ours = |title: Option<&String>| title.is_some_and(|title| sent.contains(title));
+                Ok(deals.find(|found| ours(found.title.as_ref())).map(|found| found.id))
             }
             Action::CreateDeal { .. }
             | Action::CreateTask { .. }

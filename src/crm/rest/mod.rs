@@ -235,6 +235,12 @@ impl Rest {
         }
         operation.items.of(&answer.body).ok_or_else(|| strange(operation.word, "nothing where `items` looks"))
     }
+
+    /// Whether deals are written with a title, and read with it.
+    fn titles_deals(&self) -> bool {
+        let create = self.api.operations.get(&Op::CreateDeal);
+        self.api.deal.name.is_some() && create.is_some_and(|operation| operation.reads("title"))
+    }
 }
 
 impl Crm for Rest {
@@ -281,7 +287,7 @@ impl Crm for Rest {
             // By their phone or email, where there is no marker.
             StepKind::CreateContact => Guarantee::Findable,
             // By their title among the open deals of the contact.
-            StepKind::CreateDeal if self.api.deal.name.is_some() => Guarantee::Findable,
+            StepKind::CreateDeal if self.titles_deals() => Guarantee::Findable,
             StepKind::CreateDeal | StepKind::CreateTask | StepKind::AddNote => {
                 let marked = |kind| self.api.operations.contains_key(&Op::FindByMarker(kind));
                 if kind.creates().is_some_and(marked) { Guarantee::Findable } else { Guarantee::Blind }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::answer::{Items, Pick, Rule};
 use super::request::Request;
-use crate::plan::{Action, RecordKind, StepKind};
+use crate::plan::{RecordKind, StepKind};
 
 /// What the CRM can be asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,11 +94,6 @@ impl Op {
             StepKind::CreateTask => Self::CreateTask,
             StepKind::AddNote => Self::AddNote,
         }
-    }
-
-    /// The operation that writes an action.
-    pub(super) fn of_action(action: &Action) -> Self {
-        Self::of(action.kind())
     }
 
     /// What it makes.

@@ -60,6 +60,12 @@ impl Request {
         })
     }
 
+    /// What it sends wherever it reads this value.
+    pub(super) fn sent(&self, name: &str, values: &Values) -> Vec<String> {
+        let readers = self.templates().into_iter().filter(|template| template.reads(name));
+        readers.flat_map(|template| texts(template, values).unwrap_or_default()).collect()
+    }
+
     /// Every template of it.
     pub(super) fn templates(&self) -> Vec<&Template> {
         let mut templates: Vec<&Template> = self.path.iter().collect();

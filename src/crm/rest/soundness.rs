@@ -108,7 +108,7 @@ fn markers(reader: &Reader<'_>, api: &Api, place: &dyn Fn(Op) -> Span) {
 
 impl Operation {
     /// Whether its request reads this value.
-    fn reads(&self, name: &str) -> bool {
+    pub(super) fn reads(&self, name: &str) -> bool {
         self.request.templates().into_iter().any(|template| template.reads(name))
     }
 }

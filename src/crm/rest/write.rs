@@ -25,7 +25,7 @@ impl Rest {
         let Some(step) = plan.steps.first() else {
             return Outcome::Rejected { why: "the plan has no step left".to_owned() };
         };
-        let op = Op::of_action(&step.action);
+        let op = Op::of(step.action.kind());
         let Some(operation) = self.api.operations.get(&op) else {
             let why = format!(
                 "the plan says \"{}\", and `operations` of this destination has no `{}`; describe it in \

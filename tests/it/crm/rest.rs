@@ -57,7 +57,11 @@ async fn other(status: u16, body: &Value) -> (Canned, std::sync::Arc<dyn Crm>) {
 }
 
 fn described(url: &str) -> Destination {
-    let text = OTHER.replace("http://{ADDRESS}", url);
+    of_text(OTHER, url)
+}
+
+fn of_text(text: &str, url: &str) -> Destination {
+    let text = text.replace("http://{ADDRESS}", url);
     let files = Files([("workspace.yaml".to_owned(), text)].into());
     let compiled = compile_with(&files, &(std::sync::Arc::new(|_: &str| Some(KEY.to_owned())) as _));
     assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
@@ -235,6 +239,55 @@ async fn a_key_goes_along_and_ids_may_be_nameless() {
     let done = outcome(&*crm, Action::CreateTask { contact, deal: None, task }).await;
     assert!(matches!(done, Outcome::Done(_)), "{done:?}");
     assert_eq!(requests(&server)[0].1, r#"{"person":"7","at":1795262400}"#);
+}
+
+#[tokio::test]
+async fn a_marker_is_compared_too() {
+    let example = include_str!("../../../mappings/examples/sandbox-rest/workspace.yaml");
+    let files = Files([("workspace.yaml".to_owned(), example.to_owned())].into());
+    let lost = step(note(&RecordId("7".into())));
+    for (items, expect) in [
+        (json!([]), Ok(None)),
+        (json!([{ "id": 1, "marker": "x" }, { "id": 2, "marker": lost.id.to_string() }]), Ok(Some("2"))),
+        // It does not know the parameter, and answers with everything.
+        (json!([{ "id": 1 }, { "id": 2 }]), Err("do not carry the marker")),
+    ] {
+        let body = json!({ "items": items }).to_string();
+        let length = body.len();
+        let server =
+            Canned::start(&format!("HTTP/1.1 200 x\r\nContent-Length: {length}\r\n\r\n{body}")).await;
+        let url = server.url();
+        let environment = std::sync::Arc::new(move |_: &str| Some(url.clone())) as _;
+        let compiled = compile_with(&files, &environment);
+        let crm = leadfold::crm::connect(&compiled.workspace.destinations["crm"]).unwrap();
+        let answer = crm.look_up(&[(RecordKind::Note, &lost)]).await.remove(0);
+        match (answer, expect) {
+            (Ok(found), Ok(expect)) => assert_eq!(found, expect.map(|id| RecordId(id.to_owned())), "{body}"),
+            (Err(error), Err(expect)) => assert!(error.to_string().contains(expect), "{error}"),
+            (answer, _) => panic!("{body}: {answer:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_deal_is_found_by_the_title_that_was_sent() {
+    let answer = json!({ "person": { "uid": 7 }, "deals": [
+        { "id": 1, "title": "Заявка", "status": "won" }, { "id": 2, "title": "Інша", "status": "open" },
+        { "id": 3, "title": "Bot: Заявка", "status": "open" }
+    ] });
+    let body = answer.to_string();
+    let length = body.len();
+    let server = Canned::start(&format!("HTTP/1.1 200 x\r\nContent-Length: {length}\r\n\r\n{body}")).await;
+    let text =
+        OTHER.replace("title: \"{{ title }}\"", "title: \"Bot: {{ title }}\"").replace("keyed: true, ", "");
+    let crm = leadfold::crm::connect(&of_text(&text, &server.url())).unwrap();
+    assert_eq!(crm.guarantee(StepKind::CreateDeal), Guarantee::Findable);
+    let lost = step(deal(&RecordId("7".into())));
+    assert_eq!(crm.look_up(&[(RecordKind::Deal, &lost)]).await, [Ok(Some(RecordId("3".into())))]);
+
+    let untitled = OTHER.replace(", title: \"{{ title }}\"", "").replace("keyed: true, ", "");
+    let crm = leadfold::crm::connect(&of_text(&untitled, &server.url())).unwrap();
+    assert_eq!(crm.guarantee(StepKind::CreateDeal), Guarantee::Blind);
 }
 
 #[tokio::test]
