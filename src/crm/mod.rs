@@ -220,7 +220,7 @@ pub trait Crm: Send + Sync {
 
     /// What the CRM has; for the rest `decide` takes the next best thing.
     fn capabilities(&self) -> Capabilities {
-        Capabilities { deals: true, tasks: true, notes: true }
+        Capabilities::ALL
     }
 
     /// What protects a step of this kind on this account.

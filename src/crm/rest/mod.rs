@@ -275,7 +275,13 @@ impl Crm for Rest {
 
     fn capabilities(&self) -> Capabilities {
         let can = |op: Op| self.api.operations.contains_key(&op);
-        Capabilities { deals: can(Op::CreateDeal), tasks: can(Op::CreateTask), notes: can(Op::AddNote) }
+        Capabilities {
+            deals: can(Op::CreateDeal),
+            tasks: can(Op::CreateTask),
+            notes: can(Op::AddNote),
+            contact_updates: can(Op::UpdateContact),
+            deal_updates: can(Op::UpdateDeal),
+        }
     }
 
     fn guarantee(&self, kind: StepKind) -> Guarantee {

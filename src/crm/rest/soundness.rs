@@ -69,7 +69,8 @@ pub(super) fn check(
     }
     markers(reader, api, place);
     for kind in KINDS.iter().filter(|kind| !kind.without.is_empty()) {
-        if !there(kind.op) && !declined.contains(&kind.op) {
+        let pointless = kind.op == Op::UpdateDeal && !there(Op::CreateDeal);
+        if !there(kind.op) && !declined.contains(&kind.op) && !pointless {
             let message = format!("there is no `{}`: {}", kind.word, kind.without);
             let help = format!("describe it, or write `{}: none` when the CRM has no such thing", kind.word);
             reader.warn(key, message, Some(help));

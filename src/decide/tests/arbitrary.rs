@@ -198,7 +198,7 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
             sticky_owner,
             last_task_at,
             superseded,
-            can: Capabilities { deals: can.0, tasks: can.1, notes: can.2 },
+            can: Capabilities { deals: can.0, tasks: can.1, notes: can.2, ..ALL },
         }
     })
 }

@@ -199,7 +199,7 @@ async fn a_200_that_hides_a_failure_is_one() {
 async fn what_is_not_described_cannot_be_done() {
     let (server, crm) = other(200, &json!({})).await;
     let can = crm.capabilities();
-    assert!(can.deals && can.tasks && !can.notes);
+    assert!(can.deals && can.tasks && !can.notes && can.contact_updates && !can.deal_updates);
     let refused = outcome(&*crm, note(&RecordId("7".into()))).await;
     assert!(matches!(&refused, Outcome::Rejected { why } if why.contains("`add_note`")), "{refused:?}");
     assert!(requests(&server).is_empty());
