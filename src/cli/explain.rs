@@ -128,7 +128,9 @@ fn told_sync(sync: &SyncDetail) -> String {
     if let Some(next) = sync.next_at {
         line(format!("looked at again at {next}"));
     }
-    for reason in sync.reasons.iter().filter_map(Value::as_array).flatten() {
+    // What is held was told its first reason above.
+    let told = usize::from(sync.state == "held");
+    for reason in sync.reasons.iter().filter_map(Value::as_array).flatten().skip(told) {
         line(format!("because   {}", word(reason.get("text"))));
     }
     for step in &sync.steps {

@@ -8,7 +8,7 @@ use super::syncs::{Evidence, Lease, Next, PlanToStore, StepEnd, StepState, SyncS
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{StepId, SyncId};
-use crate::plan::{Plan, RecordId, RecordKind, Step};
+use crate::plan::{Plan, Reason, RecordId, RecordKind, Step};
 
 /// A text of ours with its arguments.
 type Statement = (String, Vec<Arg>);
@@ -266,15 +266,32 @@ impl Work for Hold {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
+            let mut reasons = self.plan.reasons.clone();
+            if self.is_behind_others(connection).await? {
+                let text = "Earlier leads of this person are held, too: once they are pushed, this one comes after them.";
+                reasons.insert(reasons.len().min(1), Reason::new(BEHIND_HELD, text));
+            }
             let mut statements = planned(self.sync, &self.plan.steps)?;
             statements.push((
                 "UPDATE syncs SET state = 'held', why = $2, reasons = $3, planned_at = $4, updated_at = $4, \
                  claimed = 0 WHERE id = $1"
                     .to_owned(),
-                args![self.sync, json(&self.plan.reasons.first())?, json(&self.plan.reasons)?, self.now],
+                args![self.sync, json(&reasons.first())?, json(&reasons)?, self.now],
             ));
             connection.execute_all(statements).await
         })
+    }
+}
+
+/// The word of the reason that a plan will be another one when earlier leads of the person are pushed.
+pub(super) const BEHIND_HELD: &str = "behind_held";
+
+impl Hold {
+    async fn is_behind_others(&self, connection: &mut Connection) -> Result<bool, StoreError> {
+        let sql = "SELECT earlier.id FROM syncs JOIN syncs AS earlier ON earlier.person = syncs.person \
+                   AND earlier.destination = syncs.destination AND earlier.sequence < syncs.sequence \
+                   WHERE syncs.id = $1 AND earlier.state = 'held' LIMIT 1";
+        Ok(!connection.fetch(sql, args![self.sync]).await?.is_empty())
     }
 }
 
