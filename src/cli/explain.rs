@@ -136,7 +136,8 @@ fn told_sync(sync: &SyncDetail) -> String {
     for step in &sync.steps {
         let record = step.record.as_ref().map(|record| format!(" → record {record}")).unwrap_or_default();
         let why = step.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-        line(format!("step      {}: {}{record}{why}", step.kind, step.state));
+        let past = if step.past { ", before the last replay" } else { "" };
+        line(format!("step      {}: {}{past}{record}{why}", step.kind, step.state));
         if sync.state == "held" {
             for (field, value) in written(&step.action) {
                 line(format!("            {field}: {value}"));
