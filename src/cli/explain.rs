@@ -121,7 +121,8 @@ fn told_sync(sync: &SyncDetail) -> String {
     if sync.state == "held" {
         let planned = sync.planned_at.map_or_else(String::new, |at| format!(" as of {at}"));
         line(format!(
-            "held      the plan below is{planned}; nothing is written before `leadfold live {}` pushes or skips it",
+            "held      the plan below is{planned}; nothing is written before `leadfold live {}` pushes it, decided anew, or \
+             skips it",
             sync.destination
         ));
     }

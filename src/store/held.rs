@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::prepare::timestamp;
 use super::sql::{Arg, Connection, args, json, list};
-use super::sync_work::BEHIND_HELD;
 use super::{Store, StoreError, Work};
 use crate::plan::Reason;
 
@@ -59,18 +58,18 @@ impl Store {
         let mut held = Held::default();
         let mut plans: BTreeMap<String, u64> = BTreeMap::new();
         let mut left = limit;
-        let sql = format!(
-            "SELECT syncs.sequence, leads.received_at, CASE WHEN syncs.reasons LIKE '%\"{BEHIND_HELD}\"%' \
+        let sql = "SELECT syncs.sequence, leads.received_at, CASE WHEN EXISTS (SELECT 1 FROM syncs AS earlier \
+               WHERE earlier.person = syncs.person AND earlier.destination = syncs.destination \
+                 AND earlier.sequence < syncs.sequence AND earlier.state = 'held') \
                THEN 'come after an earlier held lead of the same person' \
                ELSE (SELECT string_agg(kind, ', ' ORDER BY position) FROM steps \
                  WHERE steps.sync = syncs.id AND steps.state = 'planned') END \
              FROM syncs JOIN leads ON leads.id = syncs.lead \
              WHERE syncs.destination = $1 AND syncs.state = 'held' AND syncs.sequence > $2 \
-             ORDER BY syncs.sequence LIMIT $3"
-        );
+             ORDER BY syncs.sequence LIMIT $3";
         while left > 0 {
             let page = PAGE.min(left);
-            let rows = self.read(&sql, args![destination, held.up_to, page]).await?;
+            let rows = self.read(sql, args![destination, held.up_to, page]).await?;
             for row in &rows {
                 held.up_to = row.int(0)?;
                 held.count += 1;

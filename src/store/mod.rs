@@ -9,10 +9,13 @@
 mod alerts;
 pub mod backlog;
 mod claims;
+mod context;
 pub mod held;
 pub mod inbox;
+pub mod ledger;
 mod lock;
 pub mod prepare;
+mod record;
 pub mod registry;
 pub mod replay;
 mod replay_work;
@@ -27,7 +30,7 @@ pub(crate) mod writer;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -122,8 +125,8 @@ enum Backend {
         readers: SqlitePool,
         /// `None` in a process that only looks.
         writer: Option<writer::Writer>,
-        /// Held for as long as the store lives: a second process would be a second writer to every destination.
-        lock: Arc<Option<Lock>>,
+        /// Held until the store is closed: a second process would be a second writer to every destination.
+        lock: Arc<Mutex<Option<Lock>>>,
     },
     Postgres {
         pool: PgPool,
@@ -184,9 +187,7 @@ impl Store {
     /// Tells commands on this machine where this process takes their writes. Processes on PostgreSQL need no such help.
     pub fn announce(&self, address: SocketAddr) -> Result<(), StoreError> {
         match &self.backend {
-            Backend::Sqlite { lock, .. } => {
-                lock.as_ref().as_ref().map_or(Ok(()), |lock| lock.announce(address))
-            }
+            Backend::Sqlite { lock, .. } => held(lock).as_ref().map_or(Ok(()), |lock| lock.announce(address)),
             Backend::Postgres { .. } => Ok(()),
         }
     }
@@ -221,7 +222,8 @@ impl Store {
         let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
         let writer = writer::Writer::start(connection, arrivals, Arc::clone(&arrived), clock);
-        let backend = Backend::Sqlite { readers, writer: Some(writer), lock: Arc::new(Some(lock)) };
+        let backend =
+            Backend::Sqlite { readers, writer: Some(writer), lock: Arc::new(Mutex::new(Some(lock))) };
         Ok(Self { backend, inbox, arrived })
     }
 
@@ -261,7 +263,7 @@ impl Store {
             .max_connections(2)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        let backend = Backend::Sqlite { readers, writer: None, lock: Arc::new(None) };
+        let backend = Backend::Sqlite { readers, writer: None, lock: Arc::default() };
         Ok(Self { backend, inbox, arrived })
     }
 
@@ -308,11 +310,13 @@ impl Store {
     /// Finishes what was handed over and closes the connections.
     pub async fn close(&self) {
         match &self.backend {
-            Backend::Sqlite { readers, writer, .. } => {
+            Backend::Sqlite { readers, writer, lock } => {
                 if let Some(writer) = writer {
                     writer.close().await;
                 }
                 readers.close().await;
+                // Somebody may still have a handle, but nothing is written through it any more.
+                drop(held(lock).take());
             }
             Backend::Postgres { pool } => pool.close().await,
         }
@@ -341,6 +345,10 @@ fn exists(options: &SqliteConnectOptions) -> Result<(), StoreError> {
         "there is no database at {}: start `leadfold serve` once, or name it with --database",
         options.get_filename().display()
     )))
+}
+
+fn held(lock: &Mutex<Option<Lock>>) -> MutexGuard<'_, Option<Lock>> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {

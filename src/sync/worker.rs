@@ -18,6 +18,7 @@ use crate::crm::Crm;
 use crate::id::SyncId;
 use crate::plan::Reason;
 use crate::rules::{Destination, Mode, PoolState};
+use crate::store::ledger::Ledger;
 use crate::store::syncs::{Abandoned, Claimed, Lease};
 use crate::store::{Store, StoreError};
 use crate::workspace::Versions;
@@ -41,6 +42,7 @@ pub struct Worker {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) lease: Lease,
+    pub(super) ledger: Ledger,
     pub(super) destination: Destination,
     pub(super) crm: Arc<dyn Crm>,
     pub(super) versions: Arc<Versions>,
@@ -92,10 +94,12 @@ impl Worker {
         let lease = store.take_lease(&destination.name, &holder).await?;
         let pools = store.pools(&destination.name).await?;
         let pools = pools.into_iter().map(|(name, turn, state)| (name, (turn, state))).collect();
+        let ledger = Ledger::open(store.clone(), lease.clone());
         Ok(Self {
             store,
             clock,
             lease,
+            ledger,
             destination,
             crm,
             versions,
@@ -287,6 +291,8 @@ impl WorkerHandle {
             next_at: later(now, AFTER_PANIC),
             most_attempts: MOST_PANICS,
         };
+        // What the push had entered comes first. Whether it was written is known by whoever asked.
+        worker.ledger.settled().await.ok();
         worker.insist(first, || worker.store.put_down_abandoned(&worker.lease, abandoned.clone(), now)).await;
     }
 
