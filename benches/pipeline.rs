@@ -172,7 +172,7 @@ fn decide_all(workspace: &Workspace, leads: &[(Box<Lead>, usize)]) {
             sticky_owner: None,
             last_task_at: None,
             superseded: false,
-            can: Capabilities { deals: true, tasks: true, notes: true },
+            can: Capabilities { deals: true, tasks: true, notes: true, lists: true },
             now: AT,
         };
         let mut next_id = 0_u128;

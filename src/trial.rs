@@ -150,7 +150,7 @@ fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, crm: CrmState) -> 
         sticky_owner: None,
         last_task_at: None,
         superseded: false,
-        can: Capabilities { deals: true, tasks: true, notes: true },
+        can: Capabilities { deals: true, tasks: true, notes: true, lists: true },
         now: at(),
     };
     let mut next_id = 0_u128;

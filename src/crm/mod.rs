@@ -7,9 +7,11 @@ pub mod catalog;
 pub mod http;
 pub mod limit;
 pub mod matching;
+mod odoo;
 mod sandbox;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +46,7 @@ pub struct Description {
 }
 
 /// Every CRM.
-pub static DESCRIPTIONS: &[&Description] = &[&sandbox::DESCRIPTION];
+pub static DESCRIPTIONS: &[&Description] = &[&sandbox::DESCRIPTION, &odoo::DESCRIPTION];
 
 /// A destination cannot be used as the workspace describes it. Says which one, what is wrong and what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +85,11 @@ pub struct Query {
     pub phones: Vec<String>,
     /// Emails to search by, when there is no link.
     pub emails: Vec<String>,
+    /// Fields of contacts that the lead is compared with, as the mapping names them. A CRM that has to be asked for each
+    /// field needs to give no others.
+    pub contact_fields: BTreeSet<String>,
+    /// The same for the open deals.
+    pub deal_fields: BTreeSet<String>,
     /// Live traffic goes before backfill.
     pub priority: Priority,
 }
@@ -212,7 +219,7 @@ pub trait Crm: Send + Sync {
 
     /// What the CRM has; for the rest `decide` takes the next best thing.
     fn capabilities(&self) -> Capabilities {
-        Capabilities { deals: true, tasks: true, notes: true }
+        Capabilities { deals: true, tasks: true, notes: true, lists: true }
     }
 
     /// What protects a step of this kind on this account.

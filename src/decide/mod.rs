@@ -82,6 +82,9 @@ pub struct Capabilities {
     pub tasks: bool,
     /// Without notes their text goes into the task, where there is one.
     pub notes: bool,
+    /// Whether a contact holds several phones and several emails. Without, a policy to write replaces the one it has, and
+    /// `append` only fills an empty one.
+    pub lists: bool,
 }
 
 /// What is to be done with a lead.

@@ -23,7 +23,7 @@ use super::reason::{
     SHORT_CODE, TEXT_TOO_LONG, TOO_LONG, TOO_SHORT, UNKNOWN_COUNTRY, VOICEMAIL,
 };
 use super::scan::{Candidate, Found, scan};
-use super::{clean, junk, keys};
+use super::{National, clean, junk, keys};
 use crate::lead::{Confidence, Phone, PhoneKind};
 
 /// Longer texts are no phone fields. Google's library has the same limit.
@@ -82,6 +82,16 @@ pub(super) fn normalise(raw: &str, regions: &[String]) -> Result<Phone, Reason> 
         kind,
         confidence: choice.confidence,
         raw: raw.to_owned(),
+    })
+}
+
+/// See [`super::national()`].
+pub(super) fn spellings(e164: &str) -> Option<National> {
+    let number = PHONE_NUMBER_UTIL.parse(e164, None).ok()?;
+    let dialled = number.format_as(PhoneNumberFormat::National);
+    Some(National {
+        dialled: dialled.chars().filter(char::is_ascii_digit).collect(),
+        bare: get_national_significant_number_owned(&number),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::crm::{CrmError, Found, Query};
 use crate::decide::{Decision, PersonView, Situation, decide};
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
-use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
+use crate::plan::{Action, FoundContact, FoundDeal, Plan, Reason, RecordId, Reference};
 use crate::rules::{Mode, TaskOnRepeat};
 use crate::store::StoreError;
 use crate::store::syncs::{
@@ -49,8 +49,7 @@ impl Worker {
             }
         }
         let look = self.records.look();
-        let queries: Vec<Query> =
-            known.iter().map(|(claimed, context)| query(context, claimed.priority)).collect();
+        let queries: Vec<Query> = known.iter().map(|(claimed, context)| query(context, claimed)).collect();
         let asked: Vec<bool> = queries.iter().map(|query| !is_empty(query)).collect();
         let found = self.find(&queries).await;
         let judged = known.into_iter().zip(found).map(|((claimed, context), found)| async move {
@@ -344,12 +343,15 @@ impl Worker {
     }
 }
 
-fn query(context: &PersonContext, priority: Priority) -> Query {
+fn query(context: &PersonContext, claimed: &Claimed) -> Query {
+    let leads = || std::iter::once(&claimed.lead).chain(context.kept.iter().map(|(_, lead)| lead));
     Query {
         contact: context.contact.clone(),
         phones: context.phones.clone(),
         emails: context.emails.clone(),
-        priority,
+        contact_fields: leads().flat_map(|lead| lead.contact.fields.keys().cloned()).collect(),
+        deal_fields: claimed.lead.deal.fields.keys().cloned().collect(),
+        priority: claimed.priority,
     }
 }
 

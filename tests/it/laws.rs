@@ -200,7 +200,7 @@ fn all_the_way(body: &Value) -> usize {
                         sticky_owner: None,
                         last_task_at: None,
                         superseded: false,
-                        can: Capabilities { deals: true, tasks: true, notes: true },
+                        can: Capabilities { deals: true, tasks: true, notes: true, lists: true },
                         now: noon(),
                     },
                     &mut || StepId(clock.new_id()),

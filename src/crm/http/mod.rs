@@ -121,6 +121,13 @@ impl Call {
         self
     }
 
+    /// Sends a header. What cannot stand in one makes the call a request that cannot be built.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
     /// Sends a token as `Authorization: Bearer`.
     #[must_use]
     pub fn bearer(mut self, token: &SecretString) -> Self {
@@ -254,6 +261,11 @@ impl Http {
     /// What the limiter has let through.
     pub fn usage(&self) -> Usage {
         self.limiter.usage()
+    }
+
+    /// A text of the CRM as it may be shown: without secrets and whole phones or emails, and not too long.
+    pub fn clean(&self, text: &str) -> String {
+        self.redactor.clean(text)
     }
 
     /// The host that is called, for people.

@@ -183,7 +183,8 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
     )
         .prop_map(|(phones, emails, earlier)| PersonView { phones, emails, earlier });
     let memory = (option::of(0..4_u8), any::<bool>(), pool(), maybe(&["anna", "gone"]), age(), any::<bool>());
-    let can = (prop::bool::weighted(0.8), prop::bool::weighted(0.8), prop::bool::weighted(0.8));
+    let often = || prop::bool::weighted(0.8);
+    let can = (often(), often(), often(), often());
     (lead(), rules(), person, found(), memory, can).prop_map(|(lead, rules, person, found, memory, can)| {
         let (linked, conflict, pool, sticky_owner, last_task_at, superseded) = memory;
         Case {
@@ -198,7 +199,7 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
             sticky_owner,
             last_task_at,
             superseded,
-            can: Capabilities { deals: can.0, tasks: can.1, notes: can.2 },
+            can: Capabilities { deals: can.0, tasks: can.1, notes: can.2, lists: can.3 },
         }
     })
 }

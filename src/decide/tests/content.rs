@@ -239,3 +239,28 @@ fn another_spelling_of_the_same_line_is_not_appended() {
     case.lead.contact.raw_phones = vec!["55 11 9123 45678".into()];
     assert!(contact_changes(&case.plan()).is_empty());
 }
+
+#[test]
+fn where_a_contact_has_room_for_one_phone_it_keeps_one() {
+    let check = |policy: FieldPolicy, theirs: &[&str], ours: &[&str], expect: &[&str]| {
+        let mut case = Case::found(vec![contact("17", vec![])]);
+        case.can.lists = false;
+        case.rules.update_fields = BTreeMap::from([("phone".into(), policy)]);
+        case.found[0].phones = theirs.iter().map(|text| (*text).to_owned()).collect();
+        case.lead.contact.phones = ours.iter().map(|text| phone(text)).collect();
+        let written =
+            match case.plan().steps.iter().find(|step| step.action.kind() == StepKind::UpdateContact) {
+                Some(_) => contact_changes(&case.plan()).phones,
+                None => vec![],
+            };
+        assert_eq!(written, expect, "{policy:?}: {theirs:?} and {ours:?}");
+    };
+    let (old, new, other) = ("+380671234567", "+380501112233", "+48601234567");
+    check(FieldPolicy::Always, &[old], &[new], &[new]);
+    check(FieldPolicy::Always, &[old], &[new, other], &[new]);
+    check(FieldPolicy::Always, &[old], &[new, old], &[]);
+    check(FieldPolicy::Append, &[old], &[new], &[]);
+    check(FieldPolicy::Append, &[], &[new, old], &[new]);
+    check(FieldPolicy::IfEmpty, &[], &[new], &[new]);
+    check(FieldPolicy::IfEmpty, &[old], &[new], &[]);
+}
