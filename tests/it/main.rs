@@ -10,6 +10,7 @@ mod hostile;
 mod kill;
 mod laws;
 mod mishaps;
+mod odoo;
 mod phone_differential;
 mod receive;
 mod rig;
