@@ -75,6 +75,7 @@ pub struct PersonView {
 
 /// What a CRM has. What it lacks is replaced by the next best thing, and the reasons say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a CRM has or lacks")]
 pub struct Capabilities {
     /// Without deals a lead makes or meets a contact alone; the deal's values go into a note.
     pub deals: bool,

@@ -117,19 +117,19 @@ async fn finds_by_each_key() {
         let deal = done(crm, deal(&id)).await;
         for query in [by_link(&id), by_phone(PHONE), by_email(EMAIL)] {
             let contacts = found(crm, query.clone()).await;
-            assert_eq!(ids(&contacts), std::slice::from_ref(&id), "{}: {query:?}", name);
+            assert_eq!(ids(&contacts), std::slice::from_ref(&id), "{name}: {query:?}");
             assert_eq!(contacts[0].name.as_deref(), Some("Olena"));
-            assert_eq!(contacts[0].deals.len(), 1, "{}: with its open deals", name);
+            assert_eq!(contacts[0].deals.len(), 1, "{name}: with its open deals");
             assert_eq!(contacts[0].deals[0].id, deal);
         }
         for query in [by_phone("+380671234560"), by_email("someone@example.com"), Query::default()] {
-            assert_eq!(found(crm, query).await, [], "{}", name);
+            assert_eq!(found(crm, query).await, [], "{name}");
         }
         // A whole batch is answered in order, and a contact that two values lead to is there once.
         let both = Query { emails: vec![EMAIL.to_owned()], ..by_phone(PHONE) };
         let answers = crm.find(&[by_phone("+380671234560"), both, by_link(&id)]).await;
         let counts: Vec<_> = answers.iter().map(|answer| answer.as_ref().unwrap().contacts.len()).collect();
-        assert_eq!(counts, [0, 1, 1], "{}", name);
+        assert_eq!(counts, [0, 1, 1], "{name}");
     }
 }
 
@@ -146,7 +146,7 @@ async fn a_phone_and_an_email_of_two_contacts_find_both() {
         let query = Query { emails: vec![EMAIL.to_owned()], ..by_phone(PHONE) };
         let mut both = ids(&found(crm, query).await);
         both.sort();
-        assert_eq!(both, [one, two], "{}", name);
+        assert_eq!(both, [one, two], "{name}");
     }
 }
 
@@ -165,7 +165,7 @@ async fn writes_and_reads_back() {
             ..ContactFields::default()
         };
         let updated = done(crm, Action::UpdateContact { contact: id.clone(), changes }).await;
-        assert_eq!(updated, id, "{}: an update gives the record it changed", name);
+        assert_eq!(updated, id, "{name}: an update gives the record it changed");
         let changes = DealFields { title: Some("Нова назва".into()), ..DealFields::default() };
         done(crm, Action::UpdateDeal { deal: deal.clone(), changes }).await;
 
@@ -198,8 +198,8 @@ async fn a_link_that_is_gone_is_said_and_searched_around() {
         fixture.merge(&old, &new).await;
         let query = Query { contact: Some(old), ..by_phone(PHONE) };
         let answer = crm.find(&[query]).await.remove(0).unwrap();
-        assert!(answer.link_is_gone, "{}", name);
-        assert_eq!(ids(&answer.contacts), [new], "{}", name);
+        assert!(answer.link_is_gone, "{name}");
+        assert_eq!(ids(&answer.contacts), [new], "{name}");
     }
 }
 
@@ -332,8 +332,8 @@ async fn an_unrecorded_step_is_not_sent() {
     for name in everywhere() {
         let fixture = Fixture::start(name).await;
         let outcome = write(&*fixture.crm, &fixture::step(contact()), &Recorder::broken()).await;
-        assert!(matches!(outcome, Outcome::Retry { .. }), "{}: {outcome:?}", name);
-        assert_eq!(found(&*fixture.crm, by_phone(PHONE)).await, [], "{}", name);
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{name}: {outcome:?}");
+        assert_eq!(found(&*fixture.crm, by_phone(PHONE)).await, [], "{name}");
     }
 }
 

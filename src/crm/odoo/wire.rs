@@ -103,7 +103,7 @@ pub(super) fn records(body: Value) -> Result<Vec<Record>, CrmError> {
         .into_iter()
         .map(|item| match item {
             Value::Object(entries) => Some(Record(entries)).filter(|record| record.id().is_some()),
-            _ => None,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
         })
         .collect::<Option<_>>()
         .ok_or_else(|| strange("a record"))

@@ -80,15 +80,15 @@ impl Odoo {
         } else {
             Arc::new(Names::none())
         };
-        let of = |step: &Option<&Step>, names| match step {
+        let of = |step: Option<&Step>, names| match step {
             Some(step) => Row::of(step, names),
             None => Err(RowError::Wrong("the plan has no step left".to_owned())),
         };
-        let mut rows: Vec<Result<Row, RowError>> = steps.iter().map(|step| of(step, &names)).collect();
+        let mut rows: Vec<Result<Row, RowError>> = steps.iter().map(|step| of(*step, &names)).collect();
         if rows.iter().any(|row| matches!(row, Err(RowError::Unknown(_)))) {
             // Whoever cannot be asked again is answered by what was known.
             if let Ok(names) = self.newer_names(&names).await {
-                rows = steps.iter().map(|step| of(step, &names)).collect();
+                rows = steps.iter().map(|step| of(*step, &names)).collect();
             }
         }
         rows.into_iter().map(|row| row.map_err(|error| refused(&error))).collect()

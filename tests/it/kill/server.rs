@@ -22,29 +22,37 @@ const ANSWER: Duration = Duration::from_secs(20);
 const SHOWN: usize = 60;
 
 /// Where servers live one after another: workspace, database, log.
-pub(super) struct Home {
+pub(crate) struct Home {
     folder: PathBuf,
     client: reqwest::Client,
 }
 
 /// A server that runs. Dropping it kills it.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Home {
     /// A workspace that pushes to this CRM; `destination` takes further settings.
     pub(super) fn new(crm: SocketAddr, destination: &str) -> Self {
+        Self::of(&WORKSPACE.replace("{ADDRESS}", &crm.to_string()).replace("{DESTINATION}", destination))
+    }
+
+    /// A workspace with any CRM.
+    pub(crate) fn of(workspace: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("leadfold-kill-{}", SystemClock.new_id()));
-        let workspace =
-            WORKSPACE.replace("{ADDRESS}", &crm.to_string()).replace("{DESTINATION}", destination);
         fs::create_dir_all(folder.join("mappings")).unwrap();
         fs::write(folder.join("mappings/workspace.yaml"), workspace).unwrap();
         fs::write(folder.join("mappings/sendpulse.yaml"), MAPPING).unwrap();
         leadfold::crm::http::install_tls();
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().unwrap();
         Self { folder, client }
+    }
+
+    /// Puts another mapping in place of the usual one.
+    pub(crate) fn map_with(&self, mapping: &str) {
+        fs::write(self.folder.join("mappings/sendpulse.yaml"), mapping).unwrap();
     }
 
     fn database(&self) -> String {
@@ -67,7 +75,7 @@ impl Home {
     }
 
     /// Starts a server; returns once it answers.
-    pub(super) async fn start(&self) -> Server {
+    pub(crate) async fn start(&self) -> Server {
         let mut child = self.spawn();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         // From here on the child is killed whatever happens, which also ends the reading of its output.
@@ -97,7 +105,7 @@ impl Home {
 
     /// A post to a server that may die meanwhile. Whether it was acknowledged.
     #[expect(clippy::disallowed_methods, reason = "the test is the platform, not a CRM client")]
-    pub(super) fn post(&self, server: SocketAddr, body: &Value) -> impl Future<Output = bool> + use<> {
+    pub(crate) fn post(&self, server: SocketAddr, body: &Value) -> impl Future<Output = bool> + use<> {
         let request = self.client.post(format!("http://{server}/in/sendpulse/demo"));
         let request = request.header("content-type", "application/json").body(body.to_string());
         async move { request.send().await.is_ok_and(|answer| answer.status() == 200) }
@@ -110,12 +118,12 @@ impl Home {
     }
 
     /// The registry, for looking only. Closed before the server is killed, so that recovery is the server's own work.
-    pub(super) async fn registry(&self) -> Store {
+    pub(crate) async fn registry(&self) -> Store {
         Store::open_to_read(&self.database()).await.unwrap()
     }
 
     /// The end of what the servers logged, for a message.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let log = self.whole_log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(SHOWN)..].join("\n")
@@ -131,14 +139,14 @@ impl Home {
     }
 
     /// Removes everything; a test that failed leaves it to be looked at.
-    pub(super) fn remove(self) {
+    pub(crate) fn remove(self) {
         fs::remove_dir_all(self.folder).unwrap();
     }
 }
 
 impl Server {
     /// kill -9, and the process is gone when this returns.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -65,8 +65,11 @@ type Kind = (&'static str, &'static str);
 fn field(model: &str, name: &str) -> Option<Kind> {
     let kind = match (model, name) {
         (_, "id") => ("integer", ""),
-        ("res.partner", "name" | "phone" | "email" | "city" | "x_source" | "x_telegram_chat" | "lang")
-        | ("res.partner", "phone_sanitized" | "email_normalized" | "country_code")
+        (
+            "res.partner",
+            "name" | "phone" | "phone_sanitized" | "email" | "email_normalized" | "country_code" | "city"
+            | "lang" | "x_source" | "x_telegram_chat",
+        )
         | ("crm.lead", "name" | "x_utm_source")
         | ("mail.activity", "summary")
         | ("mail.message", "model" | "message_type")
