@@ -39,8 +39,10 @@ impl Odoo {
     pub(super) async fn find_all(&self, queries: &[Query]) -> Vec<Result<Found, CrmError>> {
         match self.find_together(queries).await {
             Ok(found) => found.into_iter().map(Ok).collect(),
-            // One question that Odoo does not understand must not silence the others.
-            Err(CrmError::Rejected { .. }) if queries.len() > 1 => {
+            // A field that was there when the names were read may be gone, and one question that Odoo does not understand
+            // must not silence the others.
+            Err(CrmError::Rejected { .. }) => {
+                self.forget_names().await;
                 let mut answers = Vec::with_capacity(queries.len());
                 for query in queries {
                     let alone = self.find_together(std::slice::from_ref(query)).await;
@@ -58,18 +60,21 @@ impl Odoo {
             queries.iter().any(|query| !query.contact_fields.is_empty() || !query.deal_fields.is_empty());
         let mut names = if asks_fields { self.names().await? } else { Arc::new(Names::none()) };
 
-        let linked = queries.iter().filter_map(link).collect();
-        let searched: Vec<&Query> = queries.iter().filter(|query| query.contact.is_none()).collect();
+        let sought: Vec<Sought<'_>> = queries.iter().map(Sought::new).collect();
+        let linked = sought.iter().filter_map(Sought::link).collect();
+        let searched: Vec<&Sought<'_>> =
+            sought.iter().filter(|sought| sought.query.contact.is_none()).collect();
         let mut contacts = self.contacts(&linked, &searched, queries, &names, priority).await?;
         let there: BTreeSet<u64> = contacts.iter().filter_map(Record::id).collect();
-        let is_gone =
-            |query: &Query| query.contact.is_some() && link(query).is_none_or(|link| !there.contains(&link));
-        let gone: Vec<&Query> = queries.iter().filter(|query| is_gone(query)).collect();
+        let is_gone = |sought: &Sought<'_>| {
+            sought.query.contact.is_some() && sought.link().is_none_or(|link| !there.contains(&link))
+        };
+        let gone: Vec<&Sought<'_>> = sought.iter().filter(|sought| is_gone(sought)).collect();
         if !gone.is_empty() {
             contacts.extend(self.contacts(&BTreeSet::new(), &gone, queries, &names, priority).await?);
         }
         let hits: Vec<Vec<&Record>> =
-            queries.iter().map(|query| hits(query, is_gone(query), &contacts)).collect();
+            sought.iter().map(|sought| sought.hits(is_gone(sought), &contacts)).collect();
 
         let ids: BTreeSet<u64> = hits.iter().flatten().filter_map(|contact| contact.id()).collect();
         let deals = self.deals(&ids, queries, &names, priority).await?;
@@ -87,43 +92,37 @@ impl Odoo {
         }
         let labels = self.labels(&hits, &deals, queries, &names, priority).await?;
         let reader = Reader { names: &names, labels: &labels, deals: &deals };
-        Ok(queries
-            .iter()
-            .zip(hits)
-            .map(|(query, hits)| Found {
-                contacts: hits.into_iter().filter_map(|contact| reader.contact(contact, query)).collect(),
-                link_is_gone: is_gone(query),
-            })
-            .collect())
+        let found = sought.iter().zip(hits).map(|(sought, hits)| Found {
+            contacts: hits.into_iter().filter_map(|contact| reader.contact(contact, sought.query)).collect(),
+            link_is_gone: is_gone(sought),
+        });
+        Ok(found.collect())
     }
 
     /// The contacts of these links, and all that may be who these queries look for.
     async fn contacts(
         &self,
         links: &BTreeSet<u64>,
-        searched: &[&Query],
+        searched: &[&Sought<'_>],
         queries: &[Query],
         names: &Names,
         priority: Priority,
     ) -> Result<Vec<Record>, CrmError> {
-        let phones: BTreeSet<&str> =
-            searched.iter().flat_map(|query| &query.phones).map(String::as_str).collect();
-        let emails: BTreeSet<String> = searched
-            .iter()
-            .flat_map(|query| &query.emails)
-            .map(|email| email.trim().to_lowercase())
-            .collect();
+        let sought = || searched.iter().flat_map(|sought| &sought.phones);
+        let phones: BTreeSet<&String> = sought().flat_map(|line| &line.spellings).collect();
+        let bare: BTreeSet<&String> = sought().filter_map(|line| line.bare.as_ref()).collect();
+        let emails: BTreeSet<&String> = searched.iter().flat_map(|sought| &sought.emails).collect();
         let mut branches = Vec::new();
         if !links.is_empty() {
             branches.push(vec![json!(["id", "in", links])]);
         }
         if !phones.is_empty() {
             branches.push(vec![json!(["phone_sanitized", "in", phones])]);
-            let patterns: Vec<_> = phones.iter().filter_map(|phone| pattern(phone)).collect();
-            if !patterns.is_empty() {
-                let unread = vec![json!("&"), json!(["phone_sanitized", "=", false])];
-                branches.push(unread.into_iter().chain(wire::any(patterns)).collect());
-            }
+        }
+        if !bare.is_empty() {
+            let unread = vec![json!("&"), json!(["phone_sanitized", "=", false])];
+            let digits = wire::any(bare.into_iter().map(|digits| vec![like(digits)]).collect());
+            branches.push(unread.into_iter().chain(digits).collect());
         }
         if !emails.is_empty() {
             branches.push(vec![json!(["email_normalized", "in", emails])]);
@@ -215,16 +214,81 @@ impl Odoo {
     }
 }
 
-/// The record of our own link; `None` for one that cannot be a record of Odoo.
-fn link(query: &Query) -> Option<u64> {
-    row::id(query.contact.as_ref()?).ok()
+/// Whom a query looks for, worked out once for all the contacts that it is compared with.
+struct Sought<'a> {
+    query: &'a Query,
+    phones: Vec<Line<'a>>,
+    /// In lower case, as Odoo keeps them.
+    emails: Vec<String>,
 }
 
-/// Finds the national digits of a phone in whatever spelling; asked only of phones that Odoo could not read.
-fn pattern(phone: &str) -> Option<Vec<Value>> {
-    let bare = normalise::national(phone)?.bare;
-    let like: String = bare.chars().flat_map(|digit| ['%', digit]).chain(['%']).collect();
-    Some(vec![json!(["phone", "=like", like])])
+struct Line<'a> {
+    e164: &'a str,
+    /// All under which this line is known, in the countries where one line has two numbers.
+    spellings: Vec<String>,
+    /// The national digits.
+    bare: Option<String>,
+}
+
+impl<'a> Sought<'a> {
+    fn new(query: &'a Query) -> Self {
+        let line = |e164: &'a String| Line {
+            e164,
+            spellings: normalise::phone(e164, &[])
+                .map_or_else(|_| vec![e164.clone()], |read| read.match_keys),
+            bare: normalise::national(e164).map(|national| national.bare),
+        };
+        let emails = query.emails.iter().map(|email| email.trim().to_lowercase());
+        Self { query, phones: query.phones.iter().map(line).collect(), emails: emails.collect() }
+    }
+
+    /// The record of our own link; `None` for one that cannot be a record of Odoo.
+    fn link(&self) -> Option<u64> {
+        row::id(self.query.contact.as_ref()?).ok()
+    }
+
+    /// The contacts that are who is looked for. Archived ones count only where there is no other: one human has one
+    /// contact, also if somebody put it away.
+    fn hits<'r>(&self, link_is_gone: bool, contacts: &'r [Record]) -> Vec<&'r Record> {
+        if self.query.contact.is_some() && !link_is_gone {
+            return contacts.iter().filter(|contact| contact.id() == self.link()).take(1).collect();
+        }
+        let mut seen = BTreeSet::new();
+        let hits: Vec<&Record> = contacts
+            .iter()
+            .filter(|contact| self.is(contact))
+            .filter(|contact| seen.insert(contact.id()))
+            .collect();
+        let active: Vec<&Record> = hits.iter().copied().filter(|contact| contact.flag("active")).collect();
+        if active.is_empty() { hits } else { active }
+    }
+
+    fn is(&self, contact: &Record) -> bool {
+        let phone = match (contact.text("phone_sanitized"), contact.text("phone")) {
+            // Odoo has read it: what it says goes before what we would make of the text.
+            (Some(read), _) => {
+                self.phones.iter().any(|line| line.spellings.iter().any(|spelling| spelling == read))
+            }
+            (None, Some(written)) => self.phones.iter().any(|line| line.is_written(written, contact)),
+            (None, None) => false,
+        };
+        let email = contact.text("email_normalized");
+        phone || email.is_some_and(|email| self.emails.iter().any(|sought| sought == email))
+    }
+}
+
+impl Line<'_> {
+    fn is_written(&self, written: &str, contact: &Record) -> bool {
+        let digits: String = written.chars().filter(char::is_ascii_digit).collect();
+        self.bare.as_ref().is_some_and(|bare| digits.contains(bare))
+            && matching::same_local_phone(written, self.e164, contact.text("country_code"))
+    }
+}
+
+/// Finds digits in whatever spelling.
+fn like(digits: &str) -> Value {
+    let pattern: String = digits.chars().flat_map(|digit| ['%', digit]).chain(['%']).collect();
+    json!(["phone", "=like", pattern])
 }
 
 /// The fields that any query asks for, as far as they exist. One that does not is refused when it is written.
@@ -245,39 +309,6 @@ fn asked(query: &Query, of: Of) -> &BTreeSet<String> {
         Of::Contact => &query.contact_fields,
         Of::Deal => &query.deal_fields,
     }
-}
-
-/// The contacts that are who a query looks for. Archived ones count only where there is no other: one human has one
-/// contact, also if somebody put it away.
-fn hits<'a>(query: &Query, link_is_gone: bool, contacts: &'a [Record]) -> Vec<&'a Record> {
-    if query.contact.is_some() && !link_is_gone {
-        return contacts.iter().filter(|contact| contact.id() == link(query)).take(1).collect();
-    }
-    let mut seen = BTreeSet::new();
-    let hits: Vec<&Record> = contacts
-        .iter()
-        .filter(|contact| is_sought(query, contact))
-        .filter(|contact| seen.insert(contact.id()))
-        .collect();
-    let active: Vec<&Record> = hits.iter().copied().filter(|contact| contact.flag("active")).collect();
-    if active.is_empty() { hits } else { active }
-}
-
-fn is_sought(query: &Query, contact: &Record) -> bool {
-    let phone = match (contact.text("phone_sanitized"), contact.text("phone")) {
-        // Odoo has read it: what it says goes before what we would make of the text.
-        (Some(read), _) => {
-            query.phones.iter().any(|phone| read == phone || matching::same_phone(read, phone))
-        }
-        (None, Some(written)) => {
-            let country = contact.text("country_code");
-            query.phones.iter().any(|phone| matching::same_local_phone(written, phone, country))
-        }
-        (None, None) => false,
-    };
-    phone
-        || email(contact)
-            .is_some_and(|email| query.emails.iter().any(|sought| matching::same_email(email, sought)))
 }
 
 fn email(contact: &Record) -> Option<&str> {

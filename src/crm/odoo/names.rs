@@ -152,6 +152,11 @@ impl Odoo {
         Ok(names)
     }
 
+    /// The next who asks reads them anew.
+    pub(super) async fn forget_names(&self) {
+        *self.names.lock().await = None;
+    }
+
     /// What is there now.
     pub(super) async fn fresh_names(&self) -> Result<Arc<Names>, CrmError> {
         let names = Arc::new(self.read_names().await?);

@@ -84,14 +84,18 @@ impl Odoo {
             Some(step) => Row::of(step, names),
             None => Err(RowError::Wrong("the plan has no step left".to_owned())),
         };
-        let mut rows: Vec<Result<Row, RowError>> = steps.iter().map(|step| of(*step, &names)).collect();
-        if rows.iter().any(|row| matches!(row, Err(RowError::Unknown(_)))) {
-            // Whoever cannot be asked again is answered by what was known.
-            if let Ok(names) = self.newer_names(&names).await {
-                rows = steps.iter().map(|step| of(*step, &names)).collect();
-            }
+        let rows: Vec<Result<Row, RowError>> = steps.iter().map(|step| of(*step, &names)).collect();
+        if !rows.iter().any(|row| matches!(row, Err(RowError::Unknown(_)))) {
+            return rows.into_iter().map(|row| row.map_err(|error| refused(&error))).collect();
         }
-        rows.into_iter().map(|row| row.map_err(|error| refused(&error))).collect()
+        let names = self.newer_names(&names).await.map_err(not_sent);
+        let again = |(step, row): (Option<&Step>, Result<Row, RowError>)| match (row, &names) {
+            (Ok(row), _) => Ok(row),
+            (Err(RowError::Unknown(_)), Ok(names)) => of(step, names).map_err(|error| refused(&error)),
+            (Err(RowError::Unknown(_)), Err(outcome)) => Err(outcome.clone()),
+            (Err(error), _) => Err(refused(&error)),
+        };
+        steps.into_iter().zip(rows).map(again).collect()
     }
 
     /// Loads rows of one kind and shape. Every row has its outcome, by the place of its plan.

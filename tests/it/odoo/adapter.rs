@@ -196,6 +196,29 @@ async fn a_batch_is_one_call_and_a_bad_row_is_refused_alone() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_named_though_it_is_good_is_written() {
+    let Fixture { crm, server } = Fixture::odoo().await;
+    let person = |number: u32, city: &str| person(number, &[("city", json!(city))]);
+    let outcomes = write(&*crm, &[person(1, "Київ"), person(2, "Київ"), person(3, "Refused")]).await;
+    assert!(done(&outcomes[0]) > 0 && done(&outcomes[1]) > 0, "{outcomes:?}");
+    assert!(refused(&outcomes[2]).contains("cannot be completed"), "{outcomes:?}");
+    assert_eq!(server.count("res.partner"), 2);
+}
+
+#[tokio::test]
+async fn a_field_that_somebody_removed_stops_nobody() {
+    let Fixture { crm, server } = Fixture::odoo().await;
+    let contact = server.add("res.partner", json!({"name": "O", "phone": PHONE, "city": "Київ"}));
+    crm.describe().await.unwrap();
+    server.tables().removed_field = Some("city".to_owned());
+    let query = Query { contact_fields: ["city".to_owned()].into(), ..by_phone(PHONE) };
+    let found = crm.find(&[query.clone(), query]).await;
+    assert!(found.iter().all(|found| found.as_ref().unwrap().contacts[0].id == record(contact)), "{found:?}");
+    let why = write(&*crm, &[person(1, &[("city", json!("Київ"))])]).await;
+    assert!(refused(&why[0]).starts_with("there is no contact field `city`"), "{why:?}");
+}
+
+#[tokio::test]
 async fn a_lost_race_is_tried_again() {
     let Fixture { crm, server } = Fixture::odoo().await;
     server.set_faults(stand_in::Faults { conflict: 1.0, ..stand_in::Faults::default() });

@@ -26,6 +26,8 @@ fn settings() -> Option<[String; 3]> {
     Some([url?, database?, api_key?])
 }
 
+static TURN: OnceLock<Arc<Mutex<()>>> = OnceLock::new();
+
 /// Whether there is one.
 pub(crate) fn is_there() -> bool {
     settings().is_some()
@@ -38,7 +40,6 @@ impl Real {
             eprintln!("SKIPPED {test}: set ODOO_URL, ODOO_DB and ODOO_KEY to run it against a real Odoo");
             return None;
         };
-        static TURN: OnceLock<Arc<Mutex<()>>> = OnceLock::new();
         let turn = Arc::clone(TURN.get_or_init(Arc::default)).lock_owned().await;
         leadfold::crm::http::install_tls();
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().unwrap();
