@@ -19,6 +19,8 @@
 //! a contact without country, so those are searched by their digits and compared on our side. Search has no lag. Of
 //! parallel loads of one external id all but one answer 200 with `ids: false` and "could not serialize access".
 //!
+//! An archived contact is still that human's; a deal that stands on no contact is nobody's, so it is not seen.
+//!
 //! Deliberately absent: leads of the type lead (they are made opportunities by a person), companies, and versions before
 //! 19, whose JSON-RPC and XML-RPC Odoo removes.
 

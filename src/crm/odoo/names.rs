@@ -233,7 +233,8 @@ fn fields_of(body: &Value) -> Result<(Vec<Field>, BTreeMap<String, Shape>), CrmE
         let relation = about["relation"].as_str().map(str::to_owned);
         shapes.insert(id.clone(), Shape { kind: kind.to_owned(), relation });
     }
-    fields.sort_by(|left, right| left.id.cmp(&right.id));
+    // A team's own fields first: those are what mappings mostly name, and messages show the first.
+    fields.sort_by_key(|field: &Field| (!field.id.starts_with("x_"), field.id.clone()));
     Ok((fields, shapes))
 }
 
