@@ -174,7 +174,7 @@ fn decide_all(workspace: &Workspace, leads: &[(Box<Lead>, usize)]) {
             superseded: false,
             brought: None,
             forced: false,
-            can: Capabilities { deals: true, tasks: true, notes: true },
+            can: Capabilities::ALL,
             now: AT,
         };
         let mut next_id = 0_u128;

@@ -8,10 +8,12 @@ pub mod examine;
 pub mod http;
 pub mod limit;
 pub mod matching;
+mod odoo;
 mod rest;
 mod sandbox;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +51,7 @@ pub struct Description {
 }
 
 /// Every CRM.
-pub static DESCRIPTIONS: &[&Description] = &[&sandbox::DESCRIPTION, &rest::DESCRIPTION];
+pub static DESCRIPTIONS: &[&Description] = &[&sandbox::DESCRIPTION, &odoo::DESCRIPTION, &rest::DESCRIPTION];
 
 /// A destination cannot be used as the workspace describes it. Says which one, what is wrong and what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +94,11 @@ pub struct Query {
     pub phones: Vec<String>,
     /// Emails to search by, when there is no link.
     pub emails: Vec<String>,
+    /// Fields of contacts that the lead is compared with, as the mapping names them. A CRM that has to be asked for each
+    /// field needs to give no others.
+    pub contact_fields: BTreeSet<String>,
+    /// The same for the open deals.
+    pub deal_fields: BTreeSet<String>,
     /// Live traffic goes before backfill.
     pub priority: Priority,
 }

@@ -115,13 +115,16 @@ pub(super) struct Changer<'a> {
     superseded: bool,
     /// The CRM cannot change the record: differences are noted, and nothing is written.
     pub(super) frozen: bool,
+    /// See [`Capabilities::lists`](super::Capabilities::lists).
+    lists: bool,
     pub(super) differences: Vec<Difference<'a>>,
 }
 
 impl<'a> Changer<'a> {
     /// `superseded`: a later lead of this person was brought here before this one.
-    pub(super) fn new(rules: &'a Rules, superseded: bool) -> Self {
-        Self { rules, superseded, frozen: false, differences: Vec::new() }
+    /// `lists`: see [`Capabilities::lists`](super::Capabilities::lists).
+    pub(super) fn new(rules: &'a Rules, superseded: bool, lists: bool) -> Self {
+        Self { rules, superseded, lists, frozen: false, differences: Vec::new() }
     }
 
     /// What to write to a contact; empty when nothing changes.
@@ -140,8 +143,8 @@ impl<'a> Changer<'a> {
             .collect();
         ContactFields {
             name: self.text("name", contact.name.as_deref(), wanted.name),
-            phones: self.list("phone", &contact.phones, &phones),
-            emails: self.list("email", &contact.emails, &emails),
+            phones: self.list("phone", &contact.phones, &phones, wanted.phones.len()),
+            emails: self.list("email", &contact.emails, &emails, wanted.emails.len()),
             owner: None,
             fields: self.fields(&contact.fields, wanted.fields.iter().map(|(field, value)| (*field, *value))),
         }
@@ -199,15 +202,17 @@ impl<'a> Changer<'a> {
         Some(ours.to_owned())
     }
 
-    /// The whole new list of phones or emails; empty when it stays as it is. The CRM's own values stay, and stay first.
-    fn list(&mut self, field: &'a str, theirs: &[String], new: &[&str]) -> Vec<String> {
+    /// The whole new list of phones or emails; empty when it stays as it is. The CRM's own values stay, and stay first;
+    /// where there is room for one only, it gives way to a new one unless it is one of the `wanted` many.
+    fn list(&mut self, field: &'a str, theirs: &[String], new: &[&str], wanted: usize) -> Vec<String> {
         if new.is_empty() {
             return Vec::new();
         }
         let theirs: Vec<&str> =
             theirs.iter().map(String::as_str).filter(|text| !text.trim().is_empty()).collect();
         let written = match self.policy(field) {
-            FieldPolicy::Always | FieldPolicy::Newest | FieldPolicy::Append => true,
+            FieldPolicy::Always | FieldPolicy::Newest => self.lists || new.len() == wanted,
+            FieldPolicy::Append => self.lists || theirs.is_empty(),
             FieldPolicy::IfEmpty => theirs.is_empty(),
             FieldPolicy::Never => false,
         };
@@ -215,6 +220,9 @@ impl<'a> Changer<'a> {
         self.differences.push(Difference { field, crm, lead: new.join(", "), written });
         if !written {
             return Vec::new();
+        }
+        if !self.lists {
+            return new.iter().take(1).map(|text| (*text).to_owned()).collect();
         }
         theirs.iter().chain(new).map(|text| (*text).to_owned()).collect()
     }

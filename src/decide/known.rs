@@ -21,7 +21,7 @@ pub(super) fn bring(situation: &Situation, choice: Choice, draft: &mut Draft) ->
     let contact = choice.contact;
     draft.reasons = choice.reasons;
     let wanted = Wanted::new(lead, &situation.person.earlier);
-    let mut policy = Changer::new(rules, situation.superseded);
+    let mut policy = Changer::new(rules, situation.superseded, can.lists);
 
     policy.frozen = !can.contact_updates;
     let changes = policy.contact(contact, &wanted);

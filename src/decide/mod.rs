@@ -87,7 +87,7 @@ pub struct Brought {
 
 /// What a CRM has. What it lacks is replaced by the next best thing, and the reasons say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is there or is not, whatever the others are")]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a CRM has or lacks")]
 pub struct Capabilities {
     /// Without deals a lead makes or meets a contact alone; the deal's values go into a note.
     pub deals: bool,
@@ -99,12 +99,21 @@ pub struct Capabilities {
     pub contact_updates: bool,
     /// The same for deals.
     pub deal_updates: bool,
+    /// Whether a contact holds several phones and several emails. Without, a policy to write replaces the one it has, and
+    /// `append` only fills an empty one.
+    pub lists: bool,
 }
 
 impl Capabilities {
     /// A CRM that has everything.
-    pub const ALL: Self =
-        Self { deals: true, tasks: true, notes: true, contact_updates: true, deal_updates: true };
+    pub const ALL: Self = Self {
+        deals: true,
+        tasks: true,
+        notes: true,
+        contact_updates: true,
+        deal_updates: true,
+        lists: true,
+    };
 }
 
 /// What is to be done with a lead.

@@ -37,10 +37,18 @@ pub fn email(raw: &str) -> Result<Email, Flaw> {
     email::normalise(raw).map_err(|reason| reason.flaw("email", raw))
 }
 
-/// How people inside its country write a number, digits only: with the trunk prefix (`0671234567`), and without it
-/// (`671234567`). `None` for what is no E.164 number.
-pub fn inside_country(e164: &str) -> Option<(String, String)> {
-    phone::inside_country(e164)
+/// How a country writes one of its numbers without naming itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct National {
+    /// Without calling code and without trunk prefix: `671234567`.
+    pub bare: String,
+    /// As it is dialled inside the country, with the trunk prefix where there is one: `0671234567`.
+    pub dialled: String,
+}
+
+/// The national spellings of an E.164 phone; `None` for a text that is none.
+pub fn national(e164: &str) -> Option<National> {
+    phone::spellings(e164)
 }
 
 /// Whether [`phone()`] knows the numbering plan of this ISO 3166-1 alpha-2 code (any case; `UK` means `GB`).

@@ -23,7 +23,7 @@ use super::reason::{
     SHORT_CODE, TEXT_TOO_LONG, TOO_LONG, TOO_SHORT, UNKNOWN_COUNTRY, VOICEMAIL,
 };
 use super::scan::{Candidate, Found, scan};
-use super::{clean, junk, keys};
+use super::{National, clean, junk, keys};
 use crate::lead::{Confidence, Phone, PhoneKind};
 
 /// Longer texts are no phone fields. Google's library has the same limit.
@@ -85,12 +85,14 @@ pub(super) fn normalise(raw: &str, regions: &[String]) -> Result<Phone, Reason> 
     })
 }
 
-/// See [`super::inside_country()`].
-pub(super) fn inside_country(e164: &str) -> Option<(String, String)> {
-    let number = PHONE_NUMBER_UTIL.parse(e164.strip_prefix('+').map(|_| e164)?, None).ok()?;
-    let written = number.format_as(PhoneNumberFormat::National);
-    let digits = written.chars().filter(char::is_ascii_digit).collect();
-    Some((digits, get_national_significant_number_owned(&number)))
+/// See [`super::national()`].
+pub(super) fn spellings(e164: &str) -> Option<National> {
+    let number = PHONE_NUMBER_UTIL.parse(e164, None).ok()?;
+    let dialled = number.format_as(PhoneNumberFormat::National);
+    Some(National {
+        dialled: dialled.chars().filter(char::is_ascii_digit).collect(),
+        bare: get_national_significant_number_owned(&number),
+    })
 }
 
 /// The library's region for an ISO 3166-1 alpha-2 code, when it has a numbering plan.

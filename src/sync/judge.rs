@@ -1,5 +1,6 @@
 //! From a claimed lead to a stored plan: our own link first, the CRM's search second, then `decide`.
 
+use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -135,6 +136,7 @@ impl Worker {
                     .collect(),
                 claimed,
                 decided: Some(Instant::now()),
+                in_doubt: HashSet::new(),
                 _held: Some(held),
             }),
             Ok(None) => Err(Report::Worked),
@@ -348,10 +350,14 @@ impl Worker {
 }
 
 fn query(claimed: &Claimed) -> Query {
+    let context = &claimed.context;
+    let leads = || std::iter::once(&claimed.lead).chain(context.kept.iter().map(|(_, lead)| lead));
     Query {
-        contact: claimed.context.contact.clone(),
-        phones: claimed.context.phones.clone(),
-        emails: claimed.context.emails.clone(),
+        contact: context.contact.clone(),
+        phones: context.phones.clone(),
+        emails: context.emails.clone(),
+        contact_fields: leads().flat_map(|lead| lead.contact.fields.keys().cloned()).collect(),
+        deal_fields: claimed.lead.deal.fields.keys().cloned().collect(),
         priority: claimed.priority,
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Job {
     pub(super) steps: Vec<StoredStep>,
     /// When the plan was stored, for a plan of which nothing was sent yet.
     pub(super) decided: Option<Instant>,
+    /// Steps that are sent again although nobody knows whether the last time wrote them.
+    pub(super) in_doubt: HashSet<StepId>,
     /// Its records, until it is put down.
     pub(super) _held: Option<Held>,
 }
@@ -112,6 +114,7 @@ impl Worker {
         for (index, outcome) in left.into_iter().zip(outcomes) {
             let link = job.link(index);
             let records = job.records();
+            let in_doubt = job.in_doubt.contains(&job.steps[index].step.id);
             let stored = &mut job.steps[index];
             match outcome {
                 Outcome::Done(record) => {
@@ -121,14 +124,12 @@ impl Worker {
                     ends.push((stored.step.id, StepEnd::Done { record, link }));
                 }
                 Outcome::Retry { why, .. } if journal.refused(stored.step.id) => {
-                    ends.push((stored.step.id, StepEnd::NotWritten(why.clone())));
-                    stored.state = StepState::Planned;
+                    ends.push((stored.step.id, stored.not_written(in_doubt, &why)));
                     next = Some(self.put_back(&job, "not_sent", &why, now));
                     report = Report::Untouched;
                 }
                 Outcome::Retry { after, why } => {
-                    ends.push((stored.step.id, StepEnd::NotWritten(why.clone())));
-                    stored.state = StepState::Planned;
+                    ends.push((stored.step.id, stored.not_written(in_doubt, &why)));
                     next = Some(self.try_again(&job, after, &why, now));
                     report = if after.is_some() { Report::Worked } else { Report::Failed(why) };
                 }
@@ -140,7 +141,8 @@ impl Worker {
                 }
                 Outcome::Rejected { why } => {
                     let kind = stored.step.action.kind().as_str();
-                    ends.push((stored.step.id, StepEnd::Rejected(why.clone())));
+                    let end = if in_doubt { StepEnd::Unknown } else { StepEnd::Rejected };
+                    ends.push((stored.step.id, end(why.clone())));
                     next = Some(attention(
                         "crm_rejected",
                         format!(
@@ -152,8 +154,7 @@ impl Worker {
                     ));
                 }
                 Outcome::Unauthorised { why } => {
-                    ends.push((stored.step.id, StepEnd::NotWritten(why.clone())));
-                    stored.state = StepState::Planned;
+                    ends.push((stored.step.id, stored.not_written(in_doubt, &why)));
                     next = Some(self.put_back(&job, "unauthorised", &why, now));
                     report = Report::Refused(why);
                 }
@@ -277,6 +278,15 @@ impl Worker {
                 }
             }
         }
+    }
+}
+
+impl StoredStep {
+    /// The end of a try that surely wrote nothing. An earlier try may have: then the step stays in doubt, because a plan
+    /// that is dropped and made anew would write it once more under another id.
+    fn not_written(&mut self, in_doubt: bool, why: &str) -> StepEnd {
+        self.state = if in_doubt { StepState::Unknown } else { StepState::Planned };
+        if in_doubt { StepEnd::Unknown(why.to_owned()) } else { StepEnd::NotWritten(why.to_owned()) }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Steps that were sent and of which nobody knows whether they were written: looked up once the CRM has settled, then
 //! adopted or sent again. A create that may have happened is never blindly repeated.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use tracing::info;
 
@@ -31,7 +33,7 @@ impl Worker {
             .into_iter()
             .map(|mut claimed| {
                 let steps = std::mem::take(&mut claimed.steps);
-                Job { claimed, steps, decided: None, _held: None }
+                Job { claimed, steps, decided: None, in_doubt: HashSet::new(), _held: None }
             })
             .collect();
         // One call may have carried several steps of a plan, so each of them is cleared up before anything is sent.
@@ -61,6 +63,7 @@ impl Worker {
             };
             match self.doubt(&job, index, now) {
                 Doubt::Repeat => {
+                    job.in_doubt.insert(job.steps[index].step.id);
                     job.steps[index].state = StepState::Planned;
                     again.push(job);
                 }

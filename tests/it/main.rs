@@ -12,6 +12,7 @@ mod kill;
 mod laws;
 mod live;
 mod mishaps;
+mod odoo;
 mod phone_differential;
 mod receive;
 mod replay;

@@ -34,12 +34,20 @@ const PATIENCE: Duration = Duration::from_mins(1);
 struct Mishaps {
     panics: AtomicUsize,
     lost_answers: AtomicUsize,
+    /// After the answers that are lost, it is too busy so many times.
+    busy: AtomicUsize,
+    guarantee: Guarantee,
     written: Mutex<Vec<StepId>>,
 }
 
 impl Mishaps {
     fn new(panics: usize, lost_answers: usize) -> Arc<Self> {
-        Arc::new(Self { panics: panics.into(), lost_answers: lost_answers.into(), written: Mutex::default() })
+        Self::with(panics, lost_answers, 0, Guarantee::Findable)
+    }
+
+    fn with(panics: usize, lost_answers: usize, busy: usize, guarantee: Guarantee) -> Arc<Self> {
+        let (panics, lost_answers, busy) = (panics.into(), lost_answers.into(), busy.into());
+        Arc::new(Self { panics, lost_answers, busy, guarantee, written: Mutex::default() })
     }
 
     fn one_less(count: &AtomicUsize) -> bool {
@@ -75,13 +83,21 @@ impl Crm for Mishaps {
         Box::pin(async move {
             let mut outcomes = Vec::new();
             for plan in plans {
-                let keys: Vec<_> = plan.steps.iter().map(|step| (plan.sync, step.id)).collect();
+                // Who has a key for each step writes one at a time.
+                let keyed = self.guarantee == Guarantee::Keyed;
+                let steps = if keyed { &plan.steps[..1] } else { plan.steps };
+                let keys: Vec<_> = steps.iter().map(|step| (plan.sync, step.id)).collect();
                 journal.sent(&keys).await.unwrap();
-                self.written.lock().unwrap().extend(plan.steps.iter().map(|step| step.id));
-                outcomes.push(if Self::one_less(&self.lost_answers) {
+                let lost = Self::one_less(&self.lost_answers);
+                if !lost && Self::one_less(&self.busy) {
+                    outcomes.push(vec![Outcome::Retry { after: None, why: "busy".into() }]);
+                    continue;
+                }
+                self.written.lock().unwrap().extend(steps.iter().map(|step| step.id));
+                outcomes.push(if lost {
                     vec![Outcome::Unknown { why: "no answer".into() }]
                 } else {
-                    plan.steps.iter().map(|step| Outcome::Done(RecordId(step.id.to_string()))).collect()
+                    steps.iter().map(|step| Outcome::Done(RecordId(step.id.to_string()))).collect()
                 });
             }
             outcomes
@@ -97,7 +113,7 @@ impl Crm for Mishaps {
     }
 
     fn guarantee(&self, _: StepKind) -> Guarantee {
-        Guarantee::Findable
+        self.guarantee
     }
 
     fn settle(&self) -> Duration {
@@ -180,6 +196,16 @@ async fn every_step_of_a_call_without_answer_is_looked_up() {
     let crm = Mishaps::new(0, 1);
     let counts = bring(Arc::clone(&crm), &["0671234567"], None).await;
     assert_eq!((counts.synced, crm.written()), (1, 2), "contact and deal were there: neither is sent again");
+}
+
+#[tokio::test]
+async fn a_step_that_is_sent_again_keeps_its_key_until_somebody_knows() {
+    let crm = Mishaps::with(0, 1, 2, Guarantee::Keyed);
+    let counts = bring(Arc::clone(&crm), &["0671234567"], None).await;
+    let mut written = crm.written.lock().unwrap().clone();
+    written.sort_unstable();
+    written.dedup();
+    assert_eq!((counts.synced, written.len()), (1, 2), "a plan that is made anew has other keys: {counts:?}");
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ impl Call {
         self
     }
 
-    /// Adds a header.
+    /// Sends a header. What cannot stand in one makes the call a request that cannot be built.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.header(name, value);
@@ -286,6 +286,11 @@ impl Http {
     /// What the limiter has let through.
     pub fn usage(&self) -> Usage {
         self.limiter.usage()
+    }
+
+    /// A text of the CRM as it may be shown: without secrets and whole phones or emails, and not too long.
+    pub fn clean(&self, text: &str) -> String {
+        self.redactor.clean(text)
     }
 
     /// The host that is called, for people.

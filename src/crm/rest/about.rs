@@ -22,10 +22,9 @@ impl Rest {
             return Ok(format!("{host} with {} users", users.len()));
         }
         let nobody = Query {
-            contact: None,
             phones: vec!["+380000000000".to_owned()],
             emails: vec!["nobody@example.invalid".to_owned()],
-            priority: Priority::Live,
+            ..Query::default()
         };
         self.find_one(&nobody).await?;
         Ok(format!("{host}, which does not say who we are; describe `ping` to see it"))

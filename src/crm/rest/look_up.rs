@@ -61,10 +61,9 @@ impl Rest {
             if self.api.operations.contains_key(&op) { values.to_vec() } else { Vec::new() }
         };
         let query = Query {
-            contact: None,
             phones: searched(Op::FindByPhone, &contact.phones),
             emails: searched(Op::FindByEmail, &contact.emails),
-            priority: Priority::Live,
+            ..Query::default()
         };
         if query.phones.is_empty() && query.emails.is_empty() {
             let why = "a lost contact without a phone or email to search by cannot be found without markers";

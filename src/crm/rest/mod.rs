@@ -281,6 +281,8 @@ impl Crm for Rest {
             notes: can(Op::AddNote),
             contact_updates: can(Op::UpdateContact),
             deal_updates: can(Op::UpdateDeal),
+            // Whoever writes `{{ phones[0] }}` into the request means the first of the list that it then holds.
+            lists: true,
         }
     }
 

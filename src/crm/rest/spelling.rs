@@ -22,8 +22,8 @@ impl Spelling {
         match self {
             Self::International => Some(e164.to_owned()),
             Self::Digits => Some(digits(e164)),
-            Self::National => normalise::inside_country(e164).map(|(national, _)| national),
-            Self::Short => normalise::inside_country(e164).map(|(_, short)| short),
+            Self::National => normalise::national(e164).map(|national| national.dialled),
+            Self::Short => normalise::national(e164).map(|national| national.bare),
         }
         .filter(|text| !text.is_empty())
     }

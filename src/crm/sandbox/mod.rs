@@ -190,6 +190,7 @@ impl Sandbox {
             phones: contact.phones.clone(),
             emails: contact.emails.clone(),
             priority: Priority::Live,
+            ..Query::default()
         };
         if query.phones.is_empty() && query.emails.is_empty() {
             let why = "a lost contact without phone and email cannot be found without markers".to_owned();

@@ -186,7 +186,8 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
     let brought = vec(prop::sample::select(vec!["A note.", "Another."]).prop_map(str::to_owned), 0..2)
         .prop_map(|notes| Brought { notes });
     let replay = (option::weighted(0.2, brought), prop::bool::weighted(0.1));
-    let can = (prop::bool::weighted(0.8), prop::bool::weighted(0.8), prop::bool::weighted(0.8));
+    let often = || prop::bool::weighted(0.8);
+    let can = (often(), often(), often(), often());
     let given = (lead(), rules(), person, found(), memory, replay, can);
     given.prop_map(|(lead, rules, person, found, memory, (brought, forced), can)| {
         let (linked, conflict, pool, sticky_owner, last_task_at, superseded) = memory;
@@ -204,7 +205,7 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
             superseded,
             brought,
             forced,
-            can: Capabilities { deals: can.0, tasks: can.1, notes: can.2, ..ALL },
+            can: Capabilities { deals: can.0, tasks: can.1, notes: can.2, lists: can.3, ..ALL },
         }
     })
 }

@@ -259,3 +259,28 @@ fn a_crm_that_changes_nothing_keeps_its_values_and_the_task_tells_what_differs()
     assert!(plan.reasons.iter().any(|reason| reason.code == "no_updates_here"), "{:?}", plan.reasons);
     assert!(task(&plan).text.contains("Another"), "{}", task(&plan).text);
 }
+
+#[test]
+fn where_a_contact_has_room_for_one_phone_it_keeps_one() {
+    let check = |policy: FieldPolicy, theirs: &[&str], ours: &[&str], expect: &[&str]| {
+        let mut case = Case::found(vec![contact("17", vec![])]);
+        case.can.lists = false;
+        case.rules.update_fields = BTreeMap::from([("phone".into(), policy)]);
+        case.found[0].phones = theirs.iter().map(|text| (*text).to_owned()).collect();
+        case.lead.contact.phones = ours.iter().map(|text| phone(text)).collect();
+        let written =
+            match case.plan().steps.iter().find(|step| step.action.kind() == StepKind::UpdateContact) {
+                Some(_) => contact_changes(&case.plan()).phones,
+                None => vec![],
+            };
+        assert_eq!(written, expect, "{policy:?}: {theirs:?} and {ours:?}");
+    };
+    let (old, new, other) = ("+380671234567", "+380501112233", "+48601234567");
+    check(FieldPolicy::Always, &[old], &[new], &[new]);
+    check(FieldPolicy::Always, &[old], &[new, other], &[new]);
+    check(FieldPolicy::Always, &[old], &[new, old], &[]);
+    check(FieldPolicy::Append, &[old], &[new], &[]);
+    check(FieldPolicy::Append, &[], &[new, old], &[new]);
+    check(FieldPolicy::IfEmpty, &[], &[new], &[new]);
+    check(FieldPolicy::IfEmpty, &[old], &[new], &[]);
+}

@@ -231,7 +231,9 @@ proptest! {
         for (before, after) in case.found.iter().zip(&after) {
             prop_assert_eq!(&before.owner, &after.owner);
             let kept = |before: &[String], after: &[String]| {
-                before.iter().filter(|text| !text.trim().is_empty()).all(|text| after.contains(text))
+                let mut filled = before.iter().filter(|text| !text.trim().is_empty());
+                // Where there is room for one, another one may take its place.
+                if case.can.lists { filled.all(|text| after.contains(text)) } else { filled.count() == 0 || !after.is_empty() }
             };
             prop_assert!(kept(&before.phones, &after.phones) && kept(&before.emails, &after.emails));
             prop_assert!(before.name.is_none() || after.name.is_some());

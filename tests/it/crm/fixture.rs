@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use leadfold::clock::{Clock, SystemClock};
-use leadfold::crm::{Crm, Journal, JournalError};
+use leadfold::crm::{Crm, DESCRIPTIONS, Journal, JournalError};
 use leadfold::id::{StepId, SyncId};
 use leadfold::map::Files;
 use leadfold::plan::{Action, RecordId, Step};
@@ -13,48 +13,117 @@ use leadfold::rules::{Blind, Destination, Mode, Settings};
 use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions};
 use leadfold::workspace::{Environment, compile_with};
 
+use serde_json::json;
+
 use super::canned;
+use crate::odoo::real::{self, Real};
+use crate::odoo::stand_in::{self, StandIn};
 
 /// What stands in every secret setting.
-pub(super) const SECRET: &str = "s3cret-of-the-account";
+pub(crate) const SECRET: &str = "s3cret-of-the-account";
 
 /// What the CRM does from now on.
 #[derive(Clone, Copy)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     None,
     Fails,
     Silent,
     Unauthorised,
 }
 
-pub(super) struct Fixture {
-    pub(super) crm: Arc<dyn Crm>,
-    pub(super) server: Running,
+/// An account in a CRM, with the server behind it.
+pub(crate) struct Fixture<S = Box<dyn Server>> {
+    pub(crate) crm: Arc<dyn Crm>,
+    pub(crate) server: S,
+}
+
+/// What people and misfortune do to a CRM.
+pub(crate) trait Server: Send + Sync {
+    fn fault(&self, fault: Fault);
+
+    /// Merges one contact into another, as a person would.
+    fn merge<'a>(&'a self, from: &'a RecordId, into: &'a RecordId) -> BoxFuture<'a, ()>;
+}
+
+/// An Odoo that is set in the environment, in place of the stand-in.
+pub(crate) const REAL_ODOO: &str = "the real odoo";
+
+/// Every CRM, for what goes without faults also the real ones.
+pub(crate) fn everywhere() -> impl Iterator<Item = &'static str> {
+    let real = real::is_there().then_some(REAL_ODOO);
+    DESCRIPTIONS.iter().map(|description| description.name).chain(real)
 }
 
 impl Fixture {
-    pub(super) async fn start(name: &str) -> Self {
-        match name {
-            "sandbox" => Self::sandbox(&[]).await,
-            "rest" => Self::connected("rest", &[]).await,
+    pub(crate) async fn start(name: &str) -> Self {
+        let (crm, server): (_, Box<dyn Server>) = match name {
+            "sandbox" => {
+                let Fixture { crm, server } = Self::sandbox(&[]).await;
+                (crm, Box::new(server))
+            }
+            "rest" => {
+                let Fixture { crm, server } = Self::connected("rest", &[]).await;
+                (crm, Box::new(server))
+            }
+            "odoo" => {
+                let Fixture { crm, server } = Self::odoo().await;
+                (crm, Box::new(server))
+            }
+            REAL_ODOO => {
+                let Fixture { crm, server } = Self::real_odoo().await;
+                (crm, Box::new(server))
+            }
             other => panic!("the CRM `{other}` has no fixture: add one here"),
-        }
+        };
+        Self { crm, server }
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.server.fault(fault);
+    }
+
+    pub(crate) async fn merge(&self, from: &RecordId, into: &RecordId) {
+        self.server.merge(from, into).await;
+    }
+
+    pub(crate) async fn odoo() -> Fixture<StandIn> {
+        let server = StandIn::start(SECRET).await;
+        Fixture { crm: leadfold::crm::connect(&destination("odoo", &server.url())).unwrap(), server }
+    }
+
+    /// Without the people that these tests know.
+    async fn real_odoo() -> Fixture<Real> {
+        let server = Real::take("conformance").await.unwrap();
+        let (phones, emails) = (json!([super::PHONE, "+380501112233"]), json!([super::EMAIL]));
+        server
+            .remove(json!([
+                "|",
+                "|",
+                ["phone_sanitized", "in", phones],
+                ["email_normalized", "in", emails],
+                ["phone", "=like", "%6%7%1%2%3%4%5%6%7%"],
+            ]))
+            .await;
+        Fixture { crm: leadfold::crm::connect(&server.destination()).unwrap(), server }
     }
 
     /// A sandbox with further settings of its destination.
-    pub(super) async fn sandbox(settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn sandbox(settings: &[(&str, &str)]) -> Fixture<Running> {
         Self::connected("sandbox", settings).await
     }
 
-    async fn connected(crm: &str, settings: &[(&str, &str)]) -> Self {
+    /// Our sandbox through any adapter that speaks to it.
+    async fn connected(crm: &str, settings: &[(&str, &str)]) -> Fixture<Running> {
         let options = SandboxOptions { token: SECRET.to_owned(), ..SandboxOptions::default() };
         let server = Sandbox::start(options).await.unwrap();
         let mut destination = destination(crm, &server.url());
         destination.settings.0.extend(settings.iter().map(|(name, value)| ((*name).into(), (*value).into())));
-        Self { crm: leadfold::crm::connect(&destination).unwrap(), server }
+        Fixture { crm: leadfold::crm::connect(&destination).unwrap(), server }
     }
+}
 
-    pub(super) fn fault(&self, fault: Fault) {
+impl Server for Running {
+    fn fault(&self, fault: Fault) {
         let mut faults = Faults::default();
         match fault {
             Fault::None => {}
@@ -62,23 +131,57 @@ impl Fixture {
             Fault::Silent => faults.timeout_after = 1.0,
             Fault::Unauthorised => faults.unauthorised = true,
         }
-        self.server.set_faults(faults);
+        self.set_faults(faults);
     }
 
-    /// Merges one contact into another, as a person would.
-    pub(super) async fn merge(&self, from: &RecordId, into: &RecordId) {
-        let path = format!("/contacts/{from}/merge_into/{into}");
-        let (status, body) = canned::request(self.server.addr(), "POST", &path, SECRET, "").await;
-        assert_eq!(status, 204, "{body}");
+    fn merge<'a>(&'a self, from: &'a RecordId, into: &'a RecordId) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let path = format!("/contacts/{from}/merge_into/{into}");
+            let (status, body) = canned::request(self.addr(), "POST", &path, SECRET, "").await;
+            assert_eq!(status, 204, "{body}");
+        })
+    }
+}
+
+impl Server for StandIn {
+    fn fault(&self, fault: Fault) {
+        let mut faults = stand_in::Faults::default();
+        match fault {
+            Fault::None => {}
+            Fault::Fails => faults.fail_before = 1.0,
+            Fault::Silent => faults.timeout_after = 1.0,
+            Fault::Unauthorised => faults.unauthorised = true,
+        }
+        self.set_faults(faults);
+    }
+
+    fn merge<'a>(&'a self, from: &'a RecordId, _: &'a RecordId) -> BoxFuture<'a, ()> {
+        let id: u64 = from.0.parse().unwrap();
+        self.tables().records.get_mut("res.partner").unwrap().remove(&id).unwrap();
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl Server for Real {
+    fn fault(&self, _: Fault) {
+        panic!("a real Odoo does nothing wrong when asked to");
+    }
+
+    fn merge<'a>(&'a self, from: &'a RecordId, _: &'a RecordId) -> BoxFuture<'a, ()> {
+        Box::pin(self.remove(json!([["id", "=", from.0.parse::<u64>().unwrap()]])))
     }
 }
 
 /// A destination `crm` of this CRM, with every required setting.
-pub(super) fn destination(crm: &str, url: &str) -> Destination {
+pub(crate) fn destination(crm: &str, url: &str) -> Destination {
     if crm == "rest" {
         return described(url);
     }
-    let settings = [("url", url), ("token", SECRET)];
+    let settings: &[(&str, &str)] = match crm {
+        "odoo" => &[("url", url), ("database", stand_in::DATABASE), ("api_key", SECRET)],
+        _ => &[("url", url), ("token", SECRET)],
+    };
+    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Destination {
         name: "crm".into(),
         crm: crm.into(),
@@ -87,7 +190,7 @@ pub(super) fn destination(crm: &str, url: &str) -> Destination {
         timeout: Duration::from_millis(600),
         settle: None,
         blind: Blind::default(),
-        settings: Settings(settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
+        settings: Settings(settings.collect()),
     }
 }
 
@@ -107,27 +210,27 @@ fn described(url: &str) -> Destination {
     Destination { timeout: Duration::from_millis(600), settle: None, ..destination }
 }
 
-pub(super) fn step(action: Action) -> Step {
+pub(crate) fn step(action: Action) -> Step {
     Step { id: StepId(SystemClock.new_id()), action }
 }
 
-pub(super) fn sync_id() -> SyncId {
+pub(crate) fn sync_id() -> SyncId {
     SyncId(SystemClock.new_id())
 }
 
 /// A journal that remembers, or one that cannot.
 #[derive(Default)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     broken: bool,
     sent: Mutex<Vec<StepId>>,
 }
 
 impl Recorder {
-    pub(super) fn broken() -> Self {
+    pub(crate) fn broken() -> Self {
         Self { broken: true, ..Self::default() }
     }
 
-    pub(super) fn sent(&self) -> Vec<StepId> {
+    pub(crate) fn sent(&self) -> Vec<StepId> {
         self.sent.lock().unwrap().clone()
     }
 }

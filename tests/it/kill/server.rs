@@ -37,15 +37,23 @@ pub(crate) struct Server {
 impl Home {
     /// A workspace that pushes to this CRM; `destination` takes further settings.
     pub(crate) fn new(crm: SocketAddr, destination: &str) -> Self {
+        Self::of(&WORKSPACE.replace("{ADDRESS}", &crm.to_string()).replace("{DESTINATION}", destination))
+    }
+
+    /// A workspace with any CRM.
+    pub(crate) fn of(workspace: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("leadfold-kill-{}", SystemClock.new_id()));
-        let workspace =
-            WORKSPACE.replace("{ADDRESS}", &crm.to_string()).replace("{DESTINATION}", destination);
         fs::create_dir_all(folder.join("mappings")).unwrap();
         fs::write(folder.join("mappings/workspace.yaml"), workspace).unwrap();
         fs::write(folder.join("mappings/sendpulse.yaml"), MAPPING).unwrap();
         leadfold::crm::http::install_tls();
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().unwrap();
         Self { folder, client }
+    }
+
+    /// Puts another mapping in place of the usual one.
+    pub(crate) fn map_with(&self, mapping: &str) {
+        fs::write(self.folder.join("mappings/sendpulse.yaml"), mapping).unwrap();
     }
 
     pub(crate) fn database(&self) -> String {
