@@ -10,6 +10,7 @@ mod alerts;
 pub mod backlog;
 mod claims;
 pub mod inbox;
+mod pools;
 pub mod prepare;
 pub mod registry;
 pub mod syncs;
