@@ -6,6 +6,7 @@ mod demo;
 mod explain;
 mod faults;
 mod normalise;
+mod pools;
 mod sandbox;
 mod serve;
 
@@ -40,6 +41,8 @@ enum Command {
     Test(check::TestOptions),
     /// Say what became of a lead and why
     Explain(explain::Options),
+    /// List owner pools: who got how many deals, who takes one now, and if not, why
+    Pools(pools::Options),
     /// Clean phones or emails: values as arguments, or JSON lines on standard input
     Normalise(NormaliseOptions),
     /// Run a small CRM with switchable faults, for trying things out
@@ -101,6 +104,7 @@ pub fn run() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Test(options) => check::run_tests(&options),
         Command::Explain(options) => in_runtime(explain::run(options)),
+        Command::Pools(options) => in_runtime(pools::run(options)),
         Command::Normalise(options) => normalise_values(&options),
         Command::Sandbox(options) => in_runtime(sandbox::run(options)),
     };

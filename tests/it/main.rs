@@ -11,6 +11,7 @@ mod kill;
 mod laws;
 mod mishaps;
 mod phone_differential;
+mod pools;
 mod receive;
 mod rig;
 mod scenarios;
