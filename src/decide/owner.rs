@@ -167,9 +167,12 @@ pub(super) fn give(situation: &Situation) -> Result<Given, Nobody> {
         turns::next(&owners, state, today)
     };
     if let Some(turn) = next(|absence| absence.is_none()) {
-        let text = format!("The owner is {}, whose turn it was in pool {}.", turn.user, pool.name);
-        let skipped = skipped(&members);
-        let text = if skipped.is_empty() { text } else { format!("{text} Skipped: {skipped}.") };
+        let text = format!(
+            "The owner is {}, whose turn it was in pool {}.{}",
+            turn.user,
+            pool.name,
+            skipped(&members, |_| true)
+        );
         return Ok(by_turn(turn, Reason::new("owner_picked", text)));
     }
     let clock = |absence: Option<Absence>| absence.is_some_and(Absence::is_by_the_clock);
@@ -180,8 +183,10 @@ pub(super) fn give(situation: &Situation) -> Result<Given, Nobody> {
     {
         let text = format!(
             "Nobody of pool {} works now, and its deals do not wait for that (outside_hours: anyone): the owner is {}, \
-             whose turn it was.",
-            pool.name, turn.user
+             whose turn it was.{}",
+            pool.name,
+            turn.user,
+            skipped(&members, |absence| !absence.is_by_the_clock())
         );
         return Ok(by_turn(turn, Reason::new("owner_outside_hours", text)));
     }
@@ -191,7 +196,7 @@ pub(super) fn give(situation: &Situation) -> Result<Given, Nobody> {
         let text = format!(
             "Nobody of pool {} is available ({}): the owner is {user}, the fallback of the pool.",
             pool.name,
-            skipped(&members)
+            missing(&members)
         );
         let reason = Reason::new("owner_fallback", text);
         return Ok(Given { user: Some(user.clone()), picked: None, turn: None, reason });
@@ -221,8 +226,7 @@ fn nobody(situation: &Situation, pool: &OwnerPool, members: &[Attendance]) -> No
         let at = back_at(pool, member, situation.now)?;
         Some((at, member.owner.user.as_str()))
     });
-    let missing = if members.is_empty() { "it has no members".to_owned() } else { skipped(members) };
-    let lead = format!("Nobody of owner pool {} is available ({missing})", pool.name);
+    let lead = format!("Nobody of owner pool {} is available ({})", pool.name, missing(members));
     let (until, text) = if let Some((at, user)) = back.min_by_key(|(at, _)| *at) {
         (at, format!("{lead}: the lead waits until {user} works, {}.", spell(&pool.time_zone, at)))
     } else {
@@ -242,10 +246,25 @@ pub fn spell(zone: &TimeZone, at: Timestamp) -> String {
     format!("{} {}", wall.strftime("%a %Y-%m-%d %H:%M"), zone.iana_name().unwrap_or("UTC"))
 }
 
-fn skipped(members: &[Attendance]) -> String {
+/// The sentence behind the one that names the owner; empty when nobody was skipped.
+fn skipped(members: &[Attendance], counts: impl Fn(Absence) -> bool) -> String {
+    match names(members, counts) {
+        names if names.is_empty() => names,
+        names => format!(" Skipped: {names}."),
+    }
+}
+
+fn missing(members: &[Attendance]) -> String {
+    if members.is_empty() { "it has no members".to_owned() } else { names(members, |_| true) }
+}
+
+fn names(members: &[Attendance], counts: impl Fn(Absence) -> bool) -> String {
     let absent: Vec<String> = members
         .iter()
-        .filter_map(|member| Some(format!("{} ({})", member.owner.user, member.absence?.text())))
+        .filter_map(|member| {
+            let absence = member.absence.filter(|absence| counts(*absence))?;
+            Some(format!("{} ({})", member.owner.user, absence.text()))
+        })
         .collect();
     match absent.get(..MEMBERS_SHOWN) {
         Some(first) if absent.len() > MEMBERS_SHOWN => {

@@ -137,7 +137,9 @@ fn time_zone(reader: &Reader<'_>, node: &Node) -> Option<TimeZone> {
     if let Ok(zone) = database.get(&text) {
         return Some(zone);
     }
-    let names: Vec<String> = database.available().map(|name| name.to_string()).collect();
+    // The old spelling of Europe/Kyiv is understood, and never suggested.
+    let names = database.available().map(|name| name.to_string()).filter(|name| name != "Europe/Kiev");
+    let names: Vec<String> = names.collect();
     let city = |name: &str| name.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(&text));
     let help = match names.iter().find(|name| city(name)) {
         Some(name) => format!("did you mean `{name}`?"),

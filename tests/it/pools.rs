@@ -153,6 +153,18 @@ async fn an_edited_pool_counts_for_leads_that_wait_already() {
     rig.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_takes_no_turn() {
+    let rig = Rig::start(Faults::default(), "mode: observe").await;
+    rig.post_all(&humans(0, 3), 1).await;
+    rig.settle().await;
+    assert_eq!(rig.counts().await.held, 3);
+    assert_eq!(rig.app().store.pools("crm").await.unwrap(), []);
+    let reasons = rig.sql("SELECT reasons FROM syncs").await;
+    assert!(reasons.iter().all(|row| row[0].contains("The owner is anna")), "{reasons:?}");
+    rig.end().await;
+}
+
 /// A CRM that knows nobody, keeps what it is given, and lists its users.
 #[derive(Default)]
 struct Roster {

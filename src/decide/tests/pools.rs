@@ -141,7 +141,17 @@ fn outside_hours_a_lead_waits_or_goes_to_the_fallback_or_to_anyone() {
     );
     // Anyone is not somebody who is away.
     case.pool().owners[0].away = on(date(2026, 5, 4));
-    assert_eq!(said(&case).0, "boris");
+    let (owner, text) = said(&case);
+    assert_eq!(
+        (owner.as_str(), text.ends_with("whose turn it was. Skipped: anna (away).")),
+        ("boris", true),
+        "{text}"
+    );
+    // A sample is tried as if everybody were there.
+    let pool = case.pool().clone();
+    *case.pool() = pool.fully_staffed();
+    check(&case, "anna", "The owner is anna, whose turn it was in pool sales.");
+    *case.pool() = pool;
     // Where nobody comes back by the clock, waiting for it would be in vain.
     case.pool().owners[1].away = on(date(2026, 5, 4));
     for outside_hours in [OutsideHours::Wait, OutsideHours::Fallback, OutsideHours::Anyone] {

@@ -173,6 +173,7 @@ fn slips_are_found_at_their_places() {
         check(&format!("  p: {{ time_zone: {zone}, owners: [olha] }}\n"), &[&expect]);
     };
     zone("Europe/Kyjiv", "did you mean `Europe/Kyiv`?");
+    zone("Europe/Kiyv", "did you mean `Europe/Kyiv`?");
     zone("kyiv", "did you mean `Europe/Kyiv`?");
     zone("+02:00", "write a name of the IANA time zone database, such as Europe/Kyiv");
 
@@ -180,9 +181,9 @@ fn slips_are_found_at_their_places() {
         "  p: [{ user: a, weight: 1, daily_cap: 0 }, { user: b, away: ture }, { user: c, days_off: 2026-12-24 }]\n",
         &[
             "5:40: `daily_cap` must be at least 1 (use `away: true`",
-            "5:63: `ture` is not a day (write a day as 2026-12-24, and days in a row as 2026-12-24..2027-01-08; \
+            "5:62: `ture` is not a day (write a day as 2026-12-24, and days in a row as 2026-12-24..2027-01-08; \
              `away: true` is for good)",
-            "5:82: `days_off` is not a key of an owner (",
+            "5:81: `days_off` is not a key of an owner (",
         ],
     );
     check(
