@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A lead is a few hundred small allocations on several threads; the system's allocator took a sixth of its cost.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     leadfold::cli::run()
 }

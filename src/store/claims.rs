@@ -2,10 +2,11 @@
 
 use futures_util::future::BoxFuture;
 
+use super::context;
 use super::prepare::timestamp;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
 use super::sync_work::bump;
-use super::syncs::{Abandoned, Claimed, Lease, OPEN, StepState, StoredStep};
+use super::syncs::{Abandoned, Claimed, Lease, OPEN, PersonContext, StepState, StoredStep};
 use super::{StoreError, Work};
 use crate::id::SyncId;
 use crate::plan::{Priority, Reason, RecordId, Step};
@@ -55,7 +56,8 @@ impl Work for Claim {
             }
             let ids: Vec<Arg> =
                 rows.iter().map(|row| row.text(0).map(Arg::from)).collect::<Result<_, _>>()?;
-            let (claimed, unreadable) = load_claimed(connection, ids).await?;
+            let (claimed, mut unreadable) = load_claimed(connection, ids).await?;
+            let claimed = self.with_contexts(connection, claimed, &mut unreadable).await?;
             for (sync, failure) in unreadable {
                 self.set_aside(connection, &sync, &failure).await?;
             }
@@ -65,6 +67,27 @@ impl Work for Claim {
 }
 
 impl Claim {
+    async fn with_contexts(
+        &self,
+        connection: &mut Connection,
+        claimed: Vec<Claimed>,
+        unreadable: &mut Vec<(String, StoreError)>,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let people: Vec<_> = claimed.iter().map(|claimed| (claimed.id, claimed.person)).collect();
+        let mut contexts = context::load(connection, &people, &self.lease.destination).await?;
+        let mut complete = Vec::with_capacity(claimed.len());
+        for mut claimed in claimed {
+            match contexts.remove(&claimed.person).transpose() {
+                Ok(context) => {
+                    claimed.context = context.unwrap_or_default();
+                    complete.push(claimed);
+                }
+                Err(failure) => unreadable.push((claimed.id.to_string(), failure)),
+            }
+        }
+        Ok(complete)
+    }
+
     /// One row that cannot be read must not stop the queue behind it.
     async fn set_aside(
         &self,
@@ -137,6 +160,7 @@ fn claimed_row(row: &Row) -> Result<Claimed, StoreError> {
         owner: row.optional_text(8)?,
         conflicts: row.json(9)?,
         steps: Vec::new(),
+        context: PersonContext::default(),
     })
 }
 

@@ -9,9 +9,12 @@
 mod alerts;
 pub mod backlog;
 mod claims;
+mod context;
 pub mod inbox;
+pub mod ledger;
 mod pools;
 pub mod prepare;
+mod record;
 pub mod registry;
 pub mod syncs;
 pub mod versions;

@@ -1,5 +1,7 @@
 //! What owner pools remember, and the leads that wait for somebody of a pool.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
@@ -9,30 +11,39 @@ use super::syncs::Lease;
 use super::{Store, StoreError, Work};
 use crate::rules::{PoolState, Turn};
 
-/// Counts a turn in the transaction of the plan that took it, on top of whatever turns are stored by then.
-pub(super) async fn count_turn(
+/// Counts turns, by pool, in the transaction of the plans that took them, on top of whatever is stored by then. The
+/// column `turn` counts them all.
+pub(super) async fn count_turns<'a>(
     connection: &mut Connection,
-    destination: &str,
-    pool: &str,
-    turn: &Turn,
+    lease: &Lease,
+    turns: impl Iterator<Item = (&'a str, &'a Turn)>,
 ) -> Result<(), StoreError> {
-    // The update comes first: it locks the row, where there may be other writers.
-    let rows = connection
-        .fetch(
-            "INSERT INTO pools (destination, pool, turn, state) VALUES ($1, $2, 1, '{}') \
-             ON CONFLICT (destination, pool) DO UPDATE SET turn = pools.turn + 1 RETURNING state",
-            args![destination, pool],
-        )
-        .await?;
-    let row = rows.first().ok_or_else(|| StoreError::damaged("no row of an owner pool"))?;
-    let mut state: PoolState = row.json(0)?;
-    state.take(turn);
-    connection
-        .execute(
-            "UPDATE pools SET state = $3 WHERE destination = $1 AND pool = $2",
-            args![destination, pool, json(&state)?],
-        )
-        .await?;
+    let mut by_pool: BTreeMap<&str, Vec<&Turn>> = BTreeMap::new();
+    for (pool, turn) in turns {
+        by_pool.entry(pool).or_default().push(turn);
+    }
+    for (pool, turns) in by_pool {
+        let count = i64::try_from(turns.len()).unwrap_or(i64::MAX);
+        // The count comes first: it locks the row, where there may be other writers.
+        let rows = connection
+            .fetch(
+                "INSERT INTO pools (destination, pool, turn, state) VALUES ($1, $2, $3, '{}') \
+                 ON CONFLICT (destination, pool) DO UPDATE SET turn = pools.turn + excluded.turn RETURNING state",
+                args![lease.destination.as_str(), pool, count],
+            )
+            .await?;
+        let row = rows.first().ok_or_else(|| StoreError::damaged("no row of an owner pool"))?;
+        let mut state: PoolState = row.json(0)?;
+        for turn in turns {
+            state.take(turn);
+        }
+        connection
+            .execute(
+                "UPDATE pools SET state = $3 WHERE destination = $1 AND pool = $2",
+                args![lease.destination.as_str(), pool, json(&state)?],
+            )
+            .await?;
+    }
     Ok(())
 }
 

@@ -191,8 +191,9 @@ impl Connection {
         if statements.is_empty() {
             return Ok(());
         }
-        if let Driver::Sqlite(connection) = &mut self.driver {
-            let (text, arguments) = in_one_piece(statements);
+        if let Driver::Sqlite(connection) = &mut self.driver
+            && let Some((text, arguments)) = in_one_piece(&statements)
+        {
             bind!(text, arguments).execute(connection).await?;
             return Ok(());
         }
@@ -240,38 +241,44 @@ fn in_order<'a>(sql: &'a str, arguments: &[Arg]) -> Cow<'a, str> {
     if arguments.len() < 32 {
         return Cow::Borrowed(sql);
     }
-    let mut pieces = sql.split('$');
-    let mut text = String::with_capacity(sql.len());
-    text.push_str(pieces.next().unwrap_or_default());
-    for (piece, expected) in pieces.zip(1_usize..) {
-        let end = piece.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(piece.len());
-        let (number, rest) = piece.split_at(end);
-        if number.parse() != Ok(expected) {
-            return Cow::Borrowed(sql);
-        }
-        text.push('?');
-        text.push_str(rest);
-    }
-    Cow::Owned(text)
+    with_plain_placeholders(sql).map_or(Cow::Borrowed(sql), Cow::Owned)
 }
 
-/// One text and one list of arguments for several statements; the placeholders count on.
-fn in_one_piece(statements: Vec<(String, Vec<Arg>)>) -> (String, Vec<Arg>) {
-    let (mut text, mut arguments) = (String::new(), Vec::new());
-    for (sql, its_arguments) in statements {
-        let mut pieces = sql.split('$');
-        text.push_str(pieces.next().unwrap_or_default());
-        for piece in pieces {
-            let end = piece.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(piece.len());
-            let (number, rest) = piece.split_at(end);
-            let number = number.parse::<usize>().unwrap_or_default() + arguments.len();
-            // Writing to a String cannot fail.
-            write!(text, "${number}{rest}").ok();
+/// `None` when the placeholders are not `$1`, `$2`, … in this order.
+fn with_plain_placeholders(sql: &str) -> Option<String> {
+    let mut text = String::with_capacity(sql.len());
+    let mut expected = 1;
+    for (number, piece) in placeholder_pieces(sql) {
+        if let Some(number) = number {
+            if number != expected {
+                return None;
+            }
+            expected += 1;
+            text.push('?');
         }
-        text.push(';');
-        arguments.extend(its_arguments);
+        text.push_str(piece);
     }
-    (text, arguments)
+    Some(text)
+}
+
+/// The text cut before each placeholder: its number, and what follows it. The first piece has none.
+fn placeholder_pieces(sql: &str) -> impl Iterator<Item = (Option<usize>, &str)> {
+    sql.split('$').enumerate().map(|(index, piece)| {
+        if index == 0 {
+            return (None, piece);
+        }
+        let end = piece.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(piece.len());
+        let (number, rest) = piece.split_at(end);
+        (number.parse().ok(), rest)
+    })
+}
+
+/// One text and one list of arguments for several statements, whose plain placeholders SQLite counts on through all of
+/// them. `None` when one of them does not name its placeholders in order.
+fn in_one_piece(statements: &[(String, Vec<Arg>)]) -> Option<(String, Vec<Arg>)> {
+    let texts: Option<Vec<String>> = statements.iter().map(|(sql, _)| with_plain_placeholders(sql)).collect();
+    let arguments = statements.iter().flat_map(|(_, arguments)| arguments.iter().cloned()).collect();
+    Some((texts?.join(";"), arguments))
 }
 
 /// Rows per multi-row statement: far below SQLite's 32,766 and PostgreSQL's 65,535 placeholders at our widest table.
@@ -396,13 +403,16 @@ mod tests {
 
     #[test]
     fn placeholders_count_on_through_several_statements() {
-        let statements = vec![
-            ("UPDATE a SET b = $2 WHERE c = $1".to_owned(), args!["one", "two"]),
-            ("DELETE FROM d".to_owned(), vec![]),
-            ("INSERT INTO e VALUES ($1,$12)".to_owned(), args![3]),
-        ];
-        let (text, arguments) = in_one_piece(statements);
-        assert_eq!(text, "UPDATE a SET b = $2 WHERE c = $1;DELETE FROM d;INSERT INTO e VALUES ($3,$14);");
-        assert_eq!(arguments.len(), 3);
+        let statements = |second: &str| {
+            [
+                ("UPDATE a SET b = $1 WHERE c = $2".to_owned(), args!["one", "two"]),
+                ("DELETE FROM d".to_owned(), vec![]),
+                (second.to_owned(), args![3, 4]),
+            ]
+        };
+        let (text, arguments) = in_one_piece(&statements("INSERT INTO e VALUES ($1,$2)")).unwrap();
+        assert_eq!(text, "UPDATE a SET b = ? WHERE c = ?;DELETE FROM d;INSERT INTO e VALUES (?,?)");
+        assert_eq!(arguments.len(), 4);
+        assert!(in_one_piece(&statements("INSERT INTO e VALUES ($2,$1)")).is_none());
     }
 }

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use super::claims::{Claim, FreeClaims, PutDownAbandoned};
 use super::prepare::timestamp;
 use super::sql::{Arg, args, list};
-use super::sync_work::{DropLink, Hold, MarkSent, MergeOnEvidence, StoreOutcomes, StorePlan, TakeLease};
+use super::sync_work::{DropLink, Hold, MergeOnEvidence, TakeLease};
 use super::{Store, StoreError};
 use crate::clock::Clock;
-use crate::id::{LeadId, PersonId, StepId, SyncId};
+use crate::id::{LeadId, PersonId, SyncId};
 use crate::lead::Lead;
 use crate::plan::{Plan, Priority, Reason, RecordId, RecordKind, Step};
 use crate::rules::{Mode, Turn};
@@ -110,6 +110,8 @@ pub struct Claimed {
     pub conflicts: Vec<Reason>,
     /// Steps of a plan that is under way; empty when it is to be decided.
     pub steps: Vec<StoredStep>,
+    /// What was known of the person at the moment of the claim.
+    pub context: PersonContext,
 }
 
 /// A step as the database has it.
@@ -160,10 +162,8 @@ impl StepState {
 }
 
 /// What the database knows of a person at one destination.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PersonContext {
-    /// Whose the sync is now; somebody else than at the claim when two people have become one since.
-    pub person: Option<PersonId>,
     /// Our link to their contact.
     pub contact: Option<RecordId>,
     /// Deals we know of: record, the contact it is on, when we linked it.
@@ -185,6 +185,8 @@ pub struct PlanToStore {
     pub person: PersonId,
     /// The plan.
     pub plan: Plan,
+    /// Whether an earlier plan of it may be stored, of which nothing was sent.
+    pub replaces: bool,
     /// The owner pool that took a turn, by name, and the turn.
     pub turn: Option<(String, Turn)>,
     /// The contact that was found and is ours from now on.
@@ -260,47 +262,6 @@ impl Store {
         rows.first().map(|row| row.optional_int(0)).transpose()?.flatten().map(timestamp).transpose()
     }
 
-    /// What is known at a destination of the person that a sync belongs to now: two people may have become one since it
-    /// was claimed.
-    pub async fn person_context(&self, sync: SyncId, destination: &str) -> Result<PersonContext, StoreError> {
-        let rows = self
-            .read(
-                "SELECT 'person', person, NULL, 0 FROM syncs WHERE id = $1 \
-                 UNION ALL SELECT kind, shown, NULL, first_seen FROM identifiers \
-                   WHERE person = (SELECT person FROM syncs WHERE id = $1) \
-                     AND kind IN ('phone', 'email') AND shown IS NOT NULL \
-                 UNION ALL SELECT 'link ' || kind, record, contact, created_at FROM links \
-                   WHERE person = (SELECT person FROM syncs WHERE id = $1) AND destination = $2 \
-                 UNION ALL SELECT 'kept', syncs.id, leads.lead, syncs.sequence FROM syncs \
-                   JOIN leads ON leads.id = syncs.lead \
-                   WHERE syncs.person = (SELECT person FROM syncs WHERE id = $1) AND syncs.destination = $2 \
-                     AND syncs.state = 'filtered' AND syncs.why LIKE '{\"code\":\"needs_%' \
-                     AND (syncs.carried_by IS NULL OR syncs.carried_by = $1 OR EXISTS ( \
-                       SELECT 1 FROM syncs AS carrier WHERE carrier.id = syncs.carried_by \
-                         AND carrier.state IN ('filtered', 'needs-attention'))) \
-                 ORDER BY 4, 2",
-                args![sync, destination],
-            )
-            .await?;
-        let mut context = PersonContext::default();
-        for row in &rows {
-            match row.text(0)?.as_str() {
-                "person" => context.person = Some(row.id(1)?),
-                "phone" => context.phones.push(row.text(1)?),
-                "email" => context.emails.push(row.text(1)?),
-                "link contact" => context.contact = Some(RecordId(row.text(1)?)),
-                "link deal" => context.deals.push((
-                    RecordId(row.text(1)?),
-                    row.optional_text(2)?.map(RecordId),
-                    timestamp(row.int(3)?)?,
-                )),
-                "kept" => context.kept.push((row.id(1)?, row.json(2)?)),
-                other => return Err(StoreError::damaged(format!("person context '{other}'"))),
-            }
-        }
-        Ok(context)
-    }
-
     /// To whom these contacts are linked at a destination.
     pub async fn linked_persons(
         &self,
@@ -335,34 +296,6 @@ impl Store {
             )
             .await?;
         rows.first().map(|row| row.optional_int(0)).transpose()?.flatten().map(timestamp).transpose()
-    }
-
-    /// Stores a plan in place of what was planned and not sent. `false`: the sync has become another person's since it was
-    /// decided, perhaps of one whose lead is under way, so nothing is stored and it is back in the queue.
-    pub async fn store_plan(
-        &self,
-        lease: &Lease,
-        plan: PlanToStore,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.write(StorePlan { lease: lease.clone(), plan, now: now.as_millisecond() }).await
-    }
-
-    /// Stores that these steps are about to be sent.
-    pub async fn mark_sent(&self, lease: &Lease, steps: &[StepId], now: Timestamp) -> Result<(), StoreError> {
-        self.write(MarkSent { lease: lease.clone(), steps: steps.to_vec(), now: now.as_millisecond() }).await
-    }
-
-    /// Stores what became of steps and how their sync goes on.
-    pub async fn store_outcomes(
-        &self,
-        lease: &Lease,
-        sync: SyncId,
-        steps: Vec<(StepId, StepEnd)>,
-        next: Next,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.write(StoreOutcomes { lease: lease.clone(), sync, steps, next, now: now.as_millisecond() }).await
     }
 
     /// Stores the reasons of a plan that is not pushed (mode observe) and puts the sync down.

@@ -13,9 +13,10 @@ use crate::crm::{CrmError, Found, Query};
 use crate::decide::{Decision, PersonView, Situation, decide};
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
-use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
+use crate::plan::{Action, FoundContact, FoundDeal, Plan, Reason, RecordId, Reference};
 use crate::rules::{Mode, TaskOnRepeat, Turn};
 use crate::store::StoreError;
+use crate::store::ledger::Entry;
 use crate::store::syncs::{
     Claimed, Evidence, Next, PersonContext, PlanToStore, StepState, StoredStep, SyncState,
 };
@@ -32,30 +33,13 @@ impl Worker {
         if batch.is_empty() {
             return Vec::new();
         }
-        let contexts = join_all(
-            batch.iter().map(|claimed| self.store.person_context(claimed.id, &self.destination.name)),
-        )
-        .await;
-        let mut known = Vec::with_capacity(batch.len());
-        for (claimed, context) in batch.into_iter().zip(contexts) {
-            match context {
-                // Two people have become one since the claim, and the other's lead may be under way: back into the queue.
-                Ok(context) if context.person != Some(claimed.person) => {
-                    self.store_outcomes(claimed.id, Vec::new(), self.ready(&claimed, Duration::ZERO)).await;
-                    reports.push(Report::Untouched);
-                }
-                Ok(context) => known.push((claimed, context)),
-                Err(failure) => reports.push(self.storage_failed(&claimed, &failure).await),
-            }
-        }
         let look = self.records.look();
-        let queries: Vec<Query> =
-            known.iter().map(|(claimed, context)| query(context, claimed.priority)).collect();
+        let queries: Vec<Query> = batch.iter().map(query).collect();
         let asked: Vec<bool> = queries.iter().map(|query| !is_empty(query)).collect();
         let found = self.find(&queries).await;
-        let judged = known.into_iter().zip(found).map(|((claimed, context), found)| async move {
+        let judged = batch.into_iter().zip(found).map(|(claimed, found)| async move {
             match found {
-                Ok(found) => self.judge_one(claimed, context, found, look).await,
+                Ok(found) => self.judge_one(claimed, found, look).await,
                 Err(error) => Err(self.not_found_out(&claimed, error).await),
             }
         });
@@ -111,13 +95,8 @@ impl Worker {
         report
     }
 
-    async fn judge_one(
-        &self,
-        claimed: Claimed,
-        mut context: PersonContext,
-        found: Found,
-        look: Look,
-    ) -> Result<Job, PutDown> {
+    async fn judge_one(&self, mut claimed: Claimed, found: Found, look: Look) -> Result<Job, PutDown> {
+        let mut context = std::mem::take(&mut claimed.context);
         let mut ids: Vec<RecordId> = found.contacts.iter().map(|contact| contact.id.clone()).collect();
         ids.extend(context.contact.clone());
         let Some(held) = self.records.take(ids, look) else {
@@ -291,7 +270,11 @@ impl Worker {
         };
         if let Some((state, why, next_at)) = next {
             let next = Next::Release { state, why: Some(why), next_at, attempts: claimed.attempts };
-            self.store_outcomes(claimed.id, Vec::new(), next).await;
+            let verdict = Entry::Verdict { sync: claimed.id, person: claimed.person, next };
+            let stored = self.insist(claimed.id, || self.ledger.enter(verdict.clone(), now)).await;
+            if stored == Some(true) && !state.is_open() {
+                self.count_end(state);
+            }
             return Ok(None);
         }
         let Some((plan, turn)) = plan else { return Ok(None) };
@@ -299,14 +282,14 @@ impl Worker {
         let to_store = PlanToStore {
             sync: claimed.id,
             person: claimed.person,
+            replaces: !claimed.steps.is_empty(),
             adopt: adopted(&plan, &contacts, context),
             turn: turn.clone(),
             carried: context.kept.iter().map(|(sync, _)| *sync).collect(),
             plan: plan.clone(),
         };
-        let stored =
-            self.insist(claimed.id, || self.store.store_plan(&self.lease, to_store.clone(), now)).await;
-        if stored != Some(true) {
+        let entry = Entry::Plan(to_store);
+        if self.insist(claimed.id, || self.ledger.enter(entry.clone(), now)).await != Some(true) {
             // The lead is somebody else's by now and back in the queue, or another process's.
             self.give_back(turn);
             return Ok(None);
@@ -362,12 +345,12 @@ impl Worker {
     }
 }
 
-fn query(context: &PersonContext, priority: Priority) -> Query {
+fn query(claimed: &Claimed) -> Query {
     Query {
-        contact: context.contact.clone(),
-        phones: context.phones.clone(),
-        emails: context.emails.clone(),
-        priority,
+        contact: claimed.context.contact.clone(),
+        phones: claimed.context.phones.clone(),
+        emails: claimed.context.emails.clone(),
+        priority: claimed.priority,
     }
 }
 

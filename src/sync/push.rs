@@ -16,6 +16,7 @@ use crate::crm::{Journal, JournalError, Outcome, Remaining};
 use crate::id::{StepId, SyncId};
 use crate::plan::{Action, Reason, RecordId, RecordKind, Reference, Step};
 use crate::store::StoreError;
+use crate::store::ledger::Entry;
 use crate::store::syncs::{Claimed, Next, StepEnd, StepState, StoredStep, SyncState};
 use crate::telemetry::metric;
 
@@ -240,7 +241,8 @@ impl Worker {
             Next::Release { .. } | Next::Continue => None,
         };
         self.insist(sync, || {
-            self.store.store_outcomes(&self.lease, sync, ends.clone(), next.clone(), self.clock.now())
+            let (steps, next) = (ends.clone(), next.clone());
+            self.ledger.enter(Entry::Outcomes { sync, steps, next }, self.clock.now())
         })
         .await;
         if let Some(state) = end {
@@ -412,8 +414,8 @@ impl Journal for SentJournal<'_> {
             let ids: Vec<StepId> = steps.iter().map(|(_, step)| *step).collect();
             let at = self.worker.clock.now();
             self.worker
-                .store
-                .mark_sent(&self.worker.lease, &ids, at)
+                .ledger
+                .enter(Entry::Sent(ids.clone()), at)
                 .await
                 .map_err(|failure| self.refuse(steps, failure.to_string()))?;
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,6 +19,7 @@ use crate::id::SyncId;
 use crate::map::Workspace;
 use crate::plan::Reason;
 use crate::rules::{Destination, InactiveUsers, Mode, PoolState};
+use crate::store::ledger::Ledger;
 use crate::store::syncs::{Abandoned, Claimed, Lease};
 use crate::store::{Store, StoreError};
 use crate::workspace::Versions;
@@ -42,6 +43,7 @@ pub struct Worker {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) lease: Lease,
+    pub(super) ledger: Ledger,
     pub(super) destination: Destination,
     pub(super) crm: Arc<dyn Crm>,
     pub(super) versions: Arc<Versions>,
@@ -97,10 +99,12 @@ impl Worker {
         let holder = clock.new_id().to_string();
         let lease = store.take_lease(&destination.name, &holder).await?;
         let pools = store.pools(&destination.name).await?.into_iter().collect();
+        let ledger = Ledger::open(store.clone(), lease.clone());
         Ok(Self {
             store,
             clock,
             lease,
+            ledger,
             destination,
             crm,
             versions,
@@ -276,6 +280,8 @@ impl WorkerHandle {
             next_at: later(now, AFTER_PANIC),
             most_attempts: MOST_PANICS,
         };
+        // What the push had entered comes first. Whether it was written is known by whoever asked.
+        worker.ledger.settled().await.ok();
         worker.insist(first, || worker.store.put_down_abandoned(&worker.lease, abandoned.clone(), now)).await;
     }
 

@@ -19,6 +19,7 @@ use leadfold::plan::{
 use leadfold::rules::{IdentifierOrder, Mode, PoolState, Turn};
 use leadfold::store::Store;
 use leadfold::store::inbox::Arrival;
+use leadfold::store::ledger::Entry;
 use leadfold::store::prepare::{EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent};
 use leadfold::store::syncs::{
     Abandoned, Claimed, Evidence, Lease, Next, PlanToStore, StepEnd, StepState, SyncState,
@@ -180,7 +181,7 @@ impl Story {
 
     /// Whose a sync is now.
     async fn owner(&self, sync: SyncId) -> PersonId {
-        self.store.person_context(sync, "any").await.unwrap().person.unwrap()
+        self.store.person_context(sync, "any").await.unwrap().0
     }
 
     async fn state(&self, lead: LeadId) -> String {
@@ -197,7 +198,12 @@ impl Story {
 
     async fn release(&self, lease: &Lease, sync: SyncId, state: SyncState, why: Option<Reason>) {
         let next = Next::Release { state, why, next_at: self.now(), attempts: 0 };
-        self.store.store_outcomes(lease, sync, Vec::new(), next, self.now()).await.unwrap();
+        assert!(self.enter(lease, Entry::Outcomes { sync, steps: Vec::new(), next }).await);
+    }
+
+    /// Whether the entry was taken.
+    async fn enter(&self, lease: &Lease, entry: Entry) -> bool {
+        self.store.record(lease, vec![(entry, self.now())]).await.unwrap()[0]
     }
 
     async fn lease(&self, destination: &str) -> Lease {
@@ -210,11 +216,12 @@ impl Story {
             sync,
             person: self.owner(sync).await,
             plan: Plan { steps: Vec::new(), reasons: Vec::new(), picked_owner: None },
+            replaces: true,
             turn: None,
             adopt: Some(record(contact)),
             carried: Vec::new(),
         };
-        self.store.store_plan(lease, plan, self.now()).await.unwrap();
+        assert!(self.enter(lease, Entry::Plan(plan)).await);
     }
 
     async fn what_is_kept_is_received_in_order(&self) {
@@ -322,7 +329,7 @@ impl Story {
         assert_eq!(self.claimed_ids(&lease).await, [], "what is in somebody's hands holds back the rest");
         let later = self.now() + SignedDuration::from_mins(1);
         let next = Next::Release { state: SyncState::Ready, why: None, next_at: later, attempts: 1 };
-        self.store.store_outcomes(&lease, first, Vec::new(), next, self.now()).await.unwrap();
+        assert!(self.enter(&lease, Entry::Outcomes { sync: first, steps: Vec::new(), next }).await);
         assert_eq!(self.claimed_ids(&lease).await, [], "a retry holds back the person's later leads");
         assert_eq!(self.store.next_due("turns", self.now()).await.unwrap(), Some(later));
         self.clock.advance(SignedDuration::from_mins(1));
@@ -401,17 +408,19 @@ impl Story {
                 sync,
                 person: self.owner(sync).await,
                 plan,
+                replaces: true,
                 turn: None,
                 adopt: None,
                 carried: Vec::new(),
             };
-            self.store.store_plan(&lease, plan, self.now()).await.unwrap();
+            assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
-        self.store.mark_sent(&lease, &[contact], self.now()).await.unwrap();
+        assert!(self.enter(&lease, Entry::Sent(vec![contact])).await);
         assert_eq!(self.state(lead).await, "pushing");
         let done = StepEnd::Done { record: record("c-1"), link: Some((RecordKind::Contact, None)) };
         let ends = vec![(contact, done), (deal, StepEnd::NotWritten("429".into()))];
-        self.store.store_outcomes(&lease, sync, ends, Next::Continue, self.now()).await.unwrap();
+        let outcomes = Entry::Outcomes { sync, steps: ends, next: Next::Continue };
+        assert!(self.enter(&lease, outcomes).await);
         assert!(self.claim(&lease, Mode::Live).await.is_empty(), "it stays in our hands");
 
         // The process dies here; the next one finds everything as it was.
@@ -429,11 +438,11 @@ impl Story {
         let done =
             StepEnd::Done { record: record("d-1"), link: Some((RecordKind::Deal, Some(record("c-1")))) };
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: self.now(), attempts: 0 };
-        self.store.store_outcomes(&lease, sync, vec![(deal, done)], next, self.now()).await.unwrap();
+        assert!(self.enter(&lease, Entry::Outcomes { sync, steps: vec![(deal, done)], next }).await);
         assert_eq!(self.state(lead).await, "synced");
 
         let person = self.person(lead).await;
-        let context = self.store.person_context(sync, "plans").await.unwrap();
+        let (_, context) = self.store.person_context(sync, "plans").await.unwrap();
         assert_eq!(context.contact, Some(record("c-1")));
         assert_eq!(context.deals, [(record("d-1"), Some(record("c-1")), self.now())]);
         assert_eq!(context.phones, ["+380671110008"]);
@@ -442,7 +451,7 @@ impl Story {
         assert_eq!(self.store.last_task(person, "plans").await.unwrap(), None);
 
         self.store.drop_link(&lease, record("c-1")).await.unwrap();
-        let context = self.store.person_context(sync, "plans").await.unwrap();
+        let (_, context) = self.store.person_context(sync, "plans").await.unwrap();
         assert_eq!((context.contact, context.deals), (None, Vec::new()), "its deals are gone with it");
     }
 
@@ -470,16 +479,18 @@ impl Story {
             sync,
             person: self.owner(sync).await,
             plan: plan.clone(),
+            replaces: true,
             turn: None,
             adopt: None,
             carried: Vec::new(),
         };
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
+        let outcomes = Entry::Outcomes { sync, steps: Vec::new(), next };
         let refused = [
             self.store.claim(&old, Mode::Live, now, 1).await.map(drop),
-            self.store.store_plan(&old, to_store, now).await.map(drop),
-            self.store.mark_sent(&old, &[step], now).await,
-            self.store.store_outcomes(&old, sync, Vec::new(), next, now).await,
+            self.store.record(&old, vec![(Entry::Plan(to_store), now)]).await.map(drop),
+            self.store.record(&old, vec![(Entry::Sent(vec![step]), now)]).await.map(drop),
+            self.store.record(&old, vec![(outcomes, now)]).await.map(drop),
             self.store.hold(&old, sync, &plan, now).await,
             self.store.drop_link(&old, record("c-1")).await,
             self.store.free_claims_except(&old, Vec::new()).await.map(drop),
@@ -519,7 +530,7 @@ impl Story {
         assert_eq!(self.person(lead).await, into);
         let linked = self.store.linked_persons("there", &[record("there-1")]).await.unwrap();
         assert_eq!(linked, [(record("there-1"), into)], "what they have elsewhere comes along");
-        let context = self.store.person_context(sync, "here").await.unwrap();
+        let (_, context) = self.store.person_context(sync, "here").await.unwrap();
         assert_eq!(
             (context.phones, context.emails),
             (vec!["+380671110010".into()], vec!["c@example.org".into()])
@@ -551,7 +562,7 @@ impl Story {
         self.release(&lease, kept, SyncState::Filtered, Some(why)).await;
         assert_eq!(self.claimed_ids(&lease).await, [sync]);
         let kept_ids = async |sync| -> Vec<SyncId> {
-            let context = self.store.person_context(sync, "kept").await.unwrap();
+            let (_, context) = self.store.person_context(sync, "kept").await.unwrap();
             context.kept.iter().map(|(sync, _)| *sync).collect()
         };
         assert_eq!(kept_ids(sync).await, [kept]);
@@ -559,11 +570,12 @@ impl Story {
             sync,
             person: self.owner(sync).await,
             plan: self.plan_of_two(),
+            replaces: true,
             turn: None,
             adopt: None,
             carried: vec![kept],
         };
-        self.store.store_plan(&lease, plan, self.now()).await.unwrap();
+        assert!(self.enter(&lease, Entry::Plan(plan)).await);
         assert_eq!(kept_ids(sync).await, [kept], "a plan that is made anew takes it along again");
         assert_eq!(kept_ids(kept).await, [], "nobody else does");
     }
@@ -585,11 +597,15 @@ impl Story {
             sync: anonymous,
             person: before,
             plan: self.plan_of_two(),
+            replaces: true,
             turn: None,
             adopt: None,
             carried: Vec::new(),
         };
-        assert!(!self.store.store_plan(&lease, plan, self.now()).await.unwrap(), "nothing is stored");
+        assert!(!self.enter(&lease, Entry::Plan(plan)).await, "nothing is stored");
+        let next = Next::Release { state: SyncState::Filtered, why: None, next_at: self.now(), attempts: 0 };
+        let verdict = Entry::Verdict { sync: anonymous, person: before, next };
+        assert!(!self.enter(&lease, verdict).await, "nor an end that was meant for somebody else");
         assert_eq!(self.claimed_ids(&lease).await, [anonymous], "the oldest of the one human, alone");
     }
 
@@ -659,11 +675,12 @@ impl Story {
                 sync,
                 person: self.owner(sync).await,
                 plan: self.plan_of_two(),
+                replaces: true,
                 turn: Some(("sales".to_owned(), turn)),
                 adopt: None,
                 carried: Vec::new(),
             };
-            self.store.store_plan(&lease, plan, self.now()).await.unwrap();
+            assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
         let pools = self.store.pools("memory").await.unwrap();
         assert_eq!(

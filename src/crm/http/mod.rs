@@ -395,6 +395,13 @@ impl Failure {
 }
 
 /// Makes these calls, at most so many at once; the answers in order.
-pub async fn in_parallel<T: Send>(most: usize, calls: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+pub async fn in_parallel<T: Send>(most: usize, mut calls: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    // Most look-ups are a single call, and a stream costs as much as building its request.
+    if calls.len() < 2 {
+        return match calls.pop() {
+            Some(call) => vec![call.await],
+            None => Vec::new(),
+        };
+    }
     stream::iter(calls).buffered(most.max(1)).collect().await
 }

@@ -78,6 +78,9 @@ impl Search {
 impl Sandbox {
     /// Asks the questions of all searches at once and lets each learn its answers.
     async fn round(&self, searches: &mut [Search], questions: Vec<(usize, Question)>, priority: Priority) {
+        if questions.is_empty() {
+            return;
+        }
         let requests: Vec<Request> = questions.iter().map(|(_, question)| question.request()).collect();
         let answers = self.ask(&requests, priority).await;
         for ((index, question), answer) in questions.iter().zip(answers) {

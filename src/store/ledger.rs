@@ -1,0 +1,262 @@
+//! What a worker decides, sends and learns goes into the registry group by group.
+//!
+//! Every push writes a few small things, and each has to be durable before the push goes on. Written one by one they cost
+//! more processor time than all else that leadfold does with a lead, so one task per destination gathers them for a
+//! moment and writes each kind with one statement, all in one transaction. Entries of one sync never meet in a group:
+//! whoever enters one waits for it before the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::pools::count_turns;
+use super::record::Record;
+use super::sql::Connection;
+use super::sync_work::bump;
+use super::syncs::{Lease, Next, PlanToStore, StepEnd};
+use super::{Store, StoreError, Work};
+use crate::id::{PersonId, StepId, SyncId};
+use crate::rules::Turn;
+
+/// Groups begin at least so far apart. A push writes about four times and waits for the CRM much longer; nobody feels
+/// these milliseconds, and an entry that comes alone does not wait.
+const BETWEEN_GROUPS: Duration = Duration::from_millis(4);
+/// Entries per transaction.
+const LARGEST_GROUP: usize = 64;
+/// Entries that may wait before those who enter them wait too.
+const CAPACITY: usize = 1024;
+
+/// Something that a worker decided, is about to do, or learned.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A plan, before its first step is sent, in place of what was planned and not sent. Refused when the sync has become
+    /// another person's since it was decided, perhaps of one whose lead is under way; then it is back in the queue.
+    Plan(PlanToStore),
+    /// An end without a plan, decided for this person; refused like a plan.
+    Verdict {
+        /// Which sync.
+        sync: SyncId,
+        /// Whose it was when it was decided.
+        person: PersonId,
+        /// How it goes on.
+        next: Next,
+    },
+    /// These steps are about to be sent.
+    Sent(Vec<StepId>),
+    /// What became of steps.
+    Outcomes {
+        /// Whose steps.
+        sync: SyncId,
+        /// Each with its end.
+        steps: Vec<(StepId, StepEnd)>,
+        /// How the sync goes on.
+        next: Next,
+    },
+}
+
+/// Where the pushes of one destination enter what must be durable.
+#[derive(Clone)]
+pub struct Ledger {
+    entries: mpsc::Sender<Waiting>,
+}
+
+struct Waiting {
+    /// `None` only asks for everything before it.
+    entry: Option<(Entry, Timestamp)>,
+    tell: oneshot::Sender<Result<bool, StoreError>>,
+}
+
+impl Ledger {
+    /// Opens the ledger of a destination under its lease. Its task ends with the last handle.
+    pub fn open(store: Store, lease: Lease) -> Self {
+        let (entries, queue) = mpsc::channel(CAPACITY);
+        tokio::spawn(write_groups(store, lease, queue));
+        Self { entries }
+    }
+
+    /// Returns once the entry is durable; `false` when it was refused (see [`Entry::Plan`]).
+    pub async fn enter(&self, entry: Entry, at: Timestamp) -> Result<bool, StoreError> {
+        self.send(Some((entry, at))).await
+    }
+
+    /// Returns once everything that was entered before is durable, or has failed.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        self.send(None).await.map(drop)
+    }
+
+    async fn send(&self, entry: Option<(Entry, Timestamp)>) -> Result<bool, StoreError> {
+        let ended = || StoreError::is_over("the ledger of the destination has ended");
+        let (tell, told) = oneshot::channel();
+        self.entries.send(Waiting { entry, tell }).await.map_err(|_| ended())?;
+        told.await.map_err(|_| ended())?
+    }
+}
+
+async fn write_groups(store: Store, lease: Lease, mut queue: mpsc::Receiver<Waiting>) {
+    let mut group = Vec::with_capacity(LARGEST_GROUP);
+    let mut began = Instant::now();
+    while queue.recv_many(&mut group, LARGEST_GROUP).await > 0 {
+        let next = began + BETWEEN_GROUPS;
+        if Instant::now() < next && group.len() < LARGEST_GROUP {
+            sleep_until(next).await;
+            while group.len() < LARGEST_GROUP
+                && let Ok(waiting) = queue.try_recv()
+            {
+                group.push(waiting);
+            }
+        }
+        began = Instant::now();
+        write_group(&store, &lease, group.drain(..)).await;
+    }
+}
+
+async fn write_group(store: &Store, lease: &Lease, group: impl Iterator<Item = Waiting>) {
+    let (mut entries, mut tells, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+    for Waiting { entry, tell } in group {
+        match entry {
+            Some(entry) => {
+                entries.push(entry);
+                tells.push(tell);
+            }
+            None => settled.push(tell),
+        }
+    }
+    // Whoever asked may have gone; what they entered is written all the same.
+    match store.record(lease, entries.clone()).await {
+        Ok(stored) => {
+            for (tell, stored) in tells.into_iter().zip(stored) {
+                tell.send(Ok(stored)).ok();
+            }
+        }
+        // One entry that the database does not take must not fail the others.
+        Err(failure) if entries.len() > 1 && !failure.is_final() => {
+            for (entry, tell) in entries.into_iter().zip(tells) {
+                let stored = store.record(lease, vec![entry]).await;
+                tell.send(stored.map(|stored| stored.first().copied().unwrap_or(false))).ok();
+            }
+        }
+        Err(failure) => {
+            for tell in tells {
+                tell.send(Err(failure.clone())).ok();
+            }
+        }
+    }
+    for tell in settled {
+        tell.send(Ok(true)).ok();
+    }
+}
+
+impl Store {
+    /// Writes these entries in one transaction; says of each whether it was taken. No two may be of one sync.
+    pub async fn record(
+        &self,
+        lease: &Lease,
+        entries: Vec<(Entry, Timestamp)>,
+    ) -> Result<Vec<bool>, StoreError> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(Group { lease: lease.clone(), entries: entries.into() }).await
+    }
+}
+
+struct Group {
+    lease: Lease,
+    entries: Arc<[(Entry, Timestamp)]>,
+}
+
+impl Work for Group {
+    type Output = Vec<bool>;
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Vec<bool>, StoreError>> {
+        Box::pin(async move {
+            bump(connection, &self.lease).await?;
+            let refused = super::record::put_back(connection, &self.entries).await?;
+            let mut record = Record::new(&self.lease);
+            let mut taken = Vec::with_capacity(self.entries.len());
+            for (entry, at) in &*self.entries {
+                let take = !entry.decided().is_some_and(|(sync, _)| refused.contains(&sync));
+                if take {
+                    record.add(entry, at.as_millisecond())?;
+                }
+                taken.push(take);
+            }
+            connection.execute_all(record.statements()).await?;
+            let turns = self.entries.iter().zip(&taken).filter(|(_, taken)| **taken);
+            count_turns(connection, &self.lease, turns.filter_map(|((entry, _), _)| entry.turn())).await?;
+            Ok(taken)
+        })
+    }
+}
+
+impl Entry {
+    /// The turn of an owner pool that comes with the entry.
+    fn turn(&self) -> Option<(&str, &Turn)> {
+        match self {
+            Self::Plan(plan) => plan.turn.as_ref().map(|(pool, turn)| (pool.as_str(), turn)),
+            Self::Verdict { .. } | Self::Sent(_) | Self::Outcomes { .. } => None,
+        }
+    }
+
+    /// The sync and the person that the entry was decided for.
+    pub(super) fn decided(&self) -> Option<(SyncId, PersonId)> {
+        match self {
+            Self::Plan(plan) => Some((plan.sync, plan.person)),
+            Self::Verdict { sync, person, .. } => Some((*sync, *person)),
+            Self::Sent(_) | Self::Outcomes { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock as _, SystemClock};
+    use crate::plan::{Action, ContactFields, Plan, Step};
+    use crate::store::syncs::SyncState;
+
+    fn plan(step: StepId) -> Entry {
+        let create = Action::CreateContact { contact: ContactFields::default() };
+        let steps = vec![Step { id: step, action: create }];
+        Entry::Plan(PlanToStore {
+            sync: SyncId(SystemClock.new_id()),
+            person: PersonId(SystemClock.new_id()),
+            plan: Plan { steps, reasons: Vec::new(), picked_owner: None },
+            replaces: false,
+            turn: None,
+            adopt: None,
+            carried: Vec::new(),
+        })
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_is_not_taken_fails_alone_and_a_lost_lease_fails_all() {
+        let folder = std::env::temp_dir().join(format!("leadfold-test-{}", SystemClock.new_id()));
+        let url = format!("sqlite://{}", folder.join("leadfold.db").display());
+        let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
+        let lease = store.take_lease("crm", "me").await.unwrap();
+        let ledger = Ledger::open(store.clone(), lease);
+        let [first, second] = [StepId(SystemClock.new_id()), StepId(SystemClock.new_id())];
+        let now = SystemClock.now();
+        let enter = |entry| ledger.enter(entry, now);
+        // On one thread all of them are entered before the group is written.
+        let (one, twice, other) = tokio::join!(enter(plan(first)), enter(plan(first)), enter(plan(second)));
+        assert!(one.unwrap() && other.unwrap());
+        assert!(!twice.unwrap_err().is_final(), "a step id stands for one step");
+        ledger.settled().await.unwrap();
+        let sql = "SELECT COUNT(*) FROM steps";
+        assert_eq!(store.read(sql, Vec::new()).await.unwrap()[0].int(0).unwrap(), 2);
+
+        store.take_lease("crm", "somebody else").await.unwrap();
+        let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
+        let outcomes = Entry::Outcomes { sync: SyncId(SystemClock.new_id()), steps: Vec::new(), next };
+        let (one, other) = tokio::join!(enter(outcomes), enter(Entry::Sent(vec![second])));
+        assert!(one.unwrap_err().is_final() && other.unwrap_err().is_final());
+        store.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

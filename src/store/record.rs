@@ -1,0 +1,210 @@
+//! The statements that write a group of [`Entry`]s: one for each kind of row, however many entries there are.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use super::StoreError;
+use super::ledger::Entry;
+use super::sql::{Arg, Connection, args, json, placeholders};
+use super::syncs::{Lease, Next, PlanToStore, StepEnd, StepState, SyncState};
+use crate::id::{StepId, SyncId};
+use crate::plan::{RecordId, RecordKind};
+
+/// Rows of one statement, each with its arguments in the order of the columns.
+type Rows = Vec<Vec<Arg>>;
+
+/// Puts syncs that have become another person's since they were decided back into the queue, and says which.
+pub(super) async fn put_back(
+    connection: &mut Connection,
+    entries: &[(Entry, Timestamp)],
+) -> Result<HashSet<SyncId>, StoreError> {
+    let decided: Rows = entries
+        .iter()
+        .filter_map(|(entry, at)| {
+            let (sync, person) = entry.decided()?;
+            Some(args![sync, person, at.as_millisecond()])
+        })
+        .collect();
+    if decided.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let sql = format!(
+        "UPDATE syncs SET state = 'ready', claimed = 0, next_at = decided.column3, updated_at = decided.column3 \
+         FROM (VALUES {}) AS decided WHERE syncs.id = decided.column1 AND syncs.person <> decided.column2 \
+         RETURNING syncs.id",
+        placeholders(&decided)
+    );
+    let rows = connection.fetch(&sql, decided.into_iter().flatten().collect()).await?;
+    rows.iter().map(|row| row.id(0)).collect()
+}
+
+/// Rows to be written, by statement.
+pub(super) struct Record<'a> {
+    lease: &'a Lease,
+    dropped_plans: Rows,
+    planned_steps: Rows,
+    planned_syncs: Rows,
+    carried: Rows,
+    sent_steps: Rows,
+    ended_steps: Rows,
+    links: Rows,
+    released: Rows,
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn new(lease: &'a Lease) -> Self {
+        Self {
+            lease,
+            dropped_plans: Rows::new(),
+            planned_steps: Rows::new(),
+            planned_syncs: Rows::new(),
+            carried: Rows::new(),
+            sent_steps: Rows::new(),
+            ended_steps: Rows::new(),
+            links: Rows::new(),
+            released: Rows::new(),
+        }
+    }
+
+    /// Adds the rows of an entry; `now` in milliseconds since 1970.
+    pub(super) fn add(&mut self, entry: &'a Entry, now: i64) -> Result<(), StoreError> {
+        match entry {
+            Entry::Plan(plan) => self.plan(plan, now),
+            Entry::Verdict { sync, next, .. } => self.release(*sync, next, now),
+            Entry::Sent(steps) => {
+                self.sent_steps.extend(steps.iter().map(|step| args![*step, now]));
+                Ok(())
+            }
+            Entry::Outcomes { sync, steps, next } => {
+                for (step, end) in steps {
+                    self.end_step(*sync, *step, end, now);
+                }
+                self.release(*sync, next, now)
+            }
+        }
+    }
+
+    fn plan(&mut self, to_store: &'a PlanToStore, now: i64) -> Result<(), StoreError> {
+        let PlanToStore { sync, person: _, plan, replaces, turn: _, adopt, carried } = to_store;
+        if *replaces {
+            self.dropped_plans.push(args![*sync]);
+        }
+        for (step, position) in plan.steps.iter().zip(0_i64..) {
+            let kind = step.action.kind().as_str();
+            self.planned_steps.push(args![step.id, *sync, position, kind, json(&step.action)?, "planned"]);
+        }
+        let state = if plan.steps.is_empty() { SyncState::Synced } else { SyncState::Pushing };
+        self.planned_syncs.push(args![
+            *sync,
+            state.as_str(),
+            json(&plan.reasons)?,
+            now,
+            plan.picked_owner.clone()
+        ]);
+        if let Some(contact) = adopt {
+            self.link(*sync, "contact", contact, None, None, now);
+        }
+        self.carried.extend(carried.iter().map(|kept| args![*kept, *sync]));
+        Ok(())
+    }
+
+    fn end_step(&mut self, sync: SyncId, step: StepId, end: &StepEnd, now: i64) {
+        let (state, record, why) = match end {
+            StepEnd::Done { record, .. } => (StepState::Done, Some(record.0.clone()), None),
+            StepEnd::NotWritten(why) => (StepState::Planned, None, Some(why.clone())),
+            StepEnd::Unknown(why) => (StepState::Unknown, None, Some(why.clone())),
+            StepEnd::Rejected(why) => (StepState::Rejected, None, Some(why.clone())),
+        };
+        self.ended_steps.push(args![step, state.as_str(), record, why, now]);
+        if let StepEnd::Done { record, link: Some((kind, contact)) } = end {
+            let kind = match kind {
+                RecordKind::Contact => "contact",
+                RecordKind::Deal => "deal",
+                RecordKind::Task | RecordKind::Note => return,
+            };
+            self.link(sync, kind, record, contact.as_ref(), Some(step), now);
+        }
+    }
+
+    fn link(
+        &mut self,
+        sync: SyncId,
+        kind: &str,
+        record: &RecordId,
+        contact: Option<&RecordId>,
+        step: Option<StepId>,
+        now: i64,
+    ) {
+        self.links.push(args![
+            sync,
+            self.lease.destination.as_str(),
+            kind,
+            record.0.as_str(),
+            contact.map(|contact| contact.0.clone()),
+            step.map(|step| step.to_string()),
+            now
+        ]);
+    }
+
+    fn release(&mut self, sync: SyncId, next: &Next, now: i64) -> Result<(), StoreError> {
+        if let Next::Release { state, why, next_at, attempts } = next {
+            let why = why.as_ref().map(json).transpose()?;
+            self.released.push(args![sync, state.as_str(), why, next_at.as_millisecond(), *attempts, now]);
+        }
+        Ok(())
+    }
+
+    /// The statements, in an order that suits any mix of entries.
+    pub(super) fn statements(self) -> Vec<(String, Vec<Arg>)> {
+        let Self { dropped_plans, planned_steps, planned_syncs, .. } = self;
+        let statements = [
+            (dropped_plans, "DELETE FROM steps WHERE state = 'planned' AND sync IN (VALUES", ")"),
+            (planned_steps, "INSERT INTO steps (id, sync, position, kind, action, state) VALUES", ""),
+            (
+                planned_syncs,
+                "UPDATE syncs SET state = plan.column2, why = NULL, reasons = plan.column3, \
+                 planned_at = plan.column4, updated_at = plan.column4, owner = COALESCE(plan.column5, owner), \
+                 claimed = CASE WHEN plan.column2 = 'synced' THEN 0 ELSE claimed END FROM (VALUES",
+                ") AS plan WHERE syncs.id = plan.column1",
+            ),
+            (
+                self.carried,
+                "UPDATE syncs SET carried_by = kept.column2 FROM (VALUES",
+                ") AS kept WHERE syncs.id = kept.column1",
+            ),
+            (
+                self.sent_steps,
+                "UPDATE steps SET state = 'sent', sent_at = sent.column2 FROM (VALUES",
+                ") AS sent WHERE steps.id = sent.column1",
+            ),
+            (
+                self.ended_steps,
+                "UPDATE steps SET state = ended.column2, record = ended.column3, why = ended.column4, \
+                 ended_at = ended.column5 FROM (VALUES",
+                ") AS ended WHERE steps.id = ended.column1",
+            ),
+            // A record is linked to the person that the sync belongs to now; one that is somebody's already stays theirs.
+            (
+                self.links,
+                "INSERT INTO links (destination, kind, record, person, contact, step, created_at) \
+                 SELECT made.column2, made.column3, made.column4, syncs.person, made.column5, made.column6, \
+                 made.column7 FROM (VALUES",
+                ") AS made JOIN syncs ON syncs.id = made.column1 WHERE true \
+                 ON CONFLICT (destination, kind, record) DO NOTHING",
+            ),
+            (
+                self.released,
+                "UPDATE syncs SET state = released.column2, why = released.column3, next_at = released.column4, \
+                 attempts = released.column5, claimed = 0, updated_at = released.column6 FROM (VALUES",
+                ") AS released WHERE syncs.id = released.column1",
+            ),
+        ];
+        let written = statements.into_iter().filter(|(rows, _, _)| !rows.is_empty());
+        let texts = written.map(|(rows, before, after)| {
+            let sql = format!("{before} {} {after}", placeholders(&rows));
+            (sql, rows.into_iter().flatten().collect())
+        });
+        texts.collect()
+    }
+}
