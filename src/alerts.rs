@@ -1,4 +1,5 @@
-//! Telling a person: one webhook, called once per new cause of needs-attention and once per pause of a destination.
+//! Telling a person: one webhook, called once per new cause of needs-attention, once per pause of a destination, and once
+//! when a destination is live while leads that were held wait for an answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tracing::{error, info};
 use crate::clock::Clock;
 use crate::crm::http::post_json;
 use crate::plan::Reason;
+use crate::rules::{Destination, Mode};
 use crate::store::{Store, StoreError};
 use crate::sync::WorkerHandle;
 
@@ -48,6 +50,7 @@ impl Alerts {
             self.tell(&cause, &reason).await?;
         }
         for worker in &self.workers {
+            self.look_at_held(worker).await?;
             let name = &worker.destination().name;
             let cause = format!("paused:{name}");
             match worker.paused() {
@@ -62,6 +65,23 @@ impl Alerts {
             }
         }
         Ok(())
+    }
+
+    async fn look_at_held(&self, worker: &WorkerHandle) -> Result<(), StoreError> {
+        let Destination { name, mode, .. } = worker.destination();
+        let cause = format!("held:{name}");
+        let count = if *mode == Mode::Live { self.store.count_held(name).await? } else { 0 };
+        if count == 0 {
+            return self.store.forget_cause(&cause).await;
+        }
+        if self.store.was_told(&cause).await? {
+            return Ok(());
+        }
+        let text = format!(
+            "Destination '{name}' is live, and {count} leads that were held while it was only observed wait for an answer: \
+             `leadfold live {name} --push` or `--skip`. New leads go on."
+        );
+        self.tell(&cause, &Reason::new(&cause, text)).await
     }
 
     /// Tells a cause, and remembers it only when the webhook took it: an alert that got lost is sent again.

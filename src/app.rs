@@ -19,6 +19,7 @@ use crate::crm;
 use crate::event::{PRESETS, preset};
 use crate::gauges::Gauges;
 use crate::map::{Compiled, Files, Severity, Workspace};
+use crate::operation::Means;
 use crate::prepare::{PAUSED, Preparer, token_hash};
 use crate::receive::{self, Connections, Entry, Limits, Receiver, Sources};
 use crate::rules::Mode;
@@ -150,9 +151,17 @@ impl App {
             Door::Token(Some(token)) => Access::Token(token::hash(token.expose_secret())),
         };
         let (readiness, ready) = watch::channel(Ok(()));
-        let pages = web::api::router(store.clone());
+        let to_wake = workers.clone();
+        let means = Means {
+            store: store.clone(),
+            versions,
+            clock: Arc::clone(&options.clock),
+            wake_workers: Arc::new(move || to_wake.iter().for_each(WorkerHandle::wake)),
+        };
+        let pages = web::api::router(store.clone()).merge(web::operations::router(means));
         let router = receive::router(receiver).merge(web::router(access, ready, options.metrics, pages));
         let shutdown = stop.clone().cancelled_owned();
+        store.announce(address)?;
         let server = tokio::spawn(receive::serve(listener, router, Connections::default(), shutdown));
         Ok(Self {
             address,

@@ -27,11 +27,13 @@
 //! | | [`store`] | the registry: inbox, queue, identity and audit trail in one database |
 //! | | [`crm`] | CRMs, one file each, over one HTTP client with limiter, time-out and classification |
 //! | | [`workspace`] | versions of the workspace, compiled |
+//! | | [`compare`] | what a workspace names × what a CRM has → problems; pure, for `check` and `doctor` |
 //! | edges | [`receive`] | `/in/<source>/<token>` |
 //! | | [`prepare`] | from deliveries to leads |
 //! | | [`sync`] | from leads to the CRM, one worker per destination |
 //! | | [`alerts`] | tells a person once per new cause |
 //! | | [`gauges`] | how much waits, for `/metrics` |
+//! | | [`operation`] | what people ask for by command or by `/api`, run by a process that may write |
 //! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`telemetry`] | logs and metrics |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
@@ -56,6 +58,7 @@ pub mod alerts;
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod crm;
 pub mod decide;
 pub mod demo;
@@ -65,6 +68,7 @@ pub mod id;
 pub mod lead;
 pub mod map;
 pub mod normalise;
+pub mod operation;
 pub mod pipeline;
 pub mod plan;
 pub mod prepare;

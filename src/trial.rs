@@ -153,6 +153,8 @@ fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, crm: CrmState) -> 
         sticky_owner: None,
         last_task_at: None,
         superseded: false,
+        brought: None,
+        forced: false,
         can: Capabilities { deals: true, tasks: true, notes: true },
         now: at(),
     };

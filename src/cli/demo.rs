@@ -104,6 +104,7 @@ async fn start_sandbox(faults: Faults, once: bool) -> Result<crate::sandbox::Run
         token: "demo".to_owned(),
         faults: faults.clone(),
         seed: 1,
+        account: None,
     };
     // The well-known port is nicer to look at; any other does as well when it is taken.
     if !once && let Ok(running) = Sandbox::start(options(9900)).await {

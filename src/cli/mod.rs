@@ -2,13 +2,19 @@
 //! 2 it could not be done (a wrong argument, no such file, no database).
 
 mod check;
+mod client;
 mod demo;
+mod doctor;
 mod explain;
 mod faults;
+mod live;
 mod normalise;
 mod pools;
+mod replay;
 mod sandbox;
 mod serve;
+mod terminal;
+mod test;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -38,11 +44,19 @@ enum Command {
     /// Check workspace.yaml and every mapping; says file, line and column of every problem
     Check(check::Options),
     /// Run the `tests:` of the mappings with the production engine
-    Test(check::TestOptions),
+    Test(test::Options),
+    /// Ask every destination what it has, compare it with the mappings, and say what to fix; writes nothing
+    Doctor(doctor::Options),
     /// Say what became of a lead and why
     Explain(explain::Options),
     /// List owner pools: who got how many deals, who takes one now, and if not, why
     Pools(pools::Options),
+    /// Replay leads: let them go on, map them again, or force them; shows what it would do first
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Options),
+    /// Push or skip what was held while a destination was only observed
+    #[command(after_help = live::EXAMPLES)]
+    Live(live::Options),
     /// Clean phones or emails: values as arguments, or JSON lines on standard input
     Normalise(NormaliseOptions),
     /// Run a small CRM with switchable faults, for trying things out
@@ -101,10 +115,13 @@ pub fn run() -> ExitCode {
     let end = match cli.command {
         Command::Demo(options) => in_runtime(demo::run(options)),
         Command::Serve(options) => in_runtime(serve::run(options)),
-        Command::Check(options) => check::run(&options),
-        Command::Test(options) => check::run_tests(&options),
+        Command::Check(options) => in_runtime(check::run(options)),
+        Command::Test(options) => test::run(&options),
+        Command::Doctor(options) => in_runtime(doctor::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::Pools(options) => in_runtime(pools::run(options)),
+        Command::Replay(options) => in_runtime(replay::run(options)),
+        Command::Live(options) => in_runtime(live::run(options)),
         Command::Normalise(options) => normalise_values(&options),
         Command::Sandbox(options) => in_runtime(sandbox::run(options)),
     };

@@ -73,6 +73,13 @@ pub struct UnknownName {
     pub known: Vec<String>,
 }
 
+impl UnknownName {
+    /// The names that exist, as a part of a sentence; only some of them where there are many.
+    pub fn instead(&self) -> String {
+        there_is(&self.known)
+    }
+}
+
 /// Names shown in a message; a CRM may have hundreds of users.
 const NAMES_SHOWN: usize = 12;
 
@@ -94,16 +101,13 @@ impl Catalog {
     /// The user of this id, login or name; `None` where the CRM does not list its users.
     pub fn user(&self, written: &str) -> Result<Option<&User>, UnknownName> {
         let Some(users) = &self.users else { return Ok(None) };
-        let names =
-            |user: &User| vec![user.id.clone(), user.login.clone().unwrap_or_default(), user.name.clone()];
-        named("user", users, written, names, |user| user.name.clone()).map(Some)
+        named("user", users, written, User::names, |user| user.name.clone()).map(Some)
     }
 
     /// The pipeline of this id or name; `None` where the CRM does not list its pipelines.
     pub fn pipeline(&self, written: &str) -> Result<Option<&Pipeline>, UnknownName> {
         let Some(pipelines) = &self.pipelines else { return Ok(None) };
-        let names = |pipeline: &Pipeline| vec![pipeline.id.clone(), pipeline.name.clone()];
-        named("pipeline", pipelines, written, names, |pipeline| pipeline.name.clone()).map(Some)
+        named("pipeline", pipelines, written, Pipeline::names, |pipeline| pipeline.name.clone()).map(Some)
     }
 
     /// The contact field of this id or name; `None` where the CRM does not list its fields.
@@ -120,8 +124,34 @@ impl Catalog {
 impl Pipeline {
     /// The stage of this id or name.
     pub fn stage(&self, written: &str) -> Result<&Stage, UnknownName> {
-        let names = |stage: &Stage| vec![stage.id.clone(), stage.name.clone()];
-        named("stage", &self.stages, written, names, |stage| stage.name.clone())
+        named("stage", &self.stages, written, Stage::names, |stage| stage.name.clone())
+    }
+
+    /// What a mapping may call it.
+    pub fn names(&self) -> Vec<&str> {
+        vec![&self.id, &self.name]
+    }
+}
+
+impl Stage {
+    /// What a mapping may call it.
+    pub fn names(&self) -> Vec<&str> {
+        vec![&self.id, &self.name]
+    }
+}
+
+impl Field {
+    /// What a mapping may call it.
+    pub fn names(&self) -> Vec<&str> {
+        vec![&self.id, &self.name]
+    }
+}
+
+impl User {
+    /// What a mapping may call them.
+    pub fn names(&self) -> Vec<&str> {
+        let login = self.login.as_deref().filter(|login| !login.is_empty());
+        std::iter::once(self.id.as_str()).chain(login).chain([self.name.as_str()]).collect()
     }
 }
 
@@ -131,8 +161,7 @@ fn field<'a>(
     written: &str,
 ) -> Result<Option<&'a Field>, UnknownName> {
     let Some(fields) = fields else { return Ok(None) };
-    let names = |field: &Field| vec![field.id.clone(), field.name.clone()];
-    named(what, fields, written, names, |field| field.id.clone()).map(Some)
+    named(what, fields, written, Field::names, |field| field.id.clone()).map(Some)
 }
 
 /// The thing that somebody means: by the first of its names that fits exactly, else without regard to case.
@@ -140,18 +169,17 @@ fn named<'a, T>(
     what: &'static str,
     things: &'a [T],
     written: &str,
-    names: impl Fn(&T) -> Vec<String>,
+    names: impl Fn(&T) -> Vec<&str>,
     shown: impl Fn(&T) -> String,
 ) -> Result<&'a T, UnknownName> {
     let written = written.trim();
     let folded = written.to_lowercase();
-    let exact = |thing: &&T| names(thing).iter().any(|name| name == written);
+    let exact = |thing: &&T| names(thing).contains(&written);
     let alike = |thing: &&T| names(thing).iter().any(|name| name.trim().to_lowercase() == folded);
-    let known = || things.iter().map(&shown).collect();
     things.iter().find(exact).or_else(|| things.iter().find(alike)).ok_or_else(|| UnknownName {
         what,
         written: written.to_owned(),
-        known: known(),
+        known: things.iter().map(&shown).collect(),
     })
 }
 

@@ -7,6 +7,7 @@
 //! It is a limiter of one process. Several processes that push to one account at the same time are not its business:
 //! the destination's lease sees to it that there is one.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -166,9 +167,27 @@ impl Clock for Monotonic {
     }
 }
 
-/// What a limiter has let through, for metrics and for people.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+impl fmt::Display for Window {
+    /// `at most 10 calls in 1s`, as a vendor says it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.limit {
+            Limit::Sliding { count, length } => write!(f, "at most {count} calls in {length:?}")?,
+            Limit::Bucket { per_second, burst } => {
+                write!(f, "{per_second} calls a second, {burst} of them at once")?;
+            }
+        }
+        for (operation, cost) in self.costs {
+            write!(f, ", `{operation}` counts as {cost}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a limiter allows and what it has let through, for metrics and for people.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Usage {
+    /// The windows of the account as a whole, the slowest first; none means that nothing is limited.
+    pub windows: Vec<Window>,
     /// Calls let through.
     pub permits: u64,
     /// Times the CRM said that we are over the limit all the same.
@@ -269,6 +288,7 @@ impl Limiter {
     /// What was let through until now.
     pub fn usage(&self) -> Usage {
         Usage {
+            windows: self.gates.iter().map(|gate| gate.window).collect(),
             permits: self.permits.load(Ordering::Relaxed),
             rate_limited: self.rate_limited.load(Ordering::Relaxed),
             held_for: self.held().map(|until| until.saturating_duration_since(Instant::now())),

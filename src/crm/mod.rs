@@ -4,6 +4,7 @@
 //! Every call goes through the shared HTTP client, which owns the limiter, the time-out, the classification of answers and redaction.
 
 pub mod catalog;
+pub mod examine;
 pub mod http;
 pub mod limit;
 pub mod matching;
@@ -94,6 +95,9 @@ pub struct Found {
     pub contacts: Vec<FoundContact>,
     /// `true` when [`Query::contact`] was asked for and the CRM says there is no such record (deleted or merged away).
     pub link_is_gone: bool,
+    /// Hits of the CRM's search that did not pass the re-check. Many of them, for somebody whom it does not have, tell of a
+    /// search that does not look at what it is asked for.
+    pub passed_over: usize,
 }
 
 /// The steps of one plan that are still to be written, references already resolved where the record is known.

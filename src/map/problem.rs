@@ -48,7 +48,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(
+    pub(crate) fn new(
         severity: Severity,
         file: &str,
         span: Span,
@@ -130,18 +130,22 @@ impl Diagnostic for Excerpt<'_> {
 /// "did you mean", for words that we know all of: the closest one, or the whole list when none is close.
 pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
-    let lower = word.to_lowercase();
-    let distance = |candidate: &str| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
-    let near = |candidate: &&&str| {
-        let half = word.chars().count().max(candidate.chars().count()) / 2;
-        distance(candidate) <= half || (word.len() > 2 && candidate.starts_with(&lower))
-    };
-    let closest = known.iter().filter(near).min_by_key(|candidate| distance(candidate));
-    match closest {
+    match closest(word, known.iter().copied()) {
         Some(found) => Some(format!("did you mean `{found}`?")),
         None if known.is_empty() => None,
         None => Some(format!("known here: {}", known.join(", "))),
     }
+}
+
+/// The word that was probably meant.
+pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
+    let near = |candidate: &&str| {
+        let half = word.chars().count().max(candidate.chars().count()) / 2;
+        distance(candidate) <= half || (word.len() > 2 && candidate.starts_with(&lower))
+    };
+    known.into_iter().filter(near).min_by_key(|candidate| distance(candidate))
 }
 
 #[cfg(test)]

@@ -13,9 +13,11 @@
 //! | `GET /deals?contact_id=…&open=true`, `?marker=…`; `GET /tasks?marker=…`, `/notes?marker=…` | the same |
 //! | `DELETE /contacts/{id}`, `POST /contacts/{id}/merge_into/{other}` | 204; the id is gone, a merge moves what hangs on it |
 //! | `GET /users`, `/pipelines` | `{items}` |
+//! | `GET /account` | its users, pipelines and fields; `null` when it takes any name |
 //! | `POST /batch` `{operations: [{method, path, body}]}` | `{results: [{status, body}]}`, up to 50, one call; off by default |
-//! | `GET /stats`, `GET`/`POST /faults`, `POST /truth`, `POST /reset`, `GET /` | for people and tests: no token, no faults |
+//! | `GET /stats`, `GET`/`POST /faults`, `POST /account`, `/truth`, `/reset`, `GET /` | for people and tests: no token, no faults |
 
+mod account;
 mod faults;
 mod page;
 mod records;
@@ -39,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+pub use self::account::{SandboxAccount, SandboxPipeline, SandboxUser};
 use self::faults::{Dice, RateWindow};
 pub use self::faults::{Faults, Latency, Rate};
 use self::records::Records;
@@ -56,6 +59,8 @@ pub struct SandboxOptions {
     pub faults: Faults,
     /// The seed of chance: the same calls in the same order meet the same faults.
     pub seed: u64,
+    /// Its users, pipelines and fields; `None` takes any name.
+    pub account: Option<SandboxAccount>,
 }
 
 impl Default for SandboxOptions {
@@ -65,6 +70,7 @@ impl Default for SandboxOptions {
             token: "demo".to_owned(),
             faults: Faults::default(),
             seed: 1,
+            account: None,
         }
     }
 }
@@ -95,6 +101,7 @@ impl Sandbox {
                 window: RateWindow::default(),
                 tally: Tally::default(),
                 truth: Truth::default(),
+                account: options.account,
             }),
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -128,6 +135,11 @@ impl Running {
     /// Tells it which values belong to which human, for the duplicates in [`stats`](Self::stats).
     pub fn set_truth(&self, truth: Truth) {
         self.shared.lock().truth = truth;
+    }
+
+    /// From now on it has these users, pipelines and fields and no others; `None` takes any name.
+    pub fn set_account(&self, account: Option<SandboxAccount>) {
+        self.shared.lock().account = account;
     }
 
     /// Stops at once; calls under way are cut off. The address is free again when this returns.
@@ -169,6 +181,7 @@ struct State {
     window: RateWindow,
     tally: Tally,
     truth: Truth,
+    account: Option<SandboxAccount>,
 }
 
 impl Shared {

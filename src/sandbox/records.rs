@@ -58,8 +58,8 @@ pub(super) struct ContactInput {
     name: Option<String>,
     phones: Option<Vec<String>>,
     emails: Option<Vec<String>>,
-    owner: Option<String>,
-    fields: Map<String, Value>,
+    pub(super) owner: Option<String>,
+    pub(super) fields: Map<String, Value>,
     marker: Option<String>,
 }
 
@@ -68,11 +68,11 @@ pub(super) struct ContactInput {
 pub(super) struct DealInput {
     contact_id: Option<u64>,
     title: Option<String>,
-    pipeline: Option<String>,
-    stage: Option<String>,
+    pub(super) pipeline: Option<String>,
+    pub(super) stage: Option<String>,
     open: Option<bool>,
-    owner: Option<String>,
-    fields: Map<String, Value>,
+    pub(super) owner: Option<String>,
+    pub(super) fields: Map<String, Value>,
     marker: Option<String>,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct RemarkInput {
     text: Option<String>,
     kind: Option<String>,
     due_at: Option<Timestamp>,
-    owner: Option<String>,
+    pub(super) owner: Option<String>,
     marker: Option<String>,
 }
 

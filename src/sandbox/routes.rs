@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use super::account::Register;
 use super::faults::{End, Faults};
 use super::records::{Key, Moment, Records, Refusal};
 use super::{HangUp, Shared, State, page, stats};
@@ -37,6 +38,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/stats", get(show_stats))
         .route("/faults", get(show_faults).post(change_faults))
         .route("/truth", post(learn_truth))
+        .route("/account", get(api).post(learn_account))
         .route("/reset", post(reset))
         .fallback(api)
         .with_state(shared)
@@ -75,7 +77,18 @@ async fn learn_truth(Shelf(shared): Shelf<Arc<Shared>>, body: Bytes) -> Response
     }
 }
 
-/// Forgets records, counts and truth; faults and the course of chance stay.
+/// `null` takes any name again.
+async fn learn_account(Shelf(shared): Shelf<Arc<Shared>>, body: Bytes) -> Response {
+    match read(&body) {
+        Ok(account) => {
+            shared.lock().account = account;
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(problem) => respond(refuse(StatusCode::UNPROCESSABLE_ENTITY, problem)),
+    }
+}
+
+/// Forgets records, counts and truth; account, faults and the course of chance stay.
 async fn reset(Shelf(shared): Shelf<Arc<Shared>>) -> StatusCode {
     let mut state = shared.lock();
     state.records = Records::default();
@@ -190,7 +203,8 @@ impl<'a> Operation<'a> {
 
     /// The call without what varies, for counting: `GET /contacts/{id}`.
     pub(super) fn kind(&self) -> String {
-        let known = ["contacts", "deals", "tasks", "notes", "users", "pipelines", "batch", "merge_into"];
+        let known =
+            ["contacts", "deals", "tasks", "notes", "users", "pipelines", "account", "batch", "merge_into"];
         let mut kind = self.method.to_owned();
         for (index, segment) in self.segments.iter().enumerate() {
             kind.push_str(if index == 0 { " /" } else { "/" });
@@ -232,10 +246,19 @@ impl State {
     fn dispatch(&mut self, call: &Operation<'_>) -> Result<Reply, Refusal> {
         let now = self.moment();
         let records = &mut self.records;
+        let register = Register(self.account.as_ref());
         let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
         match (call.method, segments.as_slice()) {
-            ("POST", ["contacts"]) => made(&records.create_contact(call.input()?, now)),
-            ("PATCH", ["contacts", id]) => found(&records.update_contact(number(id)?, call.input()?, now)?),
+            ("POST", ["contacts"]) => {
+                let input = call.input()?;
+                register.contact(&input)?;
+                made(&records.create_contact(input, now))
+            }
+            ("PATCH", ["contacts", id]) => {
+                let input = call.input()?;
+                register.contact(&input)?;
+                found(&records.update_contact(number(id)?, input, now)?)
+            }
             ("GET", ["contacts", id]) => read_contact(records, number(id)?, call.parameter("with")),
             ("GET", ["contacts"]) => search_contacts(records, &self.faults, call, now.instant),
             ("DELETE", ["contacts", id]) => {
@@ -244,10 +267,22 @@ impl State {
             ("POST", ["contacts", id, "merge_into", other]) => records
                 .merge(number(id)?, number(other)?, now)
                 .map(|()| (StatusCode::NO_CONTENT, Value::Null)),
-            ("POST", ["deals"]) => made(&records.create_deal(call.input()?, now)?),
-            ("PATCH", ["deals", id]) => found(&records.update_deal(number(id)?, call.input()?, now)?),
+            ("POST", ["deals"]) => {
+                let input = call.input()?;
+                register.deal(&input, None)?;
+                made(&records.create_deal(input, now)?)
+            }
+            ("PATCH", ["deals", id]) => {
+                let (id, input) = (number(id)?, call.input()?);
+                register.deal(&input, records.deals.get(&id))?;
+                found(&records.update_deal(id, input, now)?)
+            }
             ("GET", ["deals"]) => search_deals(records, &self.faults, call, now.instant),
-            ("POST", ["tasks"]) => made(&records.create_task(call.input()?, now)?),
+            ("POST", ["tasks"]) => {
+                let input = call.input()?;
+                register.remark(&input)?;
+                made(&records.create_task(input, now)?)
+            }
             ("POST", ["notes"]) => made(&records.create_note(call.input()?, now)?),
             ("GET", ["tasks"]) => {
                 let ids = by_marker(records, &self.faults, Key::TaskMarker, call, now.instant)?;
@@ -257,8 +292,15 @@ impl State {
                 let ids = by_marker(records, &self.faults, Key::NoteMarker, call, now.instant)?;
                 list(ids.iter().filter_map(|id| records.notes.get(id)))
             }
-            ("GET", ["users"]) => list(users(records)),
-            ("GET", ["pipelines"]) => list(pipelines(records)),
+            ("GET", ["users"]) => match register.0 {
+                Some(account) => list(&account.users),
+                None => list(users(records)),
+            },
+            ("GET", ["pipelines"]) => match register.0 {
+                Some(account) => list(&account.pipelines),
+                None => list(pipelines(records)),
+            },
+            ("GET", ["account"]) => found(&register.0),
             ("POST", ["batch"]) if self.faults.batch => self.batch(call),
             (method, _) => {
                 Err(Refusal::NotFound(format!("there is no {method} /{}", call.segments.join("/"))))
@@ -370,7 +412,7 @@ fn by_marker(
     Ok(records.search(key, marker, now))
 }
 
-/// The sandbox has no users of its own: whoever owns something is one.
+/// Without an account the sandbox has no users of its own: whoever owns something is one.
 fn users(records: &Records) -> impl Iterator<Item = Value> {
     let contacts = records.contacts.values().filter_map(|contact| contact.owner.clone());
     let deals = records.deals.values().filter_map(|deal| deal.owner.clone());

@@ -12,6 +12,7 @@ fn state(faults: Faults) -> State {
         window: RateWindow::default(),
         tally: Tally::default(),
         truth: Truth::default(),
+        account: None,
     }
 }
 
@@ -129,6 +130,58 @@ fn what_makes_no_sense_is_refused() {
     ] {
         assert_eq!(call(&mut crm, line, body.clone()).0, expect, "{line} {body}");
     }
+}
+
+#[test]
+fn with_an_account_only_its_names_are_taken() {
+    let mut crm = state(Faults { batch: true, ..Faults::default() });
+    assert_eq!(call(&mut crm, "GET /account", Value::Null), (200, Value::Null));
+    let account = json!({
+        "users": [{"id": "olha", "name": "Olha K.", "active": true}, {"id": "ivan", "name": null, "active": false}],
+        "pipelines": [{"name": "Sales", "stages": ["New", "Won"]}, {"name": "Repairs", "stages": ["In"]}],
+        "contact_fields": ["city"],
+        "deal_fields": ["utm"],
+    });
+    crm.account = serde_json::from_value(account.clone()).unwrap();
+    assert_eq!(call(&mut crm, "GET /account", Value::Null), (200, account));
+    contact(&mut crm, json!({"owner": "ivan", "fields": {"city": "Lviv"}}));
+    let new = json!({"contact_id": 1, "pipeline": "Repairs", "stage": "In", "owner": "olha k.", "fields": {"utm": "x"}});
+    assert_eq!(call(&mut crm, "POST /deals", new).0, 201);
+    assert_eq!(
+        call(&mut crm, "POST /deals", json!({"contact_id": 1, "stage": "Won"})).0,
+        201,
+        "the first pipeline"
+    );
+    assert_eq!(call(&mut crm, "PATCH /deals/2", json!({"pipeline": "Sales", "stage": "New"})).0, 200);
+    for (line, body, names) in [
+        ("POST /contacts", json!({"owner": "petro"}), "`owner`: there is no user `petro`"),
+        ("POST /contacts", json!({"fields": {"City": 1}}), "`fields`: a contact has no field `City`"),
+        ("PATCH /contacts/1", json!({"fields": {"utm": 1}}), "`fields`: a contact has no field `utm`"),
+        (
+            "POST /deals",
+            json!({"contact_id": 1, "pipeline": "Sale"}),
+            "`pipeline`: there is no pipeline `Sale`",
+        ),
+        (
+            "POST /deals",
+            json!({"contact_id": 1, "pipeline": "Sales", "stage": "In"}),
+            "`stage`: there is no stage `In`",
+        ),
+        ("PATCH /deals/2", json!({"stage": "In"}), "no stage `In` in pipeline `Sales`"),
+        (
+            "POST /deals",
+            json!({"contact_id": 1, "fields": {"city": 1}}),
+            "`fields`: a deal has no field `city`",
+        ),
+        ("POST /tasks", json!({"contact_id": 1, "owner": "petro"}), "`owner`: there is no user `petro`"),
+    ] {
+        let (status, answer) = call(&mut crm, line, body.clone());
+        assert_eq!(status, 422, "{line} {body}");
+        assert!(answer["error"].as_str().unwrap().contains(names), "{line} {body}: {answer}");
+    }
+    assert_eq!((crm.records.contacts.len(), crm.records.deals.len(), crm.records.tasks.len()), (1, 2, 0));
+    let users = call(&mut crm, "GET /users", Value::Null).1;
+    assert_eq!(users["items"][1]["active"], json!(false));
 }
 
 #[test]

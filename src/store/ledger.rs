@@ -20,6 +20,7 @@ use super::sync_work::bump;
 use super::syncs::{Lease, Next, PlanToStore, StepEnd};
 use super::{Store, StoreError, Work};
 use crate::id::{PersonId, StepId, SyncId};
+use crate::plan::Plan;
 use crate::rules::Turn;
 
 /// Groups begin at least so far apart. A push writes about four times and waits for the CRM much longer; nobody feels
@@ -36,6 +37,15 @@ pub enum Entry {
     /// A plan, before its first step is sent, in place of what was planned and not sent. Refused when the sync has become
     /// another person's since it was decided, perhaps of one whose lead is under way; then it is back in the queue.
     Plan(PlanToStore),
+    /// A plan that is not pushed (mode observe), for people to look at; refused like any plan.
+    Hold {
+        /// Which sync.
+        sync: SyncId,
+        /// Whose it was when it was decided.
+        person: PersonId,
+        /// What would be done.
+        plan: Plan,
+    },
     /// An end without a plan, decided for this person; refused like a plan.
     Verdict {
         /// Which sync.
@@ -198,7 +208,7 @@ impl Entry {
     fn turn(&self) -> Option<(&str, &Turn)> {
         match self {
             Self::Plan(plan) => plan.turn.as_ref().map(|(pool, turn)| (pool.as_str(), turn)),
-            Self::Verdict { .. } | Self::Sent(_) | Self::Outcomes { .. } => None,
+            Self::Hold { .. } | Self::Verdict { .. } | Self::Sent(_) | Self::Outcomes { .. } => None,
         }
     }
 
@@ -206,7 +216,7 @@ impl Entry {
     pub(super) fn decided(&self) -> Option<(SyncId, PersonId)> {
         match self {
             Self::Plan(plan) => Some((plan.sync, plan.person)),
-            Self::Verdict { sync, person, .. } => Some((*sync, *person)),
+            Self::Hold { sync, person, .. } | Self::Verdict { sync, person, .. } => Some((*sync, *person)),
             Self::Sent(_) | Self::Outcomes { .. } => None,
         }
     }
@@ -216,7 +226,7 @@ impl Entry {
 mod tests {
     use super::*;
     use crate::clock::{Clock as _, SystemClock};
-    use crate::plan::{Action, ContactFields, Plan, Step};
+    use crate::plan::{Action, ContactFields, Step};
     use crate::store::syncs::SyncState;
 
     fn plan(step: StepId) -> Entry {

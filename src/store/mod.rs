@@ -10,12 +10,16 @@ mod alerts;
 pub mod backlog;
 mod claims;
 mod context;
+pub mod held;
 pub mod inbox;
 pub mod ledger;
+mod lock;
 mod pools;
 pub mod prepare;
 mod record;
 pub mod registry;
+pub mod replay;
+mod replay_work;
 pub mod syncs;
 pub mod versions;
 
@@ -25,10 +29,9 @@ mod sync_work;
 pub(crate) mod writer;
 
 use std::borrow::Cow;
-use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -39,6 +42,7 @@ use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::sync::Notify;
 
 use self::inbox::Inbox;
+use self::lock::{Asked, Lock};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
 
@@ -122,12 +126,21 @@ enum Backend {
         readers: SqlitePool,
         /// `None` in a process that only looks.
         writer: Option<writer::Writer>,
-        /// Held for as long as the store lives: a second process would be a second writer to every destination.
-        _lock: Arc<Option<File>>,
+        /// Held until the store is closed: a second process would be a second writer to every destination.
+        lock: Arc<Mutex<Option<Lock>>>,
     },
     Postgres {
         pool: PgPool,
     },
+}
+
+/// What came of opening a database that another process may have.
+pub enum Opened {
+    /// This process has it.
+    Here(Store),
+    /// Another leadfold has it, and this is the root of its API; `None` while it serves nobody (it is starting, or it is
+    /// a command).
+    Elsewhere(Option<String>),
 }
 
 /// Arrivals that may wait for the writer before receivers wait too.
@@ -137,21 +150,11 @@ impl Store {
     /// Opens the database, brings its schema up to date, and refuses settings under which an acknowledged lead could be
     /// lost. `url` is `sqlite://path/to/file.db` or `postgres://…`.
     pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Self::open_postgres(url, clock).await
-        } else if url.starts_with("sqlite:") {
-            Self::open_sqlite(url, clock).await
-        } else {
-            Err(StoreError::new(format!(
-                "--database '{}' is neither sqlite://FILE nor postgres://…: name one of them",
-                url.split("://").next().unwrap_or_default()
-            )))
+        if is_postgres(url)? {
+            return Self::open_postgres(url, clock).await;
         }
-    }
-
-    async fn open_sqlite(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let options = sqlite_options(url)?;
-        let path = options.get_filename().to_owned();
+        let path = options.get_filename();
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| {
                 StoreError::new(format!(
@@ -160,7 +163,41 @@ impl Store {
                 ))
             })?;
         }
-        let lock = lock_file(&path)?;
+        match Lock::ask(path)? {
+            Asked::Ours(lock) => Self::open_sqlite(options, lock, clock).await,
+            Asked::Anothers(_) => Err(StoreError::new(format!(
+                "another leadfold already runs on {}: stop it, or use PostgreSQL for several processes",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Opens an existing database for writing, or finds the process that has it: SQLite has one writer.
+    pub async fn open_or_find(url: &str, clock: Arc<dyn Clock>) -> Result<Opened, StoreError> {
+        if is_postgres(url)? {
+            return Self::open_postgres(url, clock).await.map(Opened::Here);
+        }
+        let options = sqlite_options(url)?;
+        exists(&options)?;
+        match Lock::ask(options.get_filename())? {
+            Asked::Ours(lock) => Self::open_sqlite(options, lock, clock).await.map(Opened::Here),
+            Asked::Anothers(address) => Ok(Opened::Elsewhere(address)),
+        }
+    }
+
+    /// Tells commands on this machine where this process takes their writes. Processes on PostgreSQL need no such help.
+    pub fn announce(&self, address: SocketAddr) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Sqlite { lock, .. } => held(lock).as_ref().map_or(Ok(()), |lock| lock.announce(address)),
+            Backend::Postgres { .. } => Ok(()),
+        }
+    }
+
+    async fn open_sqlite(
+        options: SqliteConnectOptions,
+        lock: Lock,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
         // Kilobytes: the indexes of a grown registry are wider than the 2 MB that SQLite keeps by itself. Its checkpoint
         // every 1000 pages stays: rarer ones are longer, and acknowledgements wait for them.
         let writing = options.clone().pragma("cache_size", "-32768");
@@ -186,7 +223,8 @@ impl Store {
         let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
         let writer = writer::Writer::start(connection, arrivals, Arc::clone(&arrived), clock);
-        let backend = Backend::Sqlite { readers, writer: Some(writer), _lock: Arc::new(Some(lock)) };
+        let backend =
+            Backend::Sqlite { readers, writer: Some(writer), lock: Arc::new(Mutex::new(Some(lock))) };
         Ok(Self { backend, inbox, arrived })
     }
 
@@ -221,17 +259,12 @@ impl Store {
             return Ok(Self { backend: Backend::Postgres { pool }, inbox, arrived });
         }
         let options = sqlite_options(url)?;
-        if !options.get_filename().exists() {
-            return Err(StoreError::new(format!(
-                "there is no database at {}: start `leadfold serve` once, or name it with --database",
-                options.get_filename().display()
-            )));
-        }
+        exists(&options)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(2)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        let backend = Backend::Sqlite { readers, writer: None, _lock: Arc::new(None) };
+        let backend = Backend::Sqlite { readers, writer: None, lock: Arc::default() };
         Ok(Self { backend, inbox, arrived })
     }
 
@@ -278,15 +311,45 @@ impl Store {
     /// Finishes what was handed over and closes the connections.
     pub async fn close(&self) {
         match &self.backend {
-            Backend::Sqlite { readers, writer, .. } => {
+            Backend::Sqlite { readers, writer, lock } => {
                 if let Some(writer) = writer {
                     writer.close().await;
                 }
                 readers.close().await;
+                // Somebody may still have a handle, but nothing is written through it any more.
+                drop(held(lock).take());
             }
             Backend::Postgres { pool } => pool.close().await,
         }
     }
+}
+
+/// Whether a database is PostgreSQL; otherwise it is SQLite.
+fn is_postgres(url: &str) -> Result<bool, StoreError> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        Ok(true)
+    } else if url.starts_with("sqlite:") {
+        Ok(false)
+    } else {
+        Err(StoreError::new(format!(
+            "--database '{}' is neither sqlite://FILE nor postgres://…: name one of them",
+            url.split("://").next().unwrap_or_default()
+        )))
+    }
+}
+
+fn exists(options: &SqliteConnectOptions) -> Result<(), StoreError> {
+    if options.get_filename().exists() {
+        return Ok(());
+    }
+    Err(StoreError::new(format!(
+        "there is no database at {}: start `leadfold serve` once, or name it with --database",
+        options.get_filename().display()
+    )))
+}
+
+fn held(lock: &Mutex<Option<Lock>>) -> MutexGuard<'_, Option<Lock>> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
@@ -299,25 +362,6 @@ fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
         .statement_cache_capacity(512))
 }
 
-/// A lock beside the database file, not on it: closing any handle on the file itself would drop SQLite's own locks.
-fn lock_file(database: &Path) -> Result<File, StoreError> {
-    let mut path = database.as_os_str().to_owned();
-    path.push("-leadfold-lock");
-    let file = File::create(&path).map_err(|error| {
-        StoreError::new(format!("cannot write beside the database ({}): {error}", database.display()))
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::new(format!(
-            "another leadfold already runs on {}: stop it, or use PostgreSQL for several processes",
-            database.display()
-        ))),
-        Err(TryLockError::Error(error)) => {
-            Err(StoreError::new(format!("cannot lock {}: {error}", database.display())))
-        }
-    }
-}
-
 fn migrator() -> Migrator {
     let migration = |version, description: &'static str, text: &'static str| {
         Migration::new(
@@ -328,11 +372,10 @@ fn migrator() -> Migrator {
             false,
         )
     };
-    Migrator::with_migrations(vec![migration(
-        1,
-        "registry",
-        include_str!("../../migrations/0001_registry.sql"),
-    )])
+    Migrator::with_migrations(vec![
+        migration(1, "registry", include_str!("../../migrations/0001_registry.sql")),
+        migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
+    ])
 }
 
 fn migration_failed(error: &sqlx::migrate::MigrateError) -> StoreError {

@@ -9,7 +9,7 @@ use super::ledger::Entry;
 use super::sql::{Arg, Connection, args, json, placeholders};
 use super::syncs::{Lease, Next, PlanToStore, StepEnd, StepState, SyncState};
 use crate::id::{StepId, SyncId};
-use crate::plan::{RecordId, RecordKind};
+use crate::plan::{Plan, Reason, RecordId, RecordKind, Step};
 
 /// Rows of one statement, each with its arguments in the order of the columns.
 type Rows = Vec<Vec<Arg>>;
@@ -49,6 +49,7 @@ pub(super) struct Record<'a> {
     sent_steps: Rows,
     ended_steps: Rows,
     links: Rows,
+    held: Rows,
     released: Rows,
 }
 
@@ -63,6 +64,7 @@ impl<'a> Record<'a> {
             sent_steps: Rows::new(),
             ended_steps: Rows::new(),
             links: Rows::new(),
+            held: Rows::new(),
             released: Rows::new(),
         }
     }
@@ -71,6 +73,7 @@ impl<'a> Record<'a> {
     pub(super) fn add(&mut self, entry: &'a Entry, now: i64) -> Result<(), StoreError> {
         match entry {
             Entry::Plan(plan) => self.plan(plan, now),
+            Entry::Hold { sync, plan, .. } => self.hold(*sync, plan, now),
             Entry::Verdict { sync, next, .. } => self.release(*sync, next, now),
             Entry::Sent(steps) => {
                 self.sent_steps.extend(steps.iter().map(|step| args![*step, now]));
@@ -90,10 +93,7 @@ impl<'a> Record<'a> {
         if *replaces {
             self.dropped_plans.push(args![*sync]);
         }
-        for (step, position) in plan.steps.iter().zip(0_i64..) {
-            let kind = step.action.kind().as_str();
-            self.planned_steps.push(args![step.id, *sync, position, kind, json(&step.action)?, "planned"]);
-        }
+        self.steps(*sync, &plan.steps)?;
         let state = if plan.steps.is_empty() { SyncState::Synced } else { SyncState::Pushing };
         self.planned_syncs.push(args![
             *sync,
@@ -106,6 +106,22 @@ impl<'a> Record<'a> {
             self.link(*sync, "contact", contact, None, None, now);
         }
         self.carried.extend(carried.iter().map(|kept| args![*kept, *sync]));
+        Ok(())
+    }
+
+    fn steps(&mut self, sync: SyncId, steps: &[Step]) -> Result<(), StoreError> {
+        for (step, position) in steps.iter().zip(0_i64..) {
+            let kind = step.action.kind().as_str();
+            self.planned_steps.push(args![step.id, sync, position, kind, json(&step.action)?, "planned"]);
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, sync: SyncId, plan: &Plan, now: i64) -> Result<(), StoreError> {
+        self.dropped_plans.push(args![sync]);
+        self.steps(sync, &plan.steps)?;
+        let reasons = held_reasons(plan);
+        self.held.push(args![sync, json(&reasons.first())?, json(&reasons)?, now]);
         Ok(())
     }
 
@@ -194,6 +210,12 @@ impl<'a> Record<'a> {
                  ON CONFLICT (destination, kind, record) DO NOTHING",
             ),
             (
+                self.held,
+                "UPDATE syncs SET state = 'held', why = held.column2, reasons = held.column3, \
+                 planned_at = held.column4, updated_at = held.column4, claimed = 0 FROM (VALUES",
+                ") AS held WHERE syncs.id = held.column1",
+            ),
+            (
                 self.released,
                 "UPDATE syncs SET state = released.column2, why = released.column3, next_at = released.column4, \
                  attempts = released.column5, claimed = 0, updated_at = released.column6 FROM (VALUES",
@@ -207,4 +229,16 @@ impl<'a> Record<'a> {
         });
         texts.collect()
     }
+}
+
+fn held_reasons(plan: &Plan) -> Vec<Reason> {
+    let steps: Vec<&str> = plan.steps.iter().map(|step| step.action.kind().as_str()).collect();
+    let would = if steps.is_empty() {
+        "Would write nothing: the CRM has everything.".to_owned()
+    } else {
+        format!("Would do: {}.", steps.join(", "))
+    };
+    let mut reasons = vec![Reason::new("observed", would)];
+    reasons.extend(plan.reasons.iter().cloned());
+    reasons
 }

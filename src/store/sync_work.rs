@@ -3,12 +3,11 @@
 use futures_util::future::BoxFuture;
 
 use super::people::{merge_people, present_person};
-use super::sql::{Connection, args, json};
+use super::sql::{Connection, args};
 use super::syncs::{Evidence, Lease};
 use super::{StoreError, Work};
 use crate::clock::Clock;
-use crate::id::SyncId;
-use crate::plan::{Reason, RecordId};
+use crate::plan::RecordId;
 
 /// Bumps the lease row where the epoch is ours, once in a transaction. Nothing is recorded by a process that lost its
 /// lease.
@@ -53,31 +52,6 @@ impl Work for TakeLease {
                 .await?;
             let epoch = rows.first().ok_or_else(|| StoreError::damaged("no lease row"))?.int(0)?;
             Ok(Lease { destination: self.destination.clone(), epoch })
-        })
-    }
-}
-
-pub(crate) struct Hold {
-    pub(crate) lease: Lease,
-    pub(crate) sync: SyncId,
-    pub(crate) reasons: Vec<Reason>,
-    pub(crate) now: i64,
-}
-
-impl Work for Hold {
-    type Output = ();
-
-    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            bump(connection, &self.lease).await?;
-            connection
-                .execute(
-                    "UPDATE syncs SET state = 'held', why = $2, reasons = $3, planned_at = $4, updated_at = $4, \
-                     claimed = 0 WHERE id = $1",
-                    args![self.sync, json(&self.reasons.first())?, json(&self.reasons)?, self.now],
-                )
-                .await?;
-            Ok(())
         })
     }
 }

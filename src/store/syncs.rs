@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::claims::{Claim, FreeClaims, PutDownAbandoned};
 use super::prepare::timestamp;
 use super::sql::{Arg, args, list};
-use super::sync_work::{DropLink, Hold, MergeOnEvidence, TakeLease};
+use super::sync_work::{DropLink, MergeOnEvidence, TakeLease};
 use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, SyncId};
@@ -27,7 +27,7 @@ pub enum SyncState {
     Unknown,
     /// Waits for something outside, such as an available owner.
     Waiting,
-    /// Decided, and kept back because the destination only observes.
+    /// Decided while the destination only observed, and kept back until a person says whether it is pushed or skipped.
     Held,
     /// Done.
     Synced,
@@ -38,7 +38,7 @@ pub enum SyncState {
 }
 
 /// The open states, in the words of the partial indexes (both databases only use those for the very same condition).
-pub(crate) const OPEN: &str = "state IN ('ready', 'pushing', 'unknown', 'waiting', 'held')";
+pub(crate) const OPEN: &str = "state IN ('ready', 'pushing', 'unknown', 'waiting')";
 
 impl SyncState {
     /// All states.
@@ -70,8 +70,8 @@ impl SyncState {
     /// Whether the worker of the destination looks at it again by itself.
     pub fn is_open(self) -> bool {
         match self {
-            Self::Ready | Self::Pushing | Self::Unknown | Self::Waiting | Self::Held => true,
-            Self::Synced | Self::Filtered | Self::NeedsAttention => false,
+            Self::Ready | Self::Pushing | Self::Unknown | Self::Waiting => true,
+            Self::Held | Self::Synced | Self::Filtered | Self::NeedsAttention => false,
         }
     }
 }
@@ -106,6 +106,12 @@ pub struct Claimed {
     pub attempts: i64,
     /// Owner picked for it by an earlier plan.
     pub owner: Option<String>,
+    /// Pushed although the destination only observes.
+    pub let_through: bool,
+    /// A person asked for its deal whatever the rules say.
+    pub forced: bool,
+    /// An earlier plan of it came to its end, or made its deal or its task.
+    pub brought: bool,
     /// Disagreements that `resolve` recorded.
     pub conflicts: Vec<Reason>,
     /// Steps of a plan that is under way; empty when it is to be decided.
@@ -298,19 +304,6 @@ impl Store {
         rows.first().map(|row| row.optional_int(0)).transpose()?.flatten().map(timestamp).transpose()
     }
 
-    /// Stores the reasons of a plan that is not pushed (mode observe) and puts the sync down.
-    pub async fn hold(
-        &self,
-        lease: &Lease,
-        sync: SyncId,
-        plan: &Plan,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let hold =
-            Hold { lease: lease.clone(), sync, reasons: held_reasons(plan), now: now.as_millisecond() };
-        self.write(hold).await
-    }
-
     /// Puts down those of these syncs that are still claimed under this lease.
     pub async fn put_down_abandoned(
         &self,
@@ -366,11 +359,4 @@ pub struct Evidence {
     pub into: PersonId,
     /// The sentence for the audit trail.
     pub reason: Reason,
-}
-
-fn held_reasons(plan: &Plan) -> Vec<Reason> {
-    let steps: Vec<&str> = plan.steps.iter().map(|step| step.action.kind().as_str()).collect();
-    let mut reasons = vec![Reason::new("observed", format!("Would do: {}.", steps.join(", ")))];
-    reasons.extend(plan.reasons.iter().cloned());
-    reasons
 }

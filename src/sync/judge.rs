@@ -10,10 +10,10 @@ use super::Worker;
 use super::push::{Job, Report, attention, later};
 use super::records::Look;
 use crate::crm::{CrmError, Found, Query};
-use crate::decide::{Decision, PersonView, Situation, decide};
+use crate::decide::{Brought, Decision, PersonView, Situation, decide};
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
-use crate::plan::{Action, FoundContact, FoundDeal, Plan, Reason, RecordId, Reference};
+use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
 use crate::rules::{Mode, TaskOnRepeat, Turn};
 use crate::store::StoreError;
 use crate::store::ledger::Entry;
@@ -85,8 +85,8 @@ impl Worker {
             CrmError::Rejected { why } => {
                 let text = format!(
                     "'{}' cannot be searched for this person: {why}. Correct the destination in workspace.yaml, then \
-                     replay this lead.",
-                    self.destination.name
+                     `leadfold replay {} --resume`.",
+                    self.destination.name, claimed.lead_id
                 );
                 (attention("search_rejected", text, now), Report::Worked)
             }
@@ -219,8 +219,9 @@ impl Worker {
         let now = self.clock.now();
         let Some(rules) = workspace.rules(&claimed.lead.source, claimed.branch) else {
             let text = format!(
-                "the mapping that made this lead (version {}) can no longer be read; replay it with the active mapping",
-                claimed.version
+                "The mapping that made this lead (version {}) can no longer be read; `leadfold replay {} --replan` maps it \
+                 by the active one.",
+                claimed.version, claimed.lead_id
             );
             self.store_outcomes(claimed.id, Vec::new(), attention("mapping_unreadable", text, now)).await;
             return Ok(None);
@@ -229,6 +230,13 @@ impl Worker {
             TaskOnRepeat::Collapse(_) => self.store.last_task(claimed.person, &self.destination.name).await?,
             TaskOnRepeat::Always | TaskOnRepeat::Never => None,
         };
+        // Only then there can be anything: live leads come in their order, and once.
+        let (texts, superseded) = if claimed.priority == Priority::Backfill {
+            self.store.history(claimed.id).await?
+        } else {
+            (Vec::new(), false)
+        };
+        let brought = claimed.brought.then_some(Brought { notes: texts });
         let person = PersonView {
             phones: context.phones.clone(),
             emails: context.emails.clone(),
@@ -250,14 +258,17 @@ impl Worker {
                 inactive: &inactive,
                 sticky_owner: claimed.owner.as_deref(),
                 last_task_at,
-                superseded: false,
+                superseded,
+                brought: brought.as_ref(),
+                forced: claimed.forced,
                 can: self.crm.capabilities(),
                 now,
             },
         );
         let (next, plan) = match decision {
-            Decision::Push { plan, .. } if self.destination.mode != Mode::Live => {
-                self.insist(claimed.id, || self.store.hold(&self.lease, claimed.id, &plan, now)).await;
+            Decision::Push { plan, .. } if !self.writes(claimed) => {
+                let hold = Entry::Hold { sync: claimed.id, person: claimed.person, plan };
+                self.insist(claimed.id, || self.ledger.enter(hold.clone(), now)).await;
                 return Ok(None);
             }
             Decision::Push { plan, turn } => (None, Some((plan, turn))),
@@ -315,7 +326,7 @@ impl Worker {
         let decision = decide(&Situation { pool: Some((pool, state)), ..*situation }, &mut new_step_id);
         // A preview (mode observe) leaves the memory alone.
         if let Decision::Push { turn: Some(turn), .. } = &decision
-            && self.destination.mode == Mode::Live
+            && self.writes(claimed)
         {
             state.take(turn);
         }
@@ -327,6 +338,11 @@ impl Worker {
         let Some((pool, turn)) = turn else { return };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.entry(pool).or_default().give_back(&turn);
+    }
+
+    /// Whether this lead's plan is pushed, and not only made and explained.
+    fn writes(&self, claimed: &Claimed) -> bool {
+        self.destination.mode == Mode::Live || claimed.let_through
     }
 
     fn ready(&self, claimed: &Claimed, wait: Duration) -> Next {

@@ -3,6 +3,7 @@
 mod access;
 pub mod api;
 mod health;
+pub mod operations;
 pub mod search;
 
 use std::sync::Arc;

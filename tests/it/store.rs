@@ -1,5 +1,6 @@
 //! The registry, told as one story on a real database: `SQLite` always, `PostgreSQL` when `DATABASE_URL` names one.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +19,11 @@ use leadfold::plan::{
 };
 use leadfold::rules::{IdentifierOrder, Mode, PoolState, Turn};
 use leadfold::store::Store;
+use leadfold::store::held::{Answer, HeldAnswer};
 use leadfold::store::inbox::Arrival;
 use leadfold::store::ledger::Entry;
 use leadfold::store::prepare::{EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent};
+use leadfold::store::replay::{How, LeftAlone, Remapped, Selection, Snag};
 use leadfold::store::syncs::{
     Abandoned, Claimed, Evidence, Lease, Next, PlanToStore, StepEnd, StepState, SyncState,
 };
@@ -101,6 +104,7 @@ impl Story {
         self.a_batch_sees_its_own_people().await;
         self.one_lead_of_a_person_at_a_time().await;
         self.backfill_and_held_leads_stand_back().await;
+        self.replays_touch_only_what_stands_still().await;
         self.what_has_begun_goes_first().await;
         self.a_plan_is_stored_sent_and_done().await;
         self.an_old_lease_records_nothing().await;
@@ -353,9 +357,10 @@ impl Story {
         run(&self.url, &format!("UPDATE syncs SET priority = 1 WHERE id = '{imported}'")).await;
         assert_eq!(self.claimed_ids(&lease).await, [live], "a live lead does not wait for backfill");
         let plan = Plan { steps: Vec::new(), reasons: Vec::new(), picked_owner: None };
-        self.store.hold(&lease, live, &plan, self.now()).await.unwrap();
+        let entry = Entry::Hold { sync: live, person: self.owner(live).await, plan };
+        assert!(self.enter(&lease, entry).await);
         let observed = self.claim(&lease, Mode::Observe).await;
-        assert_eq!(observed.len(), 1, "what is held does not hold back while nothing is written");
+        assert_eq!(observed.len(), 1, "what is held holds back nobody");
         assert_eq!(observed[0].id, next);
         self.release(&lease, next, SyncState::Unknown, None).await;
         assert!(
@@ -364,9 +369,127 @@ impl Story {
         );
         assert_eq!(self.claimed_ids(&lease).await, [next], "once live, what has begun goes on");
         self.release(&lease, next, SyncState::Synced, None).await;
-        assert_eq!(self.claimed_ids(&lease).await, [live], "then what was held");
+        assert_eq!(
+            self.claimed_ids(&lease).await,
+            [imported],
+            "then backfill, and what is held waits for a person"
+        );
+        self.release(&lease, imported, SyncState::Synced, None).await;
+        assert!(self.claimed_ids(&lease).await.is_empty());
+        let held = self.store.held("ranks", 10).await.unwrap();
+        assert_eq!((held.count, &*held.plans), (1, &[("write nothing".to_owned(), 1)][..]));
+        let answer = HeldAnswer {
+            destination: "ranks".to_owned(),
+            answer: Answer::Push,
+            let_through: true,
+            up_to: held.up_to,
+            limit: 10,
+        };
+        assert_eq!(self.store.answer_held(answer.clone(), self.now()).await.unwrap(), 1);
+        assert_eq!(self.store.answer_held(answer, self.now()).await.unwrap(), 0, "an answer is given once");
+        let [claimed] = &self.claim(&lease, Mode::Observe).await[..] else {
+            panic!("the one that was let through")
+        };
+        assert_eq!((claimed.id, claimed.let_through), (live, true));
+        assert!(self.store.history(live).await.unwrap().1, "a later lead was brought before it");
+        self.release(&lease, live, SyncState::Unknown, None).await;
+        assert_eq!(
+            self.claim(&lease, Mode::Observe).await.len(),
+            1,
+            "what was let through goes on while observing"
+        );
         self.release(&lease, live, SyncState::Synced, None).await;
-        assert_eq!(self.claimed_ids(&lease).await, [imported], "and backfill last");
+    }
+
+    async fn replays_touch_only_what_stands_still(&self) {
+        let lease = self.lease("replays").await;
+        let phones = ["+380671110021", "+380671110022", "+380671110023"];
+        let humans = phones.map(|phone| [(ByPhone, phone)]);
+        let leads = self.leads(&humans.each_ref().map(|human| said("replays", human))).await;
+        let [(stuck_lead, stuck), (_, rejected), (_, in_hand)] = leads[..] else { unreachable!() };
+        assert_eq!(self.claimed_ids(&lease).await, [stuck, rejected, in_hand]);
+        let why = |code: &str| Some(Reason::new(code, "Why."));
+        self.release(&lease, stuck, SyncState::NeedsAttention, why("blind_step_unknown")).await;
+        self.release(&lease, rejected, SyncState::NeedsAttention, why("crm_rejected")).await;
+        let at = self.now().as_millisecond();
+        let action = serde_json::to_string(&self.plan_of_two().steps[0].action).unwrap();
+        let step = |sync: SyncId, kind: &str, state: &str| {
+            let id = self.clock.new_id();
+            format!(
+                "INSERT INTO steps (id, sync, position, kind, action, state, sent_at) \
+                 VALUES ('{id}', '{sync}', 0, '{kind}', '{action}', '{state}', {at})"
+            )
+        };
+        run(&self.url, &step(stuck, "create task", "unknown")).await;
+        run(&self.url, &step(rejected, "create deal", "done")).await;
+        let select = Selection { destination: Some("replays".to_owned()), ..Selection::default() };
+        let (items, next) = self.store.replayable(&select, None, None, 10).await.unwrap();
+        let snags: Vec<Option<Snag>> = items.iter().map(|item| item.snag).collect();
+        assert_eq!(snags, [Some(Snag::InDoubt), None, Some(Snag::InHand)]);
+        assert_eq!(next, None);
+        let narrow = Selection {
+            states: vec!["needs-attention".to_owned()],
+            cause: Some("crm_rejected".to_owned()),
+            source: Some("shop".to_owned()),
+            from: Some(self.now()),
+            to: Some(self.now() + SignedDuration::from_millis(1)),
+            leads: leads.iter().map(|(lead, _)| *lead).collect(),
+            ..select.clone()
+        };
+        let (items, _) =
+            self.store.replayable(&narrow, Some(stuck_lead), Some(leads[2].0), 10).await.unwrap();
+        assert_eq!(items.iter().filter_map(|item| item.sync).collect::<Vec<_>>(), [rejected]);
+
+        let all = vec![stuck, rejected, in_hand];
+        assert_eq!(self.store.replay_syncs(all.clone(), How::Resume, self.now()).await.unwrap(), 2);
+        assert_eq!(
+            self.store.replay_syncs(all, How::Resume, self.now()).await.unwrap(),
+            0,
+            "they are on their way"
+        );
+        let claimed = self.claim(&lease, Mode::Live).await;
+        let [stuck, rejected] = &claimed[..] else { panic!("two go on: {claimed:?}") };
+        assert_eq!((stuck.steps.len(), stuck.brought), (1, false), "its plan goes on as it is");
+        assert_eq!(
+            (rejected.steps.len(), rejected.brought),
+            (0, true),
+            "decided anew; it made its deal before"
+        );
+
+        // Mapped again while one of the leads is in hand: the other becomes somebody else's.
+        let other = [(ByPhone, "+380671110024")];
+        self.release(&lease, stuck.id, SyncState::NeedsAttention, why("mapping_unreadable")).await;
+        run(&self.url, &format!("DELETE FROM steps WHERE sync = '{}'", stuck.id)).await;
+        let before = self.person(stuck_lead).await;
+        let remapped = |claimed: &Claimed| Remapped {
+            lead: claimed.lead_id,
+            syncs: [claimed.id].into(),
+            version: "v2".to_owned(),
+            outcome: EventOutcome::Lead {
+                lead: Box::new(lead(&said("replays", &other))),
+                branch: 1,
+                syncs: ["replays", "second"].map(|to| (SyncId(self.clock.new_id()), to.to_owned())).into(),
+            },
+            fresh_person: PersonId(self.clock.new_id()),
+        };
+        let batch = vec![remapped(stuck), remapped(rejected)];
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let order = IdentifierOrder::default();
+        let ends = self.store.replan(batch, order, BTreeSet::new(), clock).await.unwrap();
+        assert_eq!(ends, [Ok(()), Err(LeftAlone::UnderWay)]);
+        let detail = self.store.lead(stuck_lead).await.unwrap().unwrap();
+        assert_eq!((&*detail.version, detail.syncs.len()), ("v2", 2), "one more destination");
+        assert_ne!(self.person(stuck_lead).await, before);
+        assert_eq!(self.owner(stuck.id).await, self.person(stuck_lead).await, "its syncs go along");
+        self.release(&lease, rejected.id, SyncState::Synced, None).await;
+        for sync in self.claimed_ids(&lease).await {
+            self.release(&lease, sync, SyncState::Synced, None).await;
+        }
+        self.release(&lease, in_hand, SyncState::Synced, None).await;
+        let second = self.lease("second").await;
+        for sync in self.claimed_ids(&second).await {
+            self.release(&second, sync, SyncState::Synced, None).await;
+        }
     }
 
     async fn what_has_begun_goes_first(&self) {
@@ -474,10 +597,10 @@ impl Story {
         let new = self.lease("epochs").await;
         let now = self.now();
         let plan = self.plan_of_two();
-        let step = plan.steps[0].id;
+        let (step, person) = (plan.steps[0].id, self.owner(sync).await);
         let to_store = PlanToStore {
             sync,
-            person: self.owner(sync).await,
+            person,
             plan: plan.clone(),
             replaces: true,
             turn: None,
@@ -491,7 +614,7 @@ impl Story {
             self.store.record(&old, vec![(Entry::Plan(to_store), now)]).await.map(drop),
             self.store.record(&old, vec![(Entry::Sent(vec![step]), now)]).await.map(drop),
             self.store.record(&old, vec![(outcomes, now)]).await.map(drop),
-            self.store.hold(&old, sync, &plan, now).await,
+            self.store.record(&old, vec![(Entry::Hold { sync, person, plan }, now)]).await.map(drop),
             self.store.drop_link(&old, record("c-1")).await,
             self.store.free_claims_except(&old, Vec::new()).await.map(drop),
         ];

@@ -19,9 +19,31 @@ pub(super) struct BodyError {
     pub(super) text: String,
 }
 
-/// The body as JSON; an empty one is `null`.
-pub(super) async fn read_json(mut response: Response) -> Result<Value, BodyError> {
-    parse(&read_bytes(&mut response).await?)
+/// An answer, read to its end.
+pub(super) struct Received {
+    pub(super) status: u16,
+    /// The wait that it asks for.
+    pub(super) after: Option<Duration>,
+    /// The body as JSON; an empty one is `null`.
+    pub(super) body: Result<Value, BodyError>,
+}
+
+impl Received {
+    pub(super) async fn read(mut response: Response, now: Timestamp) -> Self {
+        let status = response.status().as_u16();
+        let after = asked_wait(response.headers(), now);
+        let body = match read_bytes(&mut response).await {
+            Ok(bytes) => parse(&bytes),
+            Err(error) => Err(error),
+        };
+        Self { status, after, body }
+    }
+}
+
+/// The body as text, whatever it is.
+pub(super) async fn read_text(mut response: Response) -> Result<String, String> {
+    let bytes = read_bytes(&mut response).await.map_err(|error| error.why)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 async fn read_bytes(response: &mut Response) -> Result<Vec<u8>, BodyError> {
@@ -49,7 +71,7 @@ fn parse(bytes: &[u8]) -> Result<Value, BodyError> {
     })
 }
 
-pub(super) fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     classify::retry_after(text(RETRY_AFTER)?, text(DATE), now)
 }
@@ -67,4 +89,13 @@ pub(super) fn sentence(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The innermost cause of an error: for a connection that was never made, the layers around it say nothing more.
+pub(super) fn root(error: &dyn Error) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
 }

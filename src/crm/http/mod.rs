@@ -10,24 +10,26 @@ mod address;
 mod body;
 mod classify;
 mod post;
+mod record;
 mod redact;
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
-use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, Url};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 
-use self::body::{BodyError, asked_wait, read_json, sentence};
+use self::body::{BodyError, Received, root, sentence};
 pub use self::classify::{Judge, Verdict};
-pub use self::post::post_json;
+pub use self::post::{post_json, post_to_server};
+pub use self::record::{Exchange, recorded};
 use self::redact::Redactor;
 use super::limit::{Limiter, Usage, Window};
 use super::{ConnectError, CrmError, Journal, Outcome, Priority};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock as _, SystemClock};
 use crate::id::{StepId, SyncId};
 use crate::rules::{Destination, Setting};
 use crate::telemetry::metric;
@@ -264,11 +266,23 @@ impl Http {
     #[expect(clippy::disallowed_methods, reason = "the one place that sends")]
     async fn exchange(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
         let Call { operation, accepted, request, .. } = call;
+        let recorded = record::begin(operation, &request, &self.base, &self.redactor);
         let began = Instant::now();
-        let sent = request.send().await;
-        let result = match sent {
-            Ok(response) => self.answer(operation, response, accepted).await,
-            Err(error) => Err(self.no_answer(operation, error, effect)),
+        let result = match request.send().await {
+            Ok(response) => {
+                let received = Received::read(response, SystemClock.now()).await;
+                if let Some(recorded) = recorded {
+                    recorded.answered(&received);
+                }
+                self.answer(operation, received, accepted)
+            }
+            Err(error) => {
+                let failure = self.no_answer(operation, error, effect);
+                if let Some(recorded) = recorded {
+                    recorded.unanswered(&failure.why);
+                }
+                Err(failure)
+            }
         };
         let end = match &result {
             Ok(_) => "answer",
@@ -288,10 +302,9 @@ impl Http {
         result
     }
 
-    async fn answer(&self, operation: &str, response: Response, accepted: &[u16]) -> Result<Answer, Failure> {
-        let status = response.status().as_u16();
-        let after = asked_wait(response.headers(), SystemClock.now());
-        match read_json(response).await {
+    fn answer(&self, operation: &str, received: Received, accepted: &[u16]) -> Result<Answer, Failure> {
+        let Received { status, after, body } = received;
+        match body {
             Ok(body) => self.judged(operation, status, body, accepted, after),
             // A refusal is a refusal, whatever became of its text.
             Err(BodyError { text, .. }) if classify::usual(status) != Verdict::Answer => {
@@ -344,7 +357,9 @@ impl Http {
             return Failure { verdict: Verdict::Rejected, after: None, why };
         }
         if error.is_connect() {
-            let why = format!("{operation}: no connection to {}: {what}", self.host());
+            let port = self.base.port().map(|port| format!(":{port}")).unwrap_or_default();
+            let what = self.redactor.clean(&root(&error));
+            let why = format!("{operation}: no connection to {}{port}: {what}", self.host());
             return Failure { verdict: Verdict::NotDone, after: None, why };
         }
         let tail = match effect {

@@ -1,11 +1,12 @@
-//! One POST outside of any CRM: the alert webhook of the workspace, and the demo's own requests.
+//! One POST outside of any CRM: the alert webhook of the workspace, the demo's own requests, and what a command asks of a
+//! running leadfold.
 
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::body::sentence;
+use super::body::{read_text, sentence};
 use super::{Url, address, hardened};
 
 /// How long it may take.
@@ -23,4 +24,29 @@ pub async fn post_json(url: &SecretString, json: String) -> Result<u16, String> 
     #[expect(clippy::disallowed_methods, reason = "hardened like every call to a CRM")]
     let answer = request.send().await.map_err(|error| sentence(&error.without_url()))?;
     Ok(answer.status().as_u16())
+}
+
+/// How long a running leadfold may take over one piece of what it is asked.
+const OPERATION_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Posts JSON to the API of a leadfold, at an address that whoever runs the command has named or that the server itself
+/// has written down; gives the status and the text of the answer.
+pub async fn post_to_server(
+    url: &str,
+    token: Option<&SecretString>,
+    json: String,
+) -> Result<(u16, String), String> {
+    let url = Url::parse(url).map_err(|error| format!("the address is none: {error}"))?;
+    let plain = url.scheme() == "http";
+    let client = hardened(address::Resolver { allow_private: true }, plain)
+        .timeout(OPERATION_TIMEOUT)
+        .build()
+        .map_err(|error| sentence(&error.without_url()))?;
+    let mut request = client.post(url).header(CONTENT_TYPE, "application/json").body(json);
+    if let Some(token) = token {
+        request = request.bearer_auth(token.expose_secret());
+    }
+    #[expect(clippy::disallowed_methods, reason = "hardened like every call to a CRM")]
+    let answer = request.send().await.map_err(|error| sentence(&error.without_url()))?;
+    Ok((answer.status().as_u16(), read_text(answer).await?))
 }

@@ -147,7 +147,7 @@ async fn a_hold_holds_everything_and_is_never_shortened() {
     assert!(limiter.usage().held_for.is_some_and(|left| left > Duration::from_millis(50)));
     limiter.permit("any", Priority::Live).await;
     assert!(began.elapsed() >= Duration::from_millis(120), "waited {:?}", began.elapsed());
-    assert_eq!(limiter.usage(), Usage { permits: 1, rate_limited: 1, held_for: None });
+    assert_eq!(limiter.usage(), Usage { permits: 1, rate_limited: 1, ..Usage::default() });
 }
 
 #[tokio::test]
@@ -170,4 +170,20 @@ fn a_429_without_retry_after_holds_for_the_shortest_window() {
     limiter.rate_limited(None);
     let held = limiter.usage().held_for.unwrap_or_default();
     assert!(held > SECOND && held <= SECOND * 2, "{held:?}");
+}
+
+#[test]
+fn windows_are_said_as_a_vendor_says_them() {
+    let dear = Window { costs: &[("batch", 10)], ..Window::sliding(100, SECOND * 10) };
+    let limiter = Limiter::new(&[Window::sliding(7, SECOND), dear, Window::bucket(2.5, 20)], 0.5);
+    let mut told: Vec<String> = limiter.usage().windows.iter().map(ToString::to_string).collect();
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "2.5 calls a second, 20 of them at once",
+            "at most 100 calls in 10s, `batch` counts as 10",
+            "at most 7 calls in 1s"
+        ]
+    );
 }

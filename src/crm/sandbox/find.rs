@@ -66,8 +66,10 @@ impl Search {
     }
 
     fn keep(&mut self, answer: Answer, matches: impl Fn(&FoundContact) -> bool) -> Result<(), CrmError> {
-        for hit in wire::contacts(answer.body)?.into_iter().filter(matches) {
-            if !self.candidates.contains(&hit.id) {
+        for hit in wire::contacts(answer.body)? {
+            if !matches(&hit) {
+                self.found.passed_over += 1;
+            } else if !self.candidates.contains(&hit.id) {
                 self.candidates.push(hit.id);
             }
         }

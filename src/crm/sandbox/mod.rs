@@ -223,16 +223,19 @@ impl Crm for Sandbox {
 
     fn ping(&self) -> BoxFuture<'_, Result<String, CrmError>> {
         Box::pin(async {
-            let request = Request::list("users");
+            let request = Request::users();
             let FoundList { items } =
                 wire::list(self.http.read(self.call(&request, Priority::Live)).await?.body)?;
             Ok(format!("sandbox at {} with {} users", self.http.host(), items.len()))
         })
     }
 
-    /// It takes any field, user, pipeline and stage.
+    /// Without an account it takes any field, user, pipeline and stage.
     fn describe(&self) -> BoxFuture<'_, Result<Catalog, CrmError>> {
-        Box::pin(async { Ok(Catalog::default()) })
+        Box::pin(async {
+            let request = Request::account();
+            wire::catalog(self.http.read(self.call(&request, Priority::Live)).await?.body)
+        })
     }
 
     fn guarantee(&self, kind: StepKind) -> Guarantee {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::crm::CrmError;
+use crate::crm::catalog::{Catalog, Field, Pipeline, Stage, User};
 use crate::lead::Fields;
 use crate::plan::{
     Action, ContactFields, DealFields, FoundContact, FoundDeal, RecordId, RecordKind, Reference, Step,
@@ -38,9 +39,14 @@ impl Request {
         Self { operation, method, segments, query: Vec::new(), body, accepted: &[] }
     }
 
-    /// Everything of a kind.
-    pub(super) fn list(collection: &'static str) -> Self {
-        Self::get("list", vec![collection.to_owned()], Vec::new())
+    /// The people who work there.
+    pub(super) fn users() -> Self {
+        Self::get("list_users", vec!["users".to_owned()], Vec::new())
+    }
+
+    /// The lists of the account.
+    pub(super) fn account() -> Self {
+        Self::get("get_account", vec!["account".to_owned()], Vec::new())
     }
 
     /// Records whose field has this very text.
@@ -241,6 +247,58 @@ fn deal(body: Value) -> Result<FoundDeal, CrmError> {
     let id = record(&body).ok_or_else(|| strange("deal"))?;
     let WireDeal { title, pipeline, stage, owner, fields, created_at } = read("deal", body)?;
     Ok(FoundDeal { id, title, pipeline, stage, owner, created_at, fields })
+}
+
+/// The lists of the account; nothing to compare with where it has none.
+pub(super) fn catalog(body: Value) -> Result<Catalog, CrmError> {
+    #[derive(Deserialize)]
+    struct Account {
+        users: Vec<WireUser>,
+        pipelines: Vec<WirePipeline>,
+        contact_fields: Vec<String>,
+        deal_fields: Vec<String>,
+    }
+    #[derive(Deserialize)]
+    struct WireUser {
+        id: String,
+        name: Option<String>,
+        active: bool,
+    }
+    #[derive(Deserialize)]
+    struct WirePipeline {
+        name: String,
+        stages: Vec<String>,
+    }
+    let Some(Account { users, pipelines, contact_fields, deal_fields }) = read("account", body)? else {
+        return Ok(Catalog::default());
+    };
+    let fields = |names: Vec<String>| {
+        let field = |name: String| Field { id: name.clone(), name, kind: "any JSON".to_owned() };
+        Some(names.into_iter().map(field).collect())
+    };
+    let stage = |name: String| Stage { id: name.clone(), name };
+    Ok(Catalog {
+        contact_fields: fields(contact_fields),
+        deal_fields: fields(deal_fields),
+        users: Some(
+            users
+                .into_iter()
+                .map(|WireUser { id, name, active }| {
+                    let name = name.unwrap_or_else(|| id.clone());
+                    User { id, name, login: None, active }
+                })
+                .collect(),
+        ),
+        pipelines: Some(
+            pipelines
+                .into_iter()
+                .map(|WirePipeline { name, stages }| {
+                    let stages = stages.into_iter().map(stage).collect();
+                    Pipeline { id: name.clone(), name, stages }
+                })
+                .collect(),
+        ),
+    })
 }
 
 /// Status and body of each item of a batch answer; what cannot be read is left out and so counts as lacking.

@@ -199,8 +199,12 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
         .prop_map(|users| InactiveUsers::new(users.into_iter().map(str::to_owned)));
     let pool = (pool(), maybe(&["anna", "gone"]), inactive);
     let memory = (option::of(0..4_u8), any::<bool>(), pool, age(), any::<bool>());
+    let brought = vec(prop::sample::select(vec!["A note.", "Another."]).prop_map(str::to_owned), 0..2)
+        .prop_map(|notes| Brought { notes });
+    let replay = (option::weighted(0.2, brought), prop::bool::weighted(0.1));
     let can = (prop::bool::weighted(0.8), prop::bool::weighted(0.8), prop::bool::weighted(0.8));
-    (lead(), rules(), person, found(), memory, can).prop_map(|(lead, rules, person, found, memory, can)| {
+    let given = (lead(), rules(), person, found(), memory, replay, can);
+    given.prop_map(|(lead, rules, person, found, memory, (brought, forced), can)| {
         let (linked, conflict, (pool, sticky_owner, inactive), last_task_at, superseded) = memory;
         Case {
             lead,
@@ -216,6 +220,8 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
             sticky_owner,
             last_task_at,
             superseded,
+            brought,
+            forced,
             can: Capabilities { deals: can.0, tasks: can.1, notes: can.2 },
         }
     })

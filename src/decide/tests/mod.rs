@@ -35,6 +35,8 @@ struct Case {
     sticky_owner: Option<String>,
     last_task_at: Option<Timestamp>,
     superseded: bool,
+    brought: Option<Brought>,
+    forced: bool,
     can: Capabilities,
 }
 
@@ -59,6 +61,8 @@ impl Case {
             sticky_owner: None,
             last_task_at: None,
             superseded: false,
+            brought: None,
+            forced: false,
             can: ALL,
         }
     }
@@ -87,6 +91,8 @@ impl Case {
             sticky_owner: self.sticky_owner.as_deref(),
             last_task_at: self.last_task_at,
             superseded: self.superseded,
+            brought: self.brought.as_ref(),
+            forced: self.forced,
             can: self.can,
             now: self.now,
         };

@@ -1,0 +1,66 @@
+//! What people ask of a leadfold: one type for each thing, run by a process that may write.
+//!
+//! A command runs its operation itself when the database is free, and posts it to the server that has the database
+//! otherwise ([`crate::cli`]); the server's handler ([`crate::web`]) runs the very same function. Long work is asked for in
+//! pieces, each short enough for one request, so that progress can be shown and an end half-way leaves nothing undone
+//! that was said to be done.
+
+pub mod held;
+pub mod replay;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::clock::Clock;
+use crate::map::Workspace;
+use crate::store::{Store, StoreError};
+use crate::workspace::Versions;
+
+/// What an operation works with.
+#[derive(Clone)]
+pub struct Means {
+    /// The registry.
+    pub store: Store,
+    /// Any version of the workspace.
+    pub versions: Arc<Versions>,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+    /// Says that there may be something to do for the workers of this process, if it has any.
+    pub wake_workers: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Means {
+    /// The active version of the workspace.
+    async fn active(&self) -> Result<Arc<Workspace>, OperationError> {
+        let Some((hash, _)) = self.store.active_version().await? else {
+            return Err(OperationError::Refused(
+                "this database never had a workspace: start `leadfold serve` on it once".to_owned(),
+            ));
+        };
+        Ok(self.versions.get(&hash).await?)
+    }
+}
+
+/// Something that people ask for.
+pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
+    /// Where the server takes it by POST.
+    const PATH: &'static str;
+    /// What comes of it.
+    type Answer: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Does it.
+    fn run(self, means: &Means) -> impl Future<Output = Result<Self::Answer, OperationError>> + Send;
+}
+
+/// Why an operation was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OperationError {
+    /// It cannot be done as it was asked: what is wrong and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The registry did not take it.
+    #[error("{0}")]
+    Storage(#[from] StoreError),
+}

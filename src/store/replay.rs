@@ -1,0 +1,475 @@
+//! Replay: which leads are meant, and which of them can go on. The writing itself is in [`super::replay_work`].
+//!
+//! | where it stands | resume | re-plan | force |
+//! |---|---|---|---|
+//! | needs attention, a step in doubt | goes on as it is | left alone | the step is sent again |
+//! | needs attention, otherwise | decided anew | mapped and decided anew | decided anew, its deal is made |
+//! | filtered | decided anew | mapped and decided anew | decided anew, its deal is made |
+//! | filtered, and gone along with a later lead | left alone | left alone | decided anew, its deal is made |
+//! | synced | left alone | mapped and decided anew, nothing is made twice | decided anew, its deal is made |
+//! | waiting | decided anew | mapped and decided anew | left alone |
+//! | held, while the destination observes | decided anew, to be looked at | mapped and decided anew | left alone |
+//! | held, and the destination is live | left alone: it waits for an answer | the same | the same |
+//! | ready | left alone | mapped and decided anew | left alone |
+//! | under way: claimed, pushing, unknown | left alone | left alone | left alone |
+//! | ended before there was anything to sync | left alone | mapped and decided anew | left alone |
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::prepare::{EventOutcome, Received};
+use super::replay_work::{ReplanLeads, ReplaySyncs, ResplitDeliveries};
+use super::sql::{Arg, Row, args, list};
+use super::syncs::SyncState;
+use super::{Store, StoreError};
+use crate::clock::Clock;
+use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
+use crate::plan::{Action, Reason};
+use crate::rules::IdentifierOrder;
+
+/// How a lead is replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// The stored lead goes on.
+    Resume,
+    /// Its event is mapped again by the active mapping.
+    Replan,
+    /// It is pushed whatever the rules say.
+    Force,
+}
+
+/// Which leads are meant. Everything that is given must hold; nothing given means nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Selection {
+    /// These leads.
+    pub leads: Vec<LeadId>,
+    /// Those that stand in one of these states, in the words of the registry.
+    pub states: Vec<String>,
+    /// Those whose reason has this word, such as `crm_rejected`.
+    pub cause: Option<String>,
+    /// Those on their way to this destination.
+    pub destination: Option<String>,
+    /// Those from this source.
+    pub source: Option<String>,
+    /// Those received at this time or later.
+    pub from: Option<Timestamp>,
+    /// Those received before this time.
+    pub to: Option<Timestamp>,
+}
+
+/// A lead on its way to one destination, or one that has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The lead.
+    pub lead: LeadId,
+    /// Where it came from.
+    pub source: String,
+    /// Its sync; `None` for a lead that ended before there was anything to sync.
+    pub sync: Option<SyncId>,
+    /// Where it goes.
+    pub destination: Option<String>,
+    /// Where it stands.
+    pub state: String,
+    /// Why it stands there.
+    pub why: Option<Reason>,
+    /// What must be minded.
+    pub snag: Option<Snag>,
+    /// We made or found a deal of its person there.
+    pub has_deal: bool,
+}
+
+/// What stands in the way of touching a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snag {
+    /// A worker has it in hand.
+    InHand,
+    /// A step of its plan was sent, and nobody knows whether it was written.
+    InDoubt,
+    /// It went along with a later lead of the same person.
+    GoneAlong,
+}
+
+/// How many leases, doubtful steps and carriers say that there is a snag with a row of `syncs`.
+pub(super) const SNAGS: &str = "(SELECT COUNT(*) FROM leases WHERE leases.destination = syncs.destination \
+      AND leases.epoch = syncs.claimed), \
+    (SELECT COUNT(*) FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 \
+      AND steps.state IN ('sent', 'unknown')), \
+    (SELECT COUNT(*) FROM syncs AS carrier WHERE carrier.id = syncs.carried_by \
+      AND carrier.state NOT IN ('filtered', 'needs-attention'))";
+
+/// Reads [`SNAGS`] from its first column on.
+pub(super) fn snag(row: &Row, first: usize) -> Result<Option<Snag>, StoreError> {
+    for (column, snag) in (first..).zip([Snag::InHand, Snag::InDoubt, Snag::GoneAlong]) {
+        if row.int(column)? > 0 {
+            return Ok(Some(snag));
+        }
+    }
+    Ok(None)
+}
+
+/// Why a selected lead is left as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftAlone {
+    /// It is being brought to the CRM now.
+    UnderWay,
+    /// It is in the CRM.
+    Done,
+    /// It was never mapped, so there is nothing to resume.
+    NeverMapped,
+    /// It went along with a later lead.
+    GoneAlong,
+    /// It waits for `leadfold live`.
+    Held,
+    /// One of its steps may have happened; only going on with the plan finds out.
+    InDoubt,
+    /// The active mapping fails on it, or its source waits.
+    MappingFails,
+    /// The active mapping says that it is somebody else's, and it was brought to the CRM already.
+    SomebodyElses,
+}
+
+impl Item {
+    /// Whether it is replayed, or why not. `observes`: its destination writes nothing.
+    pub fn verdict(&self, how: How, observes: bool) -> Result<(), LeftAlone> {
+        if self.sync.is_none() {
+            return if how == How::Replan { Ok(()) } else { Err(LeftAlone::NeverMapped) };
+        }
+        let (force, replan) = (how == How::Force, how == How::Replan);
+        let left = match SyncState::ALL.into_iter().find(|state| state.as_str() == self.state) {
+            _ if self.snag == Some(Snag::InHand) => Some(LeftAlone::UnderWay),
+            None | Some(SyncState::Pushing | SyncState::Unknown) => Some(LeftAlone::UnderWay),
+            Some(SyncState::Ready) => (!replan).then_some(LeftAlone::UnderWay),
+            Some(SyncState::Waiting) => force.then_some(LeftAlone::UnderWay),
+            Some(SyncState::Held) => (force || !observes).then_some(LeftAlone::Held),
+            Some(SyncState::Filtered) => {
+                (self.snag == Some(Snag::GoneAlong) && !force).then_some(LeftAlone::GoneAlong)
+            }
+            Some(SyncState::NeedsAttention) => {
+                (self.snag == Some(Snag::InDoubt) && replan).then_some(LeftAlone::InDoubt)
+            }
+            Some(SyncState::Synced) => (how == How::Resume).then_some(LeftAlone::Done),
+        };
+        left.map_or(Ok(()), Err)
+    }
+}
+
+/// A lead that is mapped again.
+#[derive(Clone, Debug)]
+pub struct Remapped {
+    /// Which.
+    pub lead: LeadId,
+    /// The syncs that are meant; others of the same lead stay as they are.
+    pub syncs: BTreeSet<SyncId>,
+    /// Version of the workspace that mapped it.
+    pub version: String,
+    /// What the mapping made of it.
+    pub outcome: EventOutcome,
+    /// Of the person that is made when nobody is known.
+    pub fresh_person: PersonId,
+}
+
+/// Most syncs of one lead on one page: more destinations than any workspace has.
+const FEW: usize = 64;
+
+impl Store {
+    /// The next items of a selection behind `after`, by lead and at most to `up_to`; and where to go on, when there may be
+    /// more. A lead's items are never torn apart.
+    pub async fn replayable(
+        &self,
+        selection: &Selection,
+        after: Option<LeadId>,
+        up_to: Option<LeadId>,
+        limit: usize,
+    ) -> Result<(Vec<Item>, Option<LeadId>), StoreError> {
+        let limit = limit.max(FEW);
+        let Some((sql, arguments)) = selected(selection, after, up_to, limit) else {
+            return Ok((Vec::new(), None));
+        };
+        let rows = self.read(&sql, arguments).await?;
+        let mut items: Vec<Item> = rows.iter().map(item).collect::<Result<_, _>>()?;
+        if items.len() < limit {
+            return Ok((items, None));
+        }
+        // The last lead may go on behind the page.
+        let last = items.last().map(|item| item.lead);
+        if items.first().map(|item| item.lead) != last {
+            items.retain(|item| Some(item.lead) != last);
+        }
+        let next = items.last().map(|item| item.lead);
+        Ok((items, next))
+    }
+
+    /// Lets syncs go on, or be pushed whatever the rules say. Those that are under way by now are not touched; returns how
+    /// many were.
+    pub async fn replay_syncs(
+        &self,
+        syncs: Vec<SyncId>,
+        how: How,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.write(ReplaySyncs { syncs, force: how == How::Force, now }).await
+    }
+
+    /// What is to be known of a lead that comes after others of the same person, or again: what its own earlier plans left
+    /// (texts of notes and tasks), and whether a later lead of the person was brought there before it.
+    pub async fn history(&self, sync: SyncId) -> Result<(Vec<String>, bool), StoreError> {
+        let rows = self
+            .read(
+                "SELECT action FROM steps WHERE sync = $1 AND past = 1 AND state = 'done' \
+                   AND kind IN ('create task', 'add note') \
+                 UNION ALL SELECT 'superseded' FROM syncs JOIN syncs AS later ON later.person = syncs.person \
+                   AND later.destination = syncs.destination AND later.sequence > syncs.sequence \
+                   WHERE syncs.id = $1 AND later.state = 'synced'",
+                args![sync],
+            )
+            .await?;
+        let mut texts = Vec::new();
+        let mut superseded = false;
+        for row in &rows {
+            if row.text(0)? == "superseded" {
+                superseded = true;
+                continue;
+            }
+            match row.json::<Action>(0)? {
+                Action::AddNote { text, .. } => texts.push(text),
+                Action::CreateTask { task, .. } => texts.push(task.text),
+                Action::CreateContact { .. }
+                | Action::UpdateContact { .. }
+                | Action::CreateDeal { .. }
+                | Action::UpdateDeal { .. } => {}
+            }
+        }
+        Ok((texts, superseded))
+    }
+
+    /// The request that a lead came in, and its place among the events of that.
+    pub async fn delivery_of(&self, lead: LeadId) -> Result<Option<(Received, usize)>, StoreError> {
+        let rows = self
+            .read(
+                "SELECT deliveries.id, deliveries.source, method, query, headers, body, deliveries.received_at, \
+                 unverified_token, events.position FROM leads JOIN events ON events.id = leads.event \
+                 JOIN deliveries ON deliveries.id = events.delivery WHERE leads.id = $1",
+                args![lead],
+            )
+            .await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let position = usize::try_from(row.int(8)?).unwrap_or(usize::MAX);
+        Ok(Some((super::prepare::received(row)?, position)))
+    }
+
+    /// Stores what the active mapping makes of leads. Returns what became of each, in order.
+    pub async fn replan(
+        &self,
+        leads: Vec<Remapped>,
+        order: IdentifierOrder,
+        observing: BTreeSet<String>,
+        clock: std::sync::Arc<dyn Clock>,
+    ) -> Result<Vec<Result<(), LeftAlone>>, StoreError> {
+        self.write(ReplanLeads { leads, order, observing, clock }).await
+    }
+
+    /// Deliveries that could not be read, oldest first.
+    pub async fn unreadable(
+        &self,
+        selection: &Selection,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Vec<(DeliveryId, String)>, StoreError> {
+        let mut conditions = Conditions::default();
+        if let Some(after) = after {
+            conditions.add("deliveries.id >", after);
+        }
+        conditions.add_common(selection, "deliveries");
+        let sql = format!(
+            "SELECT id, COALESCE(why, '') FROM deliveries WHERE state = 'unreadable' {} ORDER BY id LIMIT {limit}",
+            conditions.text
+        );
+        let rows = self.read(&sql, conditions.arguments).await?;
+        rows.iter().map(|row| Ok((row.id(0)?, row.text(1)?))).collect()
+    }
+
+    /// Lets unreadable deliveries be read again; returns how many there were.
+    pub async fn resplit(&self, deliveries: Vec<DeliveryId>) -> Result<u64, StoreError> {
+        let touched = self.write(ResplitDeliveries { deliveries }).await?;
+        self.arrived().notify_one();
+        Ok(touched)
+    }
+}
+
+/// The statement that finds a page of items; `None` when nothing can match. States stand in it as literals, because the
+/// partial indexes only serve the very same condition.
+fn selected(
+    selection: &Selection,
+    after: Option<LeadId>,
+    up_to: Option<LeadId>,
+    limit: usize,
+) -> Option<(String, Vec<Arg>)> {
+    let mut conditions = Conditions::default();
+    if let Some(after) = after {
+        conditions.add("leads.id >", after);
+    }
+    if let Some(up_to) = up_to {
+        conditions.add("leads.id <=", up_to);
+    }
+    conditions.add_common(selection, "leads");
+    if let Some(cause) = &selection.cause {
+        // A reason's JSON begins with its word.
+        let start = format!("{{\"code\":{}", serde_json::Value::from(cause.as_str()));
+        conditions.add(&format!("SUBSTR(OF.why, 1, {}) =", start.chars().count()), start);
+    }
+    if let Some(destination) = &selection.destination {
+        conditions.add("syncs.destination =", destination.as_str());
+    }
+    conditions.add_leads(&selection.leads);
+
+    let with_syncs = states(selection, &SyncState::ALL.map(SyncState::as_str)).map(|states| {
+        format!(
+            "SELECT leads.id, leads.source, syncs.id AS sync, syncs.destination, syncs.state, syncs.why, {SNAGS}, \
+             (SELECT COUNT(*) FROM links WHERE links.person = syncs.person \
+               AND links.destination = syncs.destination AND links.kind = 'deal') \
+             FROM syncs JOIN leads ON leads.id = syncs.lead WHERE {} ORDER BY 1, 3 LIMIT {limit}",
+            format!("{states}{}", conditions.text).replace("OF.", "syncs."),
+        )
+    });
+    // They ended before there was anything to sync, so they have no destination.
+    let without =
+        states(selection, &["filtered", "needs-attention"]).filter(|_| selection.destination.is_none());
+    let without = without.map(|states| {
+        let none = "(SELECT COUNT(*) FROM leases WHERE 1 = 0)";
+        format!(
+            "SELECT leads.id, leads.source, NULL AS sync, NULL, leads.state, leads.why, {none}, {none}, {none}, {none} \
+             FROM leads WHERE {} AND leads.state <> 'mapped' ORDER BY 1 LIMIT {limit}",
+            format!("{states}{}", conditions.text).replace("OF.", "leads."),
+        )
+    });
+    let parts: Vec<String> = [with_syncs, without]
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(number, part)| format!("SELECT * FROM ({part}) AS part{number}"))
+        .collect();
+    let sql = format!("{} ORDER BY 1, 3 LIMIT {limit}", parts.join(" UNION ALL "));
+    (!parts.is_empty()).then_some((sql, conditions.arguments))
+}
+
+/// Those of the known states that are meant; `None` when none of them is.
+fn states(selection: &Selection, known: &[&str]) -> Option<String> {
+    let words: Vec<&str> = known
+        .iter()
+        .copied()
+        .filter(|word| selection.states.is_empty() || selection.states.iter().any(|state| state == word))
+        .collect();
+    match words.as_slice() {
+        [] => None,
+        [word] => Some(format!("OF.state = '{word}'")),
+        words => Some(format!("OF.state IN ('{}')", words.join("','"))),
+    }
+}
+
+/// What rows must be, beyond their state.
+#[derive(Default)]
+struct Conditions {
+    text: String,
+    arguments: Vec<Arg>,
+}
+
+impl Conditions {
+    fn add(&mut self, what: &str, value: impl Into<Arg>) {
+        self.arguments.push(value.into());
+        // Writing to a String cannot fail, here and below.
+        write!(self.text, " AND {what} ${}", self.arguments.len()).ok();
+    }
+
+    /// Conditions on what leads and deliveries both have.
+    fn add_common(&mut self, selection: &Selection, table: &str) {
+        if let Some(source) = &selection.source {
+            self.add(&format!("{table}.source ="), source.as_str());
+        }
+        if let Some(from) = selection.from {
+            self.add(&format!("{table}.received_at >="), from.as_millisecond());
+        }
+        if let Some(to) = selection.to {
+            self.add(&format!("{table}.received_at <"), to.as_millisecond());
+        }
+    }
+
+    fn add_leads(&mut self, leads: &[LeadId]) {
+        if !leads.is_empty() {
+            let places = list(self.arguments.len() + 1, leads.len());
+            self.arguments.extend(leads.iter().map(|lead| Arg::from(*lead)));
+            write!(self.text, " AND leads.id IN ({places})").ok();
+        }
+    }
+}
+
+fn item(row: &Row) -> Result<Item, StoreError> {
+    Ok(Item {
+        lead: row.id(0)?,
+        source: row.text(1)?,
+        sync: row.optional_text(2)?.map(|_| row.id(2)).transpose()?,
+        destination: row.optional_text(3)?,
+        state: row.text(4)?,
+        why: row.optional_text(5)?.map(|_| row.json(5)).transpose()?,
+        snag: snag(row, 6)?,
+        has_deal: row.int(9)? > 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_still_is_replayed_and_nothing_else() {
+        use LeftAlone::{Done, GoneAlong, Held, InDoubt, UnderWay};
+        let check = |state: &str, snag: Option<Snag>, observes: bool, expect: [Option<LeftAlone>; 3]| {
+            let item = Item {
+                lead: LeadId(Uuid::nil()),
+                source: String::new(),
+                sync: Some(SyncId(Uuid::nil())),
+                destination: Some("crm".to_owned()),
+                state: state.to_owned(),
+                why: None,
+                snag,
+                has_deal: false,
+            };
+            let left = [How::Resume, How::Replan, How::Force].map(|how| item.verdict(how, observes).err());
+            assert_eq!(left, expect, "{state} {snag:?} {observes}");
+        };
+        let under_way = [Some(UnderWay); 3];
+        check("needs-attention", None, false, [None; 3]);
+        check("needs-attention", Some(Snag::InDoubt), false, [None, Some(InDoubt), None]);
+        check("filtered", None, false, [None; 3]);
+        check("filtered", Some(Snag::GoneAlong), false, [Some(GoneAlong), Some(GoneAlong), None]);
+        check("synced", None, false, [Some(Done), None, None]);
+        check("waiting", None, false, [None, None, Some(UnderWay)]);
+        check("waiting", Some(Snag::InHand), false, under_way);
+        check("held", None, false, [Some(Held); 3]);
+        check("held", None, true, [None, None, Some(Held)]);
+        check("ready", None, false, [Some(UnderWay), None, Some(UnderWay)]);
+        check("ready", Some(Snag::InHand), false, under_way);
+        check("pushing", None, false, under_way);
+        check("unknown", None, false, under_way);
+        check("a state of a later version", None, false, under_way);
+        let unmapped = Item {
+            lead: LeadId(Uuid::nil()),
+            source: String::new(),
+            sync: None,
+            destination: None,
+            state: "needs-attention".to_owned(),
+            why: None,
+            snag: None,
+            has_deal: false,
+        };
+        assert_eq!(unmapped.verdict(How::Resume, false), Err(LeftAlone::NeverMapped));
+        assert_eq!(unmapped.verdict(How::Replan, false), Ok(()));
+    }
+}

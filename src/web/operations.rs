@@ -1,0 +1,51 @@
+//! The writing part of `/api`: every operation at its own path, by POST with a JSON object.
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::json;
+
+use crate::operation::held::{AnswerHeld, LookAtHeld};
+use crate::operation::replay::{PreviewReplay, Replay};
+use crate::operation::{Means, Operation, OperationError};
+
+/// Largest operation: the texts of a workspace fit in several times.
+const LARGEST_OPERATION: usize = 8 * 1024 * 1024;
+
+/// The routes of all operations.
+pub fn router(means: Means) -> Router {
+    let router = takes::<PreviewReplay>(Router::new());
+    let router = takes::<Replay>(router);
+    let router = takes::<LookAtHeld>(router);
+    let router = takes::<AnswerHeld>(router);
+    router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
+}
+
+/// Adds an operation.
+fn takes<O: Operation>(router: Router<Means>) -> Router<Means> {
+    router.route(O::PATH, post(run::<O>))
+}
+
+async fn run<O: Operation>(State(means): State<Means>, body: Bytes) -> Response {
+    let refused = |status: StatusCode, text: String| (status, Json(json!({ "error": text }))).into_response();
+    // The content type is not asked for: what is no JSON of this operation says so itself.
+    let operation: O = match serde_json::from_slice(&body) {
+        Ok(operation) => operation,
+        Err(error) => {
+            let text = format!("this is not what {} takes: {error}", O::PATH);
+            return refused(StatusCode::BAD_REQUEST, text);
+        }
+    };
+    match operation.run(&means).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(OperationError::Refused(text)) => refused(StatusCode::UNPROCESSABLE_ENTITY, text),
+        Err(OperationError::Storage(failure)) => {
+            tracing::error!(operation = O::PATH, %failure, "STORAGE FAILURE: what was asked for is not done");
+            let text = "the registry does not take this now; the log of the server says why. Try again";
+            refused(StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+        }
+    }
+}
