@@ -165,6 +165,36 @@ async fn a_preview_takes_no_turn() {
     rig.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn deals_and_contacts_of_somebody_who_left_go_to_the_pool() {
+    let mut rig = Rig::prepare(Faults::default(), IMPATIENT, MAPPING).await;
+    let away = "sales: { time_zone: UTC, owners: [{ user: Anna, away: 2000-01-01..9000-01-01 }] }";
+    rig.edit("workspace.yaml", POOL, away);
+    let known = json!({ "name": "Olena", "phones": ["+380672136016"], "owner": "7" });
+    rig.add_contact(known).await;
+    let account = json!({
+        "users": [{ "id": "7", "name": "Anna", "active": false }, { "id": "8", "name": "Borys" }],
+        "pipelines": [{ "name": "Main", "stages": ["New"] }],
+        "contact_fields": ["telegram_chat", "instagram_chat", "viber_chat"],
+        "deal_fields": [],
+    });
+    rig.sandbox.set_account(Some(serde_json::from_value(account).unwrap()));
+    rig.boot().await;
+    rig.post_all(&humans(0, 3), 3).await;
+    waiting(&rig, 3).await;
+    // After an edit the list is read before those who wait are decided, so from then on it is known.
+    rig.edit("workspace.yaml", away, "sales: [Anna, Borys]");
+    rig.restart().await;
+    rig.settle().await;
+    assert_eq!(deals(&rig).await, counted(&[("Borys", 3)]));
+    rig.post_all(&humans(9, 1), 1).await;
+    rig.settle().await;
+    assert_eq!(deals(&rig).await, counted(&[("Borys", 4)]), "the contact's owner left");
+    let said = rig.sql("SELECT id FROM syncs WHERE reasons LIKE '%7, who is responsible for contact%'").await;
+    assert_eq!((said.len(), rig.stats().contacts), (1, 4));
+    rig.end().await;
+}
+
 /// A CRM that knows nobody, keeps what it is given, and lists its users.
 #[derive(Default)]
 struct Roster {
