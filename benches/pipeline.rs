@@ -173,6 +173,8 @@ fn decide_all(workspace: &Workspace, leads: &[(Box<Lead>, usize)]) {
             sticky_owner: None,
             last_task_at: None,
             superseded: false,
+            brought: None,
+            forced: false,
             can: Capabilities { deals: true, tasks: true, notes: true },
             now: AT,
         };

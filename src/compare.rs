@@ -52,7 +52,16 @@ pub fn compare(mentions: &[Mention], account: &Account<'_>) -> Comparison {
 
 /// What a CRM lacks, and what happens instead; one line each.
 pub fn fallbacks(can: Capabilities) -> Vec<&'static str> {
-    let all = [(can.deals, NO_DEALS), (can.tasks, NO_TASKS), (can.notes, NO_NOTES)];
+    let all = [
+        (can.deals, NO_DEALS),
+        (can.tasks, NO_TASKS),
+        (can.notes, NO_NOTES),
+        (can.contact_updates, "no updates of contacts: they stay as they are, and what differs is said"),
+        (
+            can.deal_updates || !can.deals,
+            "no updates of deals: they stay as they are, and what differs is said",
+        ),
+    ];
     all.into_iter().filter(|(has, _)| !has).map(|(_, fallback)| fallback).collect()
 }
 
@@ -223,8 +232,6 @@ mod tests {
     use super::*;
     use crate::map::{Files, mentions};
 
-    const ALL: Capabilities = Capabilities { deals: true, tasks: true, notes: true };
-
     fn field(id: &str, name: &str) -> Field {
         Field { id: id.into(), name: name.into(), kind: "text".into() }
     }
@@ -260,7 +267,7 @@ mod tests {
     /// `None`: nothing is wrong.
     fn check(name: &Name, expect: Option<&str>) {
         let catalog = catalog();
-        let account = Account { destination: "crm", catalog: &catalog, can: ALL };
+        let account = Account { destination: "crm", catalog: &catalog, can: Capabilities::ALL };
         let comparison = compare(&[of(name.clone())], &account);
         let told = comparison.problems.first().map(|problem| {
             let kind = if problem.severity == Severity::Error { "error" } else { "warning" };
@@ -335,7 +342,7 @@ mod tests {
     fn hundreds_of_names_are_not_listed() {
         let many = (0..100).map(|number| field(&format!("x_field_{number}"), "")).collect();
         let catalog = Catalog { contact_fields: Some(many), ..Catalog::default() };
-        let account = Account { destination: "crm", catalog: &catalog, can: ALL };
+        let account = Account { destination: "crm", catalog: &catalog, can: Capabilities::ALL };
         let told = |name: &str| {
             let comparison = compare(&[of(Name::ContactField(name.into()))], &account);
             comparison.problems[0].help.clone().unwrap()
@@ -377,7 +384,7 @@ mod tests {
     #[test]
     fn what_cannot_be_known_is_not_compared() {
         let nothing = Catalog::default();
-        let account = Account { destination: "crm", catalog: &nothing, can: ALL };
+        let account = Account { destination: "crm", catalog: &nothing, can: Capabilities::ALL };
         let names = [
             user("x", false),
             stage("x", &["y"]),
@@ -388,7 +395,7 @@ mod tests {
         assert_eq!((comparison.names, comparison.problems), (0, vec![]));
         // A stage of a pipeline that does not exist has no problem beyond the pipeline's.
         let catalog = catalog();
-        let account = Account { destination: "crm", catalog: &catalog, can: ALL };
+        let account = Account { destination: "crm", catalog: &catalog, can: Capabilities::ALL };
         assert_eq!(compare(&[of(stage("x", &["Other"]))], &account).problems, []);
         // What goes elsewhere is no business of this account.
         let account = Account { destination: "shop", ..account };
@@ -398,7 +405,7 @@ mod tests {
     #[test]
     fn what_a_crm_lacks_is_said_once_and_spares_its_names() {
         let catalog = catalog();
-        let can = Capabilities { deals: false, tasks: false, notes: true };
+        let can = Capabilities { deals: false, tasks: false, ..Capabilities::ALL };
         let account = Account { destination: "crm", catalog: &catalog, can };
         let names =
             [Name::Deals, Name::Tasks, Name::Notes, Name::Deals, Name::Pipeline("x".into()), Name::Tasks];
@@ -438,7 +445,7 @@ mod tests {
             pipeline(item["name"].as_str().unwrap(), &stages)
         });
         catalog.pipelines = Some(pipelines.collect());
-        let account = Account { destination: "crm", catalog: &catalog, can: ALL };
+        let account = Account { destination: "crm", catalog: &catalog, can: Capabilities::ALL };
         let comparison = compare(&mentions(&Files(files.collect())), &account);
         assert_eq!(comparison.problems, []);
         assert!(comparison.names >= 10, "{}", comparison.names);

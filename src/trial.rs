@@ -155,7 +155,7 @@ fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, crm: CrmState) -> 
         superseded: false,
         brought: None,
         forced: false,
-        can: Capabilities { deals: true, tasks: true, notes: true },
+        can: Capabilities::ALL,
         now: at(),
     };
     let mut next_id = 0_u128;

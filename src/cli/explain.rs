@@ -121,20 +121,24 @@ fn told_sync(sync: &SyncDetail) -> String {
     if sync.state == "held" {
         let planned = sync.planned_at.map_or_else(String::new, |at| format!(" as of {at}"));
         line(format!(
-            "held      the plan below is{planned}; nothing is written before `leadfold live {}` pushes or skips it",
+            "held      the plan below is{planned}; nothing is written before `leadfold live {}` pushes it, decided anew, or \
+             skips it",
             sync.destination
         ));
     }
     if let Some(next) = sync.next_at {
         line(format!("looked at again at {next}"));
     }
-    for reason in sync.reasons.iter().filter_map(Value::as_array).flatten() {
+    // What is held was told its first reason above.
+    let told = usize::from(sync.state == "held");
+    for reason in sync.reasons.iter().filter_map(Value::as_array).flatten().skip(told) {
         line(format!("because   {}", word(reason.get("text"))));
     }
     for step in &sync.steps {
         let record = step.record.as_ref().map(|record| format!(" → record {record}")).unwrap_or_default();
         let why = step.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-        line(format!("step      {}: {}{record}{why}", step.kind, step.state));
+        let past = if step.past { ", before the last replay" } else { "" };
+        line(format!("step      {}: {}{past}{record}{why}", step.kind, step.state));
         if sync.state == "held" {
             for (field, value) in written(&step.action) {
                 line(format!("            {field}: {value}"));

@@ -8,6 +8,7 @@ pub mod examine;
 pub mod http;
 pub mod limit;
 pub mod matching;
+mod rest;
 mod sandbox;
 mod settings;
 
@@ -21,9 +22,10 @@ use self::catalog::Catalog;
 use self::limit::{Usage, Window};
 use crate::decide::Capabilities;
 use crate::id::{StepId, SyncId};
+use crate::map::{DestinationKind, ReadNested};
 pub use crate::plan::Priority;
 use crate::plan::{FoundContact, RecordId, RecordKind, Step, StepKind};
-use crate::rules::{Destination, DestinationKind, Setting};
+use crate::rules::{Destination, Setting};
 
 /// One CRM that leadfold can write to: everything about it that is known without an account.
 #[derive(Debug)]
@@ -40,12 +42,14 @@ pub struct Description {
     pub processing: Duration,
     /// The longest time until its search shows what was written, unless a setting says otherwise.
     pub search_lag: Duration,
+    /// Reads the nested settings, where the CRM has some; see [`DestinationKind`].
+    pub(crate) nested: Option<ReadNested>,
     /// Prepares an account; connects to nothing yet.
     pub connect: fn(&Destination) -> Result<Arc<dyn Crm>, ConnectError>,
 }
 
 /// Every CRM.
-pub static DESCRIPTIONS: &[&Description] = &[&sandbox::DESCRIPTION];
+pub static DESCRIPTIONS: &[&Description] = &[&sandbox::DESCRIPTION, &rest::DESCRIPTION];
 
 /// A destination cannot be used as the workspace describes it. Says which one, what is wrong and what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +75,11 @@ pub fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> 
 pub fn kinds() -> Vec<DestinationKind> {
     DESCRIPTIONS
         .iter()
-        .map(|description| DestinationKind { name: description.name, settings: description.settings })
+        .map(|description| DestinationKind {
+            name: description.name,
+            settings: description.settings,
+            nested: description.nested,
+        })
         .collect()
 }
 
@@ -216,7 +224,7 @@ pub trait Crm: Send + Sync {
 
     /// What the CRM has; for the rest `decide` takes the next best thing.
     fn capabilities(&self) -> Capabilities {
-        Capabilities { deals: true, tasks: true, notes: true }
+        Capabilities::ALL
     }
 
     /// What protects a step of this kind on this account.

@@ -113,13 +113,15 @@ pub(super) struct Difference<'a> {
 pub(super) struct Changer<'a> {
     rules: &'a Rules,
     superseded: bool,
+    /// The CRM cannot change the record: differences are noted, and nothing is written.
+    pub(super) frozen: bool,
     pub(super) differences: Vec<Difference<'a>>,
 }
 
 impl<'a> Changer<'a> {
     /// `superseded`: a later lead of this person was brought here before this one.
     pub(super) fn new(rules: &'a Rules, superseded: bool) -> Self {
-        Self { rules, superseded, differences: Vec::new() }
+        Self { rules, superseded, frozen: false, differences: Vec::new() }
     }
 
     /// What to write to a contact; empty when nothing changes.
@@ -158,6 +160,9 @@ impl<'a> Changer<'a> {
     }
 
     fn policy(&self, field: &str) -> FieldPolicy {
+        if self.frozen {
+            return FieldPolicy::Never;
+        }
         let policy = self.rules.update_fields.get(field).copied().unwrap_or(match self.rules.update {
             Update::None => FieldPolicy::Never,
             Update::All => FieldPolicy::Always,

@@ -23,6 +23,7 @@ pub(super) fn bring(situation: &Situation, choice: Choice, draft: &mut Draft) ->
     let wanted = Wanted::new(lead, &situation.person.earlier);
     let mut policy = Changer::new(rules, situation.superseded);
 
+    policy.frozen = !can.contact_updates;
     let changes = policy.contact(contact, &wanted);
     let contact_changes = !changes.is_empty();
     if contact_changes {
@@ -60,6 +61,7 @@ pub(super) fn bring(situation: &Situation, choice: Choice, draft: &mut Draft) ->
         return Ok(Some(given));
     };
 
+    policy.frozen = !can.deal_updates;
     let changes = policy.deal(deal, lead);
     let deal_changes = !changes.is_empty();
     if deal_changes {
@@ -281,6 +283,11 @@ fn say_updates(
         draft.say(
             "update_off",
             "The lead differs from the CRM, and the rules leave records as they are (update: none).",
+        );
+    } else if !(situation.can.contact_updates && situation.can.deal_updates) {
+        draft.say(
+            "no_updates_here",
+            "The lead differs from the CRM, which has no way to change the record: it stays as it is.",
         );
     } else {
         draft.say("update_kept", "The lead differs from the CRM only where the rules keep the CRM's value.");

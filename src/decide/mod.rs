@@ -94,6 +94,7 @@ pub struct Brought {
 
 /// What a CRM has. What it lacks is replaced by the next best thing, and the reasons say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is there or is not, whatever the others are")]
 pub struct Capabilities {
     /// Without deals a lead makes or meets a contact alone; the deal's values go into a note.
     pub deals: bool,
@@ -101,6 +102,16 @@ pub struct Capabilities {
     pub tasks: bool,
     /// Without notes their text goes into the task, where there is one.
     pub notes: bool,
+    /// Without these a contact stays as it is, and what differs is said.
+    pub contact_updates: bool,
+    /// The same for deals.
+    pub deal_updates: bool,
+}
+
+impl Capabilities {
+    /// A CRM that has everything.
+    pub const ALL: Self =
+        Self { deals: true, tasks: true, notes: true, contact_updates: true, deal_updates: true };
 }
 
 /// What is to be done with a lead.

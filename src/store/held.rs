@@ -58,19 +58,18 @@ impl Store {
         let mut held = Held::default();
         let mut plans: BTreeMap<String, u64> = BTreeMap::new();
         let mut left = limit;
+        let sql = "SELECT syncs.sequence, leads.received_at, CASE WHEN EXISTS (SELECT 1 FROM syncs AS earlier \
+               WHERE earlier.person = syncs.person AND earlier.destination = syncs.destination \
+                 AND earlier.sequence < syncs.sequence AND earlier.state = 'held') \
+               THEN 'come after an earlier held lead of the same person' \
+               ELSE (SELECT string_agg(kind, ', ' ORDER BY position) FROM steps \
+                 WHERE steps.sync = syncs.id AND steps.state = 'planned') END \
+             FROM syncs JOIN leads ON leads.id = syncs.lead \
+             WHERE syncs.destination = $1 AND syncs.state = 'held' AND syncs.sequence > $2 \
+             ORDER BY syncs.sequence LIMIT $3";
         while left > 0 {
             let page = PAGE.min(left);
-            let rows = self
-                .read(
-                    "SELECT syncs.sequence, leads.received_at, \
-                       (SELECT string_agg(kind, ', ' ORDER BY position) FROM steps \
-                         WHERE steps.sync = syncs.id AND steps.state = 'planned') \
-                     FROM syncs JOIN leads ON leads.id = syncs.lead \
-                     WHERE syncs.destination = $1 AND syncs.state = 'held' AND syncs.sequence > $2 \
-                     ORDER BY syncs.sequence LIMIT $3",
-                    args![destination, held.up_to, page],
-                )
-                .await?;
+            let rows = self.read(sql, args![destination, held.up_to, page]).await?;
             for row in &rows {
                 held.up_to = row.int(0)?;
                 held.count += 1;
@@ -114,14 +113,15 @@ impl Work for AnswerHeld {
             let HeldAnswer { destination, answer, let_through, up_to, limit } = &self.answer;
             let (state, why) = match answer {
                 Answer::Push => (
-                    "ready",
+                    "'ready'",
                     Reason::new(
                         "let_go",
                         format!("Held while '{destination}' was only observed; pushed on {}.", self.now),
                     ),
                 ),
                 Answer::Skip => (
-                    "filtered",
+                    // One that was in the CRM before it was planned again still is.
+                    "CASE WHEN brought = 1 THEN 'synced' ELSE 'filtered' END",
                     Reason::new(
                         "skipped",
                         format!(
@@ -132,23 +132,21 @@ impl Work for AnswerHeld {
                     ),
                 ),
             };
-            let rows = connection
-                .fetch(
-                    "UPDATE syncs SET state = $1, why = $2, next_at = $3, updated_at = $3, priority = 1, attempts = 0, \
-                     claimed = 0, let_through = $4 WHERE id IN (SELECT id FROM syncs \
-                       WHERE destination = $5 AND state = 'held' AND sequence <= $6 ORDER BY sequence LIMIT $7) \
-                     RETURNING id",
-                    args![
-                        state,
-                        json(&why)?,
-                        self.now.as_millisecond(),
-                        i64::from(*let_through),
-                        destination.as_str(),
-                        *up_to,
-                        *limit
-                    ],
-                )
-                .await?;
+            let sql = format!(
+                "UPDATE syncs SET state = {state}, why = $1, next_at = $2, updated_at = $2, priority = 1, attempts = 0, \
+                 claimed = 0, let_through = $3 WHERE id IN (SELECT id FROM syncs \
+                   WHERE destination = $4 AND state = 'held' AND sequence <= $5 ORDER BY sequence LIMIT $6) \
+                 RETURNING id"
+            );
+            let arguments = args![
+                json(&why)?,
+                self.now.as_millisecond(),
+                i64::from(*let_through),
+                destination.as_str(),
+                *up_to,
+                *limit
+            ];
+            let rows = connection.fetch(&sql, arguments).await?;
             if *answer == Answer::Skip && !rows.is_empty() {
                 // What would have been done is not done.
                 let sql = format!(

@@ -121,6 +121,8 @@ pub struct StepDetail {
     pub ended_at: Option<Timestamp>,
     /// What the CRM said.
     pub why: Option<String>,
+    /// Of a plan before the last replay.
+    pub past: bool,
 }
 
 /// A lead has one sync per destination; the one that stands for it is the one that most needs somebody to look.
@@ -278,7 +280,7 @@ impl Store {
                 .any(|candidate| candidate.as_str() == state && candidate.is_open());
             let steps = self
                 .read(
-                    "SELECT id, kind, action, state, record, sent_at, ended_at, why FROM steps \
+                    "SELECT id, kind, action, state, record, sent_at, ended_at, why, past FROM steps \
                      WHERE sync = $1 ORDER BY past DESC, id",
                     args![id.as_str()],
                 )
@@ -341,6 +343,7 @@ fn step_detail(row: &Row) -> Result<StepDetail, StoreError> {
         sent_at: row.optional_int(5)?.map(timestamp).transpose()?,
         ended_at: row.optional_int(6)?.map(timestamp).transpose()?,
         why: row.optional_text(7)?,
+        past: row.int(8)? != 0,
     })
 }
 

@@ -43,7 +43,8 @@ async fn decide_anew(connection: &mut Connection, anew: &Anew<'_>) -> Result<boo
     let Anew { sync, from, force, why, now } = anew;
     let sql = format!(
         "UPDATE syncs SET brought = CASE WHEN brought = 1 OR state = 'synced' OR {LANDED} THEN 1 ELSE 0 END, \
-         state = 'ready', why = $2, next_at = $3, updated_at = $3, attempts = 0, claimed = 0, priority = 1, forced = $4 \
+         state = 'ready', why = $2, reasons = NULL, planned_at = NULL, next_at = $3, updated_at = $3, attempts = 0, \
+         claimed = 0, priority = 1, forced = $4 \
          WHERE id = $1 AND state IN ('{}') AND {FREE}",
         from.join("','")
     );

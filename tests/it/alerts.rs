@@ -14,13 +14,13 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, now_millis};
 
 /// A chat tool that refuses its first call.
-struct Hook {
-    url: String,
+pub(crate) struct Hook {
+    pub(crate) url: String,
     calls: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Hook {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let calls = Arc::new(Mutex::new(Vec::new()));
         let list = Arc::clone(&calls);
         let take = move |body: String| {
@@ -43,7 +43,7 @@ impl Hook {
         causes
     }
 
-    async fn called(&self, cause: &str, times: usize) {
+    pub(crate) async fn called(&self, cause: &str, times: usize) {
         let deadline = Instant::now() + PATIENCE;
         while self.causes().get(cause).copied().unwrap_or_default() < times {
             assert!(Instant::now() < deadline, "nobody was told of {cause}: {:?}", self.causes());

@@ -457,7 +457,7 @@ async fn a_lead_that_the_crm_refuses_waits_for_a_person_and_holds_nobody_up() {
         "422",
         "a contact has no field `viber_chat`",
         "Correct it in the CRM",
-        "replay this lead",
+        "leadfold replay",
     ] {
         assert!(text.contains(part), "it does not say {part}: {text}");
     }

@@ -204,7 +204,7 @@ fn all_the_way(body: &Value) -> usize {
                         superseded: false,
                         brought: None,
                         forced: false,
-                        can: Capabilities { deals: true, tasks: true, notes: true },
+                        can: Capabilities::ALL,
                         now: noon(),
                     },
                     &mut || StepId(clock.new_id()),

@@ -3,6 +3,7 @@
 use leadfold::sandbox::Faults;
 use serde_json::{Value, json};
 
+use crate::alerts::Hook;
 use crate::replay::run;
 use crate::rig::{Rig, event, now_millis};
 
@@ -150,6 +151,37 @@ async fn what_is_skipped_stays_out_until_somebody_replays_it() {
     assert_eq!(live(&rig, &["--push", "--yes"]).0, 0);
     rig.settle().await;
     assert_eq!((written(&rig), rig.counts().await.synced), ((3, 3, 0), 3));
+
+    // What is in the CRM, and planned again while it is only observed, is no less in the CRM when that is skipped.
+    rig.edit("workspace.yaml", "mode: live", "mode: observe");
+    rig.restart().await;
+    assert_eq!(run(&rig, &["replay", "--state", "synced", "--replan", "--yes"]).0, 0);
+    rig.settle().await;
+    assert_eq!(rig.counts().await.held, 3);
+    assert_eq!(live(&rig, &["--skip", "--yes"]).0, 0);
+    let counts = rig.counts().await;
+    assert_eq!((counts.synced, counts.filtered, counts.held), (3, 0, 0), "{counts:?}");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_came_twice_while_observed_is_planned_as_one() {
+    let mut rig = observing(1).await;
+    rig.post(&lead(0, now_millis())).await;
+    rig.settle().await;
+    let (_, out, _) = live(&rig, &[]);
+    for part in ["1  create contact, create deal", "1  come after an earlier held lead of the same person"] {
+        assert!(out.contains(part), "it does not say {part}:\n{out}");
+    }
+    let hook = Hook::start().await;
+    let alerts = format!("alerts: {{ webhook: '{}' }}\nowner_pools:", hook.url);
+    rig.edit("workspace.yaml", "owner_pools:", &alerts);
+    go_live(&mut rig).await;
+    // The first call is refused.
+    hook.called("held:crm", 2).await;
+    assert_eq!(live(&rig, &["--push", "--yes"]).0, 0);
+    rig.settle().await;
+    assert_eq!(written(&rig), (1, 1, 1), "as if it had never been held");
     rig.end().await;
 }
 

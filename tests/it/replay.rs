@@ -130,7 +130,7 @@ async fn a_synced_lead_that_is_planned_again_updates_and_makes_nothing_twice() {
     let lead = rig.json("/api/leads").await["leads"][0]["id"].as_str().unwrap().to_owned();
     let (_, out, _) = run(&rig, &["explain", &lead]);
     assert!(
-        out.contains("brought here before") && out.contains("create task: done"),
+        out.contains("brought here before") && out.contains("create task: done, before the last replay"),
         "the past stays: {out}"
     );
     let first = rig.sql("SELECT id FROM leads ORDER BY sequence").await[0][0].clone();

@@ -222,7 +222,7 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
             superseded,
             brought,
             forced,
-            can: Capabilities { deals: can.0, tasks: can.1, notes: can.2 },
+            can: Capabilities { deals: can.0, tasks: can.1, notes: can.2, ..ALL },
         }
     })
 }

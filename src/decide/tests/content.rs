@@ -239,3 +239,23 @@ fn another_spelling_of_the_same_line_is_not_appended() {
     case.lead.contact.raw_phones = vec!["55 11 9123 45678".into()];
     assert!(contact_changes(&case.plan()).is_empty());
 }
+
+#[test]
+fn a_crm_that_changes_nothing_keeps_its_values_and_the_task_tells_what_differs() {
+    let mut case = Case::with(|case| {
+        case.rules.update = Update::All;
+        case.rules.update_fields = BTreeMap::from([("stage".into(), FieldPolicy::Always)]);
+        case.lead.contact.name = Some("Another".into());
+        case.lead.deal.title = Some("Another title".into());
+        case.lead.deal.stage = Some("Another stage".into());
+        case.found = vec![contact("17", vec![deal("5")])];
+    });
+    assert_eq!(outline(&case.decide()), "update contact, update deal, create task");
+    case.can.contact_updates = false;
+    assert_eq!(outline(&case.decide()), "update deal, create task");
+    case.can.deal_updates = false;
+    assert_eq!(outline(&case.decide()), "create task");
+    let plan = case.plan();
+    assert!(plan.reasons.iter().any(|reason| reason.code == "no_updates_here"), "{:?}", plan.reasons);
+    assert!(task(&plan).text.contains("Another"), "{}", task(&plan).text);
+}

@@ -123,7 +123,7 @@ impl Case {
     }
 }
 
-const ALL: Capabilities = Capabilities { deals: true, tasks: true, notes: true };
+const ALL: Capabilities = Capabilities::ALL;
 
 fn now() -> Timestamp {
     "2026-05-04T10:00:00Z".parse().unwrap()

@@ -24,7 +24,8 @@ fn the_whole_table() {
                                 case.rules.create_deal = create_deal;
                                 case.rules.task_on_repeat = task_on_repeat;
                                 case.rules.update = update;
-                                case.can = Capabilities { deals: flag(0), tasks: flag(1), notes: flag(2) };
+                                case.can =
+                                    Capabilities { deals: flag(0), tasks: flag(1), notes: flag(2), ..ALL };
                                 if flag(3) {
                                     case.lead.contact.phones.clear();
                                     case.person = PersonView::default();

@@ -119,6 +119,6 @@ fn what_a_crm_lacks_is_replaced_and_said() {
     dealless.found = vec![contact("17", vec![])];
     assert_eq!(outline(&dealless.decide()), "create task, add note");
     assert_eq!(task(&dealless.plan()).owner.as_deref(), Some("maria"));
-    dealless.can = Capabilities { deals: false, tasks: false, notes: false };
+    dealless.can = Capabilities { deals: false, tasks: false, notes: false, ..ALL };
     assert_eq!(outline(&dealless.decide()), "");
 }

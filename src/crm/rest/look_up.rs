@@ -1,0 +1,76 @@
+//! Was it written? Looking for what a step may have made whose answer was lost.
+
+use serde_json::json;
+
+use super::Rest;
+use super::find::strange;
+use super::operation::Op;
+use super::write::values;
+use crate::crm::{CrmError, Priority, Query};
+use crate::map::Values;
+use crate::plan::{Action, ContactFields, RecordId, RecordKind, Reference, Step};
+
+impl Rest {
+    /// The record that a step may have made, by its marker or by what it holds.
+    pub(super) async fn look_up_one(
+        &self,
+        kind: RecordKind,
+        step: &Step,
+    ) -> Result<Option<RecordId>, CrmError> {
+        if let Some(operation) = self.api.operations.get(&Op::FindByMarker(kind)) {
+            let marker = step.id.to_string();
+            let records = self.list(operation, json!({ "marker": marker }), Priority::Live).await?;
+            if records.is_empty() {
+                return Ok(None);
+            }
+            // A CRM that does not know the parameter may answer with everything it has.
+            let ours = records.into_iter().find(|record| record.to_string().contains(&marker));
+            let record = ours.ok_or_else(|| {
+                strange(operation.word, "records that do not carry the marker searched for")
+            })?;
+            let id = operation.picks.get("id").and_then(|place| place.text(&Values::new(record)));
+            let id =
+                id.ok_or_else(|| strange(operation.word, "a record without an id where `id` looks for it"))?;
+            return Ok(Some(RecordId(id)));
+        }
+        match &step.action {
+            Action::CreateContact { contact } => self.contact_like(contact).await,
+            Action::CreateDeal { contact: Reference::Record(contact), .. } => {
+                let query = Query { contact: Some(contact.clone()), ..Query::default() };
+                let mut deals =
+                    self.find_one(&query).await?.contacts.into_iter().flat_map(|contact| contact.deals);
+                let values = values(step).map_err(|why| CrmError::Rejected { why })?;
+                // As it was sent, because the request may put more around it.
+                let sent = self.operation(Op::CreateDeal)?.request.sent("title", &Values::new(values));
+                let ours = |title: Option<&String>| title.is_some_and(|title| sent.contains(title));
+                Ok(deals.find(|found| ours(found.title.as_ref())).map(|found| found.id))
+            }
+            Action::CreateDeal { .. }
+            | Action::CreateTask { .. }
+            | Action::AddNote { .. }
+            | Action::UpdateContact { .. }
+            | Action::UpdateDeal { .. } => Err(CrmError::Rejected {
+                why: format!("a lost \"{}\" cannot be found without markers", step.action.kind().as_str()),
+            }),
+        }
+    }
+
+    /// Without markers a contact that we may have made is the oldest one with the phone or email that we sent.
+    async fn contact_like(&self, contact: &ContactFields) -> Result<Option<RecordId>, CrmError> {
+        let searched = |op: Op, values: &[String]| {
+            if self.api.operations.contains_key(&op) { values.to_vec() } else { Vec::new() }
+        };
+        let query = Query {
+            contact: None,
+            phones: searched(Op::FindByPhone, &contact.phones),
+            emails: searched(Op::FindByEmail, &contact.emails),
+            priority: Priority::Live,
+        };
+        if query.phones.is_empty() && query.emails.is_empty() {
+            let why = "a lost contact without a phone or email to search by cannot be found without markers";
+            return Err(CrmError::Rejected { why: why.to_owned() });
+        }
+        let found = self.find_one(&query).await?;
+        Ok(found.contacts.into_iter().min_by_key(|contact| contact.created_at).map(|contact| contact.id))
+    }
+}
