@@ -175,7 +175,13 @@ fn decide_all(workspace: &Workspace, leads: &[(Box<Lead>, usize)]) {
             superseded: false,
             brought: None,
             forced: false,
-            can: Capabilities { deals: true, tasks: true, notes: true },
+            can: Capabilities {
+                deals: true,
+                tasks: true,
+                notes: true,
+                contact_updates: true,
+                deal_updates: true,
+            },
             now: AT,
         };
         let mut next_id = 0_u128;
