@@ -123,7 +123,7 @@ impl App {
 
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let workers = start_workers(&store, &versions, &workspace, &options, &stop, &tasks).await?;
+        let workers = start_workers(&store, &versions, &active, &options, &stop, &tasks).await?;
         warn_of_strays(&store, &workspace).await?;
 
         let to_wake = workers.clone();
@@ -250,12 +250,13 @@ fn refuse_demo_secrets(workspace: &Workspace, options: &Options) -> Result<(), S
 async fn start_workers(
     store: &Store,
     versions: &Arc<Versions>,
-    workspace: &Workspace,
+    active: &watch::Receiver<Arc<Workspace>>,
     options: &Options,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Result<Vec<WorkerHandle>, StartError> {
     let mut workers = Vec::new();
+    let workspace = Arc::clone(&active.borrow());
     for destination in workspace.destinations.values() {
         let crm = crm::connect(destination).map_err(|error| StartError(error.to_string()))?;
         let worker = Worker::new(
@@ -264,6 +265,7 @@ async fn start_workers(
             destination.clone(),
             crm,
             Arc::clone(versions),
+            active.clone(),
         )
         .await?;
         if destination.mode == Mode::Observe {

@@ -16,7 +16,7 @@ use crate::lead::Lead;
 use crate::map::{CrmState, Example, Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, differences, interpret};
 use crate::plan::{FoundContact, FoundDeal, RecordId};
-use crate::rules::{PoolState, Rules};
+use crate::rules::{InactiveUsers, OwnerPool, PoolState, Rules};
 
 /// How one test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +138,8 @@ fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, crm: CrmState) -> 
     let contacts = crm_holds(crm, lead);
     let memory = PoolState::default();
     let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
+    let pool = pool.map(OwnerPool::fully_staffed);
+    let inactive = InactiveUsers::default();
     let situation = Situation {
         lead,
         rules,
@@ -146,7 +148,8 @@ fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, crm: CrmState) -> 
         found: &contacts,
         linked: None,
         conflicts: &[],
-        pool: pool.map(|pool| (pool, &memory)),
+        pool: pool.as_ref().map(|pool| (pool, &memory)),
+        inactive: &inactive,
         sticky_owner: None,
         last_task_at: None,
         superseded: false,

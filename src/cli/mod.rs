@@ -9,6 +9,7 @@ mod explain;
 mod faults;
 mod live;
 mod normalise;
+mod pools;
 mod replay;
 mod sandbox;
 mod serve;
@@ -48,6 +49,8 @@ enum Command {
     Doctor(doctor::Options),
     /// Say what became of a lead and why
     Explain(explain::Options),
+    /// List owner pools: who got how many deals, who takes one now, and if not, why
+    Pools(pools::Options),
     /// Replay leads: let them go on, map them again, or force them; shows what it would do first
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Options),
@@ -116,6 +119,7 @@ pub fn run() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Doctor(options) => in_runtime(doctor::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),
+        Command::Pools(options) => in_runtime(pools::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
         Command::Normalise(options) => normalise_values(&options),

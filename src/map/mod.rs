@@ -22,6 +22,7 @@ mod expression;
 mod filters;
 mod names;
 mod path;
+mod pools;
 mod problem;
 mod reader;
 mod rules;

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::pools::count_turns;
 use super::record::Record;
 use super::sql::Connection;
 use super::sync_work::bump;
@@ -20,6 +21,7 @@ use super::syncs::{Lease, Next, PlanToStore, StepEnd};
 use super::{Store, StoreError, Work};
 use crate::id::{PersonId, StepId, SyncId};
 use crate::plan::Plan;
+use crate::rules::Turn;
 
 /// Groups begin at least so far apart. A push writes about four times and waits for the CRM much longer; nobody feels
 /// these milliseconds, and an entry that comes alone does not wait.
@@ -193,13 +195,23 @@ impl Work for Group {
                 }
                 taken.push(take);
             }
-            connection.execute_all(record.statements()?).await?;
+            connection.execute_all(record.statements()).await?;
+            let turns = self.entries.iter().zip(&taken).filter(|(_, taken)| **taken);
+            count_turns(connection, &self.lease, turns.filter_map(|((entry, _), _)| entry.turn())).await?;
             Ok(taken)
         })
     }
 }
 
 impl Entry {
+    /// The turn of an owner pool that comes with the entry.
+    fn turn(&self) -> Option<(&str, &Turn)> {
+        match self {
+            Self::Plan(plan) => plan.turn.as_ref().map(|(pool, turn)| (pool.as_str(), turn)),
+            Self::Hold { .. } | Self::Verdict { .. } | Self::Sent(_) | Self::Outcomes { .. } => None,
+        }
+    }
+
     /// The sync and the person that the entry was decided for.
     pub(super) fn decided(&self) -> Option<(SyncId, PersonId)> {
         match self {
@@ -225,7 +237,7 @@ mod tests {
             person: PersonId(SystemClock.new_id()),
             plan: Plan { steps, reasons: Vec::new(), picked_owner: None },
             replaces: false,
-            pool: None,
+            turn: None,
             adopt: None,
             carried: Vec::new(),
         })

@@ -14,6 +14,7 @@ pub mod held;
 pub mod inbox;
 pub mod ledger;
 mod lock;
+mod pools;
 pub mod prepare;
 mod record;
 pub mod registry;

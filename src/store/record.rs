@@ -1,6 +1,6 @@
 //! The statements that write a group of [`Entry`]s: one for each kind of row, however many entries there are.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 
@@ -10,7 +10,6 @@ use super::sql::{Arg, Connection, args, json, placeholders};
 use super::syncs::{Lease, Next, PlanToStore, StepEnd, StepState, SyncState};
 use crate::id::{StepId, SyncId};
 use crate::plan::{Plan, Reason, RecordId, RecordKind, Step};
-use crate::rules::PoolState;
 
 /// Rows of one statement, each with its arguments in the order of the columns.
 type Rows = Vec<Vec<Arg>>;
@@ -46,7 +45,6 @@ pub(super) struct Record<'a> {
     dropped_plans: Rows,
     planned_steps: Rows,
     planned_syncs: Rows,
-    pools: BTreeMap<&'a str, (i64, &'a PoolState)>,
     carried: Rows,
     sent_steps: Rows,
     ended_steps: Rows,
@@ -62,7 +60,6 @@ impl<'a> Record<'a> {
             dropped_plans: Rows::new(),
             planned_steps: Rows::new(),
             planned_syncs: Rows::new(),
-            pools: BTreeMap::new(),
             carried: Rows::new(),
             sent_steps: Rows::new(),
             ended_steps: Rows::new(),
@@ -92,7 +89,7 @@ impl<'a> Record<'a> {
     }
 
     fn plan(&mut self, to_store: &'a PlanToStore, now: i64) -> Result<(), StoreError> {
-        let PlanToStore { sync, person: _, plan, replaces, pool, adopt, carried } = to_store;
+        let PlanToStore { sync, person: _, plan, replaces, turn: _, adopt, carried } = to_store;
         if *replaces {
             self.dropped_plans.push(args![*sync]);
         }
@@ -107,13 +104,6 @@ impl<'a> Record<'a> {
         ]);
         if let Some(contact) = adopt {
             self.link(*sync, "contact", contact, None, None, now);
-        }
-        if let Some((name, turn, state)) = pool {
-            // Several plans of a group may have picked from one pool; the last pick holds what the others left.
-            let kept = self.pools.entry(name).or_insert((*turn, state));
-            if kept.0 < *turn {
-                *kept = (*turn, state);
-            }
         }
         self.carried.extend(carried.iter().map(|kept| args![*kept, *sync]));
         Ok(())
@@ -182,12 +172,8 @@ impl<'a> Record<'a> {
     }
 
     /// The statements, in an order that suits any mix of entries.
-    pub(super) fn statements(self) -> Result<Vec<(String, Vec<Arg>)>, StoreError> {
-        let Self { lease, dropped_plans, planned_steps, planned_syncs, .. } = self;
-        let mut pools = Rows::new();
-        for (name, (turn, state)) in self.pools {
-            pools.push(args![lease.destination.as_str(), name, turn, json(state)?]);
-        }
+    pub(super) fn statements(self) -> Vec<(String, Vec<Arg>)> {
+        let Self { dropped_plans, planned_steps, planned_syncs, .. } = self;
         let statements = [
             (dropped_plans, "DELETE FROM steps WHERE state = 'planned' AND sync IN (VALUES", ")"),
             (planned_steps, "INSERT INTO steps (id, sync, position, kind, action, state) VALUES", ""),
@@ -197,12 +183,6 @@ impl<'a> Record<'a> {
                  planned_at = plan.column4, updated_at = plan.column4, owner = COALESCE(plan.column5, owner), \
                  claimed = CASE WHEN plan.column2 = 'synced' THEN 0 ELSE claimed END FROM (VALUES",
                 ") AS plan WHERE syncs.id = plan.column1",
-            ),
-            (
-                pools,
-                "INSERT INTO pools (destination, pool, turn, state) VALUES",
-                "ON CONFLICT (destination, pool) DO UPDATE SET turn = excluded.turn, state = excluded.state \
-                 WHERE pools.turn < excluded.turn",
             ),
             (
                 self.carried,
@@ -247,7 +227,7 @@ impl<'a> Record<'a> {
             let sql = format!("{before} {} {after}", placeholders(&rows));
             (sql, rows.into_iter().flatten().collect())
         });
-        Ok(texts.collect())
+        texts.collect()
     }
 }
 

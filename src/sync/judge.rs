@@ -1,7 +1,7 @@
 //! From a claimed lead to a stored plan: our own link first, the CRM's search second, then `decide`.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -15,7 +15,7 @@ use crate::decide::{Brought, Decision, PersonView, Situation, decide};
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
 use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
-use crate::rules::{Mode, TaskOnRepeat};
+use crate::rules::{Mode, TaskOnRepeat, Turn};
 use crate::store::StoreError;
 use crate::store::ledger::Entry;
 use crate::store::syncs::{
@@ -244,7 +244,8 @@ impl Worker {
             emails: context.emails.clone(),
             earlier: context.kept.iter().map(|(_, lead)| lead.clone()).collect(),
         };
-        let (decision, turn) = self.decide(
+        let inactive = self.inactive();
+        let decision = self.decide(
             claimed,
             &workspace,
             &Situation {
@@ -256,6 +257,7 @@ impl Worker {
                 linked: context.contact.as_ref(),
                 conflicts: &conflicts,
                 pool: None,
+                inactive: &inactive,
                 sticky_owner: claimed.owner.as_deref(),
                 last_task_at,
                 superseded,
@@ -271,7 +273,7 @@ impl Worker {
                 self.insist(claimed.id, || self.ledger.enter(hold.clone(), now)).await;
                 return Ok(None);
             }
-            Decision::Push { plan, pool } => (None, Some((plan, pool))),
+            Decision::Push { plan, turn } => (None, Some((plan, turn))),
             Decision::Filtered(reason) => (Some((SyncState::Filtered, reason, now)), None),
             Decision::Waiting { until, reason } => (Some((SyncState::Waiting, reason, until)), None),
             Decision::NeedsAttention { mut reason, todo } => {
@@ -288,19 +290,21 @@ impl Worker {
             }
             return Ok(None);
         }
-        let Some((plan, pool)) = plan else { return Ok(None) };
-        let pool = pool.zip(claimed.lead.owners.clone()).map(|(state, name)| (name, turn, state));
+        let Some((plan, turn)) = plan else { return Ok(None) };
+        let turn = claimed.lead.owners.clone().zip(turn);
         let to_store = PlanToStore {
             sync: claimed.id,
             person: claimed.person,
             replaces: !claimed.steps.is_empty(),
             adopt: adopted(&plan, &contacts, context),
-            pool,
+            turn: turn.clone(),
             carried: context.kept.iter().map(|(sync, _)| *sync).collect(),
             plan: plan.clone(),
         };
         let entry = Entry::Plan(to_store);
         if self.insist(claimed.id, || self.ledger.enter(entry.clone(), now)).await != Some(true) {
+            // The lead is somebody else's by now and back in the queue, or another process's.
+            self.give_back(turn);
             return Ok(None);
         }
         if plan.steps.is_empty() {
@@ -311,21 +315,31 @@ impl Worker {
     }
 
     /// Decides with the pool's memory, and moves that memory on before anybody else decides.
-    fn decide(&self, claimed: &Claimed, workspace: &Workspace, situation: &Situation<'_>) -> (Decision, i64) {
+    fn decide(&self, claimed: &Claimed, workspace: &Workspace, situation: &Situation<'_>) -> Decision {
         let mut new_step_id = || StepId(self.clock.new_id());
-        let pool = claimed.lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
-        let Some(pool) = pool else { return (decide(situation, &mut new_step_id), 0) };
+        // Who is there is known to the workspace of now; a pool that it lost is as it was for the lead's own version.
+        let active = Arc::clone(&self.active.borrow());
+        let pool = claimed.lead.owners.as_ref();
+        let pool =
+            pool.and_then(|name| active.owner_pools.get(name).or_else(|| workspace.owner_pools.get(name)));
+        let Some(pool) = pool else { return decide(situation, &mut new_step_id) };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let (turn, state) = pools.entry(pool.name.clone()).or_default();
+        let state = pools.entry(pool.name.clone()).or_default();
         let decision = decide(&Situation { pool: Some((pool, state)), ..*situation }, &mut new_step_id);
         // A preview (mode observe) leaves the memory alone.
-        if let Decision::Push { pool: Some(moved), .. } = &decision
+        if let Decision::Push { turn: Some(turn), .. } = &decision
             && self.writes(claimed)
         {
-            *turn += 1;
-            *state = moved.clone();
+            state.take(turn);
         }
-        (decision, *turn)
+        decision
+    }
+
+    /// Takes a turn back whose plan was not stored.
+    fn give_back(&self, turn: Option<(String, Turn)>) {
+        let Some((pool, turn)) = turn else { return };
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.entry(pool).or_default().give_back(&turn);
     }
 
     /// Whether this lead's plan is pushed, and not only made and explained.

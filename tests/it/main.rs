@@ -14,6 +14,7 @@ mod live;
 mod mishaps;
 mod odoo;
 mod phone_differential;
+mod pools;
 mod receive;
 mod replay;
 mod rig;

@@ -161,9 +161,9 @@ async fn bring(crm: Arc<Mishaps>, phones: &[&str], sql: Option<&str>) -> Counts 
     }
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let destination = workspace.destinations["crm"].clone();
-    let worker = Worker::new(store.clone(), Arc::clone(&clock), destination, crm, versions).await.unwrap();
-    let worker = worker.start(stop.clone(), &tasks);
     let (_keep, active) = watch::channel(workspace);
+    let worker = Worker::new(store.clone(), Arc::clone(&clock), destination, crm, versions, active.clone());
+    let worker = worker.await.unwrap().start(stop.clone(), &tasks);
     let preparer =
         Preparer { store: store.clone(), clock, active, wake_workers: Arc::new(move || worker.wake()) };
     tasks.spawn(preparer.run(stop.clone()));

@@ -143,11 +143,12 @@ async fn five_hundred_humans_in_four_spellings(account: Account) {
     assert_eq!((stats.duplicate_contacts, stats.duplicate_deals, stats.wrongly_joined), (0, 0, 0));
     assert_eq!((counts.deliveries, counts.leads, counts.synced), (2000, 2000, 2000), "{counts:?}");
     // A new human: a search per spelling, contact, deal. A known one whose fields do not change: one read, one task.
+    // And the list of users, to know who left.
     let searches = match account {
         Account::Sandbox => 1,
         Account::Rest => 2,
     };
-    assert!(stats.calls_total <= 500 * (searches + 2) + 1500 * 2, "{:?}", stats.calls);
+    assert!(stats.calls_total <= 500 * (searches + 2) + 1500 * 2 + 1, "{:?}", stats.calls);
     rig.end().await;
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
 use leadfold::clock::{Clock, ManualClock, SystemClock};
 use leadfold::event::Delivery;
@@ -16,7 +17,7 @@ use leadfold::map::Files;
 use leadfold::plan::{
     Action, ContactFields, DealFields, Plan, Reason, RecordId, RecordKind, Reference, Step,
 };
-use leadfold::rules::{IdentifierOrder, Mode, PoolState};
+use leadfold::rules::{IdentifierOrder, Mode, PoolState, Turn};
 use leadfold::store::Store;
 use leadfold::store::held::{Answer, HeldAnswer};
 use leadfold::store::inbox::Arrival;
@@ -220,7 +221,7 @@ impl Story {
             person: self.owner(sync).await,
             plan: Plan { steps: Vec::new(), reasons: Vec::new(), picked_owner: None },
             replaces: true,
-            pool: None,
+            turn: None,
             adopt: Some(record(contact)),
             carried: Vec::new(),
         };
@@ -531,7 +532,7 @@ impl Story {
                 person: self.owner(sync).await,
                 plan,
                 replaces: true,
-                pool: None,
+                turn: None,
                 adopt: None,
                 carried: Vec::new(),
             };
@@ -602,7 +603,7 @@ impl Story {
             person,
             plan: plan.clone(),
             replaces: true,
-            pool: None,
+            turn: None,
             adopt: None,
             carried: Vec::new(),
         };
@@ -693,7 +694,7 @@ impl Story {
             person: self.owner(sync).await,
             plan: self.plan_of_two(),
             replaces: true,
-            pool: None,
+            turn: None,
             adopt: None,
             carried: vec![kept],
         };
@@ -720,7 +721,7 @@ impl Story {
             person: before,
             plan: self.plan_of_two(),
             replaces: true,
-            pool: None,
+            turn: None,
             adopt: None,
             carried: Vec::new(),
         };
@@ -787,15 +788,18 @@ impl Story {
         let lease = self.lease("memory").await;
         let leads = self.leads(&[said("memory", &[(ByPhone, "+380671110018")])]).await;
         let (_, sync) = leads[0];
-        let state = |credit| PoolState { credit: [("anna".to_owned(), credit)].into() };
-        for (turn, credit) in [(2, 20), (1, 10)] {
-            let pool = Some(("sales".to_owned(), turn, state(credit)));
+        let turn =
+            |user: &str, day| Turn { user: user.to_owned(), day, owed: [(user.to_owned(), -5)].into() };
+        let (monday, tuesday) = (date(2026, 5, 4), date(2026, 5, 5));
+        let mut expect = PoolState::default();
+        for turn in [turn("anna", monday), turn("boris", tuesday), turn("anna", monday)] {
+            expect.take(&turn);
             let plan = PlanToStore {
                 sync,
                 person: self.owner(sync).await,
                 plan: self.plan_of_two(),
                 replaces: true,
-                pool,
+                turn: Some(("sales".to_owned(), turn)),
                 adopt: None,
                 carried: Vec::new(),
             };
@@ -804,8 +808,8 @@ impl Story {
         let pools = self.store.pools("memory").await.unwrap();
         assert_eq!(
             pools,
-            [("sales".to_owned(), 2, state(20))],
-            "an older memory never overwrites a newer one"
+            [("sales".to_owned(), expect)],
+            "every turn counts, in whatever order they are stored"
         );
 
         let files = |text: &str| Files([("workspace.yaml".to_owned(), text.to_owned())].into());
