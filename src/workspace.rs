@@ -12,6 +12,9 @@ use crate::store::{Store, StoreError};
 /// Where `${NAME}` in a secret gets its value.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
+/// Compiled versions that are remembered at most.
+const REMEMBERED: usize = 64;
+
 /// Compiled versions by hash.
 pub struct Versions {
     store: Store,
@@ -39,18 +42,28 @@ impl Versions {
             StoreError::new(format!("version {hash} of the workspace is not in the database any more"))
         })?;
         let workspace = Arc::new(self.compile(&files).workspace);
-        self.lock().insert(hash.to_owned(), Arc::clone(&workspace));
+        self.remember(&workspace);
         Ok(workspace)
     }
 
     /// Remembers a version that was just compiled.
     pub fn remember(&self, workspace: &Arc<Workspace>) {
-        self.lock().insert(workspace.hash.clone(), Arc::clone(workspace));
+        let mut compiled = self.lock();
+        // A server that lives for months sees many edits; what is needed again is compiled again.
+        if compiled.len() >= REMEMBERED {
+            compiled.clear();
+        }
+        compiled.insert(workspace.hash.clone(), Arc::clone(workspace));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Workspace>>> {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// As much of a version's hash as people need to tell it from others.
+pub fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
 }
 
 /// Compiles texts with every preset and CRM that this leadfold has.

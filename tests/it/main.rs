@@ -12,6 +12,7 @@ mod laws;
 mod mishaps;
 mod phone_differential;
 mod receive;
+mod reload;
 mod rig;
 mod scenarios;
 mod sources;
