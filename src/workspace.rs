@@ -1,6 +1,6 @@
 //! Which version of the workspace is in force, and the compiled form of any version that a lead is pinned to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,6 +31,11 @@ impl Versions {
     /// Compiles texts; whoever compiles does it with the same presets, CRMs and environment.
     pub fn compile(&self, files: &Files) -> Compiled {
         compile_with(files, &self.environment)
+    }
+
+    /// Where secrets get their values in this process.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// The compiled form of a version that was active at some time. Parts of it may be broken; then their leads say so.
@@ -70,6 +75,26 @@ pub fn short(hash: &str) -> &str {
 pub fn compile_with(files: &Files, environment: &Environment) -> Compiled {
     let presets: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
     compile(files, &**environment, &crm::kinds(), &presets)
+}
+
+/// Compiles texts on a machine that need not know the secrets, because it does not run them. Also says which are missing
+/// here: a name of each environment variable that is not set and has no default.
+pub fn compile_without_secrets(files: &Files, environment: &Environment) -> (Compiled, BTreeSet<String>) {
+    let compiled = compile_with(files, environment);
+    let missing: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let (asked, real) = (Arc::clone(&missing), Arc::clone(environment));
+    let defaults = compiled.workspace.defaults_used.clone();
+    let stand_in: Environment = Arc::new(move |name| {
+        real(name).filter(|value| !value.is_empty()).or_else(|| {
+            (!defaults.contains(name)).then(|| {
+                asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+                "secret-that-is-not-set-here".to_owned()
+            })
+        })
+    });
+    let without = compile_with(files, &stand_in);
+    let missing = std::mem::take(&mut *missing.lock().unwrap_or_else(PoisonError::into_inner));
+    if missing.is_empty() { (compiled, missing) } else { (without, missing) }
 }
 
 /// Reads `workspace.yaml` and every other `*.yaml` of a folder.

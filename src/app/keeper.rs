@@ -169,7 +169,7 @@ impl Keeper {
         if let Some((_, files)) = self.store.active_version().await? {
             match self.examine(&files) {
                 Ok(last_good) => {
-                    error!(folder = %self.folder.display(), version = last_good.workspace.hash,
+                    error!(folder = %self.folder.display(), version = short(&last_good.workspace.hash),
                         "the workspace has errors; running on its last good version. `leadfold check` shows them all");
                     return Ok(Beginning::Active(last_good));
                 }
@@ -284,7 +284,7 @@ impl Keeper {
         if let Some(refused) = &judged {
             counter!(metric::RELOADS, "result" => "refused").increment(1);
             refused.say();
-            error!(folder = %self.folder.display(), version = self.running(),
+            error!(folder = %self.folder.display(), version = self.running().as_deref().map(short),
                 "the edit is not taken; the last good version runs on. `leadfold check` shows the errors");
         }
         self.seen.broken_at = judged.map(|refused| refused.place);
@@ -348,7 +348,7 @@ impl Keeper {
         }
         self.wanted = wanted;
         self.standing_by = None;
-        info!(version = workspace.hash, "this version of the workspace runs");
+        info!(version = short(&workspace.hash), "this version of the workspace runs");
         self.tend().await?;
         warn_of_strays(&self.store, &workspace).await
     }
@@ -445,7 +445,9 @@ impl Keeper {
             // A process that stops is not made ready again.
             let news = readiness.as_ref().is_ok_and(|before| *before != notice);
             if news {
-                if let Some(notice) = notice.as_ref().filter(|_| self.standing_by.is_none()) {
+                // Errors and standing by have been said, with all there is to say.
+                let said = self.standing_by.is_some() || self.seen.broken_at.is_some();
+                if let Some(notice) = notice.as_ref().filter(|_| !said) {
                     warn!("{notice}");
                 }
                 *readiness = Ok(notice);

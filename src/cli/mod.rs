@@ -1,14 +1,17 @@
 //! The command line. Exit codes: 0 done, 1 it found something wrong (a broken mapping, a failed test, nothing found),
 //! 2 it could not be done (a wrong argument, no such file, no database).
 
+mod apply;
 mod check;
 mod client;
 mod demo;
+mod difference;
 mod explain;
 mod faults;
 mod normalise;
 mod sandbox;
 mod serve;
+mod versions;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -39,6 +42,10 @@ enum Command {
     Check(check::Options),
     /// Run the `tests:` of the mappings with the production engine
     Test(check::TestOptions),
+    /// Check the workspace, run its tests, show what is new in it, and make it the version that every process runs
+    Apply(apply::Options),
+    /// List the versions of the workspace, or compare two of them
+    Versions(versions::Options),
     /// Say what became of a lead and why
     Explain(explain::Options),
     /// Clean phones or emails: values as arguments, or JSON lines on standard input
@@ -101,6 +108,8 @@ pub fn run() -> ExitCode {
         Command::Serve(options) => in_runtime(serve::run(options)),
         Command::Check(options) => check::run(&options),
         Command::Test(options) => check::run_tests(&options),
+        Command::Apply(options) => in_runtime(apply::run(options)),
+        Command::Versions(options) => in_runtime(versions::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::Normalise(options) => normalise_values(&options),
         Command::Sandbox(options) => in_runtime(sandbox::run(options)),

@@ -8,6 +8,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::json;
 
+use crate::operation::apply::{Apply, LookAtActive};
 use crate::operation::{Means, Operation, OperationError};
 
 /// Largest operation: the texts of a workspace fit in several times.
@@ -15,11 +16,11 @@ const LARGEST_OPERATION: usize = 8 * 1024 * 1024;
 
 /// The routes of all operations.
 pub fn router(means: Means) -> Router {
-    Router::new().layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
+    let router = takes::<LookAtActive>(Router::new());
+    takes::<Apply>(router).layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
 }
 
 /// Adds an operation.
-#[expect(dead_code, reason = "the operations follow")]
 fn takes<O: Operation>(router: Router<Means>) -> Router<Means> {
     router.route(O::PATH, post(run::<O>))
 }

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod api;
+mod apply;
 mod commands;
 mod crm;
 mod hostile;
