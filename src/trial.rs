@@ -130,28 +130,58 @@ fn at() -> Timestamp {
 }
 
 fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, crm: CrmState) -> Decision {
-    let person = PersonView {
-        phones: lead.contact.phones.iter().map(|phone| phone.e164.clone()).collect(),
-        emails: lead.contact.emails.iter().map(|email| email.address.clone()).collect(),
-        earlier: Vec::new(),
+    let imagined = Imagined {
+        person: &PersonView::of(lead),
+        found: &crm_holds(crm, lead),
+        linked: None,
+        pool_memory: &PoolState::default(),
+        last_task_at: None,
+        can: Capabilities { deals: true, tasks: true, notes: true },
+        now: at(),
     };
-    let contacts = crm_holds(crm, lead);
-    let memory = PoolState::default();
+    imagine(workspace, lead, rules, &imagined)
+}
+
+/// What a decision is to rest on that nobody will push.
+pub(crate) struct Imagined<'a> {
+    /// Whose lead it is.
+    pub(crate) person: &'a PersonView,
+    /// What the CRM holds of them.
+    pub(crate) found: &'a [FoundContact],
+    /// Which of that is known to be theirs.
+    pub(crate) linked: Option<&'a RecordId>,
+    /// What the lead's owner pool remembers; it is not moved on.
+    pub(crate) pool_memory: &'a PoolState,
+    /// When the newest task was left for them.
+    pub(crate) last_task_at: Option<Timestamp>,
+    /// What the CRM has.
+    pub(crate) can: Capabilities,
+    /// When it takes place.
+    pub(crate) now: Timestamp,
+}
+
+/// Decides as production does, in an imagined situation. Step ids count up from 1.
+pub(crate) fn imagine(
+    workspace: &Workspace,
+    lead: &Lead,
+    rules: &Rules,
+    imagined: &Imagined<'_>,
+) -> Decision {
     let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
     let situation = Situation {
         lead,
         rules,
         order: &workspace.identifier_order,
-        person: &person,
-        found: &contacts,
-        linked: None,
+        person: imagined.person,
+        found: imagined.found,
+        linked: imagined.linked,
         conflicts: &[],
-        pool: pool.map(|pool| (pool, &memory)),
+        pool: pool.map(|pool| (pool, imagined.pool_memory)),
         sticky_owner: None,
-        last_task_at: None,
+        last_task_at: imagined.last_task_at,
         superseded: false,
-        can: Capabilities { deals: true, tasks: true, notes: true },
-        now: at(),
+        can: imagined.can,
+        now: imagined.now,
     };
     let mut next_id = 0_u128;
     decide(&situation, &mut || {

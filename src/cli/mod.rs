@@ -9,6 +9,7 @@ mod difference;
 mod explain;
 mod faults;
 mod normalise;
+mod rehearse;
 mod sandbox;
 mod serve;
 mod versions;
@@ -44,6 +45,8 @@ enum Command {
     Test(check::TestOptions),
     /// Check the workspace, run its tests, show what is new in it, and make it the version that every process runs
     Apply(apply::Options),
+    /// Run the edited workspace over stored deliveries and show what would be different; writes nothing
+    Rehearse(rehearse::Options),
     /// List the versions of the workspace, or compare two of them
     Versions(versions::Options),
     /// Say what became of a lead and why
@@ -109,6 +112,7 @@ pub fn run() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Test(options) => check::run_tests(&options),
         Command::Apply(options) => in_runtime(apply::run(options)),
+        Command::Rehearse(options) => in_runtime(rehearse::run(options)),
         Command::Versions(options) => in_runtime(versions::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::Normalise(options) => normalise_values(&options),

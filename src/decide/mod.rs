@@ -73,6 +73,17 @@ pub struct PersonView {
     pub earlier: Vec<Lead>,
 }
 
+impl PersonView {
+    /// Somebody of whom nothing is known but this lead.
+    pub fn of(lead: &Lead) -> Self {
+        Self {
+            phones: lead.contact.phones.iter().map(|phone| phone.e164.clone()).collect(),
+            emails: lead.contact.emails.iter().map(|email| email.address.clone()).collect(),
+            earlier: Vec::new(),
+        }
+    }
+}
+
 /// What a CRM has. What it lacks is replaced by the next best thing, and the reasons say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {

@@ -13,6 +13,7 @@ pub mod inbox;
 mod lock;
 pub mod prepare;
 pub mod registry;
+pub mod rehearsal;
 pub mod syncs;
 pub mod versions;
 

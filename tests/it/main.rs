@@ -13,6 +13,7 @@ mod laws;
 mod mishaps;
 mod phone_differential;
 mod receive;
+mod rehearse;
 mod reload;
 mod rig;
 mod scenarios;

@@ -34,6 +34,7 @@ const ORDER: &[&str] = &[
     "operation",
     "web",
     "trial",
+    "rehearse",
     "sandbox",
     "demo",
     // wiring
