@@ -1,4 +1,5 @@
-//! Telling a person: one webhook, called once per new cause of needs-attention and once per pause of a destination.
+//! Telling a person: one webhook, called once per new cause of needs-attention, once per pause of a destination, and once
+//! when a destination is live while leads that were held wait for an answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::clock::Clock;
 use crate::crm::http::post_json;
 use crate::map::Workspace;
 use crate::plan::Reason;
+use crate::rules::{Destination, Mode};
 use crate::store::{Store, StoreError};
 use crate::sync::WorkerHandle;
 
@@ -53,6 +55,7 @@ impl Alerts {
         }
         let workers = self.workers.borrow().clone();
         for worker in &workers {
+            self.look_at_held(webhook, worker).await?;
             let name = &worker.destination().name;
             let cause = format!("paused:{name}");
             match worker.paused() {
@@ -67,6 +70,23 @@ impl Alerts {
             }
         }
         Ok(())
+    }
+
+    async fn look_at_held(&self, webhook: &SecretString, worker: &WorkerHandle) -> Result<(), StoreError> {
+        let Destination { name, mode, .. } = worker.destination();
+        let cause = format!("held:{name}");
+        let count = if *mode == Mode::Live { self.store.count_held(name).await? } else { 0 };
+        if count == 0 {
+            return self.store.forget_cause(&cause).await;
+        }
+        if self.store.was_told(&cause).await? {
+            return Ok(());
+        }
+        let text = format!(
+            "Destination '{name}' is live, and {count} leads that were held while it was only observed wait for an answer: \
+             `leadfold live {name} --push` or `--skip`. New leads go on."
+        );
+        self.tell(webhook, &cause, &Reason::new(&cause, text)).await
     }
 
     /// Tells a cause, and remembers it only when the webhook took it: an alert that got lost is sent again.

@@ -55,7 +55,9 @@ impl Gauges {
         let now = self.clock.now();
         gauge!(metric::OLDEST_DUE_SECONDS, "stage" => "prepare").set(age(backlog.oldest_received, now));
         for destination in &*shown {
-            for state in SyncState::ALL.into_iter().filter(|state| state.is_open()) {
+            for state in
+                SyncState::ALL.into_iter().filter(|state| state.is_open() || *state == SyncState::Held)
+            {
                 let count = waiting(&backlog, destination, state).map_or(0, |open| open.count);
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
                 gauge!(metric::BACKLOG, "destination" => destination.clone(), "state" => state.as_str())
@@ -76,7 +78,7 @@ fn waiting<'a>(backlog: &'a Backlog, destination: &str, state: SyncState) -> Opt
 fn oldest_due(backlog: &Backlog, destination: &str) -> Option<Timestamp> {
     SyncState::ALL
         .into_iter()
-        .filter(|state| *state != SyncState::Held)
+        .filter(|state| state.is_open())
         .filter_map(|state| waiting(backlog, destination, state))
         .map(|open| open.due)
         .min()

@@ -101,7 +101,7 @@ impl Stopped {
         let Self { what, error } = self;
         let text = format!("`{what}` of branch `{}` could not be made: {}", branch.name, error.message);
         let todo = format!(
-            "Correct {} (or the data), then replay this lead with the corrected mapping.",
+            "Correct {} (or the data), then `leadfold replay --cause mapping_error --replan`.",
             error.place
         );
         Interpreted::NeedsAttention { reason: Reason::new("mapping_error", text), todo }

@@ -125,7 +125,10 @@ fn describe() {
     describe_counter!(metric::SYNCS, "Syncs that came to an end, by destination and state");
     describe_counter!(metric::CALLS, "Calls of destinations by operation and answer");
     describe_histogram!(metric::CALL_SECONDS, Unit::Seconds, "How long calls of destinations took");
-    describe_gauge!(metric::BACKLOG, "Syncs that are not finished, by destination and state");
+    describe_gauge!(
+        metric::BACKLOG,
+        "Syncs that are not finished, by destination and state; held ones wait for `leadfold live`"
+    );
     describe_gauge!(
         metric::OLDEST_DUE_SECONDS,
         Unit::Seconds,

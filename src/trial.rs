@@ -180,6 +180,8 @@ pub(crate) fn imagine(
         sticky_owner: None,
         last_task_at: imagined.last_task_at,
         superseded: false,
+        brought: None,
+        forced: false,
         can: imagined.can,
         now: imagined.now,
     };

@@ -118,6 +118,13 @@ fn told_sync(sync: &SyncDetail) -> String {
     if let Some(why) = &sync.why {
         line(word(why.get("text")));
     }
+    if sync.state == "held" {
+        let planned = sync.planned_at.map_or_else(String::new, |at| format!(" as of {at}"));
+        line(format!(
+            "held      the plan below is{planned}; nothing is written before `leadfold live {}` pushes or skips it",
+            sync.destination
+        ));
+    }
     if let Some(next) = sync.next_at {
         line(format!("looked at again at {next}"));
     }
@@ -128,8 +135,45 @@ fn told_sync(sync: &SyncDetail) -> String {
         let record = step.record.as_ref().map(|record| format!(" → record {record}")).unwrap_or_default();
         let why = step.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         line(format!("step      {}: {}{record}{why}", step.kind, step.state));
+        if sync.state == "held" {
+            for (field, value) in written(&step.action) {
+                line(format!("            {field}: {value}"));
+            }
+        }
     }
     text
+}
+
+/// What a step would write, by field. References to other records are left out: the steps stand below one another.
+fn written(action: &Value) -> Vec<(String, String)> {
+    let parts = ["contact", "deal", "changes", "task"].map(|part| action.get(part));
+    let text = action.get("text").map(|text| ("text".to_owned(), word(Some(text))));
+    let mut fields: Vec<(String, String)> = parts.into_iter().flatten().flat_map(filled).collect();
+    fields.extend(text);
+    fields
+}
+
+/// The fields of a part that hold something; further CRM fields as if they were its own.
+fn filled(part: &Value) -> Vec<(String, String)> {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => false,
+    };
+    let mut fields = Vec::new();
+    for (name, value) in part.as_object().into_iter().flatten() {
+        match value {
+            _ if matches!(name.as_str(), "record" | "step") => {}
+            Value::Object(_) if name == "fields" => fields.extend(filled(value)),
+            Value::Array(list) if !list.is_empty() => {
+                let words: Vec<String> = list.iter().map(|value| word(Some(value))).collect();
+                fields.push((name.clone(), words.join(", ")));
+            }
+            value if is_empty(value) => {}
+            value => fields.push((name.clone(), word(Some(value)))),
+        }
+    }
+    fields
 }
 
 /// A JSON value as a person reads it; a dash where there is none.

@@ -8,10 +8,13 @@ mod demo;
 mod difference;
 mod explain;
 mod faults;
+mod live;
 mod normalise;
 mod rehearse;
+mod replay;
 mod sandbox;
 mod serve;
+mod terminal;
 mod versions;
 
 use std::io::Write as _;
@@ -51,6 +54,12 @@ enum Command {
     Versions(versions::Options),
     /// Say what became of a lead and why
     Explain(explain::Options),
+    /// Replay leads: let them go on, map them again, or force them; shows what it would do first
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Options),
+    /// Push or skip what was held while a destination was only observed
+    #[command(after_help = live::EXAMPLES)]
+    Live(live::Options),
     /// Clean phones or emails: values as arguments, or JSON lines on standard input
     Normalise(NormaliseOptions),
     /// Run a small CRM with switchable faults, for trying things out
@@ -115,6 +124,8 @@ pub fn run() -> ExitCode {
         Command::Rehearse(options) => in_runtime(rehearse::run(options)),
         Command::Versions(options) => in_runtime(versions::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),
+        Command::Replay(options) => in_runtime(replay::run(options)),
+        Command::Live(options) => in_runtime(live::run(options)),
         Command::Normalise(options) => normalise_values(&options),
         Command::Sandbox(options) => in_runtime(sandbox::run(options)),
     };

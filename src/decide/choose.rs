@@ -171,18 +171,18 @@ fn say_contact(situation: &Situation, choice: &mut Choice, others: &[&FoundConta
 
 fn say_deal(situation: &Situation, choice: &mut Choice) {
     let contact = choice.contact;
+    let so = if situation.forced { "" } else { ", so there is no second one" };
     match choice.deal {
         None => choice
             .reasons
             .push(Reason::new("no_open_deal", format!("Contact {} has no open deal.", contact.id))),
-        Some((holder, deal)) if holder.id == contact.id => choice.reasons.push(Reason::new(
-            "open_deal",
-            format!("Contact {} has open deal {}, so there is no second one.", contact.id, deal.id),
-        )),
+        Some((holder, deal)) if holder.id == contact.id => choice
+            .reasons
+            .push(Reason::new("open_deal", format!("Contact {} has open deal {}{so}.", contact.id, deal.id))),
         Some((holder, deal)) => choice.reasons.push(Reason::new(
             "open_deal_on_other_contact",
             format!(
-                "Contact {} has no open deal, but contact {} of the same person has deal {}, so there is no second one.",
+                "Contact {} has no open deal, but contact {} of the same person has deal {}{so}.",
                 contact.id, holder.id, deal.id
             ),
         )),

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::change::{Changer, Wanted};
 use super::choose::Choice;
-use super::{Draft, Giving, Situation, change, leave_notes, new_deal, notes, owner, say_carried, text};
+use super::{
+    Draft, Giving, Situation, change, leave_notes, new_deal, notes, owner, say_carried, say_forced, text,
+};
 use crate::plan::{Action, FoundContact, FoundDeal, Reason, RecordId, Reference, TaskFields};
 use crate::rules::{CreateDeal, TaskOnRepeat, Update};
 
@@ -28,10 +30,18 @@ pub(super) fn bring(situation: &Situation, choice: Choice, draft: &mut Draft) ->
     }
     let record = Reference::Record(contact.id.clone());
 
-    let Some((holder, deal)) = choice.deal else {
+    let forced_beside = choice.deal.filter(|_| situation.forced);
+    let Some((holder, deal)) = choice.deal.filter(|_| !situation.forced) else {
+        say_forced(situation, forced_beside.map(|(_, deal)| &deal.id), draft);
         say_updates(situation, draft, &[("contact", &contact.id, contact_changes)], &policy);
         say_carried(situation, &wanted, draft);
-        if rules.create_deal == CreateDeal::Never {
+        if situation.brought.is_some() && !situation.forced {
+            draft.say("brought_before", BROUGHT_BEFORE);
+            let notes = notes(situation, draft);
+            leave_notes(situation, draft, &notes, record, None);
+            return Ok(None);
+        }
+        if rules.create_deal == CreateDeal::Never && !situation.forced {
             draft.say("create_deal_never", "The rules never create a deal (create_deal: never).");
             let notes = notes(situation, draft);
             leave_notes(situation, draft, &notes, record, None);
@@ -142,8 +152,15 @@ fn leave_task(situation: &Situation, draft: &mut Draft, wanted: &Wanted, policy:
     leave_notes(situation, draft, &notes, contact, deal);
 }
 
+/// Why a replayed lead leaves nothing for a person who came back.
+const BROUGHT_BEFORE: &str = "This lead was brought here before: it leaves no second deal and no task.";
+
 /// Whether this repeat leaves a task; if not, says why.
 fn task_is_due(situation: &Situation, draft: &mut Draft) -> bool {
+    if situation.brought.is_some() && !situation.forced {
+        draft.say("brought_before", BROUGHT_BEFORE);
+        return false;
+    }
     match situation.rules.task_on_repeat {
         TaskOnRepeat::Always => true,
         TaskOnRepeat::Never => {

@@ -7,8 +7,9 @@
 //! | found | found | update contact and deal by policy, create task | the deal's owner |
 //!
 //! [`decide`] is total and deterministic: any [`Situation`] gets an answer, and the same one each time. It promises that
-//! a plan never makes two contacts, never makes a deal beside an open one, never erases a value, holds no step that
-//! changes nothing, and refers only to records that exist or that its earlier steps make.
+//! a plan never makes two contacts, never makes a deal beside an open one (unless a person forced that very lead), never
+//! makes anything twice for one lead, never erases a value, holds no step that changes nothing, and refers only to records
+//! that exist or that its earlier steps make.
 
 mod change;
 mod choose;
@@ -55,6 +56,10 @@ pub struct Situation<'a> {
     pub last_task_at: Option<Timestamp>,
     /// A later lead of this person was brought here before this one, as happens with imports and replays.
     pub superseded: bool,
+    /// What an earlier plan left there for this very lead, when it is replayed; `None` for one that was never brought there.
+    pub brought: Option<&'a Brought>,
+    /// A person asked for this lead's deal whatever the rules say (`replay --force`).
+    pub forced: bool,
     /// What the CRM has.
     pub can: Capabilities,
     /// The current time.
@@ -82,6 +87,13 @@ impl PersonView {
             earlier: Vec::new(),
         }
     }
+}
+
+/// What an earlier plan of the same lead left in the CRM, beyond the contact that is found again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Brought {
+    /// Texts of the notes.
+    pub notes: Vec<String>,
 }
 
 /// What a CRM has. What it lacks is replaced by the next best thing, and the reasons say so.
@@ -126,7 +138,7 @@ pub enum Decision {
 /// Decides. `new_step_id` is asked once for each step, in order.
 pub fn decide(situation: &Situation, new_step_id: &mut dyn FnMut() -> StepId) -> Decision {
     let disagreements = disagreements(situation);
-    if situation.rules.conflict == Conflict::Review && !disagreements.is_empty() {
+    if situation.rules.conflict == Conflict::Review && !disagreements.is_empty() && !situation.forced {
         return review(&disagreements);
     }
     let mut draft = Draft { steps: Vec::new(), reasons: Vec::new(), new_step_id };
@@ -176,6 +188,7 @@ fn create(situation: &Situation, draft: &mut Draft) -> Giving {
     let lead = situation.lead;
     let given = owner::give(situation)?;
     let mut wanted = Wanted::new(lead, &situation.person.earlier);
+    say_forced(situation, None, draft);
     draft.say(
         "no_contact_found",
         if situation.can.deals {
@@ -225,9 +238,14 @@ fn new_deal(lead: &Lead, owner: Option<String>) -> DealFields {
     }
 }
 
-/// The texts that want a note: what the mappings wrote, and the deal part where the CRM has no deals.
+/// The texts that want a note: what the mappings wrote, and the deal part where the CRM has no deals. What is there of
+/// this lead already is not left again.
 fn notes(situation: &Situation, draft: &mut Draft) -> Vec<String> {
     let mut notes = text::notes(situation);
+    if let Some(brought) = situation.brought {
+        notes.retain(|note| !brought.notes.iter().any(|left| left.contains(note.as_str())));
+        return notes;
+    }
     if !situation.can.deals && situation.rules.create_deal == CreateDeal::WhenNoneOpen {
         draft.say("no_deals_here", "This CRM has no deals: what the deal would have said becomes a note.");
         notes.push(text::deal_part(situation.lead));
@@ -254,6 +272,14 @@ fn leave_notes(
     }
 }
 
+fn say_forced(situation: &Situation, beside: Option<&RecordId>, draft: &mut Draft) {
+    if !situation.forced {
+        return;
+    }
+    let beside = beside.map_or_else(String::new, |deal| format!(", beside open deal {deal}"));
+    draft.say("forced", format!("Somebody asked for this lead's deal whatever the rules say{beside}."));
+}
+
 fn say_carried(situation: &Situation, wanted: &Wanted, draft: &mut Draft) {
     let count = situation.person.earlier.len();
     if count == 0 {
@@ -272,6 +298,16 @@ fn say_carried(situation: &Situation, wanted: &Wanted, draft: &mut Draft) {
 /// Why nothing may be created for a person who is not in the CRM; `None` when it may.
 fn filtered(situation: &Situation) -> Option<Reason> {
     let Situation { lead, rules, person, .. } = situation;
+    if situation.forced {
+        return None;
+    }
+    if situation.brought.is_some() {
+        return Some(Reason::new(
+            "brought_and_gone",
+            "it was brought here before, and its contact is not in the CRM any more: nothing is made a second time; replay \
+             it with --force to make contact and deal anew",
+        ));
+    }
     if rules.create_deal == CreateDeal::Never {
         return Some(Reason::new(
             "nothing_to_update",
@@ -324,8 +360,8 @@ fn review(disagreements: &[Reason]) -> Decision {
     let sentences: Vec<&str> = disagreements.iter().map(|reason| reason.text.as_str()).collect();
     Decision::NeedsAttention {
         reason: Reason::new("conflict", sentences.join(" ")),
-        todo: "Find out whose lead this is, correct or merge the contacts in the CRM, then replay the lead; or let \
-               the stronger identifier decide by `conflict: prefer_first` in the mapping's rules."
+        todo: "Find out whose lead this is, correct or merge the contacts in the CRM, then replay the \
+               lead (`leadfold replay <lead> --resume`); or let the stronger identifier decide by `conflict: prefer_first` in the mapping's rules."
             .to_owned(),
     }
 }

@@ -6,6 +6,8 @@
 //! that was said to be done.
 
 pub mod apply;
+pub mod held;
+pub mod replay;
 
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
+use crate::map::Workspace;
 use crate::store::{Store, StoreError};
 use crate::workspace::Versions;
 
@@ -27,6 +30,18 @@ pub struct Means {
     pub clock: Arc<dyn Clock>,
     /// Says that there may be something to do for the workers of this process, if it has any.
     pub wake_workers: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Means {
+    /// The active version of the workspace.
+    async fn active(&self) -> Result<Arc<Workspace>, OperationError> {
+        let Some((hash, _)) = self.store.active_version().await? else {
+            return Err(OperationError::Refused(
+                "this database never had a workspace: start `leadfold serve` on it once".to_owned(),
+            ));
+        };
+        Ok(self.versions.get(&hash).await?)
+    }
 }
 
 /// Something that people ask for.

@@ -39,6 +39,8 @@ impl Store {
             .read(
                 &format!(
                     "SELECT destination, state, COUNT(*), MIN(next_at) FROM syncs WHERE {OPEN} \
+                     GROUP BY destination, state \
+                     UNION ALL SELECT destination, state, COUNT(*), MIN(next_at) FROM syncs WHERE state = 'held' \
                      GROUP BY destination, state"
                 ),
                 args![],

@@ -24,13 +24,10 @@ impl Work for Claim {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
             // One human's leads go one after another: first what has begun (people who became one may have begun several),
-            // then in their order, but backfill that has not begun last. What is held only counts once the destination is
-            // live. Until then nothing that has begun goes on either, because that would write.
-            let (mine, others) = if self.live {
-                ("", "")
-            } else {
-                ("AND s.state IN ('ready', 'waiting')", "AND e.state <> 'held'")
-            };
+            // then in their order, but backfill that has not begun last. What is held waits for a person and holds nobody
+            // back. Where nothing is to be written, nothing that has begun goes on, unless a person let it through.
+            let mine =
+                if self.live { "" } else { "AND (s.let_through = 1 OR s.state IN ('ready', 'waiting'))" };
             let turn = |of: &str| {
                 format!(
                     "CASE WHEN {of}.state IN ('pushing', 'unknown') THEN 0 \
@@ -42,7 +39,7 @@ impl Work for Claim {
                    WHERE s.destination = $1 AND s.{OPEN} AND s.next_at <= $3 AND s.claimed <> $2 {mine} \
                    AND NOT EXISTS (SELECT 1 FROM syncs e \
                      WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
-                       {others} AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence))) \
+                       AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence))) \
                    ORDER BY s.priority, s.sequence LIMIT $4) RETURNING id",
                 turn("e"),
                 turn("s"),
@@ -76,7 +73,8 @@ impl Claim {
         let why = Reason::new(
             "lead_unreadable",
             format!(
-                "This lead cannot be read from the registry ({failure}). Run the version of leadfold that stored it."
+                "This lead cannot be read from the registry ({failure}). Run the version of leadfold that stored it, and \
+                 there `leadfold replay --cause lead_unreadable --resume`."
             ),
         );
         connection
@@ -97,7 +95,8 @@ async fn load_claimed(
     let mut unreadable = Vec::new();
     let places = list(1, ids.len());
     let sql = format!(
-        "SELECT s.id, s.lead, l.lead, l.version, l.branch, s.person, s.priority, s.attempts, s.owner, l.conflicts \
+        "SELECT s.id, s.lead, l.lead, l.version, l.branch, s.person, s.priority, s.attempts, s.owner, l.conflicts, \
+         s.let_through, s.forced, s.brought \
          FROM syncs s JOIN leads l ON l.id = s.lead WHERE s.id IN ({places}) ORDER BY s.priority, s.sequence"
     );
     let mut claimed = Vec::with_capacity(ids.len());
@@ -108,7 +107,8 @@ async fn load_claimed(
         }
     }
     let sql = format!(
-        "SELECT sync, id, action, state, record, sent_at FROM steps WHERE sync IN ({places}) ORDER BY sync, position"
+        "SELECT sync, id, action, state, record, sent_at FROM steps WHERE sync IN ({places}) AND past = 0 \
+         ORDER BY sync, position"
     );
     for row in connection.fetch(&sql, ids).await? {
         let sync: SyncId = row.id(0)?;
@@ -136,6 +136,9 @@ fn claimed_row(row: &Row) -> Result<Claimed, StoreError> {
         attempts: row.int(7)?,
         owner: row.optional_text(8)?,
         conflicts: row.json(9)?,
+        let_through: row.int(10)? != 0,
+        forced: row.int(11)? != 0,
+        brought: row.int(12)? != 0,
         steps: Vec::new(),
     })
 }

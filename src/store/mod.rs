@@ -9,11 +9,14 @@
 mod alerts;
 pub mod backlog;
 mod claims;
+pub mod held;
 pub mod inbox;
 mod lock;
 pub mod prepare;
 pub mod registry;
 pub mod rehearsal;
+pub mod replay;
+mod replay_work;
 pub mod syncs;
 pub mod versions;
 
@@ -361,11 +364,10 @@ fn migrator() -> Migrator {
             false,
         )
     };
-    Migrator::with_migrations(vec![migration(
-        1,
-        "registry",
-        include_str!("../../migrations/0001_registry.sql"),
-    )])
+    Migrator::with_migrations(vec![
+        migration(1, "registry", include_str!("../../migrations/0001_registry.sql")),
+        migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
+    ])
 }
 
 fn migration_failed(error: &sqlx::migrate::MigrateError) -> StoreError {

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::people::People;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list, placeholders};
 use super::{Store, StoreError, Work};
 use crate::clock::Clock;
 use crate::event::Delivery;
@@ -127,22 +127,7 @@ impl Store {
                 args![i64::try_from(limit).unwrap_or(i64::MAX)],
             )
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Received {
-                    delivery: Delivery {
-                        id: row.id(0)?,
-                        source: row.text(1)?,
-                        method: row.text(2)?,
-                        query: row.optional_text(3)?,
-                        headers: row.json(4)?,
-                        body: row.bytes(5)?,
-                        received_at: timestamp(row.int(6)?)?,
-                    },
-                    unverified_token: row.optional_text(7)?.map(|_| row.parsed(7, from_hex)).transpose()?,
-                })
-            })
-            .collect()
+        rows.iter().map(received).collect()
     }
 
     /// Stores what became of a batch of deliveries, in their order.
@@ -173,6 +158,22 @@ impl Store {
         self.arrived.notify_one();
         Ok(requeued)
     }
+}
+
+/// A delivery from its columns: id, source, method, query, headers, body, time of receipt, hash of the token.
+pub(super) fn received(row: &Row) -> Result<Received, StoreError> {
+    Ok(Received {
+        delivery: Delivery {
+            id: row.id(0)?,
+            source: row.text(1)?,
+            method: row.text(2)?,
+            query: row.optional_text(3)?,
+            headers: row.json(4)?,
+            body: row.bytes(5)?,
+            received_at: timestamp(row.int(6)?)?,
+        },
+        unverified_token: row.optional_text(7)?.map(|_| row.parsed(7, from_hex)).transpose()?,
+    })
 }
 
 pub(crate) fn timestamp(millis: i64) -> Result<Timestamp, StoreError> {

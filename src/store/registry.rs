@@ -32,9 +32,9 @@ pub struct Counts {
     pub needs_attention: i64,
     /// Syncs that are done.
     pub synced: i64,
-    /// Syncs that are not at their end.
+    /// Syncs that somebody looks at again by itself.
     pub open: i64,
-    /// Of those, kept back because their destination only observes.
+    /// Syncs that were decided while their destination only observed, and wait for a person's answer.
     pub held: i64,
 }
 
@@ -171,7 +171,7 @@ impl Store {
             .read(
                 &format!(
                     "SELECT 1 FROM deliveries WHERE state = 'received' \
-                     UNION ALL SELECT 1 FROM syncs WHERE {OPEN} AND state <> 'held' LIMIT 1"
+                     UNION ALL SELECT 1 FROM syncs WHERE {OPEN} LIMIT 1"
                 ),
                 args![],
             )
@@ -279,7 +279,7 @@ impl Store {
             let steps = self
                 .read(
                     "SELECT id, kind, action, state, record, sent_at, ended_at, why FROM steps \
-                     WHERE sync = $1 ORDER BY position",
+                     WHERE sync = $1 ORDER BY past DESC, id",
                     args![id.as_str()],
                 )
                 .await?;

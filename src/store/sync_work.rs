@@ -8,7 +8,7 @@ use super::syncs::{Evidence, Lease, Next, PlanToStore, StepEnd, StepState, SyncS
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{StepId, SyncId};
-use crate::plan::{Reason, RecordId, RecordKind};
+use crate::plan::{Plan, RecordId, RecordKind, Step};
 
 /// A text of ours with its arguments.
 type Statement = (String, Vec<Arg>);
@@ -91,15 +91,7 @@ impl Work for StorePlan {
 impl StorePlan {
     fn statements(&self) -> Result<Vec<Statement>, StoreError> {
         let PlanToStore { sync, person: _, plan, pool, adopt, carried } = &self.plan;
-        let mut statements =
-            vec![("DELETE FROM steps WHERE sync = $1 AND state = 'planned'".to_owned(), args![*sync])];
-        for (step, position) in plan.steps.iter().zip(0_i64..) {
-            statements.push((
-                "INSERT INTO steps (id, sync, position, kind, action, state) VALUES ($1, $2, $3, $4, $5, 'planned')"
-                    .to_owned(),
-                args![step.id, *sync, position, step.action.kind().as_str(), json(&step.action)?],
-            ));
-        }
+        let mut statements = planned(*sync, &plan.steps)?;
         let state = if plan.steps.is_empty() { SyncState::Synced } else { SyncState::Pushing };
         statements.push((
             "UPDATE syncs SET state = $2, why = NULL, reasons = $3, planned_at = $4, updated_at = $4, \
@@ -132,6 +124,20 @@ impl StorePlan {
         }
         Ok(statements)
     }
+}
+
+/// Puts these steps in place of what was planned and not sent.
+fn planned(sync: SyncId, steps: &[Step]) -> Result<Vec<Statement>, StoreError> {
+    let mut statements =
+        vec![("DELETE FROM steps WHERE sync = $1 AND state = 'planned'".to_owned(), args![sync])];
+    for (step, position) in steps.iter().zip(0_i64..) {
+        statements.push((
+            "INSERT INTO steps (id, sync, position, kind, action, state) VALUES ($1, $2, $3, $4, $5, 'planned')"
+                .to_owned(),
+            args![step.id, sync, position, step.action.kind().as_str(), json(&step.action)?],
+        ));
+    }
+    Ok(statements)
 }
 
 /// Links a record to the person that the sync belongs to now. A record that is somebody's already stays theirs.
@@ -250,7 +256,7 @@ impl StoreOutcomes {
 pub(crate) struct Hold {
     pub(crate) lease: Lease,
     pub(crate) sync: SyncId,
-    pub(crate) reasons: Vec<Reason>,
+    pub(crate) plan: Plan,
     pub(crate) now: i64,
 }
 
@@ -260,14 +266,14 @@ impl Work for Hold {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
-            connection
-                .execute(
-                    "UPDATE syncs SET state = 'held', why = $2, reasons = $3, planned_at = $4, updated_at = $4, \
-                     claimed = 0 WHERE id = $1",
-                    args![self.sync, json(&self.reasons.first())?, json(&self.reasons)?, self.now],
-                )
-                .await?;
-            Ok(())
+            let mut statements = planned(self.sync, &self.plan.steps)?;
+            statements.push((
+                "UPDATE syncs SET state = 'held', why = $2, reasons = $3, planned_at = $4, updated_at = $4, \
+                 claimed = 0 WHERE id = $1"
+                    .to_owned(),
+                args![self.sync, json(&self.plan.reasons.first())?, json(&self.plan.reasons)?, self.now],
+            ));
+            connection.execute_all(statements).await
         })
     }
 }

@@ -13,7 +13,7 @@ use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, StepId, SyncId};
 use crate::lead::Lead;
-use crate::plan::{Plan, Priority, Reason, RecordId, RecordKind, Step};
+use crate::plan::{Action, Plan, Priority, Reason, RecordId, RecordKind, Step};
 use crate::rules::{Mode, PoolState};
 
 /// Where a sync stands. See the schema for who looks at which.
@@ -27,7 +27,7 @@ pub enum SyncState {
     Unknown,
     /// Waits for something outside, such as an available owner.
     Waiting,
-    /// Decided, and kept back because the destination only observes.
+    /// Decided while the destination only observed, and kept back until a person says whether it is pushed or skipped.
     Held,
     /// Done.
     Synced,
@@ -38,7 +38,7 @@ pub enum SyncState {
 }
 
 /// The open states, in the words of the partial indexes (both databases only use those for the very same condition).
-pub(crate) const OPEN: &str = "state IN ('ready', 'pushing', 'unknown', 'waiting', 'held')";
+pub(crate) const OPEN: &str = "state IN ('ready', 'pushing', 'unknown', 'waiting')";
 
 impl SyncState {
     /// All states.
@@ -70,8 +70,8 @@ impl SyncState {
     /// Whether the worker of the destination looks at it again by itself.
     pub fn is_open(self) -> bool {
         match self {
-            Self::Ready | Self::Pushing | Self::Unknown | Self::Waiting | Self::Held => true,
-            Self::Synced | Self::Filtered | Self::NeedsAttention => false,
+            Self::Ready | Self::Pushing | Self::Unknown | Self::Waiting => true,
+            Self::Held | Self::Synced | Self::Filtered | Self::NeedsAttention => false,
         }
     }
 }
@@ -106,6 +106,12 @@ pub struct Claimed {
     pub attempts: i64,
     /// Owner picked for it by an earlier plan.
     pub owner: Option<String>,
+    /// Pushed although the destination only observes.
+    pub let_through: bool,
+    /// A person asked for its deal whatever the rules say.
+    pub forced: bool,
+    /// An earlier plan of it came to its end, or made its deal or its task.
+    pub brought: bool,
     /// Disagreements that `resolve` recorded.
     pub conflicts: Vec<Reason>,
     /// Steps of a plan that is under way; empty when it is to be decided.
@@ -337,6 +343,38 @@ impl Store {
         rows.first().map(|row| row.optional_int(0)).transpose()?.flatten().map(timestamp).transpose()
     }
 
+    /// What is to be known of a lead that comes after others of the same person, or again: what its own earlier plans left
+    /// (texts of notes and tasks), and whether a later lead of the person was brought there before it.
+    pub async fn history(&self, sync: SyncId) -> Result<(Vec<String>, bool), StoreError> {
+        let rows = self
+            .read(
+                "SELECT action FROM steps WHERE sync = $1 AND past = 1 AND state = 'done' \
+                   AND kind IN ('create task', 'add note') \
+                 UNION ALL SELECT 'superseded' FROM syncs JOIN syncs AS later ON later.person = syncs.person \
+                   AND later.destination = syncs.destination AND later.sequence > syncs.sequence \
+                   WHERE syncs.id = $1 AND later.state = 'synced'",
+                args![sync],
+            )
+            .await?;
+        let mut texts = Vec::new();
+        let mut superseded = false;
+        for row in &rows {
+            if row.text(0)? == "superseded" {
+                superseded = true;
+                continue;
+            }
+            match row.json::<Action>(0)? {
+                Action::AddNote { text, .. } => texts.push(text),
+                Action::CreateTask { task, .. } => texts.push(task.text),
+                Action::CreateContact { .. }
+                | Action::UpdateContact { .. }
+                | Action::CreateDeal { .. }
+                | Action::UpdateDeal { .. } => {}
+            }
+        }
+        Ok((texts, superseded))
+    }
+
     /// What the pools of a destination remember: pool name, picks so far, state.
     pub async fn pools(&self, destination: &str) -> Result<Vec<(String, i64, PoolState)>, StoreError> {
         let rows = self
@@ -373,7 +411,7 @@ impl Store {
         self.write(StoreOutcomes { lease: lease.clone(), sync, steps, next, now: now.as_millisecond() }).await
     }
 
-    /// Stores the reasons of a plan that is not pushed (mode observe) and puts the sync down.
+    /// Stores a plan that is not pushed (mode observe), for people to look at, and puts the sync down.
     pub async fn hold(
         &self,
         lease: &Lease,
@@ -381,9 +419,8 @@ impl Store {
         plan: &Plan,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let hold =
-            Hold { lease: lease.clone(), sync, reasons: held_reasons(plan), now: now.as_millisecond() };
-        self.write(hold).await
+        let plan = Plan { reasons: held_reasons(plan), ..plan.clone() };
+        self.write(Hold { lease: lease.clone(), sync, plan, now: now.as_millisecond() }).await
     }
 
     /// Puts down those of these syncs that are still claimed under this lease.
@@ -445,7 +482,12 @@ pub struct Evidence {
 
 fn held_reasons(plan: &Plan) -> Vec<Reason> {
     let steps: Vec<&str> = plan.steps.iter().map(|step| step.action.kind().as_str()).collect();
-    let mut reasons = vec![Reason::new("observed", format!("Would do: {}.", steps.join(", ")))];
+    let would = if steps.is_empty() {
+        "Would write nothing: the CRM has everything.".to_owned()
+    } else {
+        format!("Would do: {}.", steps.join(", "))
+    };
+    let mut reasons = vec![Reason::new("observed", would)];
     reasons.extend(plan.reasons.iter().cloned());
     reasons
 }

@@ -10,7 +10,7 @@ use super::Worker;
 use super::push::{Job, Report, attention, later};
 use super::records::Look;
 use crate::crm::{CrmError, Found, Query};
-use crate::decide::{Decision, PersonView, Situation, decide};
+use crate::decide::{Brought, Decision, PersonView, Situation, decide};
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
 use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
@@ -101,8 +101,8 @@ impl Worker {
             CrmError::Rejected { why } => {
                 let text = format!(
                     "'{}' cannot be searched for this person: {why}. Correct the destination in workspace.yaml, then \
-                     replay this lead.",
-                    self.destination.name
+                     `leadfold replay {} --resume`.",
+                    self.destination.name, claimed.lead_id
                 );
                 (attention("search_rejected", text, now), Report::Worked)
             }
@@ -240,8 +240,9 @@ impl Worker {
         let now = self.clock.now();
         let Some(rules) = workspace.rules(&claimed.lead.source, claimed.branch) else {
             let text = format!(
-                "the mapping that made this lead (version {}) can no longer be read; replay it with the active mapping",
-                claimed.version
+                "The mapping that made this lead (version {}) can no longer be read; `leadfold replay {} --replan` maps it \
+                 by the active one.",
+                claimed.version, claimed.lead_id
             );
             self.store_outcomes(claimed.id, Vec::new(), attention("mapping_unreadable", text, now)).await;
             return Ok(None);
@@ -250,6 +251,13 @@ impl Worker {
             TaskOnRepeat::Collapse(_) => self.store.last_task(claimed.person, &self.destination.name).await?,
             TaskOnRepeat::Always | TaskOnRepeat::Never => None,
         };
+        // Only then there can be anything: live leads come in their order, and once.
+        let (texts, superseded) = if claimed.priority == Priority::Backfill {
+            self.store.history(claimed.id).await?
+        } else {
+            (Vec::new(), false)
+        };
+        let brought = claimed.brought.then_some(Brought { notes: texts });
         let person = PersonView {
             phones: context.phones.clone(),
             emails: context.emails.clone(),
@@ -269,13 +277,15 @@ impl Worker {
                 pool: None,
                 sticky_owner: claimed.owner.as_deref(),
                 last_task_at,
-                superseded: false,
+                superseded,
+                brought: brought.as_ref(),
+                forced: claimed.forced,
                 can: self.crm.capabilities(),
                 now,
             },
         );
         let (next, plan) = match decision {
-            Decision::Push { plan, .. } if self.destination.mode != Mode::Live => {
+            Decision::Push { plan, .. } if !self.writes(claimed) => {
                 self.insist(claimed.id, || self.store.hold(&self.lease, claimed.id, &plan, now)).await;
                 return Ok(None);
             }
@@ -320,12 +330,17 @@ impl Worker {
         let decision = decide(&Situation { pool: Some((pool, state)), ..*situation }, &mut new_step_id);
         // A preview (mode observe) leaves the memory alone.
         if let Decision::Push { pool: Some(moved), .. } = &decision
-            && self.destination.mode == Mode::Live
+            && self.writes(claimed)
         {
             *turn += 1;
             *state = moved.clone();
         }
         (decision, *turn)
+    }
+
+    /// Whether this lead's plan is pushed, and not only made and explained.
+    fn writes(&self, claimed: &Claimed) -> bool {
+        self.destination.mode == Mode::Live || claimed.let_through
     }
 
     fn ready(&self, claimed: &Claimed, wait: Duration) -> Next {

@@ -10,8 +10,8 @@
 //! | pushing | [`worker`], at `next_at`: the steps that are left ([`push`]) |
 //! | unknown | [`worker`], when the CRM has settled: a look-up ([`settle`]) |
 //! | waiting | [`worker`], at `next_at`: decided anew |
-//! | held | [`worker`], once the destination is live: decided anew |
-//! | synced, filtered, needs-attention | nobody: they are final until a person replays them |
+//! | held | nobody, until a person says push or skip ([`crate::operation::held`]); pushed, it is decided anew |
+//! | synced, filtered, needs-attention | nobody, until a person replays them ([`crate::operation::replay`]) |
 
 mod backoff;
 mod breaker;

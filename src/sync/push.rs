@@ -143,8 +143,9 @@ impl Worker {
                     next = Some(attention(
                         "crm_rejected",
                         format!(
-                            "'{}' refuses to {kind}: {why}. Correct the field in the mapping or in the CRM, then replay this lead.",
-                            self.destination.name
+                            "'{}' refuses to {kind}: {why}. Correct it in the CRM and run `leadfold replay {} --resume`, or \
+                             in the mapping and run it with --replan.",
+                            self.destination.name, job.claimed.lead_id
                         ),
                         now,
                     ));
@@ -194,8 +195,9 @@ impl Worker {
             return attention(
                 "crm_keeps_failing",
                 format!(
-                    "'{}' failed {attempts} times on this lead, last with: {why}. Look at the CRM, then replay this lead.",
-                    self.destination.name
+                    "'{}' failed {attempts} times on this lead, last with: {why}. Look at the CRM, then `leadfold replay {} \
+                     --resume`.",
+                    self.destination.name, claimed.lead_id
                 ),
                 now,
             );

@@ -85,8 +85,8 @@ impl Worker {
                     let kind = job.steps[index].step.action.kind().as_str();
                     let text = format!(
                         "'{}' was asked to {kind}, gave no answer, and has no way to look it up: it may or may not be \
-                         there. Look in the CRM; replay this lead with force if it is missing.",
-                        self.destination.name
+                         there. Look in the CRM; if it is missing, `leadfold replay {} --force` sends it again.",
+                        self.destination.name, job.claimed.lead_id
                     );
                     self.store_outcomes(
                         job.claimed.id,
@@ -177,8 +177,9 @@ impl Worker {
             }
             Err(CrmError::Rejected { why }) => {
                 let text = format!(
-                    "'{}' cannot be asked whether a lost step was written: {why}. Look in the CRM, then replay this lead.",
-                    self.destination.name
+                    "'{}' cannot be asked whether a lost step was written: {why}. `leadfold \
+                     replay {} --resume` asks again; --force sends it again, when somebody has seen that it is missing.",
+                    self.destination.name, job.claimed.lead_id
                 );
                 reports.push(Report::Worked);
                 self.store_outcomes(sync, Vec::new(), attention("look_up_rejected", text, now)).await;

@@ -161,6 +161,7 @@ impl WorkerHandle {
             info!(destination = worker.destination.name, "paused by the workspace; its queue is kept");
             return;
         }
+        self.warn_of_held().await;
         let mut under_way: JoinSet<Vec<Report>> = JoinSet::new();
         let mut hands = Hands::default();
         let batch = worker.crm.batch().max(1);
@@ -216,6 +217,24 @@ impl WorkerHandle {
         }
     }
 
+    /// What was held while the destination was only observed waits for a person, who must know of it.
+    async fn warn_of_held(&self) {
+        let Destination { name, mode, .. } = &self.worker.destination;
+        if *mode != Mode::Live {
+            return;
+        }
+        match self.worker.store.count_held(name).await {
+            Ok(0) => {}
+            Ok(leads) => warn!(
+                destination = name,
+                leads,
+                "the destination is live, and leads that were held while it was only observed wait for an answer: \
+                 `leadfold live {name} --push` or `--skip`. New leads go on"
+            ),
+            Err(failure) => error!(destination = name, %failure, "held leads could not be counted"),
+        }
+    }
+
     /// How long nothing can become due: until the next `next_at`, or the end of a pause.
     async fn sleep(&self, claimed: usize, allowed: usize) -> Duration {
         let worker = &self.worker;
@@ -257,8 +276,8 @@ impl WorkerHandle {
         let worker = &self.worker;
         let Some(first) = syncs.first().copied() else { return };
         let text = format!(
-            "leadfold failed while it brought this lead to '{}'. This is a bug: report it with the log of this time. Look \
-             in the CRM what is there of this lead.",
+            "leadfold failed while it brought this lead to '{}'. This is a bug: report it with the log of this time, and \
+             let the lead go on with `leadfold replay --cause internal_error --resume` (what was sent is looked up first).",
             worker.destination.name
         );
         let now = worker.clock.now();

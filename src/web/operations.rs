@@ -9,6 +9,8 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::operation::apply::{Apply, LookAtActive};
+use crate::operation::held::{AnswerHeld, LookAtHeld};
+use crate::operation::replay::{PreviewReplay, Replay};
 use crate::operation::{Means, Operation, OperationError};
 
 /// Largest operation: the texts of a workspace fit in several times.
@@ -16,8 +18,13 @@ const LARGEST_OPERATION: usize = 8 * 1024 * 1024;
 
 /// The routes of all operations.
 pub fn router(means: Means) -> Router {
-    let router = takes::<LookAtActive>(Router::new());
-    takes::<Apply>(router).layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
+    let router = takes::<PreviewReplay>(Router::new());
+    let router = takes::<Replay>(router);
+    let router = takes::<LookAtHeld>(router);
+    let router = takes::<AnswerHeld>(router);
+    let router = takes::<LookAtActive>(router);
+    let router = takes::<Apply>(router);
+    router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
 }
 
 /// Adds an operation.

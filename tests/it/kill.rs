@@ -5,7 +5,7 @@
 //! `LEADFOLD_KILL_ROUNDS` says how many rounds, `LEADFOLD_KILL_SEED` repeats the draws of an earlier run (the moments of
 //! the operating system it cannot repeat).
 
-mod server;
+pub(crate) mod server;
 mod trial;
 
 use std::time::{Duration, Instant};

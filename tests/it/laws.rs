@@ -200,6 +200,8 @@ fn all_the_way(body: &Value) -> usize {
                         sticky_owner: None,
                         last_task_at: None,
                         superseded: false,
+                        brought: None,
+                        forced: false,
                         can: Capabilities { deals: true, tasks: true, notes: true },
                         now: noon(),
                     },

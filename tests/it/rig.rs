@@ -266,7 +266,7 @@ impl Rig {
     /// Ends everything; whatever was acknowledged must have come to its end.
     pub(crate) async fn end(mut self) {
         let counts = self.counts().await;
-        assert_eq!((counts.open - counts.held, counts.received), (0, 0), "nothing is left open: {counts:?}");
+        assert_eq!((counts.open, counts.received), (0, 0), "nothing is left open: {counts:?}");
         self.shut_down().await;
         std::fs::remove_dir_all(&self.folder).unwrap();
     }

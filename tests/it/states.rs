@@ -45,7 +45,7 @@ async fn every_state_of_a_sync_is_looked_at_again_or_is_an_end() {
         ("pushing", Some("planned"), "synced"),
         ("unknown", Some("unknown"), "synced"),
         ("waiting", None, "synced"),
-        ("held", None, "synced"),
+        ("held", None, "held"),
         ("synced", Some("done"), "synced"),
         ("filtered", None, "filtered"),
         ("needs-attention", Some("rejected"), "needs-attention"),
@@ -76,6 +76,8 @@ async fn every_state_of_a_sync_is_looked_at_again_or_is_an_end() {
     }
     assert_eq!(rig.stats().contacts, table.len(), "{:?}", rig.stats());
     assert_eq!(rig.stats().duplicate_contacts, 0);
+    // What is held is nobody's to look at but a person's: it is shown, counted and answered for.
+    assert_eq!(rig.counts().await.held, 1);
     rig.end().await;
 }
 

@@ -17,6 +17,7 @@ use leadfold::plan::{
 };
 use leadfold::rules::{IdentifierOrder, Mode, PoolState};
 use leadfold::store::Store;
+use leadfold::store::held::{Answer, HeldAnswer};
 use leadfold::store::inbox::Arrival;
 use leadfold::store::prepare::{EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent};
 use leadfold::store::syncs::{
@@ -347,7 +348,7 @@ impl Story {
         let plan = Plan { steps: Vec::new(), reasons: Vec::new(), picked_owner: None };
         self.store.hold(&lease, live, &plan, self.now()).await.unwrap();
         let observed = self.claim(&lease, Mode::Observe).await;
-        assert_eq!(observed.len(), 1, "what is held does not hold back while nothing is written");
+        assert_eq!(observed.len(), 1, "what is held holds back nobody");
         assert_eq!(observed[0].id, next);
         self.release(&lease, next, SyncState::Unknown, None).await;
         assert!(
@@ -356,9 +357,36 @@ impl Story {
         );
         assert_eq!(self.claimed_ids(&lease).await, [next], "once live, what has begun goes on");
         self.release(&lease, next, SyncState::Synced, None).await;
-        assert_eq!(self.claimed_ids(&lease).await, [live], "then what was held");
+        assert_eq!(
+            self.claimed_ids(&lease).await,
+            [imported],
+            "then backfill, and what is held waits for a person"
+        );
+        self.release(&lease, imported, SyncState::Synced, None).await;
+        assert!(self.claimed_ids(&lease).await.is_empty());
+        let held = self.store.held("ranks", 10).await.unwrap();
+        assert_eq!((held.count, &*held.plans), (1, &[("write nothing".to_owned(), 1)][..]));
+        let answer = HeldAnswer {
+            destination: "ranks".to_owned(),
+            answer: Answer::Push,
+            let_through: true,
+            up_to: held.up_to,
+            limit: 10,
+        };
+        assert_eq!(self.store.answer_held(answer.clone(), self.now()).await.unwrap(), 1);
+        assert_eq!(self.store.answer_held(answer, self.now()).await.unwrap(), 0, "an answer is given once");
+        let [claimed] = &self.claim(&lease, Mode::Observe).await[..] else {
+            panic!("the one that was let through")
+        };
+        assert_eq!((claimed.id, claimed.let_through), (live, true));
+        assert!(self.store.history(live).await.unwrap().1, "a later lead was brought before it");
+        self.release(&lease, live, SyncState::Unknown, None).await;
+        assert_eq!(
+            self.claim(&lease, Mode::Observe).await.len(),
+            1,
+            "what was let through goes on while observing"
+        );
         self.release(&lease, live, SyncState::Synced, None).await;
-        assert_eq!(self.claimed_ids(&lease).await, [imported], "and backfill last");
     }
 
     async fn what_has_begun_goes_first(&self) {

@@ -183,8 +183,12 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
     )
         .prop_map(|(phones, emails, earlier)| PersonView { phones, emails, earlier });
     let memory = (option::of(0..4_u8), any::<bool>(), pool(), maybe(&["anna", "gone"]), age(), any::<bool>());
+    let brought = vec(prop::sample::select(vec!["A note.", "Another."]).prop_map(str::to_owned), 0..2)
+        .prop_map(|notes| Brought { notes });
+    let replay = (option::weighted(0.2, brought), prop::bool::weighted(0.1));
     let can = (prop::bool::weighted(0.8), prop::bool::weighted(0.8), prop::bool::weighted(0.8));
-    (lead(), rules(), person, found(), memory, can).prop_map(|(lead, rules, person, found, memory, can)| {
+    let given = (lead(), rules(), person, found(), memory, replay, can);
+    given.prop_map(|(lead, rules, person, found, memory, (brought, forced), can)| {
         let (linked, conflict, pool, sticky_owner, last_task_at, superseded) = memory;
         Case {
             lead,
@@ -198,6 +202,8 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
             sticky_owner,
             last_task_at,
             superseded,
+            brought,
+            forced,
             can: Capabilities { deals: can.0, tasks: can.1, notes: can.2 },
         }
     })

@@ -139,10 +139,10 @@ proptest! {
         prop_assert_eq!(unique.len(), kinds.len(), "{:?}", kinds);
         prop_assert_eq!(kinds.contains(&StepKind::CreateContact), case.found.is_empty());
         let deals = case.found.iter().flat_map(|contact| &contact.deals).count();
-        if deals > 0 && case.rules.open_deal == OpenDeal::default() {
+        if deals > 0 && case.rules.open_deal == OpenDeal::default() && !case.forced {
             prop_assert!(!kinds.contains(&StepKind::CreateDeal));
         }
-        if case.rules.create_deal == CreateDeal::Never {
+        if case.rules.create_deal == CreateDeal::Never && !case.forced {
             prop_assert!(!kinds.contains(&StepKind::CreateDeal) && !kinds.contains(&StepKind::CreateContact));
         }
         for (kind, can) in [
@@ -152,6 +152,37 @@ proptest! {
             (StepKind::AddNote, case.can.notes),
         ] {
             prop_assert!(can || !kinds.contains(&kind), "{kind:?} on a CRM without it");
+        }
+    }
+
+    #[test]
+    fn what_a_replayed_lead_left_before_is_not_left_again(case in case()) {
+        let mut replayed = case.clone();
+        replayed.forced = false;
+        replayed.brought = Some(case.brought.unwrap_or_default());
+        let Decision::Push { plan, .. } = replayed.decide() else { return Ok(()) };
+        let made = |kind: &StepKind| {
+            matches!(kind, StepKind::CreateContact | StepKind::CreateDeal | StepKind::CreateTask)
+        };
+        prop_assert!(!kinds(&plan).iter().any(made), "{plan:#?}");
+        // Nor is a note that it left.
+        let left = actions(&plan).find_map(|action| match action {
+            Action::AddNote { text, .. } => Some(text.clone()),
+            _ => None,
+        });
+        if let (Some(text), Some(brought)) = (left, &mut replayed.brought) {
+            brought.notes.push(text);
+            let Decision::Push { plan, .. } = replayed.decide() else { return Ok(()) };
+            prop_assert!(!kinds(&plan).contains(&StepKind::AddNote), "{plan:#?}");
+        }
+    }
+
+    #[test]
+    fn a_forced_lead_gets_its_deal(case in case()) {
+        let mut forced = case;
+        forced.forced = true;
+        if let Decision::Push { plan, .. } = forced.decide() {
+            prop_assert_eq!(kinds(&plan).contains(&StepKind::CreateDeal), forced.can.deals);
         }
     }
 
@@ -214,6 +245,11 @@ proptest! {
         let Decision::Push { plan, .. } = case.decide() else { return Ok(()) };
         let mut again = case.clone();
         again.found = apply(&plan, &case.found);
+        // Who forces a lead asks for it once, and has looked at a conflict.
+        again.forced = false;
+        if case.forced {
+            again.rules.conflict = Conflict::PreferFirst;
+        }
         // Whoever was written to is linked from then on; a link to a contact that is gone is dropped.
         again.linked = match &case.linked {
             Some(linked) if case.found.iter().any(|contact| contact.id == *linked) => Some(linked.clone()),

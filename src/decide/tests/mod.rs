@@ -29,6 +29,8 @@ struct Case {
     sticky_owner: Option<String>,
     last_task_at: Option<Timestamp>,
     superseded: bool,
+    brought: Option<Brought>,
+    forced: bool,
     can: Capabilities,
 }
 
@@ -51,6 +53,8 @@ impl Case {
             sticky_owner: None,
             last_task_at: None,
             superseded: false,
+            brought: None,
+            forced: false,
             can: ALL,
         }
     }
@@ -78,6 +82,8 @@ impl Case {
             sticky_owner: self.sticky_owner.as_deref(),
             last_task_at: self.last_task_at,
             superseded: self.superseded,
+            brought: self.brought.as_ref(),
+            forced: self.forced,
             can: self.can,
             now: now(),
         };

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use leadfold::clock::{Clock as _, SystemClock};
 use leadfold::store::Store;
+use leadfold::store::registry::Counts;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use crate::rig::{MAPPING, WORKSPACE};
+use crate::rig::{MAPPING, PATIENCE, WORKSPACE};
 
 /// Longest that a start may take, on a machine that has other things to do.
 const START: Duration = Duration::from_mins(1);
@@ -22,20 +23,20 @@ const ANSWER: Duration = Duration::from_secs(20);
 const SHOWN: usize = 60;
 
 /// Where servers live one after another: workspace, database, log.
-pub(super) struct Home {
+pub(crate) struct Home {
     folder: PathBuf,
     client: reqwest::Client,
 }
 
 /// A server that runs. Dropping it kills it.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Home {
     /// A workspace that pushes to this CRM; `destination` takes further settings.
-    pub(super) fn new(crm: SocketAddr, destination: &str) -> Self {
+    pub(crate) fn new(crm: SocketAddr, destination: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("leadfold-kill-{}", SystemClock.new_id()));
         let workspace =
             WORKSPACE.replace("{ADDRESS}", &crm.to_string()).replace("{DESTINATION}", destination);
@@ -47,7 +48,7 @@ impl Home {
         Self { folder, client }
     }
 
-    fn database(&self) -> String {
+    pub(crate) fn database(&self) -> String {
         format!("sqlite://{}", self.folder.join("leadfold.db").display())
     }
 
@@ -56,18 +57,37 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leadfold"));
         command.env_clear().env("RUST_BACKTRACE", "1").stdin(Stdio::null());
         command.arg("serve").arg("--workspace").arg(self.folder.join("mappings"));
-        command.args(["--database", &self.database(), "--listen", "127.0.0.1:0"]);
+        command.args(["--database", &self.database(), "--listen", "127.0.0.1:0", "--api-token", "s3cret"]);
         command
     }
 
+    /// The mapping that the next server starts with.
+    pub(crate) fn write_mapping(&self, text: &str) {
+        fs::write(self.folder.join("mappings/sendpulse.yaml"), text).unwrap();
+    }
+
+    /// Waits until the registry says so.
+    pub(crate) async fn until(&self, done: impl Fn(&Counts) -> bool) {
+        let registry = self.registry().await;
+        let start = Instant::now();
+        loop {
+            let counts = registry.counts().await.unwrap();
+            if done(&counts) {
+                return registry.close().await;
+            }
+            assert!(start.elapsed() < PATIENCE, "{counts:?}\n{}", self.log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Starts a process and does not wait until it can do anything.
-    pub(super) fn spawn(&self) -> Child {
+    pub(crate) fn spawn(&self) -> Child {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
         self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap()
     }
 
     /// Starts a server; returns once it answers.
-    pub(super) async fn start(&self) -> Server {
+    pub(crate) async fn start(&self) -> Server {
         let mut child = self.spawn();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         // From here on the child is killed whatever happens, which also ends the reading of its output.
@@ -87,7 +107,7 @@ impl Home {
     }
 
     /// A second server on the same database: how it ended, and what it said on standard error.
-    pub(super) async fn start_second(&self) -> (Option<i32>, String) {
+    pub(crate) async fn start_second(&self) -> (Option<i32>, String) {
         let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let status = ended(&mut child, START).await;
         child.kill().ok();
@@ -97,32 +117,32 @@ impl Home {
 
     /// A post to a server that may die meanwhile. Whether it was acknowledged.
     #[expect(clippy::disallowed_methods, reason = "the test is the platform, not a CRM client")]
-    pub(super) fn post(&self, server: SocketAddr, body: &Value) -> impl Future<Output = bool> + use<> {
+    pub(crate) fn post(&self, server: SocketAddr, body: &Value) -> impl Future<Output = bool> + use<> {
         let request = self.client.post(format!("http://{server}/in/sendpulse/demo"));
         let request = request.header("content-type", "application/json").body(body.to_string());
         async move { request.send().await.is_ok_and(|answer| answer.status() == 200) }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the test is a person at the CRM")]
-    pub(super) async fn get(&self, url: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, url: &str) -> (u16, String) {
         let answer = self.client.get(url).bearer_auth("demo").send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     /// The registry, for looking only. Closed before the server is killed, so that recovery is the server's own work.
-    pub(super) async fn registry(&self) -> Store {
+    pub(crate) async fn registry(&self) -> Store {
         Store::open_to_read(&self.database()).await.unwrap()
     }
 
     /// The end of what the servers logged, for a message.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let log = self.whole_log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(SHOWN)..].join("\n")
     }
 
     /// How often the servers logged this.
-    pub(super) fn logged(&self, text: &str) -> usize {
+    pub(crate) fn logged(&self, text: &str) -> usize {
         self.whole_log().matches(text).count()
     }
 
@@ -131,26 +151,26 @@ impl Home {
     }
 
     /// Removes everything; a test that failed leaves it to be looked at.
-    pub(super) fn remove(self) {
+    pub(crate) fn remove(self) {
         fs::remove_dir_all(self.folder).unwrap();
     }
 }
 
 impl Server {
     /// kill -9, and the process is gone when this returns.
-    pub(super) fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// What whoever runs services does: SIGTERM.
-    pub(super) fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success(), "kill -TERM failed: {sent}");
     }
 
     /// How it ended by itself; `None` when it did not within this time.
-    pub(super) async fn ended(&mut self, at_most: Duration) -> Option<ExitStatus> {
+    pub(crate) async fn ended(&mut self, at_most: Duration) -> Option<ExitStatus> {
         ended(&mut self.child, at_most).await
     }
 }

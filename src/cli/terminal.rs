@@ -1,0 +1,75 @@
+//! Asking whoever sits at the terminal, and showing how far long work is.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Failure;
+
+/// Whether somebody can be asked.
+pub(super) fn has_somebody() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+/// Asks, and returns what was typed, in lower case.
+pub(super) fn ask(question: &str) -> Result<String, Failure> {
+    let broke = |error: std::io::Error| format!("the terminal broke: {error}");
+    let mut out = std::io::stderr();
+    write!(out, "{question} ").and_then(|()| out.flush()).map_err(broke)?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(broke)?;
+    Ok(line.trim().to_lowercase())
+}
+
+/// Asks for a yes; anything else is a no. Where nobody can be asked it is an error that names the flag.
+pub(super) fn confirm(question: &str) -> Result<bool, Failure> {
+    if !has_somebody() {
+        return Err("nothing is done: nobody can be asked here. Add --yes to do it without asking".to_owned());
+    }
+    Ok(matches!(ask(&format!("{question} [y/N]"))?.as_str(), "y" | "yes"))
+}
+
+/// How far long work is: a bar on a terminal, elsewhere a line every tenth of it. On standard error, so that the result
+/// stands alone on standard output.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    what: &'static str,
+    done: u64,
+    total: u64,
+    told: u64,
+}
+
+impl Progress {
+    /// Nothing done yet of so many.
+    pub(super) fn new(what: &'static str, total: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(total);
+            if let Ok(style) = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}, {eta} left") {
+                bar.set_style(style);
+            }
+            bar.set_message(what);
+            bar
+        });
+        Self { bar, what, done: 0, total, told: 0 }
+    }
+
+    /// So many more are done.
+    pub(super) fn advance(&mut self, by: u64) {
+        self.done += by;
+        match &self.bar {
+            Some(bar) => bar.set_position(self.done),
+            None if self.done - self.told >= (self.total / 10).max(1) && self.done < self.total => {
+                self.told = self.done;
+                writeln!(std::io::stderr(), "{}: {} of {}", self.what, self.done, self.total).ok();
+            }
+            None => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

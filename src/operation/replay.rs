@@ -1,0 +1,405 @@
+//! Replaying leads: what a selection holds, and replaying it page by page.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Means, Operation, OperationError};
+use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
+use crate::map::Workspace;
+use crate::prepare::prepare;
+use crate::rules::Mode;
+use crate::store::StoreError;
+use crate::store::prepare::{EventOutcome, Prepared};
+use crate::store::replay::{How, Item, LeftAlone, Remapped, Selection};
+use crate::store::syncs::SyncState;
+
+/// Items of one request.
+const PAGE: usize = 200;
+/// Items read at once while everything is counted.
+const COUNTED_AT_ONCE: usize = 5_000;
+/// Leads per transaction: acknowledgements wait for it.
+const TOGETHER: usize = 8;
+/// Leads whose new plan is shown.
+const SAMPLES: usize = 5;
+/// The state of a delivery that could not be read.
+const UNREADABLE: &str = "unreadable";
+/// Leads that may be named in one request.
+const MOST_NAMED: usize = 1_000;
+
+/// What a replay would do. Changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewReplay {
+    /// Which leads.
+    pub select: Selection,
+    /// Resume, re-plan or force.
+    pub how: How,
+    /// At most so many, oldest first.
+    #[serde(default)]
+    pub limit: Option<u64>,
+}
+
+/// What a replay would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// How many would be replayed: leads, by destination, or deliveries that could not be read.
+    pub count: u64,
+    /// The same by where they stand and why; most first.
+    pub groups: Vec<Group>,
+    /// Selected, and left as they are.
+    pub left_alone: BTreeMap<LeftAlone, u64>,
+    /// Forced leads of people who have a deal there already, as far as the registry knows.
+    pub beside_a_deal: u64,
+    /// What the active mapping makes of the first of them, when they are planned again.
+    pub samples: Vec<Sample>,
+    /// The last of them: a replay up to here touches no others.
+    pub up_to: Option<Uuid>,
+}
+
+/// Leads that stand in one place for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Where they stand.
+    pub state: String,
+    /// The word of the reason.
+    pub cause: Option<String>,
+    /// The destination, or the source of what has none.
+    pub place: String,
+    /// How many.
+    pub count: u64,
+    /// The reason of the first of them.
+    pub example: String,
+}
+
+/// One lead, mapped again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Which.
+    pub lead: LeadId,
+    /// Where it stands.
+    pub before: String,
+    /// What the active mapping makes of it.
+    pub after: String,
+}
+
+/// Replays the next page of a selection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// Which leads.
+    pub select: Selection,
+    /// Resume, re-plan or force.
+    pub how: How,
+    /// Go on behind this: `next` of the page before.
+    #[serde(default)]
+    pub after: Option<Uuid>,
+    /// Not beyond this: `up_to` of the preview.
+    #[serde(default)]
+    pub up_to: Option<Uuid>,
+}
+
+/// What became of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// How many go on.
+    pub count: u64,
+    /// How many were left as they are.
+    pub left_alone: BTreeMap<LeftAlone, u64>,
+    /// Where the next page begins; absent at the end.
+    pub next: Option<Uuid>,
+}
+
+impl Operation for PreviewReplay {
+    const PATH: &'static str = "/api/replay/preview";
+    type Answer = Preview;
+
+    async fn run(self, means: &Means) -> Result<Preview, OperationError> {
+        let Self { select, how, limit } = self;
+        let select = checked(select, how)?;
+        let limit = limit.unwrap_or(u64::MAX);
+        if is_of_deliveries(&select) {
+            return preview_deliveries(means, &select, limit).await;
+        }
+        let workspace = means.active().await?;
+        let mut groups: BTreeMap<(String, Option<String>, String), Group> = BTreeMap::new();
+        let mut preview = Preview::default();
+        let mut after = None;
+        'pages: loop {
+            let (items, next) = means.store.replayable(&select, after, None, COUNTED_AT_ONCE).await?;
+            for item in items {
+                let of_this_lead = Some(item.lead.0) == preview.up_to;
+                if preview.count >= limit && !of_this_lead {
+                    break 'pages;
+                }
+                if let Err(left) = item.verdict(how, observes(&workspace, &item)) {
+                    *preview.left_alone.entry(left).or_default() += 1;
+                    continue;
+                }
+                preview.count += 1;
+                preview.up_to = Some(item.lead.0);
+                preview.beside_a_deal += u64::from(how == How::Force && item.has_deal);
+                if how == How::Replan && !of_this_lead && preview.samples.len() < SAMPLES {
+                    preview.samples.push(sample(means, &workspace, &item).await?);
+                }
+                count(&mut groups, item);
+            }
+            match next {
+                Some(_) => after = next,
+                None => break,
+            }
+        }
+        preview.groups = groups.into_values().collect();
+        preview.groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+        Ok(preview)
+    }
+}
+
+impl Operation for Replay {
+    const PATH: &'static str = "/api/replay";
+    type Answer = Replayed;
+
+    async fn run(self, means: &Means) -> Result<Replayed, OperationError> {
+        let Self { select, how, after, up_to } = self;
+        let select = checked(select, how)?;
+        if is_of_deliveries(&select) {
+            return replay_deliveries(means, &select, after, up_to).await;
+        }
+        let workspace = means.active().await?;
+        let (after, up_to) = (after.map(LeadId), up_to.map(LeadId));
+        let (items, next) = means.store.replayable(&select, after, up_to, PAGE).await?;
+        let mut replayed = Replayed { next: next.map(|next| next.0), ..Replayed::default() };
+        let mut meant = Vec::new();
+        for item in items {
+            match item.verdict(how, observes(&workspace, &item)) {
+                Ok(()) => meant.push(item),
+                Err(left) => *replayed.left_alone.entry(left).or_default() += 1,
+            }
+        }
+        match how {
+            How::Replan => replan(means, &workspace, meant, &mut replayed).await?,
+            How::Resume | How::Force => push_on(means, how, &meant, &mut replayed).await?,
+        }
+        tracing::info!(how = ?how, leads = replayed.count, "replayed");
+        (means.wake_workers)();
+        Ok(replayed)
+    }
+}
+
+/// Refuses a selection that says nothing or contradicts itself, and fills in which states are meant.
+fn checked(mut select: Selection, how: How) -> Result<Selection, OperationError> {
+    let refused = |text: String| Err(OperationError::Refused(text));
+    if select == Selection::default() {
+        return refused(
+            "which leads? Name them by id, or by --cause, --destination, --source, --from and --to, or --state".to_owned(),
+        );
+    }
+    if select.leads.len() > MOST_NAMED {
+        return refused(format!(
+            "these are more than {MOST_NAMED} leads: name them by what they have in common"
+        ));
+    }
+    if is_of_deliveries(&select) {
+        let narrowed = select.states.len() > 1
+            || select.cause.is_some()
+            || select.destination.is_some()
+            || !select.leads.is_empty();
+        if narrowed || how == How::Force {
+            return refused(format!(
+                "`{UNREADABLE}` means requests that never became leads: it goes with --source, --from and --to, and with \
+                 --resume or --replan"
+            ));
+        }
+        return Ok(select);
+    }
+    if let Some(unknown) =
+        select.states.iter().find(|word| SyncState::ALL.iter().all(|state| state.as_str() != word.as_str()))
+    {
+        let known: Vec<&str> = SyncState::ALL.iter().map(|state| state.as_str()).collect();
+        return refused(format!(
+            "there is no state '{unknown}'; there are {} and {UNREADABLE}",
+            known.join(", ")
+        ));
+    }
+    if select.states.is_empty() && select.leads.is_empty() {
+        // What a person must look at. A reason that was named also ends leads by a rule.
+        select.states.push(SyncState::NeedsAttention.as_str().to_owned());
+        if select.cause.is_some() {
+            select.states.push(SyncState::Filtered.as_str().to_owned());
+        }
+    }
+    Ok(select)
+}
+
+fn is_of_deliveries(select: &Selection) -> bool {
+    select.states.iter().any(|state| state == UNREADABLE)
+}
+
+fn observes(workspace: &Workspace, item: &Item) -> bool {
+    let destination = item.destination.as_ref().and_then(|name| workspace.destinations.get(name));
+    destination.is_some_and(|destination| destination.mode == Mode::Observe)
+}
+
+fn count(groups: &mut BTreeMap<(String, Option<String>, String), Group>, item: Item) {
+    let Item { state, why, destination, source, .. } = item;
+    let (cause, example) = why.map_or((None, String::new()), |why| (Some(why.code), why.text));
+    let place = destination.unwrap_or(source);
+    let group = groups.entry((state.clone(), cause.clone(), place.clone())).or_insert_with(|| Group {
+        state,
+        cause,
+        place,
+        count: 0,
+        example,
+    });
+    group.count += 1;
+}
+
+/// What the active mapping makes of the event that a lead came from.
+async fn remapped(
+    means: &Means,
+    workspace: &Workspace,
+    lead: LeadId,
+) -> Result<Result<EventOutcome, String>, StoreError> {
+    let Some((mut received, position)) = means.store.delivery_of(lead).await? else {
+        return Ok(Err("its request is not kept any more".to_owned()));
+    };
+    // It was checked before the request became a lead, and the source may have another one by now.
+    received.unverified_token = None;
+    Ok(match prepare(&received, workspace, &*means.clock).result {
+        Prepared::Events(events) => match events.into_iter().nth(position) {
+            Some(event) => Ok(event.outcome),
+            None => Err("its request holds fewer events than before".to_owned()),
+        },
+        Prepared::Unreadable(why) | Prepared::Waiting(why) | Prepared::Refused(why) => Err(why),
+    })
+}
+
+async fn sample(means: &Means, workspace: &Workspace, item: &Item) -> Result<Sample, StoreError> {
+    let after = match remapped(means, workspace, item.lead).await? {
+        Ok(EventOutcome::Lead { lead, .. }) => {
+            format!("branch '{}', to {}", lead.branch, lead.to.join(", "))
+        }
+        Ok(EventOutcome::Filtered(why)) => format!("filtered: {}", why.text),
+        Ok(EventOutcome::NeedsAttention(why)) => format!("needs attention: {}", why.text),
+        Err(why) => format!("left alone: {why}"),
+    };
+    let why = item.why.as_ref().map_or_else(String::new, |why| format!(": {}", why.text));
+    Ok(Sample { lead: item.lead, before: format!("{}{why}", item.state), after })
+}
+
+async fn push_on(means: &Means, how: How, meant: &[Item], replayed: &mut Replayed) -> Result<(), StoreError> {
+    let syncs: Vec<SyncId> = meant.iter().filter_map(|item| item.sync).collect();
+    for piece in syncs.chunks(TOGETHER) {
+        let count = means.store.replay_syncs(piece.to_vec(), how, means.clock.now()).await?;
+        replayed.count += count;
+        // Somebody was faster.
+        let missed = u64::try_from(piece.len()).unwrap_or(u64::MAX).saturating_sub(count);
+        if missed > 0 {
+            *replayed.left_alone.entry(LeftAlone::UnderWay).or_default() += missed;
+        }
+    }
+    Ok(())
+}
+
+async fn replan(
+    means: &Means,
+    workspace: &Arc<Workspace>,
+    meant: Vec<Item>,
+    replayed: &mut Replayed,
+) -> Result<(), StoreError> {
+    // Items of one lead stand together, in the order of arrival.
+    let mut leads: Vec<(Remapped, u64)> = Vec::new();
+    for item in meant {
+        if let Some((last, items)) = leads.last_mut()
+            && last.lead == item.lead
+        {
+            last.syncs.extend(item.sync);
+            *items += 1;
+            continue;
+        }
+        match remapped(means, workspace, item.lead).await? {
+            Ok(outcome) => {
+                let lead = Remapped {
+                    lead: item.lead,
+                    syncs: item.sync.into_iter().collect(),
+                    version: workspace.hash.clone(),
+                    outcome,
+                    fresh_person: PersonId(means.clock.new_id()),
+                };
+                leads.push((lead, 1));
+            }
+            Err(_) => *replayed.left_alone.entry(LeftAlone::MappingFails).or_default() += 1,
+        }
+    }
+    let observing: BTreeSet<String> = workspace
+        .destinations
+        .values()
+        .filter(|destination| destination.mode == Mode::Observe)
+        .map(|destination| destination.name.clone())
+        .collect();
+    for piece in leads.chunks(TOGETHER) {
+        let order = workspace.identifier_order.clone();
+        let batch = piece.iter().map(|(lead, _)| lead.clone()).collect();
+        let ends = means.store.replan(batch, order, observing.clone(), Arc::clone(&means.clock)).await?;
+        for ((_, items), end) in piece.iter().zip(ends) {
+            match end {
+                Ok(()) => replayed.count += items,
+                Err(left) => *replayed.left_alone.entry(left).or_default() += items,
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn preview_deliveries(
+    means: &Means,
+    select: &Selection,
+    limit: u64,
+) -> Result<Preview, OperationError> {
+    let mut preview = Preview::default();
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    let mut after = None;
+    while preview.count < limit {
+        let left = usize::try_from(limit - preview.count).unwrap_or(usize::MAX).min(COUNTED_AT_ONCE);
+        let found = means.store.unreadable(select, after, left).await?;
+        if found.is_empty() {
+            break;
+        }
+        for (delivery, why) in found {
+            after = Some(delivery);
+            preview.count += 1;
+            let group = groups.entry(why.clone()).or_insert_with(|| Group {
+                state: UNREADABLE.to_owned(),
+                cause: None,
+                place: select.source.clone().unwrap_or_else(|| "any source".to_owned()),
+                count: 0,
+                example: why,
+            });
+            group.count += 1;
+        }
+    }
+    preview.up_to = after.map(|delivery| delivery.0);
+    preview.groups = groups.into_values().collect();
+    preview.groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    Ok(preview)
+}
+
+async fn replay_deliveries(
+    means: &Means,
+    select: &Selection,
+    after: Option<Uuid>,
+    up_to: Option<Uuid>,
+) -> Result<Replayed, OperationError> {
+    let found = means.store.unreadable(select, after.map(DeliveryId), PAGE).await?;
+    let full = found.len() == PAGE;
+    let meant: Vec<DeliveryId> = found
+        .into_iter()
+        .map(|(delivery, _)| delivery)
+        .filter(|delivery| up_to.is_none_or(|up_to| delivery.0 <= up_to))
+        .collect();
+    let next = meant.last().map(|delivery| delivery.0).filter(|_| full);
+    let count = means.store.resplit(meant).await?;
+    Ok(Replayed { count, left_alone: BTreeMap::new(), next })
+}
