@@ -30,7 +30,7 @@ use leadfold::normalise;
 use leadfold::pipeline::{Interpreted, interpret};
 use leadfold::plan::{FoundContact, FoundDeal, RecordId};
 use leadfold::resolve::{Known, resolve};
-use leadfold::rules::PoolState;
+use leadfold::rules::{InactiveUsers, PoolState};
 use leadfold::workspace::{compile_with, read_files};
 use load::{count, median};
 use uuid::Uuid;
@@ -150,7 +150,7 @@ fn normalise_again(lead: &Lead) {
 }
 
 fn decide_all(workspace: &Workspace, leads: &[(Box<Lead>, usize)]) {
-    let memory = PoolState::default();
+    let (memory, inactive) = (PoolState::default(), InactiveUsers::default());
     for (number, (lead, branch)) in leads.iter().enumerate() {
         let Some(rules) = workspace.rules(&lead.source, *branch) else { continue };
         let person = PersonView {
@@ -169,6 +169,7 @@ fn decide_all(workspace: &Workspace, leads: &[(Box<Lead>, usize)]) {
             linked: None,
             conflicts: &[],
             pool: pool.map(|pool| (pool, &memory)),
+            inactive: &inactive,
             sticky_owner: None,
             last_task_at: None,
             superseded: false,

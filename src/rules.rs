@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::lead::IdentifierKind;
 
+mod pools;
+
+pub use pools::{
+    Days, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Span, Turn, WeeklyHours,
+};
+
 /// The rules of one branch of a mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
@@ -125,35 +131,6 @@ pub enum Conflict {
     PreferFirst,
     /// The lead waits in needs-attention.
     Review,
-}
-
-/// The people a new deal may be given to, and how one is picked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnerPool {
-    /// Name in the workspace.
-    pub name: String,
-    /// The people, in the order of the YAML.
-    pub owners: Vec<PoolOwner>,
-    /// Who gets the deal when nobody of the pool is available; `None`: the lead waits.
-    pub fallback: Option<String>,
-}
-
-/// One member of an owner pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PoolOwner {
-    /// The user as the CRM knows them.
-    pub user: String,
-    /// Share of the deals relative to the others; 1 is plain round robin.
-    pub weight: u32,
-    /// Not available now.
-    pub away: bool,
-}
-
-/// What an owner pool remembers between picks. Saved in the transaction that stores the plan; a preview never saves it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PoolState {
-    /// Current credit of smooth weighted round robin, by user.
-    pub credit: BTreeMap<String, i64>,
 }
 
 /// Which identifier decides when several point at different people: earlier kinds win.

@@ -16,7 +16,7 @@ use crate::lead::Lead;
 use crate::map::{CrmState, Example, Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, differences, interpret};
 use crate::plan::{FoundContact, FoundDeal, RecordId};
-use crate::rules::{PoolState, Rules};
+use crate::rules::{IdentifierOrder, InactiveUsers, OwnerPool, PoolState, Rules};
 
 /// How one test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,16 +130,20 @@ fn at() -> Timestamp {
 }
 
 fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, crm: CrmState) -> Decision {
+    let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
+    let memory = PoolState::default();
+    // A test does not depend on who works when.
+    let pool = pool.map(OwnerPool::fully_staffed);
     let imagined = Imagined {
         person: &PersonView::of(lead),
         found: &crm_holds(crm, lead),
         linked: None,
-        pool_memory: &PoolState::default(),
+        pool: pool.as_ref().map(|pool| (pool, &memory)),
         last_task_at: None,
         can: Capabilities { deals: true, tasks: true, notes: true },
         now: at(),
     };
-    imagine(workspace, lead, rules, &imagined)
+    imagine(&workspace.identifier_order, lead, rules, &imagined)
 }
 
 /// What a decision is to rest on that nobody will push.
@@ -150,8 +154,8 @@ pub(crate) struct Imagined<'a> {
     pub(crate) found: &'a [FoundContact],
     /// Which of that is known to be theirs.
     pub(crate) linked: Option<&'a RecordId>,
-    /// What the lead's owner pool remembers; it is not moved on.
-    pub(crate) pool_memory: &'a PoolState,
+    /// The lead's owner pool and what it remembers; it is not moved on.
+    pub(crate) pool: Option<(&'a OwnerPool, &'a PoolState)>,
     /// When the newest task was left for them.
     pub(crate) last_task_at: Option<Timestamp>,
     /// What the CRM has.
@@ -162,21 +166,22 @@ pub(crate) struct Imagined<'a> {
 
 /// Decides as production does, in an imagined situation. Step ids count up from 1.
 pub(crate) fn imagine(
-    workspace: &Workspace,
+    order: &IdentifierOrder,
     lead: &Lead,
     rules: &Rules,
     imagined: &Imagined<'_>,
 ) -> Decision {
-    let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
+    let inactive = InactiveUsers::default();
     let situation = Situation {
         lead,
         rules,
-        order: &workspace.identifier_order,
+        order,
         person: imagined.person,
         found: imagined.found,
         linked: imagined.linked,
         conflicts: &[],
-        pool: pool.map(|pool| (pool, imagined.pool_memory)),
+        pool: imagined.pool,
+        inactive: &inactive,
         sticky_owner: None,
         last_task_at: imagined.last_task_at,
         superseded: false,

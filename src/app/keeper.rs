@@ -105,7 +105,12 @@ impl Keeper {
     ) -> (Self, Channels) {
         let (sources, follow_sources) = watch::channel(Arc::default());
         let (active, follow_active) = watch::channel(None);
-        let workers = Workers::new(store.clone(), Arc::clone(&options.clock), Arc::clone(&versions));
+        let workers = Workers::new(
+            store.clone(),
+            Arc::clone(&options.clock),
+            Arc::clone(&versions),
+            follow_active.clone(),
+        );
         let keeper = Self {
             store,
             versions,

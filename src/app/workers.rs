@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::crm::Crm;
+use crate::map::Workspace;
 use crate::rules::{Destination, Mode};
 use crate::store::{Store, StoreError};
 use crate::sync::{Worker, WorkerHandle};
@@ -31,6 +32,7 @@ pub(super) struct Workers {
     store: Store,
     clock: Arc<dyn Clock>,
     versions: Arc<Versions>,
+    active: watch::Receiver<Option<Arc<Workspace>>>,
     running: BTreeMap<String, Running>,
     handles: watch::Sender<Vec<WorkerHandle>>,
 }
@@ -50,9 +52,14 @@ impl Running {
 
 impl Workers {
     /// None yet.
-    pub(super) fn new(store: Store, clock: Arc<dyn Clock>, versions: Arc<Versions>) -> Self {
+    pub(super) fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        versions: Arc<Versions>,
+        active: watch::Receiver<Option<Arc<Workspace>>>,
+    ) -> Self {
         let (handles, _) = watch::channel(Vec::new());
-        Self { store, clock, versions, running: BTreeMap::new(), handles }
+        Self { store, clock, versions, active, running: BTreeMap::new(), handles }
     }
 
     /// The handles of those that run now, for as long as somebody looks.
@@ -116,6 +123,7 @@ impl Workers {
             destination,
             crm,
             Arc::clone(&self.versions),
+            self.active.clone(),
         )
         .await?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

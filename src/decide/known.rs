@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::change::{Changer, Wanted};
 use super::choose::Choice;
-use super::{
-    Draft, Giving, Situation, change, leave_notes, new_deal, notes, owner, say_carried, say_forced, text,
-};
+use super::hours::Schedule;
+use super::owner::{self, Nobody};
+use super::{Draft, Giving, Situation, change, leave_notes, new_deal, notes, say_carried, say_forced, text};
 use crate::plan::{Action, FoundContact, FoundDeal, Reason, RecordId, Reference, TaskFields};
 use crate::rules::{CreateDeal, TaskOnRepeat, Update};
 
@@ -48,11 +48,10 @@ pub(super) fn bring(situation: &Situation, choice: Choice, draft: &mut Draft) ->
             return Ok(None);
         }
         if !can.deals {
-            let repeat = Repeat { contact: record, deal: None, owner: owner_of_contact(contact) };
-            leave_task(situation, draft, &wanted, &policy, repeat);
-            return Ok(None);
+            let repeat = Repeat { contact: record, deal: None, owners: [None, owner_of_contact(contact)] };
+            return leave_task(situation, draft, &wanted, &policy, repeat);
         }
-        let given = owner_of_new_deal(situation, contact)?;
+        let given = owner_of_new_deal(situation, contact, draft)?;
         draft.reasons.push(given.reason.clone());
         let deal = new_deal(lead, given.user.clone());
         let deal = draft.step(Action::CreateDeal { contact: record.clone(), deal });
@@ -73,30 +72,42 @@ pub(super) fn bring(situation: &Situation, choice: Choice, draft: &mut Draft) ->
     let repeat = Repeat {
         contact: Reference::Record(holder.id.clone()),
         deal: Some(Reference::Record(deal.id.clone())),
-        owner: change::text(deal.owner.as_deref())
-            .map(|owner| (owner, "deal"))
-            .or_else(|| owner_of_contact(holder)),
+        owners: [change::text(deal.owner.as_deref()).map(|owner| (owner, "deal")), owner_of_contact(holder)],
     };
-    leave_task(situation, draft, &wanted, &policy, repeat);
-    Ok(None)
+    leave_task(situation, draft, &wanted, &policy, repeat)
 }
 
-/// The contact's owner keeps the person. Only where there is none the pool gives the deal to somebody.
-fn owner_of_new_deal(situation: &Situation, contact: &FoundContact) -> Result<owner::Given, Reason> {
+/// The contact's owner keeps the person. Only where there is none, or they left, the pool gives the deal to somebody.
+fn owner_of_new_deal(
+    situation: &Situation,
+    contact: &FoundContact,
+    draft: &mut Draft,
+) -> Result<owner::Given, Nobody> {
     let Some((owner, _)) = owner_of_contact(contact) else {
         return owner::give(situation);
     };
+    if situation.inactive.has(owner) {
+        say_inactive(draft, owner, &format!("contact {}", contact.id));
+        return owner::give(situation);
+    }
     let text = format!("A new deal goes to {owner}, who is responsible for contact {}.", contact.id);
     let reason = Reason::new("owner_of_contact", text);
-    Ok(owner::Given { user: Some(owner.to_owned()), picked: None, state: None, reason })
+    Ok(owner::Given { user: Some(owner.to_owned()), picked: None, turn: None, reason })
+}
+
+fn say_inactive(draft: &mut Draft, owner: &str, of: &str) {
+    draft.say(
+        "owner_inactive",
+        format!("{owner}, who is responsible for {of}, is inactive in the CRM and gets nothing new."),
+    );
 }
 
 /// Where a repeated lead lands.
 struct Repeat<'a> {
     contact: Reference,
     deal: Option<Reference>,
-    /// Who is told, and which record they are responsible for.
-    owner: Option<(&'a str, &'static str)>,
+    /// Who may be told, the first before the second, and which record they are responsible for.
+    owners: [Option<(&'a str, &'static str)>; 2],
 }
 
 fn owner_of_contact(contact: &FoundContact) -> Option<(&str, &'static str)> {
@@ -104,11 +115,18 @@ fn owner_of_contact(contact: &FoundContact) -> Option<(&str, &'static str)> {
 }
 
 /// Leaves what a repeated lead leaves: a task, or a note in its place, and the lead's own note.
-fn leave_task(situation: &Situation, draft: &mut Draft, wanted: &Wanted, policy: &Changer, repeat: Repeat) {
+fn leave_task(
+    situation: &Situation,
+    draft: &mut Draft,
+    wanted: &Wanted,
+    policy: &Changer,
+    repeat: Repeat,
+) -> Giving {
     let mut notes = notes(situation, draft);
-    let Repeat { contact, deal, owner } = repeat;
+    let Repeat { contact, deal, owners } = repeat;
     if !task_is_due(situation, draft) {
-        return leave_notes(situation, draft, &notes, contact, deal);
+        leave_notes(situation, draft, &notes, contact, deal);
+        return Ok(None);
     }
     let task = situation.lead.task.as_ref();
     let title = task.and_then(|task| change::text(task.title.as_deref()));
@@ -126,18 +144,15 @@ fn leave_task(situation: &Situation, draft: &mut Draft, wanted: &Wanted, policy:
                 "This CRM has neither tasks nor notes: nothing there says that the person came back.",
             );
         }
-        return leave_notes(situation, draft, &notes, contact, deal);
+        leave_notes(situation, draft, &notes, contact, deal);
+        return Ok(None);
     }
     if !situation.can.notes && !notes.is_empty() {
         draft.say("note_in_task", "This CRM takes no notes: the note stands in the task.");
         body = format!("{body}\n\n{}", notes.join("\n\n"));
         notes.clear();
     }
-    let whom = match owner {
-        Some((owner, record)) => format!("{owner}, who is responsible for the {record}"),
-        None => "nobody in particular, because nobody is responsible for deal or contact".to_owned(),
-    };
-    draft.say("task_left", format!("The person came back: a task for {whom}."));
+    let (owner, given) = owner_of_task(situation, owners, draft)?;
     let due = task
         .and_then(|task| task.due_seconds)
         .map_or(TASK_DUE, |seconds| SignedDuration::from_secs(seconds.max(0)));
@@ -145,11 +160,53 @@ fn leave_task(situation: &Situation, draft: &mut Draft, wanted: &Wanted, policy:
         title,
         text: body,
         kind: task.and_then(|task| change::text(task.kind.as_deref())).map(str::to_owned),
-        due_at: situation.now.saturating_add(due).unwrap_or(Timestamp::MAX),
-        owner: owner.map(|(owner, _)| owner.to_owned()),
+        due_at: due_at(situation, due),
+        owner,
     };
     draft.step(Action::CreateTask { contact: contact.clone(), deal: deal.clone(), task });
     leave_notes(situation, draft, &notes, contact, deal);
+    Ok(given)
+}
+
+/// Who is told that the person came back. Where those who were responsible left, the pool gives the task to somebody.
+fn owner_of_task(
+    situation: &Situation,
+    owners: [Option<(&str, &str)>; 2],
+    draft: &mut Draft,
+) -> Result<(Option<String>, Option<owner::Given>), Nobody> {
+    let mut left = false;
+    for (owner, record) in owners.into_iter().flatten() {
+        if !situation.inactive.has(owner) {
+            let text =
+                format!("The person came back: a task for {owner}, who is responsible for the {record}.");
+            draft.say("task_left", text);
+            return Ok((Some(owner.to_owned()), None));
+        }
+        say_inactive(draft, owner, &format!("the {record}"));
+        left = true;
+    }
+    if left && situation.pool.is_some() {
+        let given = owner::give(situation)?;
+        draft.reasons.push(given.reason.clone());
+        let whom = given.user.as_deref().unwrap_or("nobody in particular");
+        draft.say("task_left", format!("The person came back: a task for {whom}."));
+        return Ok((given.user.clone(), Some(given)));
+    }
+    let why = if left {
+        "whoever was responsible left, and the mapping names no owner pool"
+    } else {
+        "nobody is responsible for deal or contact"
+    };
+    draft.say("task_left", format!("The person came back: a task for nobody in particular, because {why}."));
+    Ok((None, None))
+}
+
+/// When a task is due: in the working hours of the pool, where it has any.
+fn due_at(situation: &Situation, after: SignedDuration) -> Timestamp {
+    let hours = situation.pool.map(|(pool, _)| Schedule::of_pool(pool)).filter(|hours| !hours.is_unlimited());
+    hours
+        .and_then(|hours| hours.due(situation.now, after))
+        .unwrap_or_else(|| situation.now.saturating_add(after).unwrap_or(Timestamp::MAX))
 }
 
 /// Why a replayed lead leaves nothing for a person who came back.

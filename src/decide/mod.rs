@@ -6,6 +6,8 @@
 //! | found | none | update contact by policy, create deal | the contact's owner |
 //! | found | found | update contact and deal by policy, create task | the deal's owner |
 //!
+//! An owner who is inactive in the CRM is no owner: then the pool picks.
+//!
 //! [`decide`] is total and deterministic: any [`Situation`] gets an answer, and the same one each time. It promises that
 //! a plan never makes two contacts, never makes a deal beside an open one (unless a person forced that very lead), never
 //! makes anything twice for one lead, never erases a value, holds no step that changes nothing, and refers only to records
@@ -13,23 +15,26 @@
 
 mod change;
 mod choose;
+mod hours;
 mod known;
 mod owner;
 mod text;
+mod turns;
 
 #[cfg(test)]
 mod tests;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use self::change::Wanted;
+use self::owner::Nobody;
+pub use self::owner::{Absence, Attendance, attendance, back_at, spell};
 use crate::id::StepId;
 use crate::lead::{Fields, Lead};
 use crate::plan::{Action, ContactFields, DealFields, FoundContact, Plan, Reason, RecordId, Reference, Step};
-use crate::rules::{Conflict, CreateDeal, IdentifierOrder, Need, OwnerPool, PoolState, Rules};
-
-/// How long a lead waits before somebody looks again whether an owner is available.
-const NOBODY_AVAILABLE_WAIT: SignedDuration = SignedDuration::from_mins(15);
+use crate::rules::{
+    Conflict, CreateDeal, IdentifierOrder, InactiveUsers, Need, OwnerPool, PoolState, Rules, Turn,
+};
 
 /// Everything that one decision rests on.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +55,8 @@ pub struct Situation<'a> {
     pub conflicts: &'a [Reason],
     /// The owner pool that the lead names and what the pool remembers.
     pub pool: Option<(&'a OwnerPool, &'a PoolState)>,
+    /// Users who left: nothing new goes to them.
+    pub inactive: &'a InactiveUsers,
     /// The owner picked by an earlier plan of the same sync that was dropped.
     pub sticky_owner: Option<&'a str>,
     /// When the newest task (or the note in its place) was left for this person in this CRM.
@@ -114,8 +121,8 @@ pub enum Decision {
     Push {
         /// The steps and why.
         plan: Plan,
-        /// The pool's memory after the pick, to be saved with the plan; `None` when no turn was taken.
-        pool: Option<PoolState>,
+        /// The turn that the owner pool took, to be counted where the plan is stored; `None` when it took none.
+        turn: Option<Turn>,
     },
     /// Nothing is written. The lead stays in the registry.
     Filtered(Reason),
@@ -149,16 +156,13 @@ pub fn decide(situation: &Situation, new_step_id: &mut dyn FnMut() -> StepId) ->
             None => create(situation, &mut draft),
         },
     };
-    let (picked_owner, pool) = match given {
-        Ok(Some(given)) => (given.picked, given.state),
+    let (picked_owner, turn) = match given {
+        Ok(Some(given)) => (given.picked, given.turn),
         Ok(None) => (None, None),
-        Err(reason) => {
-            let until = situation.now.saturating_add(NOBODY_AVAILABLE_WAIT).unwrap_or(Timestamp::MAX);
-            return Decision::Waiting { until, reason };
-        }
+        Err(Nobody { until, reason }) => return Decision::Waiting { until, reason },
     };
     draft.reasons.extend(disagreements);
-    Decision::Push { plan: Plan { steps: draft.steps, reasons: draft.reasons, picked_owner }, pool }
+    Decision::Push { plan: Plan { steps: draft.steps, reasons: draft.reasons, picked_owner }, turn }
 }
 
 /// A plan in the making.
@@ -180,8 +184,9 @@ impl Draft<'_> {
     }
 }
 
-/// Who received the new deal, where there is one; `Err` when there is nobody to receive it.
-type Giving = Result<Option<owner::Given>, Reason>;
+/// Who received the new deal, or a task that nobody else could, where there is one; `Err` when there is nobody to
+/// receive it.
+type Giving = Result<Option<owner::Given>, Nobody>;
 
 /// First row of the table: nobody found.
 fn create(situation: &Situation, draft: &mut Draft) -> Giving {

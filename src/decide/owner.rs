@@ -1,10 +1,20 @@
-//! Who gets a new deal: smooth weighted round robin, its memory as a value in and a value out.
+//! Who gets a new deal: who of the pool is there, whose turn it is, and what happens while nobody is.
 
-use std::collections::BTreeMap;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
-use super::Situation;
+use super::hours::{Schedule, moment};
+use super::{Situation, turns};
 use crate::plan::Reason;
-use crate::rules::{OwnerPool, PoolState};
+use crate::rules::{InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Turn};
+
+/// When somebody looks again where nobody can tell when a member will be back. Whatever brings them back, an edit of the
+/// workspace or of the CRM's list of users, wakes the lead sooner.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// Members named in one sentence; a pool may have dozens.
+const MEMBERS_SHOWN: usize = 8;
 
 /// Who a new deal is given to, and why.
 pub(super) struct Given {
@@ -12,14 +22,121 @@ pub(super) struct Given {
     pub(super) user: Option<String>,
     /// The user again when they came from the pool, by turn: the sync keeps them if this plan is dropped.
     pub(super) picked: Option<String>,
-    /// The pool's memory after the pick; `None` when no turn was taken.
-    pub(super) state: Option<PoolState>,
+    /// The turn that the pool took; `None` when it took none.
+    pub(super) turn: Option<Turn>,
     /// Why them.
     pub(super) reason: Reason,
 }
 
+/// Nobody is there to take a deal, and it waits.
+#[derive(Debug)]
+pub(super) struct Nobody {
+    /// Until then.
+    pub(super) until: Timestamp,
+    /// Who is missing and why.
+    pub(super) reason: Reason,
+}
+
+/// Why a member of a pool takes no deal now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// The CRM calls them inactive.
+    Inactive,
+    /// They are away on this day.
+    Away,
+    /// They took as many deals today as they may.
+    CapReached(u32),
+    /// Nobody of the pool works on this day.
+    DayOff,
+    /// They do not work at this time of day.
+    OutsideHours,
+}
+
+impl Absence {
+    /// Whether nothing but the clock is in the way.
+    fn is_by_the_clock(self) -> bool {
+        matches!(self, Self::DayOff | Self::OutsideHours)
+    }
+
+    /// As people read it behind a name.
+    pub fn text(self) -> String {
+        match self {
+            Self::Inactive => "inactive in the CRM".to_owned(),
+            Self::Away => "away".to_owned(),
+            Self::CapReached(cap) => format!("daily cap of {cap} reached"),
+            Self::DayOff => "day off".to_owned(),
+            Self::OutsideHours => "outside hours".to_owned(),
+        }
+    }
+}
+
+/// A member of a pool at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attendance<'a> {
+    /// Who.
+    pub owner: &'a PoolOwner,
+    /// Why they take no deal; `None` when they do.
+    pub absence: Option<Absence>,
+}
+
+/// Every member of a pool, in the order of the YAML, and why they take no deal at this moment.
+pub fn attendance<'a>(
+    pool: &'a OwnerPool,
+    state: &PoolState,
+    inactive: &InactiveUsers,
+    now: Timestamp,
+) -> Vec<Attendance<'a>> {
+    let today = pool.time_zone.to_datetime(now).date();
+    let absence = |owner: &PoolOwner| absence(pool, state, inactive, owner, now, today);
+    pool.owners.iter().map(|owner| Attendance { owner, absence: absence(owner) }).collect()
+}
+
+/// The next moment at which a member who takes no deal now will; `None` when nobody can tell.
+pub fn back_at(pool: &OwnerPool, member: &Attendance<'_>, now: Timestamp) -> Option<Timestamp> {
+    let since = match member.absence? {
+        Absence::Inactive => return None,
+        Absence::CapReached(_) => {
+            let tomorrow = pool.time_zone.to_datetime(now).date().tomorrow().ok()?;
+            moment(&pool.time_zone, tomorrow, SignedDuration::ZERO)?
+        }
+        Absence::Away | Absence::DayOff | Absence::OutsideHours => now,
+    };
+    Schedule::of_owner(pool, member.owner).next_work(since)
+}
+
+fn absence(
+    pool: &OwnerPool,
+    state: &PoolState,
+    inactive: &InactiveUsers,
+    owner: &PoolOwner,
+    now: Timestamp,
+    today: Date,
+) -> Option<Absence> {
+    if inactive.has(&owner.user) {
+        return Some(Absence::Inactive);
+    }
+    let schedule = Schedule::of_owner(pool, owner);
+    let works = schedule.is_unlimited() || schedule.shift_at(now).is_some();
+    let capped = owner.daily_cap.filter(|cap| state.taken_on(today, &owner.user) >= u64::from(*cap));
+    if works && owner.weight > 0 {
+        return capped.map(Absence::CapReached);
+    }
+    // A night belongs to the day on which it begins, and so does an absence.
+    let day = schedule.every_day().shift_at(now).map_or(today, |shift| shift.day);
+    let off = |days: &[crate::rules::Days]| days.iter().any(|days| days.contains(day));
+    Some(if owner.weight == 0 || off(&owner.away) {
+        Absence::Away
+    } else if let Some(cap) = capped {
+        Absence::CapReached(cap)
+    } else if off(&pool.days_off) {
+        Absence::DayOff
+    } else {
+        Absence::OutsideHours
+    })
+}
+
 /// Gives a new deal to somebody of the pool. `Err` says that nobody is there to take it.
-pub(super) fn give(situation: &Situation) -> Result<Given, Reason> {
+pub(super) fn give(situation: &Situation) -> Result<Given, Nobody> {
     let Some((pool, state)) = situation.pool else {
         let text = match &situation.lead.owners {
             None => "No owner pool is named: the CRM decides who is responsible.".to_owned(),
@@ -27,196 +144,116 @@ pub(super) fn give(situation: &Situation) -> Result<Given, Reason> {
                 format!("The workspace has no owner pool {name}: the CRM decides who is responsible.")
             }
         };
-        let reason = Reason::new("no_owner_pool", text);
-        return Ok(Given { user: None, picked: None, state: None, reason });
+        return Ok(Given {
+            user: None,
+            picked: None,
+            turn: None,
+            reason: Reason::new("no_owner_pool", text),
+        });
     };
-    if let Some(user) =
-        situation.sticky_owner.filter(|user| pool.owners.iter().any(|owner| owner.user == *user))
-    {
+    let members = attendance(pool, state, situation.inactive, situation.now);
+    if let Some(user) = kept(situation.sticky_owner, &members) {
         let text = format!(
             "{user} of pool {} was picked for this lead earlier and keeps it: no new turn.",
             pool.name
         );
         let reason = Reason::new("owner_kept", text);
-        return Ok(Given { user: Some(user.to_owned()), picked: Some(user.to_owned()), state: None, reason });
+        return Ok(Given { user: Some(user.clone()), picked: Some(user), turn: None, reason });
     }
-    if let Some((user, state)) = pick(pool, state) {
-        let text = format!("The owner is {user}, whose turn it was in pool {}.", pool.name);
-        let reason = Reason::new("owner_picked", text);
-        return Ok(Given { user: Some(user.clone()), picked: Some(user), state: Some(state), reason });
-    }
-    match &pool.fallback {
-        Some(user) => {
-            let text = format!(
-                "Nobody of pool {} is available: the owner is {user}, the fallback of the pool.",
-                pool.name
-            );
-            let reason = Reason::new("owner_fallback", text);
-            Ok(Given { user: Some(user.clone()), picked: None, state: None, reason })
-        }
-        None => Err(Reason::new(
-            "nobody_available",
-            format!(
-                "Nobody of owner pool {} is available and the pool has no fallback: the lead waits until \
-                 somebody is back, or until the pool gets a `fallback`.",
-                pool.name
-            ),
-        )),
-    }
-}
-
-/// One turn of the pool; `None` when nobody is available.
-///
-/// Every available member gains their weight in credit, and the one who takes the deal pays the weights of all. Among
-/// the members in credit, the one whose credit would be the first to reach a whole turn goes next. (Taking whoever has most credit,
-/// as is more common, lets a share drift by more than one deal; earliest deadline first does not.)
-fn pick(pool: &OwnerPool, state: &PoolState) -> Option<(String, PoolState)> {
-    // A user who is listed twice has both weights; the map only adds up, the YAML's order breaks ties.
-    let mut weights: BTreeMap<&str, i64> = BTreeMap::new();
-    for owner in pool.owners.iter().filter(|owner| !owner.away && owner.weight > 0) {
-        *weights.entry(&owner.user).or_default() += i64::from(owner.weight);
-    }
-    let turn: i64 = weights.values().sum();
-    if turn == 0 {
-        return None;
-    }
-
-    let mut credit = BTreeMap::new();
-    for owner in &pool.owners {
-        // Credit is counted in weights. Where the weights were edited or somebody was away, no member may be owed, or
-        // owe, more than one turn of the pool as it is now.
-        let kept = state.credit.get(&owner.user).copied().unwrap_or(0);
-        credit.insert(owner.user.clone(), kept.clamp(-turn, turn));
-    }
-    for (user, weight) in &weights {
-        if let Some(credit) = credit.get_mut(*user) {
-            *credit += weight;
-        }
-    }
-
-    let urgency = |user: &str, weight: i64| {
-        let owed = credit.get(user).copied().unwrap_or(0);
-        let turns_left = -(owed - turn).div_euclid(weight);
-        (owed <= 0, if owed > 0 { turns_left } else { 0 }, -owed)
+    let today = pool.time_zone.to_datetime(situation.now).date();
+    let next = |accept: fn(Option<Absence>) -> bool| {
+        let owners: Vec<&PoolOwner> =
+            members.iter().filter(|member| accept(member.absence)).map(|member| member.owner).collect();
+        turns::next(&owners, state, today)
     };
-    let next = pool
-        .owners
-        .iter()
-        .filter_map(|owner| weights.get_key_value(owner.user.as_str()))
-        .min_by_key(|(user, weight)| urgency(user, **weight))
-        .map(|(user, _)| (*user).to_owned())?;
-    if let Some(credit) = credit.get_mut(&next) {
-        *credit -= turn;
+    if let Some(turn) = next(|absence| absence.is_none()) {
+        let text = format!("The owner is {}, whose turn it was in pool {}.", turn.user, pool.name);
+        let skipped = skipped(&members);
+        let text = if skipped.is_empty() { text } else { format!("{text} Skipped: {skipped}.") };
+        return Ok(by_turn(turn, Reason::new("owner_picked", text)));
     }
-    Some((next, PoolState { credit }))
+    let clock = |absence: Option<Absence>| absence.is_some_and(Absence::is_by_the_clock);
+    let closed = members.iter().any(|member| clock(member.absence));
+    if closed
+        && pool.outside_hours == OutsideHours::Anyone
+        && let Some(turn) = next(clock)
+    {
+        let text = format!(
+            "Nobody of pool {} works now, and its deals do not wait for that (outside_hours: anyone): the owner is {}, \
+             whose turn it was.",
+            pool.name, turn.user
+        );
+        return Ok(by_turn(turn, Reason::new("owner_outside_hours", text)));
+    }
+    let waits = closed && pool.outside_hours == OutsideHours::Wait;
+    let fallback = pool.fallback.as_ref().filter(|user| !waits && !situation.inactive.has(user));
+    if let Some(user) = fallback {
+        let text = format!(
+            "Nobody of pool {} is available ({}): the owner is {user}, the fallback of the pool.",
+            pool.name,
+            skipped(&members)
+        );
+        let reason = Reason::new("owner_fallback", text);
+        return Ok(Given { user: Some(user.clone()), picked: None, turn: None, reason });
+    }
+    Err(nobody(situation, pool, &members))
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+fn by_turn(turn: Turn, reason: Reason) -> Given {
+    let user = turn.user.clone();
+    Given { user: Some(user.clone()), picked: Some(user), turn: Some(turn), reason }
+}
 
-    use super::*;
-    use crate::rules::PoolOwner;
-
-    fn pool(owners: &[(&str, u32)]) -> OwnerPool {
-        let owners = owners.iter().map(|(user, weight)| PoolOwner {
-            user: (*user).into(),
-            weight: *weight,
-            away: false,
-        });
-        OwnerPool { name: "kyiv-sales".into(), owners: owners.collect(), fallback: None }
-    }
-
-    fn turns(pool: &OwnerPool, state: &mut PoolState, count: usize) -> Vec<String> {
-        (0..count)
-            .map(|_| {
-                let (user, next) = pick(pool, state).expect("somebody is available");
-                *state = next;
-                user
-            })
-            .collect()
-    }
-
-    /// The worst distance, in deals, between what each member has got and their share, looked at after every deal.
-    fn worst_error(weights: &[u32], deals: u32) -> f64 {
-        let names: Vec<String> = (0..weights.len()).map(|number| number.to_string()).collect();
-        let owners: Vec<(&str, u32)> =
-            names.iter().map(String::as_str).zip(weights.iter().copied()).collect();
-        let pool = pool(&owners);
-        let total: u32 = weights.iter().sum();
-        let (mut state, mut got, mut worst) = (PoolState::default(), vec![0_u32; weights.len()], 0.0_f64);
-        for deal in 1..=deals {
-            let (user, next) = pick(&pool, &state).expect("somebody is available");
-            state = next;
-            got[user.parse::<usize>().unwrap()] += 1;
-            for (got, weight) in got.iter().zip(weights) {
-                let share = f64::from(deal) * f64::from(*weight) / f64::from(total);
-                worst = worst.max((f64::from(*got) - share).abs());
-            }
-        }
-        worst
-    }
-
-    #[test]
-    fn equal_weights_take_turns_in_the_order_of_the_yaml() {
-        let pool = pool(&[("zoya", 1), ("adam", 1), ("max", 1)]);
-        let got = turns(&pool, &mut PoolState::default(), 6);
-        assert_eq!(got, ["zoya", "adam", "max", "zoya", "adam", "max"]);
-    }
-
-    #[test]
-    fn a_share_is_never_off_by_a_whole_deal() {
-        for weights in
-            [&[1][..], &[1, 1, 1], &[5, 1, 1], &[70, 20, 10], &[1, 27, 3, 19, 1, 1, 3, 1, 1, 19, 5]]
-        {
-            let error = worst_error(weights, 10_000);
-            assert!(error < 1.0, "{weights:?} drifts by {error} deals");
+/// The user whom an earlier plan of the same lead picked, while they could work on it: they keep it when their day is full
+/// or over, because they were given it before that, and lose it when they left.
+fn kept(sticky: Option<&str>, members: &[Attendance]) -> Option<String> {
+    let member = members.iter().find(|member| Some(member.owner.user.as_str()) == sticky)?;
+    match member.absence {
+        Some(Absence::Inactive | Absence::Away) => None,
+        None | Some(Absence::CapReached(_) | Absence::DayOff | Absence::OutsideHours) => {
+            Some(member.owner.user.clone())
         }
     }
+}
 
-    proptest! {
-        #[test]
-        fn no_weights_let_a_share_drift_by_a_whole_deal(weights in proptest::collection::vec(1_u32..40, 1..12)) {
-            prop_assert!(worst_error(&weights, 500) < 1.0);
+fn nobody(situation: &Situation, pool: &OwnerPool, members: &[Attendance]) -> Nobody {
+    let back = members.iter().filter_map(|member| {
+        let at = back_at(pool, member, situation.now)?;
+        Some((at, member.owner.user.as_str()))
+    });
+    let missing = if members.is_empty() { "it has no members".to_owned() } else { skipped(members) };
+    let lead = format!("Nobody of owner pool {} is available ({missing})", pool.name);
+    let (until, text) = match back.min_by_key(|(at, _)| *at) {
+        Some((at, user)) => {
+            (at, format!("{lead}: the lead waits until {user} works, {}.", spell(&pool.time_zone, at)))
         }
-
-        #[test]
-        fn any_memory_is_survived(
-            credit in proptest::collection::btree_map("[ab]", any::<i64>(), 0..3),
-            weights in proptest::collection::vec(any::<u32>(), 2),
-        ) {
-            let pool = pool(&[("a", weights[0]), ("b", weights[1])]);
-            let picked = pick(&pool, &PoolState { credit });
-            prop_assert_eq!(picked.is_none(), weights == [0, 0]);
+        None => {
+            let again = situation.now.saturating_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
+            let text = format!(
+                "{lead}, and nobody can tell when that changes: the lead waits until somebody is back, or until the pool \
+                 gets a `fallback` who is active."
+            );
+            (again, text)
         }
-    }
+    };
+    Nobody { until, reason: Reason::new("nobody_available", text) }
+}
 
-    #[test]
-    fn who_is_away_or_weighs_nothing_is_skipped_and_owed_no_more_than_a_turn_later() {
-        let mut pool = pool(&[("olena", 1), ("ivan", 1), ("intern", 0)]);
-        let mut state = PoolState::default();
-        pool.owners[0].away = true;
-        assert!(turns(&pool, &mut state, 50).iter().all(|user| user == "ivan"));
-        pool.owners[0].away = false;
-        let back = turns(&pool, &mut state, 10);
-        let olena = back.iter().filter(|user| *user == "olena").count();
-        assert!((5..=6).contains(&olena), "{back:?}");
-    }
+/// A moment as the people of the pool read it.
+pub fn spell(zone: &TimeZone, at: Timestamp) -> String {
+    let wall = zone.to_datetime(at);
+    format!("{} {}", wall.strftime("%a %Y-%m-%d %H:%M"), zone.iana_name().unwrap_or("UTC"))
+}
 
-    #[test]
-    fn edited_weights_do_not_pay_back_old_credit_in_a_row() {
-        let mut state = PoolState::default();
-        turns(&pool(&[("a", 1000), ("b", 999)]), &mut state, 1);
-        let got = turns(&pool(&[("a", 1), ("b", 1)]), &mut state, 10);
-        let b = got.iter().filter(|user| *user == "b").count();
-        assert!((5..=6).contains(&b), "{got:?}");
-    }
-
-    #[test]
-    fn nobody_available_is_no_pick() {
-        let mut pool = pool(&[("olena", 1)]);
-        pool.owners[0].away = true;
-        assert_eq!(pick(&pool, &PoolState::default()), None);
-        assert_eq!(pick(&OwnerPool { owners: vec![], ..pool }, &PoolState::default()), None);
+fn skipped(members: &[Attendance]) -> String {
+    let absent: Vec<String> = members
+        .iter()
+        .filter_map(|member| Some(format!("{} ({})", member.owner.user, member.absence?.text())))
+        .collect();
+    match absent.get(..MEMBERS_SHOWN) {
+        Some(first) if absent.len() > MEMBERS_SHOWN => {
+            format!("{} and {} more", first.join(", "), absent.len() - MEMBERS_SHOWN)
+        }
+        _ => absent.join(", "),
     }
 }

@@ -21,6 +21,7 @@ mod example;
 mod expression;
 mod filters;
 mod path;
+mod pools;
 mod problem;
 mod reader;
 mod rules;

@@ -9,6 +9,7 @@ use crate::event::{EventKey, KeyLifetime};
 use crate::rules::{Rules, Setting};
 
 mod limits;
+mod pools;
 mod problems;
 
 const PRESETS: &[&str] = &["sendpulse", "json", "form"];

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::pools;
 use super::problem::{Problem, Span, suggest};
 use super::reader::{Environment, Reader, Section};
 use super::scope::Definitions;
 use super::source::{Broken, Source};
 use super::variables;
-use super::yaml::{self, Kind, Node, Tree};
+use super::yaml::{self, Node, Tree};
 use crate::lead::IdentifierKind;
-use crate::rules::{
-    Blind, Destination, DestinationKind, IdentifierOrder, Mode, OwnerPool, PoolOwner, Rules, Settings,
-};
+use crate::rules::{Blind, Destination, DestinationKind, IdentifierOrder, Mode, OwnerPool, Rules, Settings};
 
 /// Name of the file.
 pub(super) const FILE: &str = "workspace.yaml";
@@ -114,7 +113,7 @@ fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], w
     }
     for (name, node) in named(reader, section, "owner_pools") {
         workspace.owner_pool_names.insert(name.to_owned());
-        if let Some(pool) = owner_pool(reader, name, node) {
+        if let Some(pool) = pools::read(reader, name, node) {
             workspace.owner_pools.insert(name.to_owned(), pool);
         }
     }
@@ -223,51 +222,6 @@ fn share(reader: &Reader<'_>, node: &Node) -> Option<f64> {
         reader.error(node.span, format!("`share` must be above 0 and at most 1, not `{text}`"), Some(help));
     }
     share
-}
-
-/// A list of users, or `{ owners: […], fallback }`.
-fn owner_pool(reader: &Reader<'_>, name: &str, node: &Node) -> Option<OwnerPool> {
-    let (owners, fallback) = match &node.kind {
-        Kind::List(items) => (items.as_slice(), None),
-        Kind::Scalar { .. } | Kind::Map { .. } => {
-            let section = reader.section(node, &format!("owner pool `{name}`"), &["owners", "fallback"])?;
-            let fallback = section.get("fallback").and_then(|node| reader.text(node, "`fallback`"));
-            (section.get("owners").map(|node| reader.list(node, "`owners`")).unwrap_or_default(), fallback)
-        }
-    };
-    let owners: Vec<PoolOwner> = owners.iter().filter_map(|node| pool_owner(reader, node)).collect();
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = owners.iter().find(|owner| !seen.insert(owner.user.as_str())) {
-        let help = "use `weight: 2` to give somebody twice as many deals".to_owned();
-        reader.error(node.span, format!("`{}` stands twice in owner pool `{name}`", twice.user), Some(help));
-    }
-    if owners.is_empty() && fallback.is_none() {
-        reader.error(node.span, format!("owner pool `{name}` has nobody in it"), None);
-    }
-    Some(OwnerPool { name: name.to_owned(), owners, fallback })
-}
-
-fn pool_owner(reader: &Reader<'_>, node: &Node) -> Option<PoolOwner> {
-    let Kind::Map { .. } = node.kind else {
-        let user = reader.text(node, "a user")?;
-        return Some(PoolOwner { user, weight: 1, away: false });
-    };
-    let section = reader.section(node, "an owner", &["user", "weight", "away"])?;
-    let Some(user) = section.get("user") else {
-        reader.error(node.span, "this owner has no `user`", None);
-        return None;
-    };
-    let user = reader.text(user, "`user`")?;
-    let weight = section.get("weight").and_then(|node| {
-        let weight: u32 = reader.count(node, "`weight`")?;
-        if weight == 0 || weight > 1_000 {
-            let help = "use `away: true` for somebody who takes no deals".to_owned();
-            reader.error(node.span, "`weight` must be from 1 to 1000", Some(help));
-        }
-        Some(weight)
-    });
-    let away = section.get("away").and_then(|node| reader.boolean(node, "`away`"));
-    Some(PoolOwner { user, weight: weight.unwrap_or(1), away: away.unwrap_or(false) })
 }
 
 /// Kinds that are not named follow in their default order.

@@ -111,7 +111,7 @@ impl<'a> Rehearsing<'a> {
             // An account that cannot be prepared here, for want of its secrets, counts as one that has everything.
             let can = crm::connect(destination)
                 .map_or(Capabilities { deals: true, tasks: true, notes: true }, |crm| crm.capabilities());
-            let pools = store.pools(name).await?.into_iter().map(|(pool, _, state)| (pool, state)).collect();
+            let pools = store.pools(name).await?.into_iter().collect();
             destinations.insert(name.clone(), Destination { can, pools });
         }
         Ok(Self { store, old, new, destinations, groups: BTreeMap::new(), rehearsal: Rehearsal::default() })
@@ -294,17 +294,18 @@ fn decide(
         PersonView { phones: past.phones.clone(), emails: past.emails.clone(), earlier: past.kept.clone() }
     };
     let none = PoolState::default();
+    let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
     let memory = lead.owners.as_ref().and_then(|pool| destination.pools.get(pool)).unwrap_or(&none);
     let imagined = Imagined {
         person: &person,
         found: &remembered.contacts,
         linked: remembered.contacts.first().map(|contact| &contact.id),
-        pool_memory: memory,
+        pool: pool.map(|pool| (pool, memory)),
         last_task_at: remembered.last_task_at,
         can: destination.can,
         now: at,
     };
-    outcome.decided(name, &imagine(workspace, lead, rules, &imagined));
+    outcome.decided(name, &imagine(&workspace.identifier_order, lead, rules, &imagined));
 }
 
 fn who(lead: &Lead) -> String {

@@ -12,6 +12,7 @@ mod claims;
 pub mod held;
 pub mod inbox;
 mod lock;
+mod pools;
 pub mod prepare;
 pub mod registry;
 pub mod rehearsal;

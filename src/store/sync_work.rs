@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::people::{merge_people, present_person};
+use super::pools::count_turn;
 use super::sql::{Arg, Connection, args, json, list};
 use super::syncs::{Evidence, Lease, Next, PlanToStore, StepEnd, StepState, SyncState};
 use super::{StoreError, Work};
@@ -83,6 +84,9 @@ impl Work for StorePlan {
                 return Ok(false);
             }
             connection.execute_all(self.statements()?).await?;
+            if let Some((pool, turn)) = &self.plan.turn {
+                count_turn(connection, &self.lease.destination, pool, turn).await?;
+            }
             Ok(true)
         })
     }
@@ -90,7 +94,7 @@ impl Work for StorePlan {
 
 impl StorePlan {
     fn statements(&self) -> Result<Vec<Statement>, StoreError> {
-        let PlanToStore { sync, person: _, plan, pool, adopt, carried } = &self.plan;
+        let PlanToStore { sync, person: _, plan, turn: _, adopt, carried } = &self.plan;
         let mut statements = planned(*sync, &plan.steps)?;
         let state = if plan.steps.is_empty() { SyncState::Synced } else { SyncState::Pushing };
         statements.push((
@@ -108,15 +112,6 @@ impl StorePlan {
         ));
         if let Some(contact) = adopt {
             statements.push(link(&self.lease, *sync, "contact", contact, None, None, self.now));
-        }
-        if let Some((name, turn, state)) = pool {
-            statements.push((
-                "INSERT INTO pools (destination, pool, turn, state) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (destination, pool) DO UPDATE SET turn = excluded.turn, state = excluded.state \
-                 WHERE pools.turn < excluded.turn"
-                    .to_owned(),
-                args![self.lease.destination.as_str(), name.as_str(), *turn, json(state)?],
-            ));
         }
         for kept in carried {
             statements

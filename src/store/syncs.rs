@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, StepId, SyncId};
 use crate::lead::Lead;
 use crate::plan::{Action, Plan, Priority, Reason, RecordId, RecordKind, Step};
-use crate::rules::{Mode, PoolState};
+use crate::rules::{Mode, Turn};
 
 /// Where a sync stands. See the schema for who looks at which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,8 +191,8 @@ pub struct PlanToStore {
     pub person: PersonId,
     /// The plan.
     pub plan: Plan,
-    /// The owner pool that was picked from: name, number of picks so far, state after them.
-    pub pool: Option<(String, i64, PoolState)>,
+    /// The owner pool that took a turn, by name, and the turn.
+    pub turn: Option<(String, Turn)>,
     /// The contact that was found and is ours from now on.
     pub adopt: Option<RecordId>,
     /// Kept leads that go along.
@@ -373,14 +373,6 @@ impl Store {
             }
         }
         Ok((texts, superseded))
-    }
-
-    /// What the pools of a destination remember: pool name, picks so far, state.
-    pub async fn pools(&self, destination: &str) -> Result<Vec<(String, i64, PoolState)>, StoreError> {
-        let rows = self
-            .read("SELECT pool, turn, state FROM pools WHERE destination = $1", args![destination])
-            .await?;
-        rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?, row.json(2)?))).collect()
     }
 
     /// Stores a plan in place of what was planned and not sent. `false`: the sync has become another person's since it was

@@ -14,7 +14,7 @@ use crate::decide::{Brought, Decision, PersonView, Situation, decide};
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
 use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
-use crate::rules::{Mode, TaskOnRepeat};
+use crate::rules::{Mode, TaskOnRepeat, Turn};
 use crate::store::StoreError;
 use crate::store::syncs::{
     Claimed, Evidence, Next, PersonContext, PlanToStore, StepState, StoredStep, SyncState,
@@ -263,7 +263,8 @@ impl Worker {
             emails: context.emails.clone(),
             earlier: context.kept.iter().map(|(_, lead)| lead.clone()).collect(),
         };
-        let (decision, turn) = self.decide(
+        let inactive = self.inactive();
+        let decision = self.decide(
             claimed,
             &workspace,
             &Situation {
@@ -275,6 +276,7 @@ impl Worker {
                 linked: context.contact.as_ref(),
                 conflicts: &conflicts,
                 pool: None,
+                inactive: &inactive,
                 sticky_owner: claimed.owner.as_deref(),
                 last_task_at,
                 superseded,
@@ -289,7 +291,7 @@ impl Worker {
                 self.insist(claimed.id, || self.store.hold(&self.lease, claimed.id, &plan, now)).await;
                 return Ok(None);
             }
-            Decision::Push { plan, pool } => (None, Some((plan, pool))),
+            Decision::Push { plan, turn } => (None, Some((plan, turn))),
             Decision::Filtered(reason) => (Some((SyncState::Filtered, reason, now)), None),
             Decision::Waiting { until, reason } => (Some((SyncState::Waiting, reason, until)), None),
             Decision::NeedsAttention { mut reason, todo } => {
@@ -302,17 +304,23 @@ impl Worker {
             self.store_outcomes(claimed.id, Vec::new(), next).await;
             return Ok(None);
         }
-        let Some((plan, pool)) = plan else { return Ok(None) };
-        let pool = pool.zip(claimed.lead.owners.clone()).map(|(state, name)| (name, turn, state));
+        let Some((plan, turn)) = plan else { return Ok(None) };
+        let turn = claimed.lead.owners.clone().zip(turn);
         let to_store = PlanToStore {
             sync: claimed.id,
             person: claimed.person,
             adopt: adopted(&plan, &contacts, context),
-            pool,
+            turn: turn.clone(),
             carried: context.kept.iter().map(|(sync, _)| *sync).collect(),
             plan: plan.clone(),
         };
-        self.insist(claimed.id, || self.store.store_plan(&self.lease, to_store.clone(), now)).await;
+        let stored =
+            self.insist(claimed.id, || self.store.store_plan(&self.lease, to_store.clone(), now)).await;
+        if stored != Some(true) {
+            // The lead is somebody else's by now and back in the queue, or another process's.
+            self.give_back(turn);
+            return Ok(None);
+        }
         if plan.steps.is_empty() {
             self.count_end(SyncState::Synced);
             return Ok(None);
@@ -321,21 +329,35 @@ impl Worker {
     }
 
     /// Decides with the pool's memory, and moves that memory on before anybody else decides.
-    fn decide(&self, claimed: &Claimed, workspace: &Workspace, situation: &Situation<'_>) -> (Decision, i64) {
+    fn decide(&self, claimed: &Claimed, workspace: &Workspace, situation: &Situation<'_>) -> Decision {
         let mut new_step_id = || StepId(self.clock.new_id());
-        let pool = claimed.lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
-        let Some(pool) = pool else { return (decide(situation, &mut new_step_id), 0) };
+        // Who is there is known to the workspace of now; a pool that it lost is as it was for the lead's own version.
+        let active = self.active.borrow().clone();
+        let pool = claimed.lead.owners.as_ref();
+        let pool = pool.and_then(|name| {
+            active
+                .as_deref()
+                .and_then(|active| active.owner_pools.get(name))
+                .or_else(|| workspace.owner_pools.get(name))
+        });
+        let Some(pool) = pool else { return decide(situation, &mut new_step_id) };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let (turn, state) = pools.entry(pool.name.clone()).or_default();
+        let state = pools.entry(pool.name.clone()).or_default();
         let decision = decide(&Situation { pool: Some((pool, state)), ..*situation }, &mut new_step_id);
         // A preview (mode observe) leaves the memory alone.
-        if let Decision::Push { pool: Some(moved), .. } = &decision
+        if let Decision::Push { turn: Some(turn), .. } = &decision
             && self.writes(claimed)
         {
-            *turn += 1;
-            *state = moved.clone();
+            state.take(turn);
         }
-        (decision, *turn)
+        decision
+    }
+
+    /// Takes a turn back whose plan was not stored.
+    fn give_back(&self, turn: Option<(String, Turn)>) {
+        let Some((pool, turn)) = turn else { return };
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.entry(pool).or_default().give_back(&turn);
     }
 
     /// Whether this lead's plan is pushed, and not only made and explained.

@@ -19,6 +19,7 @@ mod judge;
 mod push;
 mod records;
 mod settle;
+mod users;
 mod worker;
 
 pub use worker::{Worker, WorkerHandle};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -16,8 +16,9 @@ use super::records::Records;
 use crate::clock::Clock;
 use crate::crm::Crm;
 use crate::id::SyncId;
+use crate::map::Workspace;
 use crate::plan::Reason;
-use crate::rules::{Destination, Mode, PoolState};
+use crate::rules::{Destination, InactiveUsers, Mode, PoolState};
 use crate::store::syncs::{Abandoned, Claimed, Lease};
 use crate::store::{Store, StoreError};
 use crate::workspace::Versions;
@@ -45,15 +46,19 @@ pub struct Worker {
     pub(super) crm: Arc<dyn Crm>,
     pub(super) versions: Arc<Versions>,
     pub(super) records: Records,
-    /// Picks so far and what each pool remembers. Ahead of the database by plans that are being stored.
-    pub(super) pools: Mutex<HashMap<String, (i64, PoolState)>>,
+    /// The workspace as it is now: who is there to take a deal is no matter of the version that made a lead.
+    pub(super) active: watch::Receiver<Option<Arc<Workspace>>>,
+    /// What each pool remembers. Ahead of the database by plans that are being stored.
+    pub(super) pools: Mutex<HashMap<String, PoolState>>,
+    /// Who left, as far as known.
+    pub(super) inactive: Mutex<Arc<InactiveUsers>>,
     breaker: Mutex<Breaker>,
 }
 
 /// What the rest of the program holds of a worker.
 #[derive(Clone)]
 pub struct WorkerHandle {
-    worker: Arc<Worker>,
+    pub(super) worker: Arc<Worker>,
     wake: Arc<Notify>,
 }
 
@@ -87,11 +92,11 @@ impl Worker {
         destination: Destination,
         crm: Arc<dyn Crm>,
         versions: Arc<Versions>,
+        active: watch::Receiver<Option<Arc<Workspace>>>,
     ) -> Result<Self, StoreError> {
         let holder = clock.new_id().to_string();
         let lease = store.take_lease(&destination.name, &holder).await?;
-        let pools = store.pools(&destination.name).await?;
-        let pools = pools.into_iter().map(|(name, turn, state)| (name, (turn, state))).collect();
+        let pools = store.pools(&destination.name).await?.into_iter().collect();
         Ok(Self {
             store,
             clock,
@@ -100,7 +105,9 @@ impl Worker {
             crm,
             versions,
             records: Records::default(),
+            active,
             pools: Mutex::new(pools),
+            inactive: Mutex::default(),
             breaker: Mutex::default(),
         })
     }
@@ -108,7 +115,8 @@ impl Worker {
     /// Runs until `stop`, then finishes what is under way.
     pub fn start(self, stop: CancellationToken, tasks: &tokio_util::task::TaskTracker) -> WorkerHandle {
         let handle = WorkerHandle { worker: Arc::new(self), wake: Arc::new(Notify::new()) };
-        let running = handle.clone();
+        let (running, keeping) = (handle.clone(), handle.clone());
+        tasks.spawn(keeping.keep_up_with_users(stop.clone()));
         tasks.spawn(async move { running.run(stop).await });
         handle
     }

@@ -1,5 +1,6 @@
 //! Situations made at random from few values, so that they often collide.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::collection::{btree_map, vec};
@@ -164,14 +165,26 @@ fn rules() -> impl Strategy<Value = Rules> {
 }
 
 fn pool() -> impl Strategy<Value = Option<(OwnerPool, PoolState)>> {
-    let pool = (any::<[bool; 2]>(), any::<bool>(), btree_map("anna|boris|gone", any::<i64>(), 0..3));
-    option::of(pool.prop_map(|(away, fallback, credit)| {
+    // There, away, off in the night shift, or with one deal today and no more.
+    let owners = prop::array::uniform2(0..4_u8);
+    let outside =
+        prop::sample::select(vec![OutsideHours::Wait, OutsideHours::Fallback, OutsideHours::Anyone]);
+    let pool = (owners, any::<bool>(), btree_map("anna|boris|gone", any::<i64>(), 0..3), outside);
+    option::of(pool.prop_map(|(kinds, fallback, owed, outside_hours)| {
         let mut pool = sales();
-        for (owner, away) in pool.owners.iter_mut().zip(away) {
-            owner.away = away;
+        let night = vec![Span { from: 22 * 60, to: 30 * 60 }];
+        for (owner, kind) in pool.owners.iter_mut().zip(kinds) {
+            match kind {
+                1 => owner.away = vec![Days::ALL],
+                2 => owner.hours = Some(WeeklyHours(std::array::from_fn(|_| night.clone()))),
+                3 => owner.daily_cap = Some(1),
+                _ => {}
+            }
         }
         pool.fallback = fallback.then(|| "chief".to_owned());
-        (pool, PoolState { credit })
+        pool.outside_hours = outside_hours;
+        let today = BTreeMap::from([("anna".to_owned(), 1)]);
+        (pool, PoolState { owed, day: Some(jiff::civil::date(2026, 5, 4)), today, ..PoolState::default() })
     }))
 }
 
@@ -182,14 +195,17 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
         vec(lead(), 0..3),
     )
         .prop_map(|(phones, emails, earlier)| PersonView { phones, emails, earlier });
-    let memory = (option::of(0..4_u8), any::<bool>(), pool(), maybe(&["anna", "gone"]), age(), any::<bool>());
+    let inactive = prop::sample::subsequence(vec!["anna", "maria", "petro", "chief"], 0..3)
+        .prop_map(|users| InactiveUsers::new(users.into_iter().map(str::to_owned)));
+    let pool = (pool(), maybe(&["anna", "gone"]), inactive);
+    let memory = (option::of(0..4_u8), any::<bool>(), pool, age(), any::<bool>());
     let brought = vec(prop::sample::select(vec!["A note.", "Another."]).prop_map(str::to_owned), 0..2)
         .prop_map(|notes| Brought { notes });
     let replay = (option::weighted(0.2, brought), prop::bool::weighted(0.1));
     let can = (prop::bool::weighted(0.8), prop::bool::weighted(0.8), prop::bool::weighted(0.8));
     let given = (lead(), rules(), person, found(), memory, replay, can);
     given.prop_map(|(lead, rules, person, found, memory, (brought, forced), can)| {
-        let (linked, conflict, pool, sticky_owner, last_task_at, superseded) = memory;
+        let (linked, conflict, (pool, sticky_owner, inactive), last_task_at, superseded) = memory;
         Case {
             lead,
             rules,
@@ -199,6 +215,8 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
             linked: linked.map(|id| RecordId(id.to_string())),
             conflicts: if conflict { vec![Reason::new("c", "A disagreement.")] } else { vec![] },
             pool,
+            inactive,
+            now: now(),
             sticky_owner,
             last_task_at,
             superseded,

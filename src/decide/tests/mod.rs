@@ -3,11 +3,15 @@
 mod arbitrary;
 mod choosing;
 mod content;
+mod hours;
 mod laws;
+mod pools;
 mod rows;
+mod shares;
 mod table;
 mod texts;
 
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::*;
@@ -26,6 +30,8 @@ struct Case {
     linked: Option<RecordId>,
     conflicts: Vec<Reason>,
     pool: Option<(OwnerPool, PoolState)>,
+    inactive: InactiveUsers,
+    now: Timestamp,
     sticky_owner: Option<String>,
     last_task_at: Option<Timestamp>,
     superseded: bool,
@@ -50,6 +56,8 @@ impl Case {
             linked: None,
             conflicts: vec![],
             pool: Some((sales(), PoolState::default())),
+            inactive: InactiveUsers::default(),
+            now: now(),
             sticky_owner: None,
             last_task_at: None,
             superseded: false,
@@ -79,19 +87,33 @@ impl Case {
             linked: self.linked.as_ref(),
             conflicts: &self.conflicts,
             pool: self.pool.as_ref().map(|(pool, state)| (pool, state)),
+            inactive: &self.inactive,
             sticky_owner: self.sticky_owner.as_deref(),
             last_task_at: self.last_task_at,
             superseded: self.superseded,
             brought: self.brought.as_ref(),
             forced: self.forced,
             can: self.can,
-            now: now(),
+            now: self.now,
         };
         let mut count = 0;
         decide(&situation, &mut || {
             count += 1;
             StepId(uuid::Uuid::from_u128(count))
         })
+    }
+
+    fn pool(&mut self) -> &mut OwnerPool {
+        &mut self.pool.as_mut().unwrap().0
+    }
+
+    /// Decides and has the pool remember its turn.
+    fn next(&mut self) -> Decision {
+        let decision = self.decide();
+        if let Decision::Push { turn: Some(turn), .. } = &decision {
+            self.pool.as_mut().unwrap().1.take(turn);
+        }
+        decision
     }
 
     fn plan(&self) -> Plan {
@@ -165,8 +187,7 @@ fn deal(id: &str) -> FoundDeal {
 }
 
 fn sales() -> OwnerPool {
-    let owner = |user: &str| PoolOwner { user: user.into(), weight: 1, away: false };
-    OwnerPool { name: "sales".into(), owners: vec![owner("anna"), owner("boris")], fallback: None }
+    OwnerPool::new("sales", vec![PoolOwner::new("anna"), PoolOwner::new("boris")])
 }
 
 /// A decision in one line: the kinds of its steps, or what it is instead and the code of its reason.

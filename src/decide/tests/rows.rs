@@ -21,21 +21,21 @@ fn the_three_rows() {
 
 #[test]
 fn the_first_row_gives_contact_and_deal_to_the_owner_whose_turn_it_is() {
-    let Decision::Push { plan, pool } = Case::new().decide() else { panic!("a plan") };
+    let mut case = Case::new();
+    let Decision::Push { plan, .. } = case.next() else { panic!("a plan") };
     assert_eq!(plan.picked_owner.as_deref(), Some("anna"));
     assert_eq!(created_contact(&plan).owner.as_deref(), Some("anna"));
     assert_eq!(created_deal(&plan).owner.as_deref(), Some("anna"));
-    let next = Case::with(|case| case.pool = Some((sales(), pool.unwrap())));
-    assert_eq!(next.plan().picked_owner.as_deref(), Some("boris"));
+    assert_eq!(case.plan().picked_owner.as_deref(), Some("boris"));
 }
 
 #[test]
 fn the_second_row_stays_with_the_owner_of_the_contact() {
-    let Decision::Push { plan, pool } = Case::found(vec![contact("17", vec![])]).decide() else {
+    let Decision::Push { plan, turn } = Case::found(vec![contact("17", vec![])]).decide() else {
         panic!("a plan")
     };
     assert_eq!(
-        (created_deal(&plan).owner.as_deref(), plan.picked_owner.as_deref(), pool),
+        (created_deal(&plan).owner.as_deref(), plan.picked_owner.as_deref(), turn),
         (Some("maria"), None, None)
     );
 }
@@ -151,31 +151,30 @@ fn a_filtered_lead_says_what_was_wrong_with_its_phone() {
 #[test]
 fn a_sticky_owner_is_kept_without_a_turn() {
     let sticky = |owner: &str| Case::with(|case| case.sticky_owner = Some(owner.into())).decide();
-    let Decision::Push { plan, pool } = sticky("boris") else { panic!("a plan") };
-    assert_eq!((plan.picked_owner.as_deref(), pool), (Some("boris"), None));
+    let Decision::Push { plan, turn } = sticky("boris") else { panic!("a plan") };
+    assert_eq!((plan.picked_owner.as_deref(), turn), (Some("boris"), None));
     assert_eq!(created_deal(&plan).owner.as_deref(), Some("boris"));
     // Somebody who has left the pool is not somebody to stick to.
-    let Decision::Push { plan, pool } = sticky("gone") else { panic!("a plan") };
-    assert_eq!((plan.picked_owner.as_deref(), pool.is_some()), (Some("anna"), true));
+    let Decision::Push { plan, turn } = sticky("gone") else { panic!("a plan") };
+    assert_eq!((plan.picked_owner.as_deref(), turn.is_some()), (Some("anna"), true));
 }
 
 #[test]
 fn nobody_available_is_a_fallback_or_a_wait() {
     let mut case = Case::new();
-    let pool = &mut case.pool.as_mut().unwrap().0;
-    pool.owners.iter_mut().for_each(|owner| owner.away = true);
+    case.pool().owners.iter_mut().for_each(|owner| owner.away = vec![Days::ALL]);
     let Decision::Waiting { until, reason } = case.decide() else { panic!("waiting") };
-    assert_eq!(until, now() + SignedDuration::from_mins(15));
+    assert_eq!(until, now() + SignedDuration::from_hours(1));
     assert!(reason.text.contains("owner pool sales"), "{}", reason.text);
 
-    case.pool.as_mut().unwrap().0.fallback = Some("chief".into());
-    let Decision::Push { plan, pool } = case.decide() else { panic!("a plan") };
+    case.pool().fallback = Some("chief".into());
+    let Decision::Push { plan, turn } = case.decide() else { panic!("a plan") };
     assert_eq!(
-        (created_deal(&plan).owner.as_deref(), plan.picked_owner.as_deref(), pool),
+        (created_deal(&plan).owner.as_deref(), plan.picked_owner.as_deref(), turn),
         (Some("chief"), None, None)
     );
     // Who needs nobody does not wait for anybody.
-    case.pool.as_mut().unwrap().0.fallback = None;
+    case.pool().fallback = None;
     case.found = vec![contact("17", vec![])];
     assert_eq!(outline(&case.decide()), "create deal");
 }

@@ -1,0 +1,74 @@
+//! What owner pools remember, and the leads that wait for somebody of a pool.
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::sql::{Connection, args, json};
+use super::sync_work::bump;
+use super::syncs::Lease;
+use super::{Store, StoreError, Work};
+use crate::rules::{PoolState, Turn};
+
+/// Counts a turn in the transaction of the plan that took it, on top of whatever turns are stored by then.
+pub(super) async fn count_turn(
+    connection: &mut Connection,
+    destination: &str,
+    pool: &str,
+    turn: &Turn,
+) -> Result<(), StoreError> {
+    // The update comes first: it locks the row, where there may be other writers.
+    let rows = connection
+        .fetch(
+            "INSERT INTO pools (destination, pool, turn, state) VALUES ($1, $2, 1, '{}') \
+             ON CONFLICT (destination, pool) DO UPDATE SET turn = pools.turn + 1 RETURNING state",
+            args![destination, pool],
+        )
+        .await?;
+    let row = rows.first().ok_or_else(|| StoreError::damaged("no row of an owner pool"))?;
+    let mut state: PoolState = row.json(0)?;
+    state.take(turn);
+    connection
+        .execute(
+            "UPDATE pools SET state = $3 WHERE destination = $1 AND pool = $2",
+            args![destination, pool, json(&state)?],
+        )
+        .await?;
+    Ok(())
+}
+
+impl Store {
+    /// What the pools of a destination remember, by name of the pool.
+    pub async fn pools(&self, destination: &str) -> Result<Vec<(String, PoolState)>, StoreError> {
+        let rows = self
+            .read("SELECT pool, state FROM pools WHERE destination = $1 ORDER BY pool", args![destination])
+            .await?;
+        rows.iter().map(|row| Ok((row.text(0)?, row.json(1)?))).collect()
+    }
+
+    /// Has every lead that waits for somebody of a pool decided again now, because somebody may be there by now. Returns
+    /// how many.
+    pub async fn wake_waiting(&self, lease: &Lease, now: Timestamp) -> Result<u64, StoreError> {
+        self.write(WakeWaiting { lease: lease.clone(), now: now.as_millisecond() }).await
+    }
+}
+
+struct WakeWaiting {
+    lease: Lease,
+    now: i64,
+}
+
+impl Work for WakeWaiting {
+    type Output = u64;
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async move {
+            bump(connection, &self.lease).await?;
+            connection
+                .execute(
+                    "UPDATE syncs SET next_at = $2 WHERE destination = $1 AND state = 'waiting' AND next_at > $2",
+                    args![self.lease.destination.as_str(), self.now],
+                )
+                .await
+        })
+    }
+}
