@@ -10,6 +10,7 @@ mod explain;
 mod faults;
 mod live;
 mod normalise;
+mod pools;
 mod rehearse;
 mod replay;
 mod sandbox;
@@ -60,6 +61,8 @@ enum Command {
     /// Push or skip what was held while a destination was only observed
     #[command(after_help = live::EXAMPLES)]
     Live(live::Options),
+    /// List owner pools: who got how many deals, who takes one now, and if not, why
+    Pools(pools::Options),
     /// Clean phones or emails: values as arguments, or JSON lines on standard input
     Normalise(NormaliseOptions),
     /// Run a small CRM with switchable faults, for trying things out
@@ -126,6 +129,7 @@ pub fn run() -> ExitCode {
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
+        Command::Pools(options) => in_runtime(pools::run(options)),
         Command::Normalise(options) => normalise_values(&options),
         Command::Sandbox(options) => in_runtime(sandbox::run(options)),
     };

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::hours::{Schedule, moment};
 use super::{Situation, turns};
 use crate::plan::Reason;
-use crate::rules::{InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Turn};
+use crate::rules::{Days, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Turn};
 
 /// When somebody looks again where nobody can tell when a member will be back. Whatever brings them back, an edit of the
 /// workspace or of the CRM's list of users, wakes the lead sooner.
@@ -123,7 +123,7 @@ fn absence(
     }
     // A night belongs to the day on which it begins, and so does an absence.
     let day = schedule.every_day().shift_at(now).map_or(today, |shift| shift.day);
-    let off = |days: &[crate::rules::Days]| days.iter().any(|days| days.contains(day));
+    let off = |days: &[Days]| days.iter().any(|days| days.contains(day));
     Some(if owner.weight == 0 || off(&owner.away) {
         Absence::Away
     } else if let Some(cap) = capped {
@@ -223,18 +223,15 @@ fn nobody(situation: &Situation, pool: &OwnerPool, members: &[Attendance]) -> No
     });
     let missing = if members.is_empty() { "it has no members".to_owned() } else { skipped(members) };
     let lead = format!("Nobody of owner pool {} is available ({missing})", pool.name);
-    let (until, text) = match back.min_by_key(|(at, _)| *at) {
-        Some((at, user)) => {
-            (at, format!("{lead}: the lead waits until {user} works, {}.", spell(&pool.time_zone, at)))
-        }
-        None => {
-            let again = situation.now.saturating_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
-            let text = format!(
-                "{lead}, and nobody can tell when that changes: the lead waits until somebody is back, or until the pool \
-                 gets a `fallback` who is active."
-            );
-            (again, text)
-        }
+    let (until, text) = if let Some((at, user)) = back.min_by_key(|(at, _)| *at) {
+        (at, format!("{lead}: the lead waits until {user} works, {}.", spell(&pool.time_zone, at)))
+    } else {
+        let again = situation.now.saturating_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
+        let text = format!(
+            "{lead}, and nobody can tell when that changes: the lead waits until somebody is back, or until the pool gets a \
+             `fallback` who is active."
+        );
+        (again, text)
     };
     Nobody { until, reason: Reason::new("nobody_available", text) }
 }

@@ -235,7 +235,9 @@ mod tests {
             [turn("boris", first), turn("boris", second), turn("dana", second), turn("boris", second)];
         let sum = |order: [usize; 4]| {
             let mut state = PoolState::default();
-            order.into_iter().for_each(|index| state.take(&turns[index]));
+            for index in order {
+                state.take(&turns[index]);
+            }
             state
         };
         let expect = sum([0, 1, 2, 3]);

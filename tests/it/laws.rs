@@ -13,6 +13,7 @@ use leadfold::map::Workspace;
 use leadfold::pipeline::{Interpreted, interpret};
 use leadfold::plan::{FoundContact, FoundDeal, RecordId};
 use leadfold::prepare::prepare;
+use leadfold::rules::InactiveUsers;
 use leadfold::store::Store;
 use leadfold::store::inbox::Arrival;
 use leadfold::store::registry::Counts;
@@ -197,6 +198,7 @@ fn all_the_way(body: &Value) -> usize {
                         linked: None,
                         conflicts: &[],
                         pool: None,
+                        inactive: &InactiveUsers::default(),
                         sticky_owner: None,
                         last_task_at: None,
                         superseded: false,

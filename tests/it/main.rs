@@ -13,6 +13,7 @@ mod laws;
 mod live;
 mod mishaps;
 mod phone_differential;
+mod pools;
 mod receive;
 mod rehearse;
 mod reload;

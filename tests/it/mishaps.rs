@@ -147,8 +147,7 @@ async fn bring(crm: Arc<Mishaps>, phones: &[&str], sql: Option<&str>) -> Counts 
     let destination = workspace.destinations["crm"].clone();
     let (_keep, active) = watch::channel(Some(workspace));
     let worker = Worker::new(store.clone(), Arc::clone(&clock), destination, crm, versions, active.clone());
-    let worker = worker.await.unwrap();
-    let worker = worker.start(stop.clone(), &tasks);
+    let worker = worker.await.unwrap().start(stop.clone(), &tasks);
     let preparer =
         Preparer { store: store.clone(), clock, active, wake_workers: Arc::new(move || worker.wake()) };
     tasks.spawn(preparer.run(stop.clone()));

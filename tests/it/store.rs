@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
 use leadfold::clock::{Clock, ManualClock, SystemClock};
 use leadfold::event::Delivery;
@@ -15,7 +16,7 @@ use leadfold::map::Files;
 use leadfold::plan::{
     Action, ContactFields, DealFields, Plan, Reason, RecordId, RecordKind, Reference, Step,
 };
-use leadfold::rules::{IdentifierOrder, Mode, PoolState};
+use leadfold::rules::{IdentifierOrder, Mode, PoolState, Turn};
 use leadfold::store::Store;
 use leadfold::store::held::{Answer, HeldAnswer};
 use leadfold::store::inbox::Arrival;
@@ -210,7 +211,7 @@ impl Story {
             sync,
             person: self.owner(sync).await,
             plan: Plan { steps: Vec::new(), reasons: Vec::new(), picked_owner: None },
-            pool: None,
+            turn: None,
             adopt: Some(record(contact)),
             carried: Vec::new(),
         };
@@ -428,7 +429,7 @@ impl Story {
                 sync,
                 person: self.owner(sync).await,
                 plan,
-                pool: None,
+                turn: None,
                 adopt: None,
                 carried: Vec::new(),
             };
@@ -497,7 +498,7 @@ impl Story {
             sync,
             person: self.owner(sync).await,
             plan: plan.clone(),
-            pool: None,
+            turn: None,
             adopt: None,
             carried: Vec::new(),
         };
@@ -586,7 +587,7 @@ impl Story {
             sync,
             person: self.owner(sync).await,
             plan: self.plan_of_two(),
-            pool: None,
+            turn: None,
             adopt: None,
             carried: vec![kept],
         };
@@ -612,7 +613,7 @@ impl Story {
             sync: anonymous,
             person: before,
             plan: self.plan_of_two(),
-            pool: None,
+            turn: None,
             adopt: None,
             carried: Vec::new(),
         };
@@ -676,14 +677,17 @@ impl Story {
         let lease = self.lease("memory").await;
         let leads = self.leads(&[said("memory", &[(ByPhone, "+380671110018")])]).await;
         let (_, sync) = leads[0];
-        let state = |credit| PoolState { credit: [("anna".to_owned(), credit)].into() };
-        for (turn, credit) in [(2, 20), (1, 10)] {
-            let pool = Some(("sales".to_owned(), turn, state(credit)));
+        let turn =
+            |user: &str, day| Turn { user: user.to_owned(), day, owed: [(user.to_owned(), -5)].into() };
+        let (monday, tuesday) = (date(2026, 5, 4), date(2026, 5, 5));
+        let mut expect = PoolState::default();
+        for turn in [turn("anna", monday), turn("boris", tuesday), turn("anna", monday)] {
+            expect.take(&turn);
             let plan = PlanToStore {
                 sync,
                 person: self.owner(sync).await,
                 plan: self.plan_of_two(),
-                pool,
+                turn: Some(("sales".to_owned(), turn)),
                 adopt: None,
                 carried: Vec::new(),
             };
@@ -692,8 +696,8 @@ impl Story {
         let pools = self.store.pools("memory").await.unwrap();
         assert_eq!(
             pools,
-            [("sales".to_owned(), 2, state(20))],
-            "an older memory never overwrites a newer one"
+            [("sales".to_owned(), expect)],
+            "every turn counts, in whatever order they are stored"
         );
 
         let files = |text: &str| Files([("workspace.yaml".to_owned(), text.to_owned())].into());

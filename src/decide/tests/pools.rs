@@ -36,7 +36,7 @@ fn said(case: &Case) -> (String, String) {
         Decision::Waiting { until, reason } => {
             (office().time_zone.to_datetime(until).strftime("%m-%d %H:%M").to_string(), reason.text)
         }
-        other => panic!("{other:?}"),
+        other @ (Decision::Filtered(_) | Decision::NeedsAttention { .. }) => panic!("{other:?}"),
     }
 }
 

@@ -164,7 +164,7 @@ fn shares_hold_through_hours_absences_and_caps() {
                     waiting += 1;
                     case.now = until;
                 }
-                other => panic!("{other:?}"),
+                other @ (Decision::Filtered(_) | Decision::NeedsAttention { .. }) => panic!("{other:?}"),
             }
         }
     }

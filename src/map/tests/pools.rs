@@ -160,7 +160,10 @@ fn slips_are_found_at_their_places() {
         "days_off: 2026-12-24\n    outside_hours: later",
         "9:20: `later` is not a possible value of `outside_hours`",
     );
-    one("outside_hours: fallback", "8:20: `outside_hours: fallback` in a pool without a `fallback` (");
+    one(
+        "days_off: 2026-12-24\n    outside_hours: fallback",
+        "9:20: `outside_hours: fallback` in a pool without a `fallback` (",
+    );
     one("outside_hours: wait", "8:20: `outside_hours` in a pool that has neither hours nor days off (");
     one("hours: {}", "6:5: nobody of owner pool `p` is ever available");
     one("timezone: UTC", "8:5: `timezone` is not a key of owner pool `p` (did you mean `time_zone`?)");

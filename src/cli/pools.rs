@@ -1,0 +1,207 @@
+//! `leadfold pools`: who got how many deals, and who takes one now.
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{DatabaseOption, End, Failure, process_environment, say};
+use crate::clock::{Clock as _, SystemClock};
+use crate::decide::{Absence, attendance, back_at, spell};
+use crate::map::Workspace;
+use crate::rules::{InactiveUsers, OwnerPool, PoolState};
+use crate::store::{Store, StoreError};
+use crate::workspace::compile_with;
+
+const EXAMPLES: &str = "Examples:
+  leadfold pools                      who got how many today and in total, who takes a deal now, and if not, why
+  leadfold pools kyiv-sales --json    one pool, for programs
+
+The numbers are turns: deals that the pool gave to somebody. A deal that stayed with the contact's owner is none.
+Users who are inactive in the CRM are known to the running server only; their leads say so in `leadfold explain`.";
+
+/// Arguments of `pools`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Options {
+    /// Only these pools
+    pools: Vec<String>,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseOption,
+}
+
+/// A pool with what it remembers at one destination.
+#[derive(Debug, Serialize)]
+struct Listed {
+    pool: String,
+    destination: String,
+    time_zone: String,
+    /// The day that `today` counts.
+    day: String,
+    owners: Vec<Member>,
+    fallback: Option<String>,
+    #[serde(skip)]
+    at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Member {
+    user: String,
+    weight: u32,
+    daily_cap: Option<u32>,
+    today: u64,
+    total: u64,
+    available: bool,
+    /// Why not.
+    why: Option<String>,
+    /// When they take a deal again; `None` also when nobody can tell.
+    back_at: Option<Timestamp>,
+    #[serde(skip)]
+    back: Option<String>,
+}
+
+pub(super) async fn run(options: Options) -> Result<End, Failure> {
+    let failed = |failure: StoreError| failure.to_string();
+    let store = Store::open_to_read(&options.database.database).await.map_err(failed)?;
+    let (_, files) = store.active_version().await.map_err(failed)?.ok_or(
+        "no workspace was ever active on this database: start `leadfold serve` once, or name another with --database",
+    )?;
+    let workspace = compile_with(&files, &process_environment()).workspace;
+    if let Some(unknown) = options.pools.iter().find(|name| !workspace.owner_pools.contains_key(*name)) {
+        return Err(format!("there is no owner pool '{unknown}'; there are {}", names(&workspace)));
+    }
+    let now = SystemClock.now();
+    let mut listed = Vec::new();
+    for destination in workspace.destinations.keys() {
+        let memory = store.pools(destination).await.map_err(failed)?;
+        for pool in workspace.owner_pools.values() {
+            if options.pools.is_empty() || options.pools.contains(&pool.name) {
+                let state = memory.iter().find(|(name, _)| *name == pool.name);
+                let state = state.map(|(_, state)| state.clone()).unwrap_or_default();
+                listed.push(list(pool, &state, destination, now));
+            }
+        }
+    }
+    store.close().await;
+    if options.json {
+        say(&serde_json::json!({ "pools": listed }).to_string());
+    } else if listed.is_empty() {
+        say("The workspace has no owner pools: the CRM decides who is responsible for a new deal.");
+    } else {
+        say(&listed.iter().map(told).collect::<Vec<_>>().join("\n\n"));
+    }
+    Ok(End::Done)
+}
+
+fn names(workspace: &Workspace) -> String {
+    let names: Vec<&str> = workspace.owner_pools.keys().map(String::as_str).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn list(pool: &OwnerPool, state: &PoolState, destination: &str, now: Timestamp) -> Listed {
+    let zone = &pool.time_zone;
+    let day = zone.to_datetime(now).date();
+    let owners = attendance(pool, state, &InactiveUsers::default(), now).into_iter().map(|member| {
+        let back_at = back_at(pool, &member, now);
+        let owner = member.owner;
+        Member {
+            user: owner.user.clone(),
+            weight: owner.weight,
+            daily_cap: owner.daily_cap,
+            today: state.taken_on(day, &owner.user),
+            total: state.total.get(&owner.user).copied().unwrap_or(0),
+            available: member.absence.is_none(),
+            why: member.absence.map(Absence::text),
+            back_at,
+            back: back_at.map(|at| zone.to_datetime(at).strftime("%a %Y-%m-%d %H:%M").to_string()),
+        }
+    });
+    Listed {
+        pool: pool.name.clone(),
+        destination: destination.to_owned(),
+        time_zone: zone.iana_name().unwrap_or("UTC").to_owned(),
+        day: day.to_string(),
+        owners: owners.collect(),
+        fallback: pool.fallback.clone(),
+        at: spell(zone, now),
+    }
+}
+
+fn told(listed: &Listed) -> String {
+    let mut rows = vec![["owner", "weight", "today", "total", "now"].map(str::to_owned)];
+    rows.extend(listed.owners.iter().map(|member| {
+        let today = match member.daily_cap {
+            Some(cap) => format!("{} of {cap}", member.today),
+            None => member.today.to_string(),
+        };
+        let now = match (&member.why, &member.back) {
+            (None, _) => "available".to_owned(),
+            (Some(why), Some(back)) => format!("{why}, back {back}"),
+            (Some(why), None) => why.clone(),
+        };
+        [member.user.clone(), member.weight.to_string(), today, member.total.to_string(), now]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 4] = std::array::from_fn(width);
+    let lines = rows.iter().map(|[user, weight, today, total, now]| {
+        let [a, b, c, d] = widths;
+        format!("  {user:a$}  {weight:>b$}  {today:>c$}  {total:>d$}  {now}")
+    });
+    let mut text = format!("{} for '{}', {}", listed.pool, listed.destination, listed.at);
+    for line in lines {
+        text.push('\n');
+        text.push_str(&line);
+    }
+    if let Some(fallback) = &listed.fallback {
+        text.push_str("\n  fallback: ");
+        text.push_str(fallback);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::rules::{Days, PoolOwner, Turn};
+
+    #[test]
+    fn a_pool_is_told_as_a_table() {
+        let away = Days { first: date(2026, 5, 4), last: date(2026, 5, 10) };
+        let pool = OwnerPool {
+            fallback: Some("chief".to_owned()),
+            ..OwnerPool::new(
+                "sales",
+                vec![
+                    PoolOwner { daily_cap: Some(20), ..PoolOwner::new("olha") },
+                    PoolOwner { weight: 10, away: vec![away], ..PoolOwner::new("петро") },
+                    PoolOwner { away: vec![Days::ALL], ..PoolOwner::new("max") },
+                ],
+            )
+        };
+        let mut state = PoolState::default();
+        for day in [date(2026, 5, 3), date(2026, 5, 4)] {
+            state.take(&Turn { user: "olha".to_owned(), day, owed: [].into() });
+        }
+        let listed = list(&pool, &state, "crm", "2026-05-04T10:00:00Z".parse().unwrap());
+        assert_eq!(
+            told(&listed),
+            "sales for 'crm', Mon 2026-05-04 10:00 UTC\n  \
+             owner  weight    today  total  now\n  \
+             olha        1  1 of 20      2  available\n  \
+             петро      10        0      0  away, back Mon 2026-05-11 00:00\n  \
+             max         1        0      0  away\n  \
+             fallback: chief"
+        );
+        let json = serde_json::to_value(&listed).unwrap();
+        assert_eq!(json["owners"][0]["today"], 1);
+        assert_eq!(json["owners"][1]["back_at"], "2026-05-11T00:00:00Z");
+        assert_eq!(
+            (json["owners"][1]["available"].as_bool(), json["owners"][1]["why"].as_str()),
+            (Some(false), Some("away"))
+        );
+    }
+}
