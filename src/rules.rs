@@ -187,7 +187,7 @@ pub enum Blind {
     AtLeastOnce,
 }
 
-/// Settings of an adapter by name. Values may be secrets, so they never print.
+/// Settings of an adapter by name; a nested one is the text of its JSON. Values may be secrets, so they never print.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Settings(pub BTreeMap<String, String>);
 
@@ -208,13 +208,4 @@ pub struct Setting {
     pub secret: bool,
     /// What it is, with unit and example.
     pub summary: &'static str,
-}
-
-/// The part of an adapter's description that the workspace loader needs.
-#[derive(Clone, Copy, Debug)]
-pub struct DestinationKind {
-    /// Name of the adapter.
-    pub name: &'static str,
-    /// Its settings.
-    pub settings: &'static [Setting],
 }

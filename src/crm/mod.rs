@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod http;
 pub mod limit;
 pub mod matching;
+mod rest;
 mod sandbox;
 mod settings;
 
@@ -20,9 +21,10 @@ use self::catalog::Catalog;
 use self::limit::{Usage, Window};
 use crate::decide::Capabilities;
 use crate::id::{StepId, SyncId};
+use crate::map::{DestinationKind, ReadNested};
 pub use crate::plan::Priority;
 use crate::plan::{FoundContact, RecordId, RecordKind, Step, StepKind};
-use crate::rules::{Destination, DestinationKind, Setting};
+use crate::rules::{Destination, Setting};
 
 /// One CRM that leadfold can write to: everything about it that is known without an account.
 #[derive(Debug)]
@@ -39,12 +41,14 @@ pub struct Description {
     pub processing: Duration,
     /// The longest time until its search shows what was written, unless a setting says otherwise.
     pub search_lag: Duration,
+    /// Reads the nested settings, where the CRM has some; see [`DestinationKind`].
+    pub(crate) nested: Option<ReadNested>,
     /// Prepares an account; connects to nothing yet.
     pub connect: fn(&Destination) -> Result<Arc<dyn Crm>, ConnectError>,
 }
 
 /// Every CRM.
-pub static DESCRIPTIONS: &[&Description] = &[&sandbox::DESCRIPTION];
+pub static DESCRIPTIONS: &[&Description] = &[&sandbox::DESCRIPTION, &rest::DESCRIPTION];
 
 /// A destination cannot be used as the workspace describes it. Says which one, what is wrong and what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +74,11 @@ pub fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> 
 pub fn kinds() -> Vec<DestinationKind> {
     DESCRIPTIONS
         .iter()
-        .map(|description| DestinationKind { name: description.name, settings: description.settings })
+        .map(|description| DestinationKind {
+            name: description.name,
+            settings: description.settings,
+            nested: description.nested,
+        })
         .collect()
 }
 

@@ -51,11 +51,14 @@ impl<'a> Reader<'a> {
         duration(text).ok_or_else(|| self.wrong(name, text, "a time such as `500ms`, `2s` or `1m`"))
     }
 
-    /// A rate such as `10/s`, `60/min` or `100/10s`; `None` when it is missing.
-    pub(super) fn rate(self, name: &str) -> Result<Option<Window>, ConnectError> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let window = rate(text).map(|(count, length)| Window::sliding(count, length));
-        window.map(Some).ok_or_else(|| self.wrong(name, text, "a rate such as `10/s`, `60/min` or `100/10s`"))
+    /// Rates such as `10/s`, `60/min` or `100/10s`, with commas between them; none when it is missing.
+    pub(super) fn rates(self, name: &str) -> Result<Vec<Window>, ConnectError> {
+        let Some(text) = self.text(name) else { return Ok(Vec::new()) };
+        let windows = text.split(',').map(|text| rate(text.trim()));
+        let windows = windows.map(|rate| rate.map(|(count, length)| Window::sliding(count, length)));
+        windows
+            .collect::<Option<_>>()
+            .ok_or_else(|| self.wrong(name, text, "a rate such as `10/s`, `60/min` or `100/10s`"))
     }
 
     fn wrong(self, name: &str, found: &str, expected: &str) -> ConnectError {
@@ -75,7 +78,10 @@ fn rate(text: &str) -> Option<(u32, Duration)> {
     let length = if length.starts_with(|first: char| first.is_ascii_digit()) {
         duration(length)?
     } else {
-        duration(&format!("1{length}"))?
+        match length {
+            "d" | "day" => Duration::from_hours(24),
+            unit => duration(&format!("1{unit}"))?,
+        }
     };
     (!length.is_zero()).then_some((count, length))
 }
@@ -97,6 +103,7 @@ mod tests {
         check("60/min", Some((60, 60_000)));
         check("60 / m", Some((60, 60_000)));
         check("100/10s", Some((100, 10_000)));
+        check("1000/day", Some((1_000, 86_400_000)));
         check("1/500ms", Some((1, 500)));
         check("0/s", None);
         check("10/0s", None);

@@ -35,14 +35,18 @@ mod yaml;
 pub use branch::{Branch, IfInvalid, PhonePolicy};
 pub(crate) use branch::{ChatTemplate, FieldTemplates, TaskTemplate, When};
 pub use example::{CrmState, Example, Expectation, Expected, Filtered};
+pub(crate) use path::JsonPath;
 pub use problem::{Problem, Severity, Span};
-pub(crate) use scope::{Scope, View};
+pub(crate) use reader::{Reader, Section};
+pub(crate) use scope::{Scope, Values, View};
 pub use source::{Broken, Mapping, Source};
+pub(crate) use template::Sees;
 pub use template::{EvaluationError, Place, Template};
-pub use workspace::{Retention, Workspace};
+pub(crate) use workspace::ReadNested;
+pub use workspace::{DestinationKind, Retention, Workspace};
+pub(crate) use yaml::{Kind, Node, Tree, parse};
 
 use crate::event::Event;
-use crate::rules::DestinationKind;
 
 /// The texts of a workspace: `workspace.yaml` and one file per source, by file name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

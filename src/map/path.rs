@@ -22,7 +22,7 @@ const MOST_NODES: usize = 5_000;
 
 /// One step down.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// A key of an object; a whole number is also an index of a list.
     Key(String),
     /// An index of a list; negative ones count from the end.
@@ -55,7 +55,7 @@ fn down<'j>(json: &'j Json, step: &Step) -> Option<&'j Json> {
 
 /// A compiled JSONPath.
 #[derive(Debug)]
-pub(super) enum JsonPath {
+pub(crate) enum JsonPath {
     /// At most one value.
     Singular(Vec<Step>),
     /// A list of values.
@@ -64,7 +64,7 @@ pub(super) enum JsonPath {
 
 impl JsonPath {
     /// Compiles a path; the error is a sentence for people.
-    pub(super) fn compile(text: &str) -> Result<Self, String> {
+    pub(crate) fn compile(text: &str) -> Result<Self, String> {
         if text.len() > LONGEST {
             return Err(format!("a JSONPath may be {LONGEST} bytes long, this one has {}", text.len()));
         }
@@ -85,7 +85,7 @@ impl JsonPath {
     }
 
     /// What the path finds: a value or nothing for a singular path, a list (perhaps empty) for others.
-    pub(super) fn read(&self, root: &Json) -> Result<Option<Json>, String> {
+    pub(crate) fn read(&self, root: &Json) -> Result<Option<Json>, String> {
         match self {
             Self::Singular(steps) => Ok(follow(root, steps).cloned()),
             Self::Many(query) => {

@@ -11,10 +11,10 @@ use super::problem::{Problem, Severity, Span, suggest};
 use super::yaml::{self, Kind, Node};
 
 /// Looks up an environment variable.
-pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// One file being read.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     pub(super) file: &'a str,
     text: &'a str,
     environment: Environment<'a>,
@@ -23,24 +23,24 @@ pub(super) struct Reader<'a> {
 }
 
 /// A mapping whose keys are known.
-pub(super) struct Section<'n> {
-    pub(super) node: &'n Node,
+pub(crate) struct Section<'n> {
+    pub(crate) node: &'n Node,
 }
 
 impl<'n> Section<'n> {
     /// The value of a key; an explicit null is as good as none.
-    pub(super) fn get(&self, key: &str) -> Option<&'n Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'n Node> {
         self.node.get(key).filter(|value| !value.is_null())
     }
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(file: &'a str, text: &'a str, environment: Environment<'a>) -> Self {
+    pub(crate) fn new(file: &'a str, text: &'a str, environment: Environment<'a>) -> Self {
         Self { file, text, environment, problems: RefCell::default(), defaults_used: RefCell::default() }
     }
 
     /// What was found: the problems in the order of the file, and the variables whose default was taken.
-    pub(super) fn finish(self) -> (Vec<Problem>, BTreeSet<String>) {
+    pub(crate) fn finish(self) -> (Vec<Problem>, BTreeSet<String>) {
         let mut problems = self.problems.into_inner();
         // What stands in `defaults` is read once for every entry that takes it.
         problems.sort_by(|a, b| (a.span.start, &a.message).cmp(&(b.span.start, &b.message)));
@@ -48,11 +48,11 @@ impl<'a> Reader<'a> {
         (problems, self.defaults_used.into_inner())
     }
 
-    pub(super) fn error(&self, span: Span, message: impl Into<String>, help: Option<String>) {
+    pub(crate) fn error(&self, span: Span, message: impl Into<String>, help: Option<String>) {
         self.problems.borrow_mut().push(Problem::new(Severity::Error, self.file, span, message, help));
     }
 
-    pub(super) fn warn(&self, span: Span, message: impl Into<String>, help: Option<String>) {
+    pub(crate) fn warn(&self, span: Span, message: impl Into<String>, help: Option<String>) {
         self.problems.borrow_mut().push(Problem::new(Severity::Warning, self.file, span, message, help));
     }
 
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A mapping with these keys and no others.
-    pub(super) fn section<'n>(&self, node: &'n Node, what: &str, keys: &[&str]) -> Option<Section<'n>> {
+    pub(crate) fn section<'n>(&self, node: &'n Node, what: &str, keys: &[&str]) -> Option<Section<'n>> {
         let section = self.entries(node, what)?;
         for (key, _) in section.node.entries() {
             if let Some(name) = key.scalar().filter(|name| !keys.contains(name)) {
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A mapping with any keys, each once.
-    pub(super) fn entries<'n>(&self, node: &'n Node, what: &str) -> Option<Section<'n>> {
+    pub(crate) fn entries<'n>(&self, node: &'n Node, what: &str) -> Option<Section<'n>> {
         let Kind::Map { entries, .. } = &node.kind else {
             self.wrong_shape(node, &format!("{what} must be a mapping (`key: value`)"));
             return None;
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A list.
-    pub(super) fn list<'n>(&self, node: &'n Node, what: &str) -> &'n [Node] {
+    pub(crate) fn list<'n>(&self, node: &'n Node, what: &str) -> &'n [Node] {
         if let Kind::List(items) = &node.kind {
             return items;
         }
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A fixed text: no placeholders, no `${…}`.
-    pub(super) fn text(&self, node: &Node, what: &str) -> Option<String> {
+    pub(crate) fn text(&self, node: &Node, what: &str) -> Option<String> {
         let Some(text) = node.scalar() else {
             self.wrong_shape(node, &format!("{what} must be one value"));
             return None;
@@ -141,17 +141,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Fixed texts, one or many.
-    pub(super) fn texts(&self, node: &Node, what: &str) -> Vec<String> {
+    pub(crate) fn texts(&self, node: &Node, what: &str) -> Vec<String> {
         node.one_or_many().iter().filter_map(|item| self.text(item, what)).collect()
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&self, node: &Node, what: &str) -> Option<bool> {
+    pub(crate) fn boolean(&self, node: &Node, what: &str) -> Option<bool> {
         self.choice(node, what, &[("true", true), ("false", false)])
     }
 
     /// A whole number of at least 0.
-    pub(super) fn count<N: std::str::FromStr>(&self, node: &Node, what: &str) -> Option<N> {
+    pub(crate) fn count<N: std::str::FromStr>(&self, node: &Node, what: &str) -> Option<N> {
         let text = self.text(node, what)?;
         let number = text.parse().ok();
         if number.is_none() {
@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One word of a list of words.
-    pub(super) fn choice<T: Clone>(&self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Clone>(&self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(node, what)?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone());
         if found.is_none() {
@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A name that must be one of `known`.
-    pub(super) fn name_of<'k>(
+    pub(crate) fn name_of<'k>(
         &self,
         node: &Node,
         what: &str,
@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes `${…}` in a value that is no secret; `true` when there was one.
-    pub(super) fn refuse_environment(&self, node: &Node, text: &str) -> bool {
+    pub(crate) fn refuse_environment(&self, node: &Node, text: &str) -> bool {
         let found = text.contains("${");
         if found {
             self.error(
@@ -257,7 +257,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes that a node has the wrong shape; an unquoted placeholder gets its own message.
-    pub(super) fn wrong_shape(&self, node: &Node, message: &str) {
+    pub(crate) fn wrong_shape(&self, node: &Node, message: &str) {
         if node.is_unquoted_placeholder() {
             let fault = yaml::unquoted(node.span);
             self.error(fault.span, fault.message, fault.help);

@@ -15,7 +15,7 @@ use super::expression::{Expression, PATH_RESULT};
 use super::filters::failed_for_absence;
 use super::path::{Path, Step, follow};
 use super::template::{EvaluationError, Template};
-use crate::event::Event;
+use crate::event::{Event, EventKey, KeyLifetime};
 
 /// The variables of a mapping: those of the workspace and those of the file, which win.
 pub(super) type Definitions = BTreeMap<String, Arc<Template>>;
@@ -31,6 +31,30 @@ pub(crate) struct Scope<'a> {
     received_at: Timestamp,
     /// In the order of the definitions.
     variables: Vec<Variable>,
+}
+
+/// Named values that a template is filled with where there is no event: the request to a CRM that the workspace
+/// describes, and what that CRM answers. They are data: nothing in them is ever evaluated.
+#[derive(Debug)]
+pub(crate) struct Values(Event);
+
+impl Values {
+    /// Each key of the object is a name; `$` is the whole.
+    pub(crate) fn new(values: Json) -> Self {
+        let key = EventKey { value: String::new(), lifetime: KeyLifetime::Window };
+        Self(Event { payload: values, query: Json::Null, headers: Json::Null, key, chat: None })
+    }
+
+    /// The whole.
+    pub(crate) fn whole(&self) -> &Json {
+        &self.0.payload
+    }
+
+    /// What a template sees of them.
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        static NO_VARIABLES: Definitions = Definitions::new();
+        Scope::new(&self.0, &NO_VARIABLES, "", Timestamp::UNIX_EPOCH)
+    }
 }
 
 /// A scope, with or without what is known of the lead.

@@ -17,7 +17,7 @@ use super::scope::View;
 
 mod reading;
 
-pub(super) use reading::{Sees, constant};
+pub(crate) use reading::{Sees, constant};
 
 /// Where a value stands, for messages about events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Template {
     }
 
     /// Whether it is one placeholder and nothing else.
-    pub(super) fn is_single(&self) -> bool {
+    pub(crate) fn is_single(&self) -> bool {
         matches!(self.kind, TemplateKind::Placeholder(_))
     }
 
@@ -143,6 +143,11 @@ impl Template {
             TemplateKind::Text(parts) => parts.iter().filter_map(Part::placeholder).collect(),
             TemplateKind::List(items) => items.iter().flat_map(Template::placeholders).collect(),
         }
+    }
+
+    /// Whether it reads this name, or what is below it.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        self.placeholders().into_iter().flat_map(Placeholder::paths).any(|path| path.root == name)
     }
 
     /// Whether it reads `lead.…`.

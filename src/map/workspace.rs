@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde_json::Value as Json;
 
 use super::pools;
 use super::problem::{Problem, Span, suggest};
 use super::reader::{Environment, Reader, Section};
 use super::scope::Definitions;
 use super::source::{Broken, Source};
+use super::template::constant;
 use super::variables;
-use super::yaml::{self, Node, Tree};
+use super::yaml::{self, Kind, Node, Tree};
 use crate::lead::IdentifierKind;
-use crate::rules::{Blind, Destination, DestinationKind, IdentifierOrder, Mode, OwnerPool, Rules, Settings};
+use crate::rules::{Blind, Destination, IdentifierOrder, Mode, OwnerPool, Rules, Setting, Settings};
 
 /// Name of the file.
 pub(super) const FILE: &str = "workspace.yaml";
@@ -77,6 +79,20 @@ const DESTINATION_KEYS: &[&str] = &["crm", "mode", "share", "timeout", "settle",
 const MODES: &[(&str, Mode)] = &[("live", Mode::Live), ("observe", Mode::Observe), ("paused", Mode::Paused)];
 
 const BLIND: &[(&str, Blind)] = &[("at_most_once", Blind::AtMostOnce), ("at_least_once", Blind::AtLeastOnce)];
+
+/// The part of an adapter's description that the loader needs.
+#[derive(Clone, Copy, Debug)]
+pub struct DestinationKind {
+    /// Name of the adapter.
+    pub name: &'static str,
+    /// Its settings.
+    pub settings: &'static [Setting],
+    /// Settings may be nested where this is there to read them and to note what is wrong with them.
+    pub(crate) nested: Option<ReadNested>,
+}
+
+/// Reads the nested settings of a destination for their problems. The adapter reads them again when it connects.
+pub(crate) type ReadNested = fn(&Reader<'_>, &Node);
 
 /// Reads `workspace.yaml`; sources and hash are filled in by the caller.
 pub(super) fn read(
@@ -197,8 +213,17 @@ fn settings(reader: &Reader<'_>, name: &str, node: &Node, kind: &DestinationKind
             continue;
         };
         let what = format!("`{word}`");
-        let text = if setting.secret { reader.secret(value, &what) } else { reader.text(value, &what) };
+        let text = match value.kind {
+            Kind::List(_) | Kind::Map { .. } if kind.nested.is_some() => {
+                nested(reader, value, &what, setting.secret).map(|json| json.to_string())
+            }
+            _ if setting.secret => reader.secret(value, &what),
+            _ => reader.text(value, &what),
+        };
         settings.extend(text.map(|text| (word.to_owned(), text)));
+    }
+    if let Some(read) = kind.nested {
+        read(reader, node);
     }
     for setting in kind.settings.iter().filter(|setting| setting.required) {
         if node.get(setting.name).is_none_or(Node::is_null) {
@@ -207,6 +232,28 @@ fn settings(reader: &Reader<'_>, name: &str, node: &Node, kind: &DestinationKind
         }
     }
     Settings(settings)
+}
+
+/// A nested setting as JSON, which is how its adapter gets it.
+fn nested(reader: &Reader<'_>, node: &Node, what: &str, secret: bool) -> Option<Json> {
+    match &node.kind {
+        Kind::Scalar { .. } if secret => reader.secret(node, what).map(Json::String),
+        Kind::Scalar { text, plain } => Some(constant(text, *plain)),
+        Kind::List(items) => {
+            let items: Vec<_> = items.iter().map(|item| nested(reader, item, what, secret)).collect();
+            items.into_iter().collect::<Option<_>>().map(Json::Array)
+        }
+        Kind::Map { .. } => {
+            let section = reader.entries(node, what)?;
+            let entries: Vec<_> = section
+                .node
+                .entries()
+                .iter()
+                .map(|(key, value)| Some((key.scalar()?.to_owned(), nested(reader, value, what, secret)?)))
+                .collect();
+            entries.into_iter().collect::<Option<_>>().map(Json::Object)
+        }
+    }
 }
 
 /// `0.5` or `50%`.

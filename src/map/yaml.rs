@@ -12,14 +12,14 @@ use super::problem::Span;
 
 /// One node of the tree.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) span: Span,
-    pub(super) kind: Kind,
+pub(crate) struct Node {
+    pub(crate) span: Span,
+    pub(crate) kind: Kind,
 }
 
 /// What a node is.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A scalar; `plain` means that it stands without quotes, so it may be a number, a boolean or null.
     Scalar { text: String, plain: bool },
     /// A sequence.
@@ -30,7 +30,7 @@ pub(super) enum Kind {
 
 impl Node {
     /// The entries of a mapping; empty for anything else.
-    pub(super) fn entries(&self) -> &[(Node, Node)] {
+    pub(crate) fn entries(&self) -> &[(Node, Node)] {
         match &self.kind {
             Kind::Map { entries, .. } => entries,
             Kind::Scalar { .. } | Kind::List(_) => &[],
@@ -38,7 +38,7 @@ impl Node {
     }
 
     /// The text of a scalar.
-    pub(super) fn scalar(&self) -> Option<&str> {
+    pub(crate) fn scalar(&self) -> Option<&str> {
         match &self.kind {
             Kind::Scalar { text, .. } => Some(text),
             Kind::List(_) | Kind::Map { .. } => None,
@@ -46,12 +46,12 @@ impl Node {
     }
 
     /// The value under a key of a mapping.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|(name, _)| name.scalar() == Some(key)).map(|(_, value)| value)
     }
 
     /// The items of a list, or the node itself: one value or many.
-    pub(super) fn one_or_many(&self) -> &[Node] {
+    pub(crate) fn one_or_many(&self) -> &[Node] {
         match &self.kind {
             Kind::List(items) => items,
             Kind::Scalar { .. } | Kind::Map { .. } => std::slice::from_ref(self),
@@ -59,12 +59,12 @@ impl Node {
     }
 
     /// An unquoted null: nothing behind the colon, `~` or `null`.
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
     /// What YAML makes of an unquoted `{{ … }}`: a mapping in braces whose only key is a mapping in braces.
-    pub(super) fn is_unquoted_placeholder(&self) -> bool {
+    pub(crate) fn is_unquoted_placeholder(&self) -> bool {
         match &self.kind {
             Kind::Map { entries, flow: true } => {
                 entries.first().is_some_and(|(key, _)| matches!(key.kind, Kind::Map { flow: true, .. }))
@@ -76,17 +76,17 @@ impl Node {
 
 /// Something that is wrong with the YAML itself.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) span: Span,
-    pub(super) message: String,
-    pub(super) help: Option<String>,
+pub(crate) struct Fault {
+    pub(crate) span: Span,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
 }
 
 /// A tree, as far as it could be read, and what is wrong with it.
 #[derive(Debug)]
-pub(super) struct Tree {
-    pub(super) root: Node,
-    pub(super) faults: Vec<Fault>,
+pub(crate) struct Tree {
+    pub(crate) root: Node,
+    pub(crate) faults: Vec<Fault>,
 }
 
 /// A collection whose end has not come yet.
@@ -96,7 +96,7 @@ enum Open {
 }
 
 /// Reads a text. Always gives a tree: an empty mapping when nothing could be read.
-pub(super) fn parse(text: &str) -> Tree {
+pub(crate) fn parse(text: &str) -> Tree {
     let mut builder = Builder { open: Vec::new(), root: None, faults: Vec::new(), documents: 0 };
     for event in Parser::new_from_str(text) {
         match event {

@@ -37,6 +37,12 @@ pub fn email(raw: &str) -> Result<Email, Flaw> {
     email::normalise(raw).map_err(|reason| reason.flaw("email", raw))
 }
 
+/// How people inside its country write a number, digits only: with the trunk prefix (`0671234567`), and without it
+/// (`671234567`). `None` for what is no E.164 number.
+pub fn inside_country(e164: &str) -> Option<(String, String)> {
+    phone::inside_country(e164)
+}
+
 /// Whether [`phone()`] knows the numbering plan of this ISO 3166-1 alpha-2 code (any case; `UK` means `GB`).
 pub fn is_region(code: &str) -> bool {
     phone::region(code).is_some()

@@ -85,6 +85,14 @@ pub(super) fn normalise(raw: &str, regions: &[String]) -> Result<Phone, Reason> 
     })
 }
 
+/// See [`super::inside_country()`].
+pub(super) fn inside_country(e164: &str) -> Option<(String, String)> {
+    let number = PHONE_NUMBER_UTIL.parse(e164.strip_prefix('+').map(|_| e164)?, None).ok()?;
+    let written = number.format_as(PhoneNumberFormat::National);
+    let digits = written.chars().filter(char::is_ascii_digit).collect();
+    Some((digits, get_national_significant_number_owned(&number)))
+}
+
 /// The library's region for an ISO 3166-1 alpha-2 code, when it has a numbering plan.
 pub(super) fn region(code: &str) -> Option<Region> {
     let code = code.trim();

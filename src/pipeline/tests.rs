@@ -10,8 +10,8 @@ use serde_json::json;
 use super::*;
 use crate::event::{EventKey, KeyLifetime};
 use crate::lead::{Confidence, PhoneKind};
-use crate::map::{Files, compile};
-use crate::rules::{DestinationKind, Setting};
+use crate::map::{DestinationKind, Files, compile};
+use crate::rules::Setting;
 
 const KINDS: &[DestinationKind] = &[DestinationKind {
     name: "sandbox",
@@ -19,6 +19,7 @@ const KINDS: &[DestinationKind] = &[DestinationKind {
         Setting { name: "url", required: true, secret: true, summary: "where it listens" },
         Setting { name: "token", required: true, secret: true, summary: "its token" },
     ],
+    nested: None,
 }];
 
 const PRESETS: &[&str] = &["sendpulse", "json", "form"];

@@ -3,6 +3,7 @@
 mod budget;
 mod canned;
 mod fixture;
+mod rest;
 mod sandbox;
 
 use std::time::Duration;

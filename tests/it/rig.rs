@@ -27,6 +27,48 @@ owner_pools:
   sales: [anna, borys, dana]
 "#;
 
+/// How leadfold is told of the sandbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Account {
+    /// By its own adapter.
+    Sandbox,
+    /// As a CRM that the workspace describes: the shipped example, with the settings of the test.
+    Rest,
+}
+
+impl Account {
+    /// `workspace.yaml` for a sandbox at an address. Settings are those of the sandbox's own adapter.
+    pub(crate) fn workspace(self, address: &str, settings: &str) -> String {
+        match self {
+            Self::Sandbox => WORKSPACE.replace("{ADDRESS}", address).replace("{DESTINATION}", settings),
+            Self::Rest => described(address, settings),
+        }
+    }
+}
+
+fn described(address: &str, settings: &str) -> String {
+    let example = include_str!("../../mappings/examples/sandbox-rest/workspace.yaml");
+    let markers = !settings.contains("markers: false");
+    // Two settings are of the sandbox's own adapter: here they are a matter of operations and of `settle`.
+    let own = |setting: &&str| {
+        !setting.is_empty() && !setting.starts_with("markers") && !setting.starts_with("search_lag")
+    };
+    let settings: String =
+        settings.split(", ").filter(own).map(|setting| format!("    {setting}\n")).collect();
+    let mut text = String::new();
+    for line in example.lines() {
+        let key = line.trim_start().split(':').next().unwrap();
+        match key {
+            "url" => text.push_str(&format!("    url: http://{address}\n    concurrency: 48\n{settings}")),
+            "settle" => {}
+            "sales" => text.push_str("  sales: [anna, borys, dana]\n"),
+            _ if key.ends_with("_by_marker") && !markers => {}
+            _ => text.push_str(&format!("{line}\n")),
+        }
+    }
+    text
+}
+
 /// One branch, so that the tests speak about what leadfold does and not about the mapping.
 pub(crate) const MAPPING: &str = r#"
 source: { preset: sendpulse, token: demo }
@@ -82,14 +124,23 @@ impl Rig {
         rig
     }
 
+    pub(crate) async fn start_on(account: Account, faults: Faults, destination: &str) -> Self {
+        let mut rig = Self::prepare_on(account, faults, destination, MAPPING).await;
+        rig.boot().await;
+        rig
+    }
+
     /// Everything but leadfold itself: files, clock and token can be changed before [`boot`](Self::boot).
     pub(crate) async fn prepare(faults: Faults, destination: &str, mapping: &str) -> Self {
+        Self::prepare_on(Account::Sandbox, faults, destination, mapping).await
+    }
+
+    async fn prepare_on(account: Account, faults: Faults, destination: &str, mapping: &str) -> Self {
         let sandbox = Sandbox::start(SandboxOptions { faults, ..SandboxOptions::default() }).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = std::env::temp_dir().join(format!("leadfold-test-{}", clock.new_id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let workspace =
-            WORKSPACE.replace("{ADDRESS}", &sandbox.addr().to_string()).replace("{DESTINATION}", destination);
+        let workspace = account.workspace(&sandbox.addr().to_string(), destination);
         let files = Files(
             [("workspace.yaml", workspace.as_str()), ("sendpulse.yaml", mapping)]
                 .map(|(name, text)| (name.to_owned(), text.to_owned()))

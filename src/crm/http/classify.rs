@@ -1,5 +1,6 @@
 //! What an answer of a CRM means. Pure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,7 +25,7 @@ pub enum Verdict {
 
 /// A CRM's own meaning of an answer, by status and body; `None` takes the usual one. For CRMs that say "over the limit"
 /// with 403 or 503, hide failures behind 200, or are known to refuse with some 5xx before they commit anything.
-pub type Judge = fn(u16, &Value) -> Option<Verdict>;
+pub type Judge = Arc<dyn Fn(u16, &Value) -> Option<Verdict> + Send + Sync>;
 
 /// The usual meaning of a status.
 pub(super) fn usual(status: u16) -> Verdict {

@@ -77,7 +77,7 @@ pub struct Account<'a> {
 pub struct Call {
     operation: &'static str,
     priority: Priority,
-    accepted: &'static [u16],
+    accepted: Vec<u16>,
     request: RequestBuilder,
     /// Why it cannot be sent.
     problem: Option<String>,
@@ -128,10 +128,24 @@ impl Call {
         self
     }
 
+    /// Sends a name and a password as `Authorization: Basic`.
+    #[must_use]
+    pub fn basic(mut self, user: &str, password: &SecretString) -> Self {
+        self.request = self.request.basic_auth(user, Some(password.expose_secret()));
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
     /// Statuses beyond 2xx that are an answer, such as 404 for "is it still there?".
     #[must_use]
-    pub fn accept(mut self, statuses: &'static [u16]) -> Self {
-        self.accepted = statuses;
+    pub fn accept(mut self, statuses: &[u16]) -> Self {
+        self.accepted = statuses.to_vec();
         self
     }
 }
@@ -183,7 +197,7 @@ impl Http {
             base,
             timeout: destination.timeout,
             limiter: Limiter::new(account.windows, destination.share),
-            judge: account.judge,
+            judge: Judge::clone(&account.judge),
             redactor: Redactor::new(secrets),
         })
     }
@@ -197,16 +211,32 @@ impl Http {
         segments: &[&str],
         priority: Priority,
     ) -> Call {
+        self.call_to(operation, method, segments, false, priority)
+    }
+
+    /// Like [`call`](Self::call), with a slash at the end of the address where `folder` says so.
+    pub fn call_to(
+        &self,
+        operation: &'static str,
+        method: Method,
+        segments: &[&str],
+        folder: bool,
+        priority: Priority,
+    ) -> Call {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
+            path.pop_if_empty().extend(segments).extend(folder.then_some(""));
         }
         // Addresses have no way to write these; leaving them out would make it another request.
-        let unwritable = segments.iter().find(|segment| matches!(**segment, "" | "." | ".."));
-        let problem =
-            unwritable.map(|segment| format!("{operation}: `{segment}` cannot be a part of an address"));
+        let unwritable = |segment: &&&str| {
+            matches!(**segment, "" | "." | "..") || segment.contains(|letter: char| letter.is_control())
+        };
+        let problem = segments
+            .iter()
+            .find(unwritable)
+            .map(|segment| format!("{operation}: {segment:?} cannot be a part of an address"));
         let request = self.client.request(method, url).timeout(self.timeout);
-        Call { operation, priority, accepted: &[], request, problem }
+        Call { operation, priority, accepted: Vec::new(), request, problem }
     }
 
     /// Asks something that changes nothing.
@@ -267,7 +297,7 @@ impl Http {
         let began = Instant::now();
         let sent = request.send().await;
         let result = match sent {
-            Ok(response) => self.answer(operation, response, accepted).await,
+            Ok(response) => self.answer(operation, response, &accepted).await,
             Err(error) => Err(self.no_answer(operation, error, effect)),
         };
         let end = match &result {

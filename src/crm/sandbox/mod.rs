@@ -75,6 +75,7 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[],
     processing: Duration::from_secs(3),
     search_lag: Duration::ZERO,
+    nested: None,
     connect,
 };
 
@@ -90,14 +91,14 @@ struct Sandbox {
 fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let settings = Reader(destination);
     let token = settings.secret("token")?;
-    let windows: Vec<_> = DESCRIPTION.windows.iter().copied().chain(settings.rate("rate")?).collect();
+    let windows: Vec<_> = DESCRIPTION.windows.iter().copied().chain(settings.rates("rate")?).collect();
     let search_lag = settings.duration("search_lag", DESCRIPTION.search_lag)?;
     let account = Account {
         url: settings.required("url")?,
         windows: &windows,
         allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![token.clone()],
-        judge: |_, _| None,
+        judge: Arc::new(|_, _| None),
     };
     Ok(Arc::new(Sandbox {
         http: Http::new(destination, &account)?,

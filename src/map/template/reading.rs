@@ -3,7 +3,7 @@
 use serde_json::{Number, Value as Json};
 
 use super::{Part, Place, Placeholder, Template, TemplateKind};
-use crate::map::expression::{Reads, find_outside};
+use crate::map::expression::{PATH_RESULT, Reads, find_outside};
 use crate::map::path::Step;
 use crate::map::problem::suggest;
 use crate::map::reader::Reader;
@@ -12,7 +12,7 @@ use crate::map::yaml::{Kind, Node};
 
 /// What a template may read, beyond the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::map) enum Sees {
+pub(crate) enum Sees {
     /// The event and `vars`; `lead` is not known yet.
     Event,
     /// `lead` as well.
@@ -21,7 +21,7 @@ pub(in crate::map) enum Sees {
 
 impl Reader<'_> {
     /// Reads a value: a scalar, a list of values, or `{ value: …, required: true }`.
-    pub(in crate::map) fn template(&self, node: &Node, what: &str, sees: Sees) -> Option<Template> {
+    pub(crate) fn template(&self, node: &Node, what: &str, sees: Sees) -> Option<Template> {
         let place = Place { file: self.file.into(), line: node.span.line };
         match &node.kind {
             Kind::Scalar { text, plain } => {
@@ -150,6 +150,19 @@ impl Reader<'_> {
         }
     }
 
+    /// Notes names that are not among the values which a template outside of a mapping is filled with.
+    pub(crate) fn check_names(&self, template: &Template, known: &[&str]) {
+        for placeholder in template.placeholders() {
+            for path in placeholder.paths() {
+                let name = path.root.as_str();
+                if name != PATH_RESULT && !known.contains(&name) {
+                    let message = format!("there is no value `{name}` here");
+                    self.error(placeholder.span, message, suggest(name, known.iter().copied()));
+                }
+            }
+        }
+    }
+
     /// Notes `vars.…` that are nowhere defined.
     pub(in crate::map) fn check_variables(&self, template: &Template, known: &Definitions) {
         for placeholder in template.placeholders() {
@@ -165,7 +178,7 @@ impl Reader<'_> {
 }
 
 /// A literal: YAML's unquoted booleans and JSON's numbers keep their type, everything else is text.
-pub(in crate::map) fn constant(text: &str, plain: bool) -> Json {
+pub(crate) fn constant(text: &str, plain: bool) -> Json {
     if !plain {
         return Json::String(text.to_owned());
     }

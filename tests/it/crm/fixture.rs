@@ -7,9 +7,11 @@ use futures_util::future::BoxFuture;
 use leadfold::clock::{Clock, SystemClock};
 use leadfold::crm::{Crm, Journal, JournalError};
 use leadfold::id::{StepId, SyncId};
+use leadfold::map::Files;
 use leadfold::plan::{Action, RecordId, Step};
 use leadfold::rules::{Blind, Destination, Mode, Settings};
 use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions};
+use leadfold::workspace::{Environment, compile_with};
 
 use super::canned;
 
@@ -34,15 +36,20 @@ impl Fixture {
     pub(super) async fn start(name: &str) -> Self {
         match name {
             "sandbox" => Self::sandbox(&[]).await,
+            "rest" => Self::connected("rest", &[]).await,
             other => panic!("the CRM `{other}` has no fixture: add one here"),
         }
     }
 
     /// A sandbox with further settings of its destination.
     pub(super) async fn sandbox(settings: &[(&str, &str)]) -> Self {
+        Self::connected("sandbox", settings).await
+    }
+
+    async fn connected(crm: &str, settings: &[(&str, &str)]) -> Self {
         let options = SandboxOptions { token: SECRET.to_owned(), ..SandboxOptions::default() };
         let server = Sandbox::start(options).await.unwrap();
-        let mut destination = destination("sandbox", &server.url());
+        let mut destination = destination(crm, &server.url());
         destination.settings.0.extend(settings.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         Self { crm: leadfold::crm::connect(&destination).unwrap(), server }
     }
@@ -68,6 +75,9 @@ impl Fixture {
 
 /// A destination `crm` of this CRM, with every required setting.
 pub(super) fn destination(crm: &str, url: &str) -> Destination {
+    if crm == "rest" {
+        return described(url);
+    }
     let settings = [("url", url), ("token", SECRET)];
     Destination {
         name: "crm".into(),
@@ -79,6 +89,22 @@ pub(super) fn destination(crm: &str, url: &str) -> Destination {
         blind: Blind::default(),
         settings: Settings(settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
     }
+}
+
+/// The shipped description of the sandbox.
+fn described(url: &str) -> Destination {
+    let text = include_str!("../../../mappings/examples/sandbox-rest/workspace.yaml");
+    let files = Files([("workspace.yaml".to_owned(), text.to_owned())].into());
+    let url = url.to_owned();
+    let environment: Environment = Arc::new(move |name| match name {
+        "SANDBOX_URL" => Some(url.clone()),
+        "SANDBOX_TOKEN" => Some(SECRET.to_owned()),
+        _ => None,
+    });
+    let compiled = compile_with(&files, &environment);
+    assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
+    let destination = compiled.workspace.destinations["crm"].clone();
+    Destination { timeout: Duration::from_millis(600), settle: None, ..destination }
 }
 
 pub(super) fn step(action: Action) -> Step {

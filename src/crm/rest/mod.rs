@@ -1,0 +1,415 @@
+//! Any CRM with an HTTP API, described in the workspace.
+//!
+//! The description is data: one request for each operation, with the placeholders of mappings; where things stand in the
+//! answers, by JSONPath; and what answers mean. An operation that is not described is something the CRM cannot do.
+//! Deliberately absent: loops, pages of a list, conditions on what to ask. Whoever needs those needs an adapter.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `operation.rs` | the operations by name, what their requests may say, what follows without them |
+//! | `reading.rs`, `soundness.rs` | YAML → [`Api`], and what is wrong with it |
+//! | `request.rs`, `auth.rs`, `spelling.rs` | what is sent |
+//! | `answer.rs` | what comes back |
+//! | `find.rs`, `write.rs` | the work of an adapter |
+
+mod answer;
+mod auth;
+mod find;
+mod operation;
+mod reading;
+mod request;
+mod soundness;
+mod spelling;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use serde_json::{Value as Json, json};
+
+use self::auth::Auth;
+use self::find::strange;
+use self::operation::{Op, Operation};
+use self::reading::Api;
+use super::catalog::{Catalog, Pipeline, Stage, User};
+use super::http::{ALLOW_PRIVATE_ADDRESSES, Account, Http, in_parallel};
+use super::limit::Usage;
+use super::settings;
+use super::{
+    ConnectError, Crm, CrmError, Description, Found, Guarantee, Journal, Outcome, Priority, Query, Remaining,
+};
+use crate::decide::Capabilities;
+use crate::map::{Node, Reader, Severity, Tree, Values, parse};
+use crate::plan::{Action, ContactFields, RecordId, RecordKind, Reference, Step, StepKind};
+use crate::rules::{Destination, Setting};
+
+/// How many calls are under way at once unless the workspace says otherwise.
+const CONCURRENCY: usize = 4;
+
+/// The settings that make up an [`Api`].
+const NESTED: &[&str] = &["auth", "headers", "operations", "contact", "deal", "answers", "phone_spellings"];
+
+pub(super) static DESCRIPTION: Description = Description {
+    name: "rest",
+    summary: "any CRM with an HTTP API, described here (see mappings/examples)",
+    settings: &[
+        Setting {
+            name: "url",
+            required: true,
+            secret: true,
+            summary: "the root of its API, as its documentation has it: https://api.example.com/v1",
+        },
+        Setting {
+            name: "auth",
+            required: false,
+            secret: true,
+            summary: "who we are: { bearer: \"${TOKEN}\" }, { header: { X-Api-Key: \"${KEY}\" } }, { query: … } or { basic: … }",
+        },
+        Setting {
+            name: "headers",
+            required: false,
+            secret: false,
+            summary: "further headers of every request: { Accept-Language: uk }",
+        },
+        Setting {
+            name: "rate",
+            required: false,
+            secret: false,
+            summary: "its rate limits: 60/min, or several: 10/min, 100/h, 1000/day (default none)",
+        },
+        Setting {
+            name: "concurrency",
+            required: false,
+            secret: false,
+            summary: "calls under way at once (default 4)",
+        },
+        Setting {
+            name: "phone_spellings",
+            required: false,
+            secret: false,
+            summary: "how it may hold phones, tried one after another: [international, digits, national, short]",
+        },
+        Setting {
+            name: "operations",
+            required: true,
+            secret: false,
+            summary: "what it can do: { find_contact_by_phone: { get: /contacts, query: { phone: \"{{ phone }}\" } }, … }",
+        },
+        Setting {
+            name: "contact",
+            required: false,
+            secret: false,
+            summary: "where things stand in a contact: { id: $.id, name: $.name, phones: $.phones }",
+        },
+        Setting {
+            name: "deal",
+            required: false,
+            secret: false,
+            summary: "where things stand in a deal: { id: $.id, title: $.name, stage: $.stage.name }",
+        },
+        Setting {
+            name: "answers",
+            required: false,
+            secret: false,
+            summary: "answers that mean something unusual: { refused: { when: \"{{ success == false }}\" } }",
+        },
+        ALLOW_PRIVATE_ADDRESSES,
+    ],
+    windows: &[],
+    // Nobody knows of a CRM that is described here how long it may work; `settle` says it better.
+    processing: Duration::from_secs(30),
+    search_lag: Duration::from_secs(30),
+    nested: Some(note_problems),
+    connect,
+};
+
+fn note_problems(reader: &Reader<'_>, destination: &Node) {
+    reading::read(reader, destination);
+}
+
+struct Rest {
+    http: Http,
+    api: Arc<Api>,
+    auth: Auth,
+    concurrency: usize,
+    settle: Duration,
+}
+
+fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
+    let settings = settings::Reader(destination);
+    let api = Arc::new(api(destination)?);
+    let auth = match settings.text("auth") {
+        None => Auth::None,
+        // The error is not shown: it may quote the secret.
+        Some(text) => serde_json::from_str(text).map_err(|_| {
+            let name = &destination.name;
+            ConnectError(format!(
+                "destination `{name}`: setting `auth` cannot be read; `leadfold check` says why"
+            ))
+        })?,
+    };
+    let judging = Arc::clone(&api);
+    let account = Account {
+        url: settings.required("url")?,
+        windows: &settings.rates("rate")?,
+        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
+        secrets: auth.secrets(),
+        judge: Arc::new(move |status, body| judging.meanings.judge(status, body)),
+    };
+    let longest = DESCRIPTION.processing + DESCRIPTION.search_lag;
+    Ok(Arc::new(Rest {
+        http: Http::new(destination, &account)?,
+        api,
+        auth,
+        concurrency: settings.count("concurrency", CONCURRENCY)?,
+        settle: destination.settle.unwrap_or(longest),
+    }))
+}
+
+/// Reads the nested settings again from their JSON, which is YAML as well. The loader has noted every problem at its place;
+/// this one is for settings that never went through it.
+fn api(destination: &Destination) -> Result<Api, ConnectError> {
+    let settings = settings::Reader(destination);
+    settings.required("operations")?;
+    let text = |name: &&str| Some(format!("\"{name}\": {}", settings.text(name)?));
+    // `auth` stays away: its secrets are final, and reading would look for `${…}` in them once more.
+    let entries: Vec<String> = NESTED.iter().filter(|name| **name != "auth").filter_map(text).collect();
+    let text = format!("{{ {} }}", entries.join(",\n"));
+    let reader = Reader::new("workspace.yaml", &text, &|_| None);
+    let Tree { root, faults } = parse(&text);
+    for fault in faults {
+        reader.error(fault.span, fault.message, fault.help);
+    }
+    let api = reading::read(&reader, &root);
+    let (problems, _) = reader.finish();
+    match problems.into_iter().find(|problem| problem.severity == Severity::Error) {
+        None => Ok(api),
+        Some(problem) => {
+            let (name, message) = (&destination.name, problem.message);
+            Err(ConnectError(format!("destination `{name}`: {message}; `leadfold check` shows where")))
+        }
+    }
+}
+
+impl Rest {
+    fn operation(&self, op: Op) -> Result<&Operation, CrmError> {
+        self.api.operations.get(&op).ok_or_else(|| CrmError::Rejected {
+            why: format!(
+                "`operations` of this destination has no `{}`; describe it in workspace.yaml",
+                op.word()
+            ),
+        })
+    }
+
+    /// The records that an operation answers with; none where the answer means that there is none.
+    async fn list(
+        &self,
+        operation: &Operation,
+        values: Json,
+        priority: Priority,
+    ) -> Result<Vec<Json>, CrmError> {
+        let call = self.call(operation, values, priority);
+        let call = call.map_err(|why| CrmError::Rejected { why: format!("{}: {why}", operation.word) })?;
+        let statuses: Vec<u16> = operation.not_found.iter().flat_map(|rule| rule.statuses.clone()).collect();
+        let answer = self.http.read(call.accept(&statuses)).await?;
+        for rule in &operation.not_found {
+            match rule.holds(answer.status, &answer.body) {
+                Ok(true) => return Ok(Vec::new()),
+                Ok(false) => {}
+                Err(why) => {
+                    return Err(CrmError::Retry { after: None, why: format!("{}: {why}", operation.word) });
+                }
+            }
+        }
+        // A status that may mean "none" was let through, and may mean something else.
+        let answer = self.http.read_item(operation.word, answer.status, answer.body, &[])?;
+        if answer.status == 204 {
+            return Ok(Vec::new());
+        }
+        operation.items.of(&answer.body).ok_or_else(|| strange(operation.word, "nothing where `items` looks"))
+    }
+
+    async fn look_up_one(&self, kind: RecordKind, step: &Step) -> Result<Option<RecordId>, CrmError> {
+        if let Some(operation) = self.api.operations.get(&Op::FindByMarker(kind)) {
+            let values = json!({ "marker": step.id.to_string() });
+            let records = self.list(operation, values, Priority::Live).await?;
+            let Some(record) = records.into_iter().next() else { return Ok(None) };
+            let id = operation.picks.get("id").and_then(|place| place.text(&Values::new(record)));
+            let id =
+                id.ok_or_else(|| strange(operation.word, "a record without an id where `id` looks for it"))?;
+            return Ok(Some(RecordId(id)));
+        }
+        match &step.action {
+            Action::CreateContact { contact } => self.contact_like(contact).await,
+            Action::CreateDeal { contact: Reference::Record(contact), deal } => {
+                let deals = self.deals_of(contact).await?;
+                Ok(deals.into_iter().find(|found| found.title == deal.title).map(|found| found.id))
+            }
+            Action::CreateDeal { .. }
+            | Action::CreateTask { .. }
+            | Action::AddNote { .. }
+            | Action::UpdateContact { .. }
+            | Action::UpdateDeal { .. } => Err(CrmError::Rejected {
+                why: format!("a lost \"{}\" cannot be found without markers", step.action.kind().as_str()),
+            }),
+        }
+    }
+
+    /// Without markers a contact that we may have made is the oldest one with the phone or email that we sent.
+    async fn contact_like(&self, contact: &ContactFields) -> Result<Option<RecordId>, CrmError> {
+        let searched = |op: Op, values: &[String]| {
+            if self.api.operations.contains_key(&op) { values.to_vec() } else { Vec::new() }
+        };
+        let query = Query {
+            contact: None,
+            phones: searched(Op::FindByPhone, &contact.phones),
+            emails: searched(Op::FindByEmail, &contact.emails),
+            priority: Priority::Live,
+        };
+        if query.phones.is_empty() && query.emails.is_empty() {
+            let why = "a lost contact without a phone or email to search by cannot be found without markers";
+            return Err(CrmError::Rejected { why: why.to_owned() });
+        }
+        let found = self.find_one(&query).await?;
+        Ok(found.contacts.into_iter().min_by_key(|contact| contact.created_at).map(|contact| contact.id))
+    }
+
+    async fn users(&self) -> Result<Option<Vec<User>>, CrmError> {
+        let Some(operation) = self.api.operations.get(&Op::ListUsers) else { return Ok(None) };
+        let records = self.list(operation, json!({}), Priority::Live).await?;
+        let user = |record: Json| {
+            let record = Values::new(record);
+            let at = |key: &str| operation.picks.get(key).and_then(|place| place.text(&record));
+            let id =
+                at("id").ok_or_else(|| strange(operation.word, "a user without an id where `id` looks"))?;
+            let active = at("active").is_none_or(|said| !matches!(said.as_str(), "false" | "0"));
+            Ok(User { name: at("name").unwrap_or_else(|| id.clone()), id, login: at("login"), active })
+        };
+        records.into_iter().map(user).collect::<Result<_, _>>().map(Some)
+    }
+
+    async fn pipelines(&self) -> Result<Option<Vec<Pipeline>>, CrmError> {
+        let Some(operation) = self.api.operations.get(&Op::ListPipelines) else { return Ok(None) };
+        let records = self.list(operation, json!({}), Priority::Live).await?;
+        let mut pipelines = Vec::new();
+        for record in records.into_iter().map(Values::new) {
+            let at =
+                |key: &str, record: &Values| operation.picks.get(key).and_then(|place| place.text(record));
+            let id = at("id", &record);
+            let id =
+                id.ok_or_else(|| strange(operation.word, "a pipeline without an id where `id` looks"))?;
+            let name = at("name", &record).unwrap_or_else(|| id.clone());
+            let stages = operation.picks.get("stages").map(|place| place.items(&record)).unwrap_or_default();
+            let stage = |stage: Json| {
+                // A stage that is a text is its own name.
+                let own = stage.as_str().map(str::to_owned);
+                let stage = Values::new(stage);
+                let id = at("stage_id", &stage).or_else(|| own.clone())?;
+                Some(Stage { name: at("stage_name", &stage).or(own).unwrap_or_else(|| id.clone()), id })
+            };
+            pipelines.push(Pipeline { id, name, stages: stages.into_iter().filter_map(stage).collect() });
+        }
+        Ok(Some(pipelines))
+    }
+}
+
+impl Crm for Rest {
+    fn find<'a>(&'a self, queries: &'a [Query]) -> BoxFuture<'a, Vec<Result<Found, CrmError>>> {
+        let calls = queries.iter().map(|query| self.find_one(query).boxed());
+        in_parallel(self.concurrency, calls.collect()).boxed()
+    }
+
+    fn look_up<'a>(
+        &'a self,
+        steps: &'a [(RecordKind, &'a Step)],
+    ) -> BoxFuture<'a, Vec<Result<Option<RecordId>, CrmError>>> {
+        let look_ups = steps.iter().map(|(kind, step)| self.look_up_one(*kind, step).boxed());
+        in_parallel(self.concurrency, look_ups.collect()).boxed()
+    }
+
+    fn write<'a>(
+        &'a self,
+        plans: &'a [Remaining<'a>],
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Vec<Vec<Outcome>>> {
+        Box::pin(self.write_all(plans, journal))
+    }
+
+    /// Without an operation of its own, the cheapest question there is: nobody's address.
+    fn ping(&self) -> BoxFuture<'_, Result<String, CrmError>> {
+        Box::pin(async {
+            let host = self.http.host();
+            if let Some(operation) = self.api.operations.get(&Op::Ping) {
+                let answer = self.call(operation, json!({}), Priority::Live);
+                let call =
+                    answer.map_err(|why| CrmError::Rejected { why: format!("{}: {why}", operation.word) })?;
+                let answer = Values::new(self.http.read(call).await?.body);
+                let name = operation.picks.get("name").and_then(|place| place.text(&answer));
+                return Ok(name.map_or_else(|| host.to_owned(), |name| format!("{name} at {host}")));
+            }
+            if let Some(users) = self.users().await? {
+                return Ok(format!("{host} with {} users", users.len()));
+            }
+            let nobody = Query {
+                contact: None,
+                phones: vec!["+380000000000".to_owned()],
+                emails: vec!["nobody@example.invalid".to_owned()],
+                priority: Priority::Live,
+            };
+            self.find_one(&nobody).await?;
+            Ok(format!("{host}, which says not who we are; describe `ping` to see it"))
+        })
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Catalog, CrmError>> {
+        Box::pin(async {
+            Ok(Catalog {
+                users: self.users().await?,
+                pipelines: self.pipelines().await?,
+                ..Catalog::default()
+            })
+        })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let can = |op: Op| self.api.operations.contains_key(&op);
+        Capabilities { deals: can(Op::CreateDeal), tasks: can(Op::CreateTask), notes: can(Op::AddNote) }
+    }
+
+    fn guarantee(&self, kind: StepKind) -> Guarantee {
+        let keyed = self.api.operations.get(&Op::of(kind)).is_some_and(|operation| operation.keyed);
+        match kind {
+            // The same values again change nothing.
+            StepKind::UpdateContact | StepKind::UpdateDeal => Guarantee::Keyed,
+            _ if keyed => Guarantee::Keyed,
+            // By their phone or email, where there is no marker.
+            StepKind::CreateContact => Guarantee::Findable,
+            // By their title among the open deals of the contact.
+            StepKind::CreateDeal if self.api.deal.name.is_some() => Guarantee::Findable,
+            StepKind::CreateDeal | StepKind::CreateTask | StepKind::AddNote => {
+                let marked = |kind| self.api.operations.contains_key(&Op::FindByMarker(kind));
+                if kind.creates().is_some_and(marked) { Guarantee::Findable } else { Guarantee::Blind }
+            }
+        }
+    }
+
+    fn settle(&self) -> Duration {
+        self.settle
+    }
+
+    fn batch(&self) -> usize {
+        1
+    }
+
+    fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    fn usage(&self) -> Usage {
+        self.http.usage()
+    }
+}
+
+#[cfg(test)]
+mod tests;
