@@ -8,12 +8,14 @@ mod demo;
 mod difference;
 mod explain;
 mod faults;
+mod init;
 mod live;
 mod normalise;
 mod pools;
 mod rehearse;
 mod replay;
 mod sandbox;
+mod schema;
 mod serve;
 mod terminal;
 mod versions;
@@ -43,6 +45,8 @@ enum Command {
     Demo(demo::Options),
     /// Receive webhooks and bring the leads to the CRM
     Serve(serve::Options),
+    /// Write a commented workspace to begin with
+    Init(init::Options),
     /// Check workspace.yaml and every mapping; says file, line and column of every problem
     Check(check::Options),
     /// Run the `tests:` of the mappings with the production engine
@@ -53,6 +57,8 @@ enum Command {
     Rehearse(rehearse::Options),
     /// List the versions of the workspace, or compare two of them
     Versions(versions::Options),
+    /// Print a JSON Schema of the YAML, so that editors complete it and underline mistakes
+    Schema(schema::Options),
     /// Say what became of a lead and why
     Explain(explain::Options),
     /// Replay leads: let them go on, map them again, or force them; shows what it would do first
@@ -121,11 +127,13 @@ pub fn run() -> ExitCode {
     let end = match cli.command {
         Command::Demo(options) => in_runtime(demo::run(options)),
         Command::Serve(options) => in_runtime(serve::run(options)),
+        Command::Init(options) => init::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Test(options) => check::run_tests(&options),
         Command::Apply(options) => in_runtime(apply::run(options)),
         Command::Rehearse(options) => in_runtime(rehearse::run(options)),
         Command::Versions(options) => in_runtime(versions::run(options)),
+        Command::Schema(options) => schema::run(&options),
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),

@@ -38,6 +38,9 @@ impl Folder {
             std::fs::create_dir_all(folder.join(from)).unwrap();
             for entry in std::fs::read_dir(root.join(from)).unwrap() {
                 let entry = entry.unwrap();
+                if entry.path().is_dir() {
+                    continue;
+                }
                 std::fs::copy(entry.path(), folder.join(from).join(entry.file_name())).unwrap();
             }
         }

@@ -20,6 +20,7 @@ mod reload;
 mod replay;
 mod rig;
 mod scenarios;
+mod schema;
 mod sources;
 mod states;
 mod store;
