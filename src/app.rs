@@ -1,5 +1,6 @@
 //! Wiring: one running leadfold, from the database up to the listening socket, and its orderly end.
 
+mod examine;
 mod keeper;
 mod sources;
 mod workers;
@@ -153,7 +154,7 @@ impl App {
         let shutdown = stop.clone().cancelled_owned();
         store.announce(address)?;
         let server = tokio::spawn(receive::serve(listener, router, Connections::default(), shutdown));
-        Ok(Self { address, store, workers, stop, server, tasks, readiness, hurry })
+        Ok(Self { address, store, workers, stop, server, readiness, tasks, hurry })
     }
 
     /// The workers that run now, one per destination.

@@ -26,12 +26,12 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::examine::{Examiner, Refused, Runnable};
 use super::sources::{readable, sources, to_remember};
 use super::workers::{Wanted, Workers};
 use super::{Follow, StartError};
 use crate::clock::Clock;
-use crate::crm;
-use crate::map::{Files, Severity, Workspace};
+use crate::map::{Files, Workspace};
 use crate::receive::Sources;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metric;
@@ -44,12 +44,10 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Keeps a process on the active version.
 pub(super) struct Keeper {
     store: Store,
-    versions: Arc<Versions>,
+    examiner: Examiner,
     clock: Arc<dyn Clock>,
     folder: PathBuf,
     follow: Follow,
-    /// Secrets that stand in the YAML are refused where others can reach us.
-    loopback: bool,
     workers: Workers,
     wanted: BTreeMap<String, Wanted>,
     sources: watch::Sender<Arc<Sources>>,
@@ -71,22 +69,6 @@ struct Seen {
     broken_at: Option<String>,
     /// The last row.
     row: Option<String>,
-}
-
-/// A version that can be run, with everything it needs.
-pub(super) struct Runnable {
-    workspace: Arc<Workspace>,
-    wanted: BTreeMap<String, Wanted>,
-}
-
-/// Why a version is not run.
-struct Refused {
-    /// Where, without what: anybody may read it.
-    place: String,
-    /// All of it, for the log.
-    problems: Vec<String>,
-    /// Whether a process must not start like that either.
-    final_at_start: bool,
 }
 
 /// The channels that the rest of the process follows.
@@ -113,11 +95,10 @@ impl Keeper {
         );
         let keeper = Self {
             store,
-            versions,
+            examiner: Examiner { versions, loopback: options.listen.ip().is_loopback() },
             clock: Arc::clone(&options.clock),
             folder: options.folder.clone(),
             follow: options.follow,
-            loopback: options.listen.ip().is_loopback(),
             workers,
             wanted: BTreeMap::new(),
             sources,
@@ -140,9 +121,9 @@ impl Keeper {
         if self.follow == Follow::Database
             && let Some((row, files)) = self.store.active_version().await?
         {
-            return self.choose_row(row, &files);
+            return self.choose_row(&row, &files);
         }
-        let refused = match self.examine(given) {
+        let refused = match self.examiner.examine(given, &self.wanted) {
             Ok(runnable) if self.follow == Follow::Files => {
                 return Ok(Beginning::Edit(runnable, given.clone()));
             }
@@ -155,14 +136,14 @@ impl Keeper {
                 let row = self.store.active_version().await?;
                 let (row, files) =
                     row.ok_or_else(|| StoreError::new("the active version vanished while it was read"))?;
-                return self.choose_row(row, &files);
+                return self.choose_row(&row, &files);
             }
             Err(refused) if refused.final_at_start => return Err(refused.into()),
             Err(refused) => refused,
         };
         self.seen.broken_at = Some(refused.place.clone());
         refused.say();
-        let compiled = self.versions.compile(given).workspace;
+        let compiled = self.examiner.versions.compile(given).workspace;
         if self.follow == Follow::Database {
             let why = format!(
                 "the files in {} have errors ({}) and no version is active yet; mend them and run `leadfold apply`",
@@ -172,7 +153,7 @@ impl Keeper {
             return Ok(Beginning::StandBy(why, Box::new(compiled)));
         }
         if let Some((_, files)) = self.store.active_version().await? {
-            match self.examine(&files) {
+            match self.examiner.examine(&files, &self.wanted) {
                 Ok(last_good) => {
                     error!(folder = %self.folder.display(), version = short(&last_good.workspace.hash),
                         "the workspace has errors; running on its last good version. `leadfold check` shows them all");
@@ -185,18 +166,18 @@ impl Keeper {
         error!(folder = %self.folder.display(),
             "the workspace has errors and no good version before it; what is broken keeps its deliveries and \
              waits. `leadfold check` shows them all");
-        Ok(Beginning::Edit(self.runnable(compiled)?, given.clone()))
+        Ok(Beginning::Edit(self.examiner.prepare(compiled, &self.wanted)?, given.clone()))
     }
 
-    fn choose_row(&mut self, row: String, files: &Files) -> Result<Beginning, StartError> {
-        self.seen.row = Some(row.clone());
-        match self.examine(files) {
+    fn choose_row(&mut self, row: &str, files: &Files) -> Result<Beginning, StartError> {
+        self.seen.row = Some(row.to_owned());
+        match self.examiner.examine(files, &self.wanted) {
             Ok(runnable) => Ok(Beginning::Active(runnable)),
             Err(refused) if refused.final_at_start => Err(refused.into()),
             Err(refused) => {
                 refused.say();
-                let compiled = self.versions.compile(files).workspace;
-                Ok(Beginning::StandBy(cannot_take(&row, &refused), Box::new(compiled)))
+                let compiled = self.examiner.versions.compile(files).workspace;
+                Ok(Beginning::StandBy(cannot_take(row, &refused), Box::new(compiled)))
             }
         }
     }
@@ -273,7 +254,7 @@ impl Keeper {
         }
         let judged = match &look {
             Ok(files) if self.runs(&files.hash()) => None,
-            Ok(files) => match self.examine(files) {
+            Ok(files) => match self.examiner.examine(files, &self.wanted) {
                 Ok(runnable) => {
                     self.store.activate(&runnable.workspace.hash, files, self.clock.now()).await?;
                     None
@@ -306,7 +287,7 @@ impl Keeper {
             let files = self.store.version(&row).await?;
             let files =
                 files.ok_or_else(|| StoreError::new(format!("version {row} is not in the database")))?;
-            match self.examine(&files) {
+            match self.examiner.examine(&files, &self.wanted) {
                 Ok(runnable) => {
                     counter!(metric::RELOADS, "result" => "taken").increment(1);
                     self.take(runnable).await?;
@@ -338,7 +319,7 @@ impl Keeper {
     /// Runs another version from now on. Leads that are under way keep the one that made them.
     async fn take(&mut self, runnable: Runnable) -> Result<(), StoreError> {
         let Runnable { workspace, wanted } = runnable;
-        self.versions.remember(&workspace);
+        self.examiner.versions.remember(&workspace);
         self.store.remember_sources(to_remember(&workspace), self.clock.now()).await?;
         let remembered = self.store.remembered_sources().await?;
         self.sources.send_replace(Arc::new(sources(&workspace, &remembered)));
@@ -372,51 +353,6 @@ impl Keeper {
 
     fn runs(&self, hash: &str) -> bool {
         self.active.borrow().as_ref().is_some_and(|workspace| workspace.hash == hash)
-    }
-
-    /// Whether texts can be run here.
-    fn examine(&self, files: &Files) -> Result<Runnable, Refused> {
-        let compiled = self.versions.compile(files);
-        let errors: Vec<_> =
-            compiled.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
-        if let Some(first) = errors.first() {
-            let more =
-                if errors.len() > 1 { format!(" and {} more", errors.len() - 1) } else { String::new() };
-            return Err(Refused {
-                place: format!("{}:{}:{}{more}", first.file, first.line, first.column),
-                problems: errors.iter().map(ToString::to_string).collect(),
-                final_at_start: false,
-            });
-        }
-        self.runnable(compiled.workspace)
-    }
-
-    fn runnable(&self, workspace: Workspace) -> Result<Runnable, Refused> {
-        if !self.loopback && !workspace.defaults_used.is_empty() {
-            return Err(Refused {
-                place: "secrets".to_owned(),
-                problems: vec![format!(
-                    "these secrets still have the value that stands in the YAML for everybody to read: {}. Set them \
-                     in the environment, or listen on 127.0.0.1 only",
-                    workspace.defaults_used.iter().cloned().collect::<Vec<_>>().join(", ")
-                )],
-                final_at_start: true,
-            });
-        }
-        let mut wanted = BTreeMap::new();
-        for (name, destination) in &workspace.destinations {
-            let known = self.wanted.get(name).filter(|known| known.destination == *destination);
-            let crm = match known {
-                Some(known) => Arc::clone(&known.crm),
-                None => crm::connect(destination).map_err(|error| Refused {
-                    place: format!("workspace.yaml, destination `{name}`"),
-                    problems: vec![error.to_string()],
-                    final_at_start: true,
-                })?,
-            };
-            wanted.insert(name.clone(), Wanted { destination: destination.clone(), crm });
-        }
-        Ok(Runnable { workspace: Arc::new(workspace), wanted })
     }
 
     /// What a person should see to while the process works.
@@ -470,20 +406,6 @@ pub(super) enum Beginning {
     Active(Runnable),
     /// With receiving alone, for this reason; tokens and presets are read from there.
     StandBy(String, Box<Workspace>),
-}
-
-impl Refused {
-    fn say(&self) {
-        for problem in &self.problems {
-            error!("{problem}");
-        }
-    }
-}
-
-impl From<Refused> for StartError {
-    fn from(refused: Refused) -> Self {
-        Self(refused.problems.join("\n"))
-    }
 }
 
 fn cannot_take(row: &str, refused: &Refused) -> String {

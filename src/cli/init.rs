@@ -1,5 +1,6 @@
 //! `leadfold init`: writes a workspace to begin with.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
@@ -107,20 +108,15 @@ pub(super) fn run(options: &Options) -> Result<End, Failure> {
     say(&format!(
         "Written: {dir}/workspace.yaml, {dir}/{name}.yaml, {dir}/{sample}, and schemas for editors.\n"
     ));
+    let next = |command: &str, what: &str| say(&format!("  {command:<COLUMN$}{what}"));
     say("Next:");
-    say(&format!("  leadfold check --workspace {dir}        says what is wrong, with line and column"));
+    next(&format!("leadfold check --workspace {dir}"), "says what is wrong, with line and column");
     if crm == "sandbox" {
-        say(
-            "  leadfold sandbox &                      the CRM to try it on: http://127.0.0.1:9900/ shows what is in it",
-        );
+        next("leadfold sandbox &", "the CRM to try it on; http://127.0.0.1:9900/ shows what is in it");
     } else {
-        say(&format!(
-            "  leadfold doctor --workspace {dir}       asks the CRM, once its secrets are set and names are yours"
-        ));
+        next(&format!("leadfold doctor --workspace {dir}"), "asks the CRM, once its secrets are set");
     }
-    say(&format!(
-        "  leadfold serve --workspace {dir}        receives, and takes up every valid edit by itself"
-    ));
+    next(&format!("leadfold serve --workspace {dir}"), "receives, and takes up every valid edit by itself");
     say(&format!("Then: curl -d @{dir}/{sample} http://127.0.0.1:8080/in/{name}/demo"));
     Ok(End::Done)
 }
@@ -141,33 +137,44 @@ fn workspace(crm: &str) -> Result<String, Failure> {
 /// The described CRM that comes with leadfold: the destination of its workspace is what a described one begins with.
 const DESCRIBED: &str = include_str!("../../mappings/examples/sandbox-rest/workspace.yaml");
 
-const OBSERVE: &str =
-    "    mode: observe                   # looks up and explains, writes nothing; then: live\n";
+const OBSERVE: &str = "mode: observe";
+const OBSERVE_ABOUT: &str = "looks up and explains, writes nothing; then: live";
+
+/// Where comments begin behind the settings of a destination.
+const ABOUT: usize = 52;
+
+/// Where the explanations of commands begin.
+const COLUMN: usize = 44;
 
 /// The `destinations:` of a workspace, from what the CRM says about its settings.
 fn destinations(crm: &str) -> Result<String, Failure> {
     let known = DESCRIPTIONS.iter().find(|description| description.name == crm);
     let description = known.ok_or_else(|| format!("there is no CRM '{crm}'"))?;
-    let mode = if crm == "sandbox" { "" } else { OBSERVE };
     let nested = crm::kinds().iter().any(|kind| kind.name == crm && kind.is_nested());
     if nested {
         let described = DESCRIBED.split_once("destinations:").map_or("", |(_, rest)| rest);
         let described = described.split("\nowner_pools:").next().unwrap_or_default();
         let begin = format!("    crm: {crm}\n");
-        return Ok(format!("destinations:{described}\n").replacen(&begin, &format!("{begin}{mode}"), 1));
+        let observing = format!("{begin}    {OBSERVE:<48}# {OBSERVE_ABOUT}\n");
+        return Ok(format!("destinations:{described}\n").replacen(&begin, &observing, 1));
     }
     let (needed, further): (Vec<&Setting>, Vec<&Setting>) =
         description.settings.iter().partition(|setting| setting.required);
-    let mut text = format!("destinations:\n  crm:\n    crm: {crm}  # {}\n{mode}", description.summary);
-    for setting in needed {
-        let line = format!("{}: {}", setting.name, value(crm, setting));
-        text.push_str(&format!("    {line}  # {}\n", setting.summary));
+    let mut text = "destinations:\n  crm:\n".to_owned();
+    let mut line = |said: &str, about: &str| {
+        // Writing to a String cannot fail.
+        writeln!(text, "    {said:<ABOUT$}# {about}").ok();
+    };
+    line(&format!("crm: {crm}"), description.summary);
+    if crm != "sandbox" {
+        line(OBSERVE, OBSERVE_ABOUT);
     }
-    text.push_str(
-        "    # share: 50%                    # leave the other half of the rate limit to other tools\n",
-    );
+    for setting in needed {
+        line(&format!("{}: {}", setting.name, value(crm, setting)), setting.summary);
+    }
+    line("# share: 50%", "leave the other half of the rate limit to other tools");
     for setting in further {
-        text.push_str(&format!("    # {}:  # {}\n", setting.name, setting.summary));
+        line(&format!("# {}:", setting.name), setting.summary);
     }
     Ok(text + "\n")
 }

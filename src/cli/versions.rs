@@ -79,7 +79,9 @@ async fn list(store: &Store, as_json: bool) -> Result<End, Failure> {
         say("No version was ever active: `leadfold serve` or `leadfold apply` makes the first.");
     } else {
         say("  version       first active          leads  newest lead");
-        versions.iter().for_each(|version| say(&line(version)));
+        for version in &versions {
+            say(&line(version));
+        }
     }
     Ok(End::Done)
 }

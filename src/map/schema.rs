@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use super::workspace::DestinationKind;
 use super::{branch, example, pools, rules, source, workspace};
 use crate::lead::IdentifierKind;
+use crate::plan::StepKind;
 
 /// The schema of `workspace.yaml`.
 pub fn of_workspace(kinds: &[DestinationKind]) -> Json {
@@ -129,7 +130,7 @@ fn destination(kinds: &[DestinationKind]) -> Json {
         json!({
             "if": { "properties": { "crm": { "const": kind.name } }, "required": ["crm"] },
             "then": {
-                "properties": Map::from_iter(settings),
+                "properties": settings.collect::<Map<_, _>>(),
                 "required": required,
                 "propertyNames": { "enum": names },
             },
@@ -138,7 +139,7 @@ fn destination(kinds: &[DestinationKind]) -> Json {
     let properties = workspace::DESTINATION_KEYS.iter().map(|key| ((*key).to_owned(), shared(key)));
     json!({
         "type": "object",
-        "properties": Map::from_iter(properties),
+        "properties": properties.collect::<Map<_, _>>(),
         "required": ["crm"],
         "allOf": kinds.iter().map(of_kind).collect::<Vec<_>>(),
     })
@@ -179,7 +180,7 @@ fn hours(about: &str) -> Json {
 
 fn preset(presets: &[(&str, &str)]) -> Json {
     let each: Vec<String> = presets.iter().map(|(name, summary)| format!("{name}: {summary}")).collect();
-    let about = format!("The platform that sends. {}", each.join(" "));
+    let about = format!("The platform that sends. {}", each.join("; "));
     word(&about, presets.iter().map(|(name, _)| *name))
 }
 
@@ -329,7 +330,7 @@ fn test() -> Json {
                 }
                 "title" => scalar("The deal's title; null expects none."),
                 "filtered" => scalar("Whether it is filtered, or the word of the rule: no_branch."),
-                "plan" => list("The steps, in order.", word("", example::STEPS.map(|step| step.as_str()))),
+                "plan" => list("The steps, in order.", word("", example::STEPS.map(StepKind::as_str))),
                 _ => anything(),
             }),
         ),
@@ -349,7 +350,7 @@ fn object(keys: &[&str], required: &[&str], of: &dyn Fn(&str) -> Json) -> Json {
     let properties = keys.iter().map(|key| ((*key).to_owned(), of(key)));
     json!({
         "type": ["object", "null"],
-        "properties": Map::from_iter(properties),
+        "properties": properties.collect::<Map<_, _>>(),
         "required": required,
         "additionalProperties": false,
     })
@@ -361,10 +362,13 @@ fn anything() -> Json {
 }
 
 fn says(about: &str, schema: Json) -> Json {
+    if about.is_empty() { schema } else { with(schema, "description", json!(about)) }
+}
+
+/// The schema with one more keyword.
+fn with(schema: Json, keyword: &str, value: Json) -> Json {
     let Json::Object(mut schema) = schema else { return schema };
-    if !about.is_empty() {
-        schema.insert("description".to_owned(), json!(about));
-    }
+    schema.insert(keyword.to_owned(), value);
     Json::Object(schema)
 }
 
@@ -399,7 +403,7 @@ fn words<T>(about: &str, words: &[(&str, T)]) -> Json {
 }
 
 fn list(about: &str, items: Json) -> Json {
-    says(about, json!({ "type": ["array", "null"], "items": items }))
+    with(either(about, &["array"]), "items", items)
 }
 
 fn one_or_many(about: &str, one: Json) -> Json {
@@ -408,7 +412,7 @@ fn one_or_many(about: &str, one: Json) -> Json {
 }
 
 fn map(about: &str, values: Json) -> Json {
-    says(about, json!({ "type": ["object", "null"], "additionalProperties": values }))
+    with(either(about, &["object"]), "additionalProperties", values)
 }
 
 fn any_of(schemas: &[Json]) -> Json {

@@ -145,7 +145,9 @@ impl Outcome {
                     value("phone", &phones.join(", "));
                     value("email", &emails.join(", "));
                     value("owner", owner.as_deref().unwrap_or_default());
-                    fields.iter().for_each(|(name, field)| value(name, &shown(field)));
+                    for (name, field) in fields {
+                        value(name, &shown(field));
+                    }
                 }
                 Action::CreateDeal { deal, .. } | Action::UpdateDeal { changes: deal, .. } => {
                     let DealFields { title, pipeline, stage, owner, fields } = deal;
@@ -154,7 +156,9 @@ impl Outcome {
                     {
                         value(name, text.as_deref().unwrap_or_default());
                     }
-                    fields.iter().for_each(|(name, field)| value(name, &shown(field)));
+                    for (name, field) in fields {
+                        value(name, &shown(field));
+                    }
                 }
                 Action::CreateTask { task, .. } => {
                     value("title", &task.title);
@@ -275,6 +279,8 @@ fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn outcome(places: &[(&str, &str, Kind)]) -> Outcome {
@@ -299,8 +305,8 @@ mod tests {
         };
         let crm = || Kind::InPlan("crm".to_owned());
         let same = ("branch", "Kyiv", Kind::Word);
-        check(&[same.clone()], &[same.clone()], &[]);
-        check(&[same.clone(), ("phone", "1", Kind::Value)], &[same.clone()], &["phone: 1 → -"]);
+        check(from_ref(&same), from_ref(&same), &[]);
+        check(&[same.clone(), ("phone", "1", Kind::Value)], from_ref(&same), &["phone: 1 → -"]);
         check(
             &[("phone", "1", Kind::Value), same.clone()],
             &[("branch", "Lviv", Kind::Word)],

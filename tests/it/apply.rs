@@ -166,9 +166,7 @@ fn of_two_who_apply_at_once_none_overwrites_the_other_unseen() {
         }
     }
     // Each that was applied says in whose place, and no place was taken twice.
-    while let Some(next) =
-        said.iter().find(|answer| answer["instead_of"] == Value::from(chain.last().unwrap().as_str()))
-    {
+    while let Some(next) = said.iter().find(|answer| answer["instead_of"] == chain.last().unwrap().as_str()) {
         chain.push(next["version"].as_str().unwrap().to_owned());
     }
     assert_eq!(chain.len(), said.len() + 1, "{said:?}");

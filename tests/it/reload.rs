@@ -12,6 +12,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis, spellings};
 
+/// What a person does to the files.
+type Edit = fn(&mut Files);
+
 /// An edit counts within two looks; a busy machine may take longer.
 const SOON: Duration = Duration::from_secs(30);
 
@@ -91,7 +94,7 @@ async fn a_broken_edit_changes_nothing_says_where_and_is_forgotten_when_mended()
     let mut rig = rig().await;
     let good = rig.files.clone();
     assert_eq!(notice(&rig).await, None);
-    let edits: [(fn(&mut Files), &str); 4] = [
+    let edits: [(Edit, &str); 4] = [
         (
             |files| {
                 let text = files.0.get_mut("sendpulse.yaml").unwrap();
