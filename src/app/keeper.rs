@@ -233,17 +233,22 @@ impl Keeper {
         if self.follow == Follow::Files {
             self.look_at_files(hurried).await?;
         }
-        self.look_at_row().await?;
+        if self.look_at_row().await? && self.follow == Follow::Database {
+            // They may be just what was applied, and are only looked at to say so.
+            self.seen.files = Some(self.read_folder().await?);
+        }
         self.tend().await
+    }
+
+    async fn read_folder(&self) -> Result<Result<Files, String>, StoreError> {
+        let folder = self.folder.clone();
+        let read = tokio::task::spawn_blocking(move || read_files(&folder));
+        read.await.map_err(|failure| StoreError::new(format!("the files could not be read: {failure}")))
     }
 
     /// Makes a valid edit the active version.
     async fn look_at_files(&mut self, hurried: bool) -> Result<(), StoreError> {
-        let folder = self.folder.clone();
-        let look = tokio::task::spawn_blocking(move || read_files(&folder));
-        let look = look
-            .await
-            .map_err(|failure| StoreError::new(format!("the files could not be read: {failure}")))?;
+        let look = self.read_folder().await?;
         if self.seen.files.as_ref() == Some(&look) {
             self.seen.look = Some(look);
             return Ok(());
@@ -279,10 +284,10 @@ impl Keeper {
         Ok(())
     }
 
-    /// Takes the active version when it is another.
-    async fn look_at_row(&mut self) -> Result<(), StoreError> {
+    /// Takes the active version when it is another. Returns whether there was anything to look at.
+    async fn look_at_row(&mut self) -> Result<bool, StoreError> {
         let row = self.store.active_hash().await?;
-        let Some(row) = row.filter(|row| self.seen.row.as_ref() != Some(row)) else { return Ok(()) };
+        let Some(row) = row.filter(|row| self.seen.row.as_ref() != Some(row)) else { return Ok(false) };
         if !self.runs(&row) {
             let files = self.store.version(&row).await?;
             let files =
@@ -300,7 +305,7 @@ impl Keeper {
             }
         }
         self.seen.row = Some(row);
-        Ok(())
+        Ok(true)
     }
 
     /// What is done at every look: nothing that waits may wait for ever, and a worker that could not be started is due.

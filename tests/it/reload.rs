@@ -317,6 +317,8 @@ async fn a_process_that_follows_the_database_leaves_its_files_alone() {
     let said = notice(&rig).await.unwrap();
     assert!(said.contains("leadfold apply"), "{said}");
 
+    rig.edit("sendpulse.yaml", "stage: Newer", "stage: Newest");
+    rig.save();
     let edited = rig.files.hash();
     assert!(store.activate_instead_of(Some(&first), &edited, &rig.files, rig.clock.now()).await.unwrap());
     until("it runs what was applied", async || notice(&rig).await.is_none()).await;
