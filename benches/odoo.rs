@@ -164,15 +164,19 @@ async fn naive(odoo: &Odoo, humans: &[String], owners: &[u64], team: u64, stage:
             let owner = owners[usize::try_from(number)? % owners.len()];
             let phone = format!("+380{human}");
             let found = odoo.ids("res.partner", json!([["phone_sanitized", "=", phone]])).await?;
-            let contact = match found.first() {
-                Some(contact) => *contact,
-                None => {
-                    let contact = json!({"name": "Олена Вигадана", "phone": phone, "user_id": owner, "x_utm_source": "tg_ads"});
-                    let made = odoo.call("res.partner", "create", json!({ "vals_list": [contact] })).await?;
-                    made[0].as_u64().ok_or("no id")?
-                }
+            let contact = if let Some(contact) = found.first() {
+                *contact
+            } else {
+                let contact = json!({
+                    "name": "Олена Вигадана", "phone": phone, "user_id": owner, "x_utm_source": "tg_ads"
+                });
+                let made = odoo.call("res.partner", "create", json!({ "vals_list": [contact] })).await?;
+                made[0].as_u64().ok_or("no id")?
             };
-            let deal = json!({"name": "Lead", "type": "opportunity", "partner_id": contact, "team_id": team, "stage_id": stage, "user_id": owner});
+            let deal = json!({
+                "name": "Lead", "type": "opportunity", "partner_id": contact, "team_id": team,
+                "stage_id": stage, "user_id": owner
+            });
             odoo.call("crm.lead", "create", json!({ "vals_list": [deal] })).await?;
         }
     };

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::any;
-use leadfold::app::{App, Door, Options};
+use leadfold::app::{App, Door, Follow, Options};
 use leadfold::clock::{Clock as _, SystemClock};
 use leadfold::map::Files;
 use leadfold::receive::Limits;
@@ -94,6 +94,7 @@ fn options(mapping: &str, folder: &Path, metrics: &Metrics) -> Options {
     Options {
         files: Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into()),
         folder: folder.to_owned(),
+        follow: Follow::Database,
         database: format!("sqlite://{}", folder.join("leadfold.db").display()),
         listen: ([127, 0, 0, 1], 0).into(),
         door: Door::Demo,

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::clock::Clock;
 use crate::crm::http::post_json;
+use crate::map::Workspace;
 use crate::plan::Reason;
 use crate::rules::{Destination, Mode};
 use crate::store::{Store, StoreError};
@@ -25,10 +27,10 @@ pub struct Alerts {
     pub store: Store,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// One per destination.
-    pub workers: Vec<WorkerHandle>,
-    /// Where to POST `{"text", "cause"}` (what Slack and most chat tools take).
-    pub webhook: SecretString,
+    /// One per destination, as they run now.
+    pub workers: watch::Receiver<Vec<WorkerHandle>>,
+    /// Whose webhook takes a POST of `{"text", "cause"}` (what Slack and most chat tools understand).
+    pub active: watch::Receiver<Option<Arc<Workspace>>>,
 }
 
 impl Alerts {
@@ -39,18 +41,21 @@ impl Alerts {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
-            if let Err(failure) = self.look().await {
+            let webhook = self.active.borrow().as_ref().and_then(|workspace| workspace.alerts.clone());
+            let Some(webhook) = webhook else { continue };
+            if let Err(failure) = self.look(&webhook).await {
                 error!(%failure, "causes for alerts could not be read");
             }
         }
     }
 
-    async fn look(&self) -> Result<(), StoreError> {
+    async fn look(&self, webhook: &SecretString) -> Result<(), StoreError> {
         for (cause, reason) in self.store.untold_causes().await? {
-            self.tell(&cause, &reason).await?;
+            self.tell(webhook, &cause, &reason).await?;
         }
-        for worker in &self.workers {
-            self.look_at_held(worker).await?;
+        let workers = self.workers.borrow().clone();
+        for worker in &workers {
+            self.look_at_held(webhook, worker).await?;
             let name = &worker.destination().name;
             let cause = format!("paused:{name}");
             match worker.paused() {
@@ -60,14 +65,14 @@ impl Alerts {
                     let text = format!(
                         "Destination '{name}' is paused: {why}. Its queue is kept and goes on by itself."
                     );
-                    self.tell(&cause, &Reason::new(&cause, text)).await?;
+                    self.tell(webhook, &cause, &Reason::new(&cause, text)).await?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn look_at_held(&self, worker: &WorkerHandle) -> Result<(), StoreError> {
+    async fn look_at_held(&self, webhook: &SecretString, worker: &WorkerHandle) -> Result<(), StoreError> {
         let Destination { name, mode, .. } = worker.destination();
         let cause = format!("held:{name}");
         let count = if *mode == Mode::Live { self.store.count_held(name).await? } else { 0 };
@@ -81,13 +86,13 @@ impl Alerts {
             "Destination '{name}' is live, and {count} leads that were held while it was only observed wait for an answer: \
              `leadfold live {name} --push` or `--skip`. New leads go on."
         );
-        self.tell(&cause, &Reason::new(&cause, text)).await
+        self.tell(webhook, &cause, &Reason::new(&cause, text)).await
     }
 
     /// Tells a cause, and remembers it only when the webhook took it: an alert that got lost is sent again.
-    async fn tell(&self, cause: &str, reason: &Reason) -> Result<(), StoreError> {
+    async fn tell(&self, webhook: &SecretString, cause: &str, reason: &Reason) -> Result<(), StoreError> {
         let body = json!({ "text": format!("leadfold: {}", reason.text), "cause": cause }).to_string();
-        let taken = match post_json(&self.webhook, body).await {
+        let taken = match post_json(webhook, body).await {
             Ok(status) if (200..300).contains(&status) => Ok(()),
             Ok(status) => Err(format!("it answered {status}")),
             Err(why) => Err(why),

@@ -1,14 +1,17 @@
 //! What waits, as gauges. Read from the database now and then: only the database knows the whole backlog.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use metrics::gauge;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::clock::Clock;
+use crate::map::Workspace;
 use crate::store::backlog::{Backlog, OpenSyncs};
 use crate::store::syncs::SyncState;
 use crate::store::{Store, StoreError};
@@ -23,15 +26,17 @@ pub struct Gauges {
     pub store: Store,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Names of the destinations; each has its gauges also while nothing waits for it.
-    pub destinations: Vec<String>,
+    /// Whose destinations have their gauges also while nothing waits for them.
+    pub active: watch::Receiver<Option<Arc<Workspace>>>,
 }
 
 impl Gauges {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
+        // What was shown once is shown on: a gauge that is not set any more would keep its last value for ever.
+        let mut shown = BTreeSet::new();
         loop {
-            if let Err(failure) = self.look().await {
+            if let Err(failure) = self.look(&mut shown).await {
                 error!(%failure, "the backlog could not be read; its metrics stay as they were");
             }
             tokio::select! {
@@ -41,11 +46,15 @@ impl Gauges {
         }
     }
 
-    async fn look(&self) -> Result<(), StoreError> {
+    async fn look(&self, shown: &mut BTreeSet<String>) -> Result<(), StoreError> {
         let backlog = self.store.backlog().await?;
+        shown.extend(backlog.syncs.iter().map(|open| open.destination.clone()));
+        if let Some(workspace) = &*self.active.borrow() {
+            shown.extend(workspace.destinations.keys().cloned());
+        }
         let now = self.clock.now();
         gauge!(metric::OLDEST_DUE_SECONDS, "stage" => "prepare").set(age(backlog.oldest_received, now));
-        for destination in &self.destinations {
+        for destination in &*shown {
             for state in
                 SyncState::ALL.into_iter().filter(|state| state.is_open() || *state == SyncState::Held)
             {

@@ -37,6 +37,7 @@
 //! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`telemetry`] | logs and metrics |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
+//! | | [`rehearse`] | runs another version over stored deliveries and says what would change |
 //! | wiring | [`app`] | one running leadfold |
 //! | | [`cli`] | the commands |
 //! | beside | [`sandbox`], [`demo`] | our own small CRM with switchable faults, and the sample requests |
@@ -73,6 +74,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod prepare;
 pub mod receive;
+pub mod rehearse;
 pub mod resolve;
 pub mod rules;
 pub mod sandbox;

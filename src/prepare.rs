@@ -39,8 +39,8 @@ pub struct Preparer {
     pub store: Store,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
-    /// The active version.
-    pub active: watch::Receiver<Arc<Workspace>>,
+    /// The active version; while there is `None`, this process prepares nothing.
+    pub active: watch::Receiver<Option<Arc<Workspace>>>,
     /// Called when there are new syncs.
     pub wake_workers: Arc<dyn Fn() + Send + Sync>,
 }
@@ -75,11 +75,11 @@ impl Preparer {
 
     /// Prepares the oldest deliveries; returns how many there were.
     async fn prepare_batch(&mut self) -> Result<usize, StoreError> {
+        let Some(workspace) = self.active.borrow_and_update().clone() else { return Ok(0) };
         let received = self.store.received(BATCH).await?;
         if received.is_empty() {
             return Ok(0);
         }
-        let workspace = Arc::clone(&self.active.borrow_and_update());
         let count = received.len();
         let prepared: Arc<[PreparedDelivery]> =
             received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();

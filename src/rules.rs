@@ -143,8 +143,8 @@ impl Default for IdentifierOrder {
     }
 }
 
-/// One account that leadfold writes to, as the workspace describes it.
-#[derive(Clone, Debug)]
+/// One account that leadfold writes to, as the workspace describes it. Equal ones need no other worker.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Destination {
     /// Name in the workspace.
     pub name: String,

@@ -34,6 +34,12 @@ pub mod metric {
     /// Gauge `{stage, destination}`, seconds: how long the oldest row that could be worked on has been waiting. Stage
     /// `prepare` has no destination, stage `sync` has one.
     pub const OLDEST_DUE_SECONDS: &str = "leadfold_oldest_due_seconds";
+    /// Counter `{result}`: edits and versions of the workspace that this process took up, or refused: taken, refused.
+    pub const RELOADS: &str = "leadfold_reloads_total";
+    /// Gauge, 0 or 1: the newest edit cannot be used and an older version runs, or the files differ from what runs.
+    pub const WORKSPACE_NOTICE: &str = "leadfold_workspace_notice";
+    /// Gauge, 0 or 1: the active version cannot be used by this process, which receives and neither prepares nor pushes.
+    pub const STANDING_BY: &str = "leadfold_standing_by";
 }
 
 /// How log lines look.
@@ -128,6 +134,9 @@ fn describe() {
         Unit::Seconds,
         "How long the oldest row that could be worked on has waited"
     );
+    describe_counter!(metric::RELOADS, "Edits of the workspace that were taken up or refused");
+    describe_gauge!(metric::WORKSPACE_NOTICE, "1 while the files of the workspace are not what runs");
+    describe_gauge!(metric::STANDING_BY, "1 while this process only receives");
 }
 
 /// A text of somebody else for a log: whatever looks like an email or a phone in it is masked.

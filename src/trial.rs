@@ -16,7 +16,7 @@ use crate::lead::Lead;
 use crate::map::{CrmState, Example, Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, differences, interpret};
 use crate::plan::{FoundContact, FoundDeal, RecordId};
-use crate::rules::{InactiveUsers, OwnerPool, PoolState, Rules};
+use crate::rules::{IdentifierOrder, InactiveUsers, OwnerPool, PoolState, Rules};
 
 /// How one test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,33 +130,65 @@ fn at() -> Timestamp {
 }
 
 fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, crm: CrmState) -> Decision {
-    let person = PersonView {
-        phones: lead.contact.phones.iter().map(|phone| phone.e164.clone()).collect(),
-        emails: lead.contact.emails.iter().map(|email| email.address.clone()).collect(),
-        earlier: Vec::new(),
-    };
-    let contacts = crm_holds(crm, lead);
-    let memory = PoolState::default();
     let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
+    let memory = PoolState::default();
+    // A test does not depend on who works when.
     let pool = pool.map(OwnerPool::fully_staffed);
+    let imagined = Imagined {
+        person: &PersonView::of(lead),
+        found: &crm_holds(crm, lead),
+        linked: None,
+        pool: pool.as_ref().map(|pool| (pool, &memory)),
+        last_task_at: None,
+        can: Capabilities::ALL,
+        now: at(),
+    };
+    imagine(&workspace.identifier_order, lead, rules, &imagined)
+}
+
+/// What a decision is to rest on that nobody will push.
+pub(crate) struct Imagined<'a> {
+    /// Whose lead it is.
+    pub(crate) person: &'a PersonView,
+    /// What the CRM holds of them.
+    pub(crate) found: &'a [FoundContact],
+    /// Which of that is known to be theirs.
+    pub(crate) linked: Option<&'a RecordId>,
+    /// The lead's owner pool and what it remembers; it is not moved on.
+    pub(crate) pool: Option<(&'a OwnerPool, &'a PoolState)>,
+    /// When the newest task was left for them.
+    pub(crate) last_task_at: Option<Timestamp>,
+    /// What the CRM has.
+    pub(crate) can: Capabilities,
+    /// When it takes place.
+    pub(crate) now: Timestamp,
+}
+
+/// Decides as production does, in an imagined situation. Step ids count up from 1.
+pub(crate) fn imagine(
+    order: &IdentifierOrder,
+    lead: &Lead,
+    rules: &Rules,
+    imagined: &Imagined<'_>,
+) -> Decision {
     let inactive = InactiveUsers::default();
     let situation = Situation {
         lead,
         rules,
-        order: &workspace.identifier_order,
-        person: &person,
-        found: &contacts,
-        linked: None,
+        order,
+        person: imagined.person,
+        found: imagined.found,
+        linked: imagined.linked,
         conflicts: &[],
-        pool: pool.as_ref().map(|pool| (pool, &memory)),
+        pool: imagined.pool,
         inactive: &inactive,
         sticky_owner: None,
-        last_task_at: None,
+        last_task_at: imagined.last_task_at,
         superseded: false,
         brought: None,
         forced: false,
-        can: Capabilities::ALL,
-        now: at(),
+        can: imagined.can,
+        now: imagined.now,
     };
     let mut next_id = 0_u128;
     decide(&situation, &mut || {

@@ -1,6 +1,6 @@
 //! Which version of the workspace is in force, and the compiled form of any version that a lead is pinned to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +11,9 @@ use crate::store::{Store, StoreError};
 
 /// Where `${NAME}` in a secret gets its value.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Compiled versions that are remembered at most.
+const REMEMBERED: usize = 64;
 
 /// Compiled versions by hash.
 pub struct Versions {
@@ -30,6 +33,11 @@ impl Versions {
         compile_with(files, &self.environment)
     }
 
+    /// Where secrets get their values in this process.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// The compiled form of a version that was active at some time. Parts of it may be broken; then their leads say so.
     pub async fn get(&self, hash: &str) -> Result<Arc<Workspace>, StoreError> {
         if let Some(workspace) = self.lock().get(hash) {
@@ -39,13 +47,18 @@ impl Versions {
             StoreError::new(format!("version {hash} of the workspace is not in the database any more"))
         })?;
         let workspace = Arc::new(self.compile(&files).workspace);
-        self.lock().insert(hash.to_owned(), Arc::clone(&workspace));
+        self.remember(&workspace);
         Ok(workspace)
     }
 
     /// Remembers a version that was just compiled.
     pub fn remember(&self, workspace: &Arc<Workspace>) {
-        self.lock().insert(workspace.hash.clone(), Arc::clone(workspace));
+        let mut compiled = self.lock();
+        // A server that lives for months sees many edits; what is needed again is compiled again.
+        if compiled.len() >= REMEMBERED {
+            compiled.clear();
+        }
+        compiled.insert(workspace.hash.clone(), Arc::clone(workspace));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Workspace>>> {
@@ -53,10 +66,35 @@ impl Versions {
     }
 }
 
+/// As much of a version's hash as people need to tell it from others.
+pub fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
 /// Compiles texts with every preset and CRM that this leadfold has.
 pub fn compile_with(files: &Files, environment: &Environment) -> Compiled {
     let presets: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
     compile(files, &**environment, &crm::kinds(), &presets)
+}
+
+/// Compiles texts on a machine that need not know the secrets, because it does not run them. Also says which are missing
+/// here: a name of each environment variable that is not set and has no default.
+pub fn compile_without_secrets(files: &Files, environment: &Environment) -> (Compiled, BTreeSet<String>) {
+    let compiled = compile_with(files, environment);
+    let missing: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let (asked, real) = (Arc::clone(&missing), Arc::clone(environment));
+    let defaults = compiled.workspace.defaults_used.clone();
+    let stand_in: Environment = Arc::new(move |name| {
+        real(name).filter(|value| !value.is_empty()).or_else(|| {
+            (!defaults.contains(name)).then(|| {
+                asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+                "secret-that-is-not-set-here".to_owned()
+            })
+        })
+    });
+    let without = compile_with(files, &stand_in);
+    let missing = std::mem::take(&mut *missing.lock().unwrap_or_else(PoisonError::into_inner));
+    if missing.is_empty() { (compiled, missing) } else { (without, missing) }
 }
 
 /// Reads `workspace.yaml` and every other `*.yaml` of a folder.

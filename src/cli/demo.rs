@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::faults::FaultOptions;
 use super::serve::stop_signal;
 use super::{End, Failure, loopback, process_environment, say};
-use crate::app::{App, Door, Options as AppOptions, until_quiet};
+use crate::app::{App, Door, Follow, Options as AppOptions, until_quiet};
 use crate::clock::{Clock as _, SystemClock};
 use crate::crm::http::post_json;
 use crate::demo::{FIXTURES, MAPPINGS, TRUTH};
@@ -49,8 +49,8 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let sandbox = start_sandbox(options.faults.faults()?, options.once).await?;
     let crm = format!("http://{}", sandbox.addr());
     let folder = std::env::temp_dir().join(format!("leadfold-demo-{}", SystemClock.new_id()));
-    let (files, workspace) = workspace(options.workspace.as_deref())?;
-    let app = start_app(files, workspace, &folder, port, &crm).await?;
+    let texts = workspace(options.workspace.as_deref())?;
+    let app = start_app(texts, &folder, port, &crm).await?;
     sandbox.set_truth(serde_json::from_str(TRUTH).map_err(|error| format!("fixtures/truth.json: {error}"))?);
 
     let hook = format!("http://{}/in/sendpulse/demo", app.address);
@@ -86,7 +86,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
             "Send:   curl -d @fixtures/sendpulse/01_new_lead_telegram.json {hook}   (the same again is a redelivery)"
         ));
         say(&format!(
-            "Break:  curl -d '{{\"timeout_after\": 0.5}}' {crm}/faults   then send again; edit mappings/ and start anew. Ctrl-C ends"
+            "Break:  curl -d '{{\"timeout_after\": 0.5}}' {crm}/faults   then send again; or edit mappings/, and send something new. Ctrl-C ends"
         ));
         stopped.await;
         end = End::Done;
@@ -113,13 +113,7 @@ async fn start_sandbox(faults: Faults, once: bool) -> Result<crate::sandbox::Run
     Sandbox::start(options(0)).await.map_err(|error| format!("the sandbox CRM cannot be started: {error}"))
 }
 
-async fn start_app(
-    files: Files,
-    workspace: PathBuf,
-    folder: &Path,
-    port: u16,
-    crm: &str,
-) -> Result<App, Failure> {
+async fn start_app(texts: Texts, folder: &Path, port: u16, crm: &str) -> Result<App, Failure> {
     let crm = crm.to_owned();
     let process = process_environment();
     let environment: Environment = Arc::new(move |name| match name {
@@ -128,8 +122,9 @@ async fn start_app(
         other => process(other),
     });
     let options = AppOptions {
-        files,
-        folder: workspace,
+        files: texts.files,
+        folder: texts.folder,
+        follow: texts.follow,
         database: format!("sqlite://{}", folder.join("demo.db").display()),
         listen: loopback(port),
         door: Door::Demo,
@@ -141,18 +136,26 @@ async fn start_app(
     App::start(options).await.map_err(|error| error.to_string())
 }
 
+/// The mappings to demonstrate.
+struct Texts {
+    files: Files,
+    folder: PathBuf,
+    follow: Follow,
+}
+
 /// The mappings of the folder, of `mappings/` here, or the built-in ones.
-fn workspace(folder: Option<&Path>) -> Result<(Files, PathBuf), Failure> {
+fn workspace(folder: Option<&Path>) -> Result<Texts, Failure> {
+    let of = |folder: &Path| {
+        Ok(Texts { files: read_files(folder)?, folder: folder.to_owned(), follow: Follow::Files })
+    };
     match folder {
-        Some(folder) => Ok((read_files(folder)?, folder.to_owned())),
-        None => {
-            if let Ok(files) = read_files(Path::new("mappings")) {
-                Ok((files, PathBuf::from("mappings")))
-            } else {
-                let files = MAPPINGS.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-                Ok((Files(files.collect()), PathBuf::from("the built-in mappings")))
-            }
-        }
+        Some(folder) => of(folder),
+        None => of(Path::new("mappings")).or_else(|_: Failure| {
+            let files = MAPPINGS.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+            // There is no folder to follow.
+            let (folder, follow) = (PathBuf::from("the built-in mappings"), Follow::Database);
+            Ok(Texts { files: Files(files.collect()), folder, follow })
+        }),
     }
 }
 

@@ -1,20 +1,26 @@
 //! The command line. Exit codes: 0 done, 1 it found something wrong (a broken mapping, a failed test, nothing found),
 //! 2 it could not be done (a wrong argument, no such file, no database).
 
+mod apply;
 mod check;
 mod client;
 mod demo;
+mod difference;
 mod doctor;
 mod explain;
 mod faults;
+mod init;
 mod live;
 mod normalise;
 mod pools;
+mod rehearse;
 mod replay;
 mod sandbox;
+mod schema;
 mod serve;
 mod terminal;
 mod test;
+mod versions;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -41,22 +47,32 @@ enum Command {
     Demo(demo::Options),
     /// Receive webhooks and bring the leads to the CRM
     Serve(serve::Options),
+    /// Write a commented workspace to begin with
+    Init(init::Options),
     /// Check workspace.yaml and every mapping; says file, line and column of every problem
     Check(check::Options),
     /// Run the `tests:` of the mappings with the production engine
     Test(test::Options),
     /// Ask every destination what it has, compare it with the mappings, and say what to fix; writes nothing
     Doctor(doctor::Options),
+    /// Run the edited workspace over stored deliveries and show what would be different; writes nothing
+    Rehearse(rehearse::Options),
+    /// Check the workspace, run its tests, show what is new in it, and make it the version that every process runs
+    Apply(apply::Options),
+    /// List the versions of the workspace, or compare two of them
+    Versions(versions::Options),
+    /// Print a JSON Schema of the YAML, so that editors complete it and underline mistakes
+    Schema(schema::Options),
     /// Say what became of a lead and why
     Explain(explain::Options),
-    /// List owner pools: who got how many deals, who takes one now, and if not, why
-    Pools(pools::Options),
     /// Replay leads: let them go on, map them again, or force them; shows what it would do first
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Options),
     /// Push or skip what was held while a destination was only observed
     #[command(after_help = live::EXAMPLES)]
     Live(live::Options),
+    /// List owner pools: who got how many deals, who takes one now, and if not, why
+    Pools(pools::Options),
     /// Clean phones or emails: values as arguments, or JSON lines on standard input
     Normalise(NormaliseOptions),
     /// Run a small CRM with switchable faults, for trying things out
@@ -115,13 +131,18 @@ pub fn run() -> ExitCode {
     let end = match cli.command {
         Command::Demo(options) => in_runtime(demo::run(options)),
         Command::Serve(options) => in_runtime(serve::run(options)),
+        Command::Init(options) => init::run(&options),
         Command::Check(options) => in_runtime(check::run(options)),
         Command::Test(options) => test::run(&options),
         Command::Doctor(options) => in_runtime(doctor::run(options)),
+        Command::Rehearse(options) => in_runtime(rehearse::run(options)),
+        Command::Apply(options) => in_runtime(apply::run(options)),
+        Command::Versions(options) => in_runtime(versions::run(options)),
+        Command::Schema(options) => schema::run(&options),
         Command::Explain(options) => in_runtime(explain::run(options)),
-        Command::Pools(options) => in_runtime(pools::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
+        Command::Pools(options) => in_runtime(pools::run(options)),
         Command::Normalise(options) => normalise_values(&options),
         Command::Sandbox(options) => in_runtime(sandbox::run(options)),
     };

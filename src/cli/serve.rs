@@ -1,14 +1,15 @@
 //! `leadfold serve`: the real thing.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use clap::Args;
 use secrecy::SecretString;
-use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::{Signal, SignalKind};
 
 use super::{DatabaseOption, End, Failure, WorkspaceOption, loopback, process_environment, say};
-use crate::app::{App, Door, Options as AppOptions};
+use crate::app::{App, Door, Follow, Options as AppOptions};
 use crate::clock::SystemClock;
 use crate::receive::Limits;
 use crate::telemetry::{LogFormat, Metrics, start_logs};
@@ -21,6 +22,10 @@ pub(super) struct Options {
     workspace: WorkspaceOption,
     #[command(flatten)]
     database: DatabaseOption,
+    /// Make valid edits of the workspace active by themselves; `false` leaves that to `leadfold apply`. Default: true on
+    /// SQLite (one process), false on PostgreSQL (any number)
+    #[arg(long, env = "LEADFOLD_FOLLOW_FILES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    follow_files: Option<bool>,
     /// Address to listen on
     #[arg(long, env = "LEADFOLD_LISTEN", default_value_t = loopback(8080))]
     listen: SocketAddr,
@@ -43,10 +48,13 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let metrics = Metrics::start().map_err(|error| error.to_string())?;
     tokio::spawn(metrics.clone().keep_small());
     let files = read_files(&options.workspace.workspace)?;
+    let database = options.database.database;
+    let follow_files = options.follow_files.unwrap_or_else(|| database.starts_with("sqlite:"));
     let app = App::start(AppOptions {
         files,
         folder: options.workspace.workspace,
-        database: options.database.database,
+        follow: if follow_files { Follow::Files } else { Follow::Database },
+        database,
         listen: options.listen,
         door: Door::Token(options.api_token),
         metrics,
@@ -56,9 +64,15 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     })
     .await
     .map_err(|error| error.to_string())?;
-    let stopped = stop_signal()?;
+    let mut stopped = pin!(stop_signal()?);
+    let mut hang_up = signal(SignalKind::hangup())?;
     say(&format!("leadfold receives on http://{}/in/<source>/<token>", app.address));
-    stopped.await;
+    loop {
+        tokio::select! {
+            () = &mut stopped => break,
+            _ = hang_up.recv() => app.reload(),
+        }
+    }
     tracing::info!("stopping: finishing what was acknowledged");
     app.stop().await;
     Ok(End::Done)
@@ -67,14 +81,16 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
 /// Ctrl-C, or SIGTERM from whoever runs services here. It counts from the call on, not only once it is awaited: whoever
 /// reads that we are up may end us at once, and that end shall be an orderly one.
 pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let listen =
-        |kind| tokio::signal::unix::signal(kind).map_err(|error| format!("no signal handler: {error}"));
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
     })
+}
+
+fn signal(kind: SignalKind) -> Result<Signal, Failure> {
+    tokio::signal::unix::signal(kind).map_err(|error| format!("no signal handler: {error}"))
 }

@@ -85,6 +85,17 @@ pub struct PersonView {
     pub earlier: Vec<Lead>,
 }
 
+impl PersonView {
+    /// Somebody of whom nothing is known but this lead.
+    pub fn of(lead: &Lead) -> Self {
+        Self {
+            phones: lead.contact.phones.iter().map(|phone| phone.e164.clone()).collect(),
+            emails: lead.contact.emails.iter().map(|email| email.address.clone()).collect(),
+            earlier: Vec::new(),
+        }
+    }
+}
+
 /// What an earlier plan of the same lead left in the CRM, beyond the contact that is found again.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Brought {

@@ -138,11 +138,18 @@ impl Branch {
     }
 }
 
-const KEYS: &[&str] =
+pub(super) const PHONE_KEYS: &[&str] = &["regions", "if_invalid"];
+pub(super) const CONTACT_KEYS: &[&str] = &["name", "phone", "email", "fields"];
+pub(super) const DEAL_KEYS: &[&str] = &["title", "pipeline", "stage", "fields"];
+pub(super) const TASK_KEYS: &[&str] = &["title", "text", "type", "due"];
+pub(super) const IDENTIFIERS_KEYS: &[&str] = &["external_customer", "chat", "device", "click"];
+pub(super) const CHAT_KEYS: &[&str] = &["bot", "id", "channel", "link"];
+
+pub(super) const KEYS: &[&str] =
     &["name", "when", "to", "phone", "owners", "contact", "deal", "task", "note", "identifiers", "rules"];
 
 /// Words of [`IfInvalid`].
-const IF_INVALID: &[(&str, IfInvalid)] = &[
+pub(super) const IF_INVALID: &[(&str, IfInvalid)] = &[
     ("keep_as_note", IfInvalid::KeepAsNote),
     ("send_raw", IfInvalid::SendRaw),
     ("email_only", IfInvalid::EmailOnly),
@@ -162,11 +169,14 @@ pub(super) struct Defaults<'n> {
     contact: Arc<ContactTemplate>,
 }
 
+/// Keys of `defaults:`: a name and a condition are each entry's own.
+pub(super) fn default_keys() -> Vec<&'static str> {
+    KEYS.iter().copied().filter(|key| !matches!(*key, "name" | "when")).collect()
+}
+
 /// Reads `defaults:`.
 pub(super) fn defaults<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Defaults<'n>> {
-    let own = |key: &&str| !matches!(*key, "name" | "when");
-    let keys: Vec<&str> = KEYS.iter().copied().filter(own).collect();
-    let section = reader.section(node, "`defaults`", &keys)?;
+    let section = reader.section(node, "`defaults`", &default_keys())?;
     let contact = section.get("contact").map(|node| contact(reader, node)).unwrap_or_default();
     Some(Defaults { section, contact: Arc::new(contact) })
 }
@@ -257,7 +267,7 @@ fn when(reader: &Reader<'_>, node: &Node) -> When {
 }
 
 fn phone(reader: &Reader<'_>, node: &Node) -> PhonePolicy {
-    let Some(section) = reader.section(node, "`phone`", &["regions", "if_invalid"]) else {
+    let Some(section) = reader.section(node, "`phone`", PHONE_KEYS) else {
         return PhonePolicy::default();
     };
     let regions = section.get("regions").map(|node| regions(reader, node)).unwrap_or_default();
@@ -294,7 +304,7 @@ fn regions(reader: &Reader<'_>, node: &Node) -> Vec<String> {
 }
 
 fn contact(reader: &Reader<'_>, node: &Node) -> ContactTemplate {
-    let Some(section) = reader.section(node, "`contact`", &["name", "phone", "email", "fields"]) else {
+    let Some(section) = reader.section(node, "`contact`", CONTACT_KEYS) else {
         return ContactTemplate::default();
     };
     let many = |key: &str, what: &str| {
@@ -309,7 +319,7 @@ fn contact(reader: &Reader<'_>, node: &Node) -> ContactTemplate {
 }
 
 fn deal(reader: &Reader<'_>, node: &Node) -> DealTemplate {
-    let Some(section) = reader.section(node, "`deal`", &["title", "pipeline", "stage", "fields"]) else {
+    let Some(section) = reader.section(node, "`deal`", DEAL_KEYS) else {
         return DealTemplate::default();
     };
     DealTemplate {
@@ -321,7 +331,7 @@ fn deal(reader: &Reader<'_>, node: &Node) -> DealTemplate {
 }
 
 fn task(reader: &Reader<'_>, node: &Node) -> TaskTemplate {
-    let Some(section) = reader.section(node, "`task`", &["title", "text", "type", "due"]) else {
+    let Some(section) = reader.section(node, "`task`", TASK_KEYS) else {
         return TaskTemplate::default();
     };
     TaskTemplate {
@@ -333,8 +343,7 @@ fn task(reader: &Reader<'_>, node: &Node) -> TaskTemplate {
 }
 
 fn identifiers(reader: &Reader<'_>, node: &Node) -> IdentifierTemplates {
-    let keys = &["external_customer", "chat", "device", "click"];
-    let Some(section) = reader.section(node, "`identifiers`", keys) else {
+    let Some(section) = reader.section(node, "`identifiers`", IDENTIFIERS_KEYS) else {
         return IdentifierTemplates::default();
     };
     let many = |key: &str, what: &str| {
@@ -351,8 +360,7 @@ fn identifiers(reader: &Reader<'_>, node: &Node) -> IdentifierTemplates {
 }
 
 fn chat(reader: &Reader<'_>, node: &Node) -> ChatTemplate {
-    let keys = &["bot", "id", "channel", "link"];
-    let Some(section) = reader.section(node, "`identifiers.chat`", keys) else {
+    let Some(section) = reader.section(node, "`identifiers.chat`", CHAT_KEYS) else {
         return ChatTemplate::default();
     };
     ChatTemplate {

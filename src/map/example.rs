@@ -78,10 +78,15 @@ pub enum Filtered {
     By(String),
 }
 
-const CRM: &[(&str, CrmState)] =
+pub(super) const KEYS: &[&str] = &["name", "given", "event", "crm", "expect"];
+
+pub(super) const EXPECT_KEYS: &[&str] =
+    &["branch", "phone", "email", "name", "fields", "title", "filtered", "plan"];
+
+pub(super) const CRM: &[(&str, CrmState)] =
     &[("nothing", CrmState::Nothing), ("contact", CrmState::Contact), ("open_deal", CrmState::OpenDeal)];
 
-const STEPS: [StepKind; 6] = [
+pub(super) const STEPS: [StepKind; 6] = [
     StepKind::CreateContact,
     StepKind::UpdateContact,
     StepKind::CreateDeal,
@@ -97,8 +102,7 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Vec
 }
 
 fn example(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Example> {
-    let section =
-        reader.section(node, "an entry of `tests`", &["name", "given", "event", "crm", "expect"])?;
+    let section = reader.section(node, "an entry of `tests`", KEYS)?;
     let text = |key: &str| section.get(key).and_then(|node| reader.text(node, &format!("`{key}`")));
     let given = text("given");
     if section.get("given").is_none() {
@@ -120,8 +124,7 @@ fn example(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Exam
 }
 
 fn expectation(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Expectation> {
-    let keys = &["branch", "phone", "email", "name", "fields", "title", "filtered", "plan"];
-    let section = reader.section(node, "`expect`", keys)?;
+    let section = reader.section(node, "`expect`", EXPECT_KEYS)?;
     let branch = section.get("branch");
     Some(Expectation {
         branch: branch.and_then(|node| reader.name_of(node, "branch", branches.iter().map(String::as_str))),

@@ -26,6 +26,7 @@ mod pools;
 mod problem;
 mod reader;
 mod rules;
+pub mod schema;
 mod scope;
 mod source;
 mod template;

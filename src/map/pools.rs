@@ -10,14 +10,14 @@ use super::reader::{Reader, Section};
 use super::yaml::{Kind, Node};
 use crate::rules::{Days, OutsideHours, OwnerPool, PoolOwner, Span, WeeklyHours};
 
-const KEYS: &[&str] = &["time_zone", "hours", "days_off", "owners", "outside_hours", "fallback"];
+pub(super) const KEYS: &[&str] = &["time_zone", "hours", "days_off", "owners", "outside_hours", "fallback"];
 
-const OWNER_KEYS: &[&str] = &["user", "weight", "daily_cap", "hours", "away"];
+pub(super) const OWNER_KEYS: &[&str] = &["user", "weight", "daily_cap", "hours", "away"];
 
-const OUTSIDE_HOURS: &[(&str, OutsideHours)] =
+pub(super) const OUTSIDE_HOURS: &[(&str, OutsideHours)] =
     &[("wait", OutsideHours::Wait), ("fallback", OutsideHours::Fallback), ("anyone", OutsideHours::Anyone)];
 
-const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+pub(super) const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 const DAY: i32 = 24 * 60;
 

@@ -4,16 +4,16 @@ use super::reader::Reader;
 use super::yaml::{Kind, Node};
 use crate::rules::{Conflict, CreateDeal, FieldPolicy, Need, OpenDeal, Rules, TaskOnRepeat, Update};
 
-const KEYS: &[&str] =
+pub(super) const KEYS: &[&str] =
     &["preset", "create_deal", "task_on_repeat", "update", "update_fields", "needs", "open_deal", "conflict"];
 
-const CREATE_DEAL: &[(&str, CreateDeal)] =
+pub(super) const CREATE_DEAL: &[(&str, CreateDeal)] =
     &[("when_none_open", CreateDeal::WhenNoneOpen), ("never", CreateDeal::Never)];
 
-const UPDATE: &[(&str, Update)] =
+pub(super) const UPDATE: &[(&str, Update)] =
     &[("none", Update::None), ("all", Update::All), ("only_empty", Update::OnlyEmpty)];
 
-const FIELD_POLICY: &[(&str, FieldPolicy)] = &[
+pub(super) const FIELD_POLICY: &[(&str, FieldPolicy)] = &[
     ("always", FieldPolicy::Always),
     ("if_empty", FieldPolicy::IfEmpty),
     ("append", FieldPolicy::Append),
@@ -21,11 +21,17 @@ const FIELD_POLICY: &[(&str, FieldPolicy)] = &[
     ("never", FieldPolicy::Never),
 ];
 
-const NEEDS: &[(&str, Need)] =
+pub(super) const NEEDS: &[(&str, Need)] =
     &[("phone", Need::Phone), ("email", Need::Email), ("name", Need::Name), ("chat", Need::Chat)];
 
-const CONFLICT: &[(&str, Conflict)] =
+pub(super) const CONFLICT: &[(&str, Conflict)] =
     &[("prefer_first", Conflict::PreferFirst), ("review", Conflict::Review)];
+
+pub(super) const PRESETS: &[(&str, ())] = &[("leadbox", ())];
+
+pub(super) const TASK_ON_REPEAT_KEYS: &[&str] = &["collapse"];
+
+pub(super) const OPEN_DEAL_KEYS: &[&str] = &["pipelines", "stages", "max_age"];
 
 /// Reads `rules:`; what is not written keeps its default.
 pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Rules {
@@ -33,7 +39,7 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Rules {
     let Some(section) = reader.section(node, "`rules`", KEYS) else { return rules };
     if let Some(node) = section.get("preset") {
         // There is one preset, and it is what `Rules::default()` holds.
-        reader.choice(node, "`rules.preset`", &[("leadbox", ())]);
+        reader.choice(node, "`rules.preset`", PRESETS);
     }
     let create =
         section.get("create_deal").and_then(|node| reader.choice(node, "`create_deal`", CREATE_DEAL));
@@ -73,7 +79,7 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Rules {
 /// `true`, `false`, or `{ collapse: 15m }`.
 fn task_on_repeat(reader: &Reader<'_>, node: &Node) -> Option<TaskOnRepeat> {
     if let Kind::Map { .. } = node.kind {
-        let section = reader.section(node, "`task_on_repeat`", &["collapse"])?;
+        let section = reader.section(node, "`task_on_repeat`", TASK_ON_REPEAT_KEYS)?;
         let window = reader.duration(section.get("collapse")?, "`collapse`")?;
         return Some(TaskOnRepeat::Collapse(window));
     }
@@ -82,8 +88,9 @@ fn task_on_repeat(reader: &Reader<'_>, node: &Node) -> Option<TaskOnRepeat> {
 }
 
 fn open_deal(reader: &Reader<'_>, node: &Node) -> OpenDeal {
-    let keys = &["pipelines", "stages", "max_age"];
-    let Some(section) = reader.section(node, "`open_deal`", keys) else { return OpenDeal::default() };
+    let Some(section) = reader.section(node, "`open_deal`", OPEN_DEAL_KEYS) else {
+        return OpenDeal::default();
+    };
     let texts = |key: &str| section.get(key).map(|node| reader.texts(node, "a name")).unwrap_or_default();
     OpenDeal {
         pipelines: texts("pipelines"),

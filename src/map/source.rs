@@ -76,7 +76,10 @@ impl Broken {
     }
 }
 
-const KEYS: &[&str] = &["source", "vars", "defaults", "leads", "tests"];
+/// Keys of `source:`.
+pub(super) const SOURCE_KEYS: &[&str] = &["preset", "token", "paused", "dedupe_window"];
+
+pub(super) const KEYS: &[&str] = &["source", "vars", "defaults", "leads", "tests"];
 
 /// A source that was read, its problems, and the environment variables whose default it took.
 pub(super) type Read = (Source, Vec<Problem>, std::collections::BTreeSet<String>);
@@ -134,8 +137,7 @@ fn head_of(
         }
         return source;
     };
-    let Some(section) = reader.section(node, "`source`", &["preset", "token", "paused", "dedupe_window"])
-    else {
+    let Some(section) = reader.section(node, "`source`", SOURCE_KEYS) else {
         return source;
     };
     for key in ["preset", "token"] {

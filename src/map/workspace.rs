@@ -71,14 +71,23 @@ impl Default for Retention {
     }
 }
 
-const KEYS: &[&str] = &["destinations", "owner_pools", "identifiers", "retention", "alerts", "vars"];
+pub(super) const KEYS: &[&str] =
+    &["destinations", "owner_pools", "identifiers", "retention", "alerts", "vars"];
 
 /// Keys of every destination; its adapter has settings of its own.
-const DESTINATION_KEYS: &[&str] = &["crm", "mode", "share", "timeout", "settle", "blind"];
+pub(super) const DESTINATION_KEYS: &[&str] = &["crm", "mode", "share", "timeout", "settle", "blind"];
 
-const MODES: &[(&str, Mode)] = &[("live", Mode::Live), ("observe", Mode::Observe), ("paused", Mode::Paused)];
+pub(super) const IDENTIFIERS_KEYS: &[&str] = &["order"];
 
-const BLIND: &[(&str, Blind)] = &[("at_most_once", Blind::AtMostOnce), ("at_least_once", Blind::AtLeastOnce)];
+pub(super) const RETENTION_KEYS: &[&str] = &["bodies", "rows"];
+
+pub(super) const ALERTS_KEYS: &[&str] = &["webhook"];
+
+pub(super) const MODES: &[(&str, Mode)] =
+    &[("live", Mode::Live), ("observe", Mode::Observe), ("paused", Mode::Paused)];
+
+pub(super) const BLIND: &[(&str, Blind)] =
+    &[("at_most_once", Blind::AtMostOnce), ("at_least_once", Blind::AtLeastOnce)];
 
 /// The part of an adapter's description that the loader needs.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +98,13 @@ pub struct DestinationKind {
     pub settings: &'static [Setting],
     /// Settings may be nested where this is there to read them and to note what is wrong with them.
     pub(crate) nested: Option<ReadNested>,
+}
+
+impl DestinationKind {
+    /// Whether its settings have settings of their own.
+    pub fn is_nested(&self) -> bool {
+        self.nested.is_some()
+    }
 }
 
 /// Reads the nested settings of a destination for their problems. The adapter reads them again when it connects.
@@ -134,12 +150,12 @@ fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], w
         }
     }
     if let Some(section) =
-        section.get("identifiers").and_then(|node| reader.section(node, "`identifiers`", &["order"]))
+        section.get("identifiers").and_then(|node| reader.section(node, "`identifiers`", IDENTIFIERS_KEYS))
     {
         workspace.identifier_order = section.get("order").map(|node| order(reader, node)).unwrap_or_default();
     }
     if let Some(section) =
-        section.get("retention").and_then(|node| reader.section(node, "`retention`", &["bodies", "rows"]))
+        section.get("retention").and_then(|node| reader.section(node, "`retention`", RETENTION_KEYS))
     {
         let duration =
             |key: &str| section.get(key).and_then(|node| reader.duration(node, &format!("`{key}`")));
@@ -150,7 +166,7 @@ fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], w
         };
     }
     if let Some(section) =
-        section.get("alerts").and_then(|node| reader.section(node, "`alerts`", &["webhook"]))
+        section.get("alerts").and_then(|node| reader.section(node, "`alerts`", ALERTS_KEYS))
     {
         let url = section.get("webhook").and_then(|node| reader.secret(node, "`alerts.webhook`"));
         workspace.alerts = url.filter(|url| !url.is_empty()).map(SecretString::from);

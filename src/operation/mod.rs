@@ -5,6 +5,7 @@
 //! pieces, each short enough for one request, so that progress can be shown and an end half-way leaves nothing undone
 //! that was said to be done.
 
+pub mod apply;
 pub mod held;
 pub mod replay;
 

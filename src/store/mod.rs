@@ -18,6 +18,7 @@ mod pools;
 pub mod prepare;
 mod record;
 pub mod registry;
+pub mod rehearsal;
 pub mod replay;
 mod replay_work;
 pub mod syncs;

@@ -140,9 +140,23 @@ impl Store {
         self.write(PrepareBatch { deliveries: deliveries.into(), order, clock }).await
     }
 
-    /// Lets waiting deliveries of these sources be prepared: their mapping is readable (again).
+    /// Lets waiting deliveries of these sources be prepared: their mapping is readable (again). Costs one small read when
+    /// there are none.
     pub async fn requeue_waiting(&self, sources: Vec<String>) -> Result<u64, StoreError> {
-        self.write(RequeueWaiting { sources }).await
+        if sources.is_empty() {
+            return Ok(0);
+        }
+        let sql = format!(
+            "SELECT 1 FROM deliveries WHERE state = 'waiting' AND source IN ({}) LIMIT 1",
+            list(1, sources.len())
+        );
+        let names = sources.iter().map(|source| Arg::from(source.as_str())).collect();
+        if self.read(&sql, names).await?.is_empty() {
+            return Ok(0);
+        }
+        let requeued = self.write(RequeueWaiting { sources }).await?;
+        self.arrived.notify_one();
+        Ok(requeued)
     }
 }
 
@@ -175,9 +189,6 @@ impl Work for RequeueWaiting {
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
-            if self.sources.is_empty() {
-                return Ok(0);
-            }
             let sql = format!(
                 "UPDATE deliveries SET state = 'received' WHERE state = 'waiting' AND source IN ({})",
                 list(1, self.sources.len())

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use serde::Serialize;
 
+use super::prepare::timestamp;
 use super::sql::{Connection, args, json};
 use super::{Store, StoreError, Work};
 use crate::map::Files;
@@ -20,6 +22,21 @@ pub struct RememberedSource {
     pub token_hash: String,
 }
 
+/// A version in the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VersionRow {
+    /// SHA-256 (hex) over its texts.
+    pub hash: String,
+    /// When it became active for the first time.
+    pub first_active: Timestamp,
+    /// Since when it is the active one; `None` when it is not.
+    pub active_since: Option<Timestamp>,
+    /// Leads that it made.
+    pub leads: i64,
+    /// When the delivery of the newest of them came.
+    pub last_lead: Option<Timestamp>,
+}
+
 impl Store {
     /// The texts of the version that is active, with its hash.
     pub async fn active_version(&self) -> Result<Option<(String, Files)>, StoreError> {
@@ -33,23 +50,68 @@ impl Store {
         rows.first().map(|row| Ok((row.text(0)?, Files(row.json(1)?)))).transpose()
     }
 
+    /// The hash of the version that is active: all processes look at it every second.
+    pub async fn active_hash(&self) -> Result<Option<String>, StoreError> {
+        let rows = self.read("SELECT hash FROM active_version WHERE id = 1", args![]).await?;
+        rows.first().map(|row| row.text(0)).transpose()
+    }
+
     /// The texts of any version that was ever active.
     pub async fn version(&self, hash: &str) -> Result<Option<Files>, StoreError> {
         let rows = self.read("SELECT files FROM versions WHERE hash = $1", args![hash]).await?;
         rows.first().map(|row| Ok(Files(row.json(0)?))).transpose()
     }
 
-    /// Makes a version the active one and remembers its sources.
-    pub async fn activate(
+    /// Makes a version the active one, whatever was before.
+    pub async fn activate(&self, hash: &str, files: &Files, now: Timestamp) -> Result<(), StoreError> {
+        self.write(Activate::new(hash, files, Place::Whatever, now)).await.map(drop)
+    }
+
+    /// Makes a version the active one in place of the one that the caller knows of (`None`: there is none yet). `false`:
+    /// somebody else was faster, and nothing is changed.
+    pub async fn activate_instead_of(
         &self,
+        known: Option<&str>,
         hash: &str,
         files: &Files,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let place = known.map_or(Place::Empty, |known| Place::Of(known.to_owned()));
+        self.write(Activate::new(hash, files, place, now)).await
+    }
+
+    /// Remembers sources for the day on which the workspace no longer has them.
+    pub async fn remember_sources(
+        &self,
         sources: Vec<RememberedSource>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let activate =
-            Activate { hash: hash.to_owned(), files: files.0.clone(), sources, now: now.as_millisecond() };
-        self.write(activate).await
+        self.write(RememberSources { sources, now: now.as_millisecond() }).await
+    }
+
+    /// Every version that was ever active, the newest first. Counts their leads, so it reads all of them.
+    pub async fn versions(&self) -> Result<Vec<VersionRow>, StoreError> {
+        let rows = self
+            .read(
+                "SELECT versions.hash, versions.created_at, active_version.since, COALESCE(made.leads, 0), made.last \
+                 FROM versions LEFT JOIN active_version ON active_version.hash = versions.hash \
+                 LEFT JOIN (SELECT version, COUNT(*) AS leads, MAX(received_at) AS last FROM leads GROUP BY version) \
+                   AS made ON made.version = versions.hash \
+                 ORDER BY versions.created_at DESC, versions.hash",
+                args![],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(VersionRow {
+                    hash: row.text(0)?,
+                    first_active: timestamp(row.int(1)?)?,
+                    active_since: row.optional_int(2)?.map(timestamp).transpose()?,
+                    leads: row.int(3)?,
+                    last_lead: row.optional_int(4)?.map(timestamp).transpose()?,
+                })
+            })
+            .collect()
     }
 
     /// Every source that was ever active.
@@ -66,28 +128,64 @@ impl Store {
 struct Activate {
     hash: String,
     files: BTreeMap<String, String>,
-    sources: Vec<RememberedSource>,
+    place: Place,
     now: i64,
 }
 
-impl Work for Activate {
-    type Output = ();
+/// Which active version may be replaced.
+enum Place {
+    Whatever,
+    Empty,
+    Of(String),
+}
 
-    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
+impl Activate {
+    fn new(hash: &str, files: &Files, place: Place, now: Timestamp) -> Self {
+        Self { hash: hash.to_owned(), files: files.0.clone(), place, now: now.as_millisecond() }
+    }
+}
+
+impl Work for Activate {
+    type Output = bool;
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
+            let insert = "INSERT INTO active_version (id, hash, since) VALUES (1, $1, $2) ON CONFLICT (id)";
+            let mut arguments = args![self.hash.as_str(), self.now];
+            let sql = match &self.place {
+                Place::Empty => format!("{insert} DO NOTHING"),
+                Place::Whatever => {
+                    format!("{insert} DO UPDATE SET hash = excluded.hash, since = excluded.since")
+                }
+                Place::Of(known) => {
+                    arguments.push(known.as_str().into());
+                    "UPDATE active_version SET hash = $1, since = $2 WHERE id = 1 AND hash = $3".to_owned()
+                }
+            };
+            if connection.execute(&sql, arguments).await? == 0 {
+                return Ok(false);
+            }
             connection
                 .execute(
                     "INSERT INTO versions (hash, files, created_at) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING",
                     args![self.hash.as_str(), json(&self.files)?, self.now],
                 )
                 .await?;
-            connection
-                .execute(
-                    "INSERT INTO active_version (id, hash, since) VALUES (1, $1, $2) \
-                     ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, since = excluded.since",
-                    args![self.hash.as_str(), self.now],
-                )
-                .await?;
+            Ok(true)
+        })
+    }
+}
+
+struct RememberSources {
+    sources: Vec<RememberedSource>,
+    now: i64,
+}
+
+impl Work for RememberSources {
+    type Output = ();
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
             let sources = self
                 .sources
                 .iter()

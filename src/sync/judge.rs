@@ -1,7 +1,7 @@
 //! From a claimed lead to a stored plan: our own link first, the CRM's search second, then `decide`.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -318,10 +318,14 @@ impl Worker {
     fn decide(&self, claimed: &Claimed, workspace: &Workspace, situation: &Situation<'_>) -> Decision {
         let mut new_step_id = || StepId(self.clock.new_id());
         // Who is there is known to the workspace of now; a pool that it lost is as it was for the lead's own version.
-        let active = Arc::clone(&self.active.borrow());
+        let active = self.active.borrow().clone();
         let pool = claimed.lead.owners.as_ref();
-        let pool =
-            pool.and_then(|name| active.owner_pools.get(name).or_else(|| workspace.owner_pools.get(name)));
+        let pool = pool.and_then(|name| {
+            active
+                .as_deref()
+                .and_then(|active| active.owner_pools.get(name))
+                .or_else(|| workspace.owner_pools.get(name))
+        });
         let Some(pool) = pool else { return decide(situation, &mut new_step_id) };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let state = pools.entry(pool.name.clone()).or_default();

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::{Worker, WorkerHandle};
 use crate::crm::catalog::Catalog;
+use crate::map::Workspace;
 use crate::rules::{InactiveUsers, Mode};
 
 /// How often the list is read; it costs calls that leads could use.
@@ -24,7 +25,9 @@ impl WorkerHandle {
         let mut active = worker.active.clone();
         let mut changed = true;
         loop {
-            if !active.borrow_and_update().owner_pools.is_empty() {
+            let pools = |workspace: &Arc<Workspace>| !workspace.owner_pools.is_empty();
+            let has_pools = active.borrow_and_update().as_ref().is_some_and(pools);
+            if has_pools {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     users_changed = worker.read_users() => changed |= users_changed,

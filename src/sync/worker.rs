@@ -49,7 +49,7 @@ pub struct Worker {
     pub(super) versions: Arc<Versions>,
     pub(super) records: Records,
     /// The workspace as it is now: who is there to take a deal is no matter of the version that made a lead.
-    pub(super) active: watch::Receiver<Arc<Workspace>>,
+    pub(super) active: watch::Receiver<Option<Arc<Workspace>>>,
     /// What each pool remembers. Ahead of the database by plans that are being stored.
     pub(super) pools: Mutex<HashMap<String, PoolState>>,
     /// Who left, as far as known.
@@ -94,7 +94,7 @@ impl Worker {
         destination: Destination,
         crm: Arc<dyn Crm>,
         versions: Arc<Versions>,
-        active: watch::Receiver<Arc<Workspace>>,
+        active: watch::Receiver<Option<Arc<Workspace>>>,
     ) -> Result<Self, StoreError> {
         let holder = clock.new_id().to_string();
         let lease = store.take_lease(&destination.name, &holder).await?;

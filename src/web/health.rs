@@ -10,8 +10,9 @@ use tokio::sync::watch;
 
 use crate::telemetry::Metrics;
 
-/// Ready, or one sentence that says why not.
-pub type Readiness = Result<(), String>;
+/// Ready, perhaps with a notice that a person should see to; or one sentence that says why not. Anybody may read them, so
+/// they say where something is wrong and not what.
+pub type Readiness = Result<Option<String>, String>;
 
 /// `/healthz`: the process answers. `/readyz`: it can do its work, or 503 with the reason. Both are open to anybody.
 pub(super) fn health(ready: watch::Receiver<Readiness>) -> Router {
@@ -22,10 +23,11 @@ pub(super) fn health(ready: watch::Receiver<Readiness>) -> Router {
 }
 
 async fn readyz(State(ready): State<watch::Receiver<Readiness>>) -> Response {
-    let why_not = ready.borrow().clone().err();
-    match why_not {
-        None => Json(json!({ "ready": true })).into_response(),
-        Some(why) => {
+    let readiness = ready.borrow().clone();
+    match readiness {
+        Ok(None) => Json(json!({ "ready": true })).into_response(),
+        Ok(Some(notice)) => Json(json!({ "ready": true, "notice": notice })).into_response(),
+        Err(why) => {
             (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "why": why }))).into_response()
         }
     }

@@ -8,6 +8,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::json;
 
+use crate::operation::apply::{Apply, LookAtActive};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
 use crate::operation::replay::{PreviewReplay, Replay};
 use crate::operation::{Means, Operation, OperationError};
@@ -21,6 +22,8 @@ pub fn router(means: Means) -> Router {
     let router = takes::<Replay>(router);
     let router = takes::<LookAtHeld>(router);
     let router = takes::<AnswerHeld>(router);
+    let router = takes::<LookAtActive>(router);
+    let router = takes::<Apply>(router);
     router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
 }
 

@@ -82,7 +82,7 @@ async fn each_cause_is_told_once() {
     rig.restart().await;
     rig.post(&person(5, json!(18))).await;
     let deadline = Instant::now() + PATIENCE;
-    while rig.app().workers[0].paused().is_none() {
+    while rig.app().workers()[0].paused().is_none() {
         assert!(Instant::now() < deadline, "a CRM that refuses our credentials is paused");
         sleep(Duration::from_millis(20)).await;
     }

@@ -11,27 +11,27 @@ use serde_json::{Value, json};
 
 use crate::rig::{IMPATIENT, Rig, event, now_millis, spellings};
 
-fn leadfold(arguments: &[&str]) -> Command {
+pub(crate) fn leadfold(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leadfold"));
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env_clear().stdin(Stdio::null());
     command
 }
 
 /// Exit code, standard output, standard error.
-fn run(arguments: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
     read(leadfold(arguments).output().unwrap())
 }
 
-fn read(output: Output) -> (i32, String, String) {
+pub(crate) fn read(output: Output) -> (i32, String, String) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 /// A folder of its own with the shipped mappings and fixtures; gone when dropped.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("leadfold-test-{}", SystemClock.new_id()));
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for from in ["mappings", "fixtures/sendpulse"] {
@@ -47,11 +47,11 @@ impl Folder {
         Self(folder)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
-    fn edit(&self, from: &str, to: &str) {
+    pub(crate) fn edit(&self, from: &str, to: &str) {
         let path = self.0.join("mappings/sendpulse.yaml");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(from));
@@ -66,14 +66,14 @@ impl Drop for Folder {
 }
 
 /// A command that stays up.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     address: String,
 }
 
 impl Running {
     /// Starts it, waits for the line that holds this, and reads the first address that it said.
-    fn start(mut command: Command, up: &str) -> Self {
+    pub(crate) fn start(mut command: Command, up: &str) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut told = String::new();
         let mut out = BufReader::new(child.stdout.as_mut().unwrap());
@@ -98,22 +98,25 @@ impl Running {
         answer
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address))
     }
 
-    fn post(&self, path: &str, body: &str) -> String {
+    pub(crate) fn post(&self, path: &str, body: &str) -> String {
         let (host, length) = (&self.address, body.len());
         self.ask(&format!(
             "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
         ))
     }
 
+    pub(crate) fn signal(&self, name: &str) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &process]).status().unwrap().success());
+    }
+
     /// Ends it as a service manager does; returns the exit code and what it had logged.
-    fn terminate(mut self) -> (i32, String) {
-        assert!(
-            Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success()
-        );
+    pub(crate) fn terminate(mut self) -> (i32, String) {
+        self.signal("TERM");
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         (self.child.wait().unwrap().code().unwrap(), said)

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod api;
+mod apply;
 mod commands;
 mod crm;
 mod doctor;
@@ -16,9 +17,12 @@ mod odoo;
 mod phone_differential;
 mod pools;
 mod receive;
+mod rehearse;
+mod reload;
 mod replay;
 mod rig;
 mod scenarios;
+mod schema;
 mod sources;
 mod states;
 mod store;

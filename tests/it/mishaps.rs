@@ -145,7 +145,7 @@ async fn bring(crm: Arc<Mishaps>, phones: &[&str], sql: Option<&str>) -> Counts 
     let versions = Arc::new(Versions::new(store.clone(), environment));
     let files = read_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings")).unwrap();
     let workspace = Arc::new(versions.compile(&files).workspace);
-    store.activate(&workspace.hash, &files, Vec::new(), clock.now()).await.unwrap();
+    store.activate(&workspace.hash, &files, clock.now()).await.unwrap();
     for (at, phone) in phones.iter().enumerate() {
         let body = event(&format!("chat-{at}"), "telegram", json!({ "phone": phone }), 1);
         let delivery = Delivery {
@@ -161,7 +161,7 @@ async fn bring(crm: Arc<Mishaps>, phones: &[&str], sql: Option<&str>) -> Counts 
     }
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let destination = workspace.destinations["crm"].clone();
-    let (_keep, active) = watch::channel(workspace);
+    let (_keep, active) = watch::channel(Some(workspace));
     let worker = Worker::new(store.clone(), Arc::clone(&clock), destination, crm, versions, active.clone());
     let worker = worker.await.unwrap().start(stop.clone(), &tasks);
     let preparer =

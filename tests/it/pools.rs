@@ -304,7 +304,7 @@ impl Kept {
         let workspace = versions.compile(&files).workspace;
         let mut destination = workspace.destinations["crm"].clone();
         destination.mode = Mode::Live;
-        let (sender, active) = watch::channel(Arc::new(workspace));
+        let (sender, active) = watch::channel(Some(Arc::new(workspace)));
         let worker = Worker::new(
             self.store.clone(),
             Arc::clone(&self.clock),
@@ -321,7 +321,7 @@ impl Kept {
             let text = files.0.get_mut("workspace.yaml").unwrap();
             assert!(text.contains(from), "{text}");
             *text = text.replace(from, to);
-            sender.send_replace(Arc::new(versions.compile(&files).workspace));
+            sender.send_replace(Some(Arc::new(versions.compile(&files).workspace)));
         }
         assert!(until_quiet(&self.store, PATIENCE).await.unwrap());
         stop.cancel();

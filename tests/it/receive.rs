@@ -354,7 +354,7 @@ async fn health_is_open_and_everything_else_is_guarded() {
         (status(&answer), body(&answer)),
         (503, r#"{"ready":false,"why":"the database is not open yet"}"#)
     );
-    ready.send_replace(Ok(())).unwrap_err();
+    ready.send_replace(Ok(None)).unwrap_err();
     assert_eq!(status(&ask("/readyz", "").await), 200);
 
     let key = "Authorization: Bearer api\r\n";

@@ -1,11 +1,12 @@
 //! A leadfold and a sandbox CRM on free ports, a folder of their own, and a client that posts like `SendPulse` does.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leadfold::app::{App, Door, Options, until_quiet};
+use leadfold::app::{App, Door, Follow, Options, until_quiet};
 use leadfold::clock::{Clock, SystemClock};
 use leadfold::map::Files;
 use leadfold::receive::Limits;
@@ -96,6 +97,8 @@ pub(crate) struct Rig {
     pub(crate) sandbox: Running,
     pub(crate) folder: PathBuf,
     pub(crate) files: Files,
+    pub(crate) follow: Follow,
+    pub(crate) listen: SocketAddr,
     pub(crate) clock: Arc<dyn Clock>,
     /// The token of `/api`; without one it is open, as in the demo.
     pub(crate) token: Option<&'static str>,
@@ -150,6 +153,8 @@ impl Rig {
             sandbox,
             folder,
             files,
+            follow: Follow::Files,
+            listen: ([127, 0, 0, 1], 0).into(),
             clock,
             token: None,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -158,11 +163,13 @@ impl Rig {
 
     /// Starts leadfold on what is in the folder.
     pub(crate) async fn boot(&mut self) {
+        self.save();
         let options = Options {
             files: self.files.clone(),
-            folder: self.folder.clone(),
+            folder: self.workspace(),
+            follow: self.follow,
             database: self.database(),
-            listen: ([127, 0, 0, 1], 0).into(),
+            listen: self.listen,
             door: self.token.map_or(Door::Demo, |token| Door::Token(Some(token.into()))),
             metrics: metrics(),
             limits: Limits::default(),
@@ -170,6 +177,25 @@ impl Rig {
             clock: Arc::clone(&self.clock),
         };
         self.app = Some(App::start(options).await.unwrap());
+    }
+
+    /// Where the files are.
+    pub(crate) fn workspace(&self) -> PathBuf {
+        self.folder.join("mappings")
+    }
+
+    /// Writes the files, and takes away those that are none any more.
+    pub(crate) fn save(&self) {
+        std::fs::create_dir_all(self.workspace()).unwrap();
+        for entry in std::fs::read_dir(self.workspace()).unwrap() {
+            let entry = entry.unwrap();
+            if !self.files.0.contains_key(entry.file_name().to_str().unwrap()) {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+        for (name, text) in &self.files.0 {
+            std::fs::write(self.workspace().join(name), text).unwrap();
+        }
     }
 
     pub(crate) fn database(&self) -> String {
@@ -185,7 +211,7 @@ impl Rig {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.app().address)
+        format!("http://127.0.0.1:{}{path}", self.app().address.port())
     }
 
     pub(crate) async fn post(&self, body: &Value) -> u16 {
@@ -245,7 +271,7 @@ impl Rig {
         rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
     }
 
-    /// Puts something else in place of a part of a file; it takes effect at the next start.
+    /// Puts something else in place of a part of a file; it takes effect once it is saved, or at the next start.
     pub(crate) fn edit(&mut self, file: &str, from: &str, to: &str) {
         let text = self.files.0.get_mut(file).unwrap();
         assert!(text.contains(from), "{file} has no {from}");

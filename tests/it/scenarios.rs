@@ -225,7 +225,7 @@ async fn a_destination_that_is_down_keeps_its_queue_and_resumes_by_itself(accoun
         .collect();
     rig.post_all(&posts, 16).await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    assert!(rig.app().workers[0].paused().is_some(), "a CRM that only fails is paused");
+    assert!(rig.app().workers()[0].paused().is_some(), "a CRM that only fails is paused");
     assert_eq!(rig.counts().await.needs_attention, 0, "that is no fault of the leads");
     rig.sandbox.set_faults(Faults::default());
     rig.settle().await;

@@ -820,13 +820,37 @@ impl Story {
         };
         assert!(self.store.active_version().await.unwrap().is_none());
         let (old, new) = (vec![source("a", "1"), source("b", "1")], vec![source("b", "2")]);
-        self.store.activate("one", &files("one"), old, self.now()).await.unwrap();
-        self.store.activate("two", &files("two"), new, self.now()).await.unwrap();
-        self.store.activate("one", &files("one"), Vec::new(), self.now()).await.unwrap();
+        self.store.remember_sources(old, self.now()).await.unwrap();
+        self.store.remember_sources(new, self.now()).await.unwrap();
+        let instead_of = async |known: Option<&str>, hash: &str| {
+            self.store.activate_instead_of(known, hash, &files(hash), self.now()).await.unwrap()
+        };
+        assert!(!instead_of(Some("one"), "two").await, "what is not active cannot be replaced");
+        assert!(self.store.version("two").await.unwrap().is_none(), "nor does it leave a trace");
+        let at_once = tokio::join!(instead_of(None, "one"), instead_of(None, "two"));
+        assert!(at_once.0 != at_once.1, "of two first ones, one is active");
+        self.store.activate("one", &files("one"), self.now()).await.unwrap();
+        let at_once = tokio::join!(instead_of(Some("one"), "two"), instead_of(Some("one"), "three"));
+        assert!(at_once.0 != at_once.1, "of two that know the same one, one is active");
+        self.store.activate("two", &files("two"), self.now()).await.unwrap();
+        self.store.activate("one", &files("one"), self.now()).await.unwrap();
+        assert_eq!(self.store.active_hash().await.unwrap().as_deref(), Some("one"));
+        let versions = self.store.versions().await.unwrap();
+        let active: Vec<_> = versions
+            .iter()
+            .filter(|version| version.active_since.is_some())
+            .map(|version| &version.hash)
+            .collect();
+        assert_eq!(active, ["one"]);
+        assert_eq!(
+            versions.iter().map(|version| version.leads).sum::<i64>(),
+            0,
+            "none of the story's leads is theirs"
+        );
         let (hash, active) = self.store.active_version().await.unwrap().unwrap();
         assert_eq!((hash.as_str(), active.0), ("one", files("one").0));
         assert_eq!(self.store.version("two").await.unwrap().unwrap().0, files("two").0);
-        assert!(self.store.version("three").await.unwrap().is_none());
+        assert!(self.store.version("four").await.unwrap().is_none());
         let remembered = self.store.remembered_sources().await.unwrap();
         assert_eq!(remembered, [source("a", "1"), source("b", "2")], "also what was removed");
 

@@ -35,6 +35,7 @@ const ORDER: &[&str] = &[
     "operation",
     "web",
     "trial",
+    "rehearse",
     "sandbox",
     "demo",
     // wiring

@@ -1,0 +1,106 @@
+//! Whether a version of the workspace can be run by this process, with everything that running it needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::error;
+
+use super::StartError;
+use super::workers::Wanted;
+use crate::crm;
+use crate::map::{Files, Severity, Workspace};
+use crate::workspace::Versions;
+
+/// Looks at versions with the eyes of this process.
+pub(super) struct Examiner {
+    pub(super) versions: Arc<Versions>,
+    /// Secrets that stand in the YAML are refused where others can reach us.
+    pub(super) loopback: bool,
+}
+
+/// A version that can be run, with everything it needs.
+pub(super) struct Runnable {
+    pub(super) workspace: Arc<Workspace>,
+    pub(super) wanted: BTreeMap<String, Wanted>,
+}
+
+/// Why a version is not run.
+pub(super) struct Refused {
+    /// Where, without what: anybody may read it.
+    pub(super) place: String,
+    /// All of it, for the log.
+    pub(super) problems: Vec<String>,
+    /// Whether a process must not start like that either.
+    pub(super) final_at_start: bool,
+}
+
+impl Examiner {
+    /// Whether texts can be run here. Accounts that stay as they are among `known` stay connected.
+    pub(super) fn examine(
+        &self,
+        files: &Files,
+        known: &BTreeMap<String, Wanted>,
+    ) -> Result<Runnable, Refused> {
+        let compiled = self.versions.compile(files);
+        let errors: Vec<_> =
+            compiled.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        if let Some(first) = errors.first() {
+            let more =
+                if errors.len() > 1 { format!(" and {} more", errors.len() - 1) } else { String::new() };
+            return Err(Refused {
+                place: format!("{}:{}:{}{more}", first.file, first.line, first.column),
+                problems: errors.iter().map(ToString::to_string).collect(),
+                final_at_start: false,
+            });
+        }
+        self.prepare(compiled.workspace, known)
+    }
+
+    /// Prepares what a compiled workspace needs; files that are broken are no obstacle here.
+    pub(super) fn prepare(
+        &self,
+        workspace: Workspace,
+        known: &BTreeMap<String, Wanted>,
+    ) -> Result<Runnable, Refused> {
+        if !self.loopback && !workspace.defaults_used.is_empty() {
+            return Err(Refused {
+                place: "secrets".to_owned(),
+                problems: vec![format!(
+                    "these secrets still have the value that stands in the YAML for everybody to read: {}. Set them \
+                     in the environment, or listen on 127.0.0.1 only",
+                    workspace.defaults_used.iter().cloned().collect::<Vec<_>>().join(", ")
+                )],
+                final_at_start: true,
+            });
+        }
+        let mut wanted = BTreeMap::new();
+        for (name, destination) in &workspace.destinations {
+            let same = known.get(name).filter(|known| known.destination == *destination);
+            let crm = match same {
+                Some(same) => Arc::clone(&same.crm),
+                None => crm::connect(destination).map_err(|error| Refused {
+                    place: format!("workspace.yaml, destination `{name}`"),
+                    problems: vec![error.to_string()],
+                    final_at_start: true,
+                })?,
+            };
+            wanted.insert(name.clone(), Wanted { destination: destination.clone(), crm });
+        }
+        Ok(Runnable { workspace: Arc::new(workspace), wanted })
+    }
+}
+
+impl Refused {
+    /// Puts all of it into the log.
+    pub(super) fn say(&self) {
+        for problem in &self.problems {
+            error!("{problem}");
+        }
+    }
+}
+
+impl From<Refused> for StartError {
+    fn from(refused: Refused) -> Self {
+        Self(refused.problems.join("\n"))
+    }
+}

@@ -1,0 +1,53 @@
+//! `leadfold schema`: JSON Schemas of the YAML, for editors.
+
+use clap::{Args, ValueEnum};
+
+use super::{End, Failure, say};
+use crate::crm;
+use crate::event::PRESETS;
+use crate::map::schema::{of_mapping, of_workspace};
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Editors with a YAML language server (VS Code with the YAML extension, JetBrains, Neovim …) complete and explain keys, and
+underline unknown ones, once the first line of a file names its schema. `leadfold init` sets that up; by hand:
+
+  mkdir -p mappings/.schema
+  leadfold schema workspace > mappings/.schema/workspace.json
+  leadfold schema mapping   > mappings/.schema/mapping.json
+
+  # yaml-language-server: $schema=.schema/workspace.json     the first line of workspace.yaml
+  # yaml-language-server: $schema=.schema/mapping.json       the first line of every other file
+
+Only `leadfold check` reads placeholders and knows the names in other files.")]
+pub(super) struct Options {
+    /// Of which file
+    #[arg(value_enum)]
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Of {
+    /// workspace.yaml
+    Workspace,
+    /// The file of a source
+    Mapping,
+}
+
+pub(super) fn run(options: &Options) -> Result<End, Failure> {
+    say(&text(options.of)?);
+    Ok(End::Done)
+}
+
+/// The schema as text.
+pub(super) fn text(of: Of) -> Result<String, Failure> {
+    let schema = match of {
+        Of::Workspace => of_workspace(&crm::kinds()),
+        Of::Mapping => {
+            let presets: Vec<_> = PRESETS.iter().map(|preset| (preset.name, preset.summary)).collect();
+            of_mapping(&presets)
+        }
+    };
+    serde_json::to_string_pretty(&schema).map_err(|error| format!("the schema cannot be written: {error}"))
+}

@@ -1,0 +1,166 @@
+//! `leadfold versions`: which versions of the workspace there were, and what is different between two of them.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::difference::{self, differences};
+use super::{DatabaseOption, End, Failure, WorkspaceOption, say};
+use crate::map::Files;
+use crate::store::Store;
+use crate::store::versions::VersionRow;
+use crate::workspace::{read_files, short};
+
+/// Arguments of `versions`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  leadfold versions                          every version that was ever active, the newest first
+  leadfold versions diff 1f3a 9c04           what the second has changed
+  leadfold versions diff active files        what `leadfold apply` would change")]
+pub(super) struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: ListOptions,
+}
+
+#[derive(Debug, Args)]
+struct ListOptions {
+    #[command(flatten)]
+    database: DatabaseOption,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what is different between two versions, as a unified diff. Exit code 1 when something is
+    Diff(DiffOptions),
+}
+
+#[derive(Debug, Args)]
+struct DiffOptions {
+    /// The beginning of a version's hash, `active`, or `files` (what the folder of --workspace says now)
+    #[arg(value_name = "A")]
+    old: String,
+    /// The other one
+    #[arg(value_name = "B")]
+    new: String,
+    #[command(flatten)]
+    workspace: WorkspaceOption,
+    #[command(flatten)]
+    database: DatabaseOption,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(options: Options) -> Result<End, Failure> {
+    let database = match &options.command {
+        Some(Command::Diff(options)) => &options.database.database,
+        None => &options.list.database.database,
+    };
+    let store = Store::open_to_read(database).await.map_err(|failure| failure.to_string())?;
+    let end = match &options.command {
+        Some(Command::Diff(options)) => diff(&store, options).await,
+        None => list(&store, options.list.json).await,
+    };
+    store.close().await;
+    end
+}
+
+async fn list(store: &Store, as_json: bool) -> Result<End, Failure> {
+    let versions = store.versions().await.map_err(|failure| failure.to_string())?;
+    if as_json {
+        say(&json!({ "versions": versions }).to_string());
+    } else if versions.is_empty() {
+        say("No version was ever active: `leadfold serve` or `leadfold apply` makes the first.");
+    } else {
+        say("  version       first active          leads  newest lead");
+        for version in &versions {
+            say(&line(version));
+        }
+    }
+    Ok(End::Done)
+}
+
+fn line(version: &VersionRow) -> String {
+    let mark = if version.active_since.is_some() { '*' } else { ' ' };
+    let last = version.last_lead.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"));
+    let since = version.active_since.map_or_else(String::new, |at| format!("  active since {at:.0}"));
+    let (hash, first, leads) = (short(&version.hash), version.first_active, version.leads);
+    format!("{mark} {hash}  {first:.0}  {leads:>5}  {last}{since}")
+}
+
+async fn diff(store: &Store, options: &DiffOptions) -> Result<End, Failure> {
+    let old = texts(store, options, &options.old).await?;
+    let new = texts(store, options, &options.new).await?;
+    let changed = differences(&old, &new);
+    if options.json {
+        say(&json!({ "old": old.hash(), "new": new.hash(), "changed": difference::json(&changed) })
+            .to_string());
+    } else if changed.is_empty() {
+        say("They are the same.");
+    } else {
+        say(&difference::told(&changed));
+    }
+    Ok(if changed.is_empty() { End::Done } else { End::FoundProblems })
+}
+
+async fn texts(store: &Store, options: &DiffOptions, name: &str) -> Result<Files, Failure> {
+    let failed = |failure: crate::store::StoreError| failure.to_string();
+    match name {
+        "files" => read_files(&options.workspace.workspace),
+        "active" => {
+            let active = store.active_version().await.map_err(failed)?;
+            active.map(|(_, files)| files).ok_or_else(|| "no version is active yet".to_owned())
+        }
+        begin => {
+            let versions = store.versions().await.map_err(failed)?;
+            let hash = only(begin, &versions)?;
+            let files = store.version(hash).await.map_err(failed)?;
+            files.ok_or_else(|| format!("version {begin} is not in the database any more"))
+        }
+    }
+}
+
+/// The one version that begins like this.
+fn only<'v>(begin: &str, versions: &'v [VersionRow]) -> Result<&'v str, Failure> {
+    let begins: Vec<&str> =
+        versions.iter().map(|version| version.hash.as_str()).filter(|hash| hash.starts_with(begin)).collect();
+    match begins.as_slice() {
+        [one] => Ok(one),
+        [] => Err(format!(
+            "no version begins with '{begin}'; `leadfold versions` lists them, `active` and `files` are names too"
+        )),
+        many => Err(format!(
+            "{} versions begin with '{begin}': {}; write more of it",
+            many.len(),
+            many.iter().map(|hash| short(hash)).collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_version_is_named_by_its_beginning() {
+        let versions = ["1f3a", "1f77", "9c04"].map(|hash| VersionRow {
+            hash: hash.to_owned(),
+            first_active: Timestamp::UNIX_EPOCH,
+            active_since: None,
+            leads: 0,
+            last_lead: None,
+        });
+        assert_eq!(only("9", &versions), Ok("9c04"));
+        assert_eq!(only("1f3a", &versions), Ok("1f3a"));
+        assert!(only("1f", &versions).unwrap_err().contains("2 versions begin with '1f': 1f3a, 1f77"));
+        assert!(only("77", &versions).unwrap_err().contains("`leadfold versions` lists them"));
+    }
+}

@@ -1,0 +1,420 @@
+//! JSON Schemas (draft 2020-12) of `workspace.yaml` and of a source's file, for editors.
+//!
+//! Keys and words come from the tables that the loader reads by, so a schema refuses the same unknown keys; what is said
+//! about each stands here. A schema knows less than `leadfold check`: it does not read placeholders, and it does not know
+//! the names of other files. Where in doubt it lets a value pass. Only keywords that draft 7 has as well are used, because
+//! that is what many editors understand.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::workspace::DestinationKind;
+use super::{branch, example, pools, rules, source, workspace};
+use crate::lead::IdentifierKind;
+use crate::plan::StepKind;
+
+/// The schema of `workspace.yaml`.
+pub fn of_workspace(kinds: &[DestinationKind]) -> Json {
+    let schema = object(workspace::KEYS, &[], &|key| match key {
+        "destinations" => {
+            map("Where leads go, by a name of your own; mappings name them in `to`.", destination(kinds))
+        }
+        "owner_pools" => map("The people who take turns with new deals, by a name of your own.", pool()),
+        "identifiers" => says(
+            "What tells who is who.",
+            object(workspace::IDENTIFIERS_KEYS, &[], &|key| match key {
+                "order" => list(
+                    "Which identifier decides when two of them point at different people; the first is the strongest.",
+                    word("", IdentifierKind::ALL.map(IdentifierKind::as_str)),
+                ),
+                _ => anything(),
+            }),
+        ),
+        "retention" => says(
+            "How long things are kept.",
+            object(workspace::RETENTION_KEYS, &[], &|key| match key {
+                "bodies" => duration("The requests as they came, such as 90d."),
+                "rows" => duration("Everything else, such as 400d."),
+                _ => anything(),
+            }),
+        ),
+        "alerts" => says(
+            "Telling a person.",
+            object(workspace::ALERTS_KEYS, &[], &|key| match key {
+                "webhook" => {
+                    scalar("A URL that is called once for every new cause of trouble: \"${ALERT_WEBHOOK}\".")
+                }
+                _ => anything(),
+            }),
+        ),
+        "vars" => variables(),
+        _ => anything(),
+    });
+    document(
+        "leadfold: workspace.yaml",
+        "Destinations, owner pools and everything else that sources share.",
+        schema,
+    )
+}
+
+/// The schema of a source's file. `presets` are their names and what each is.
+pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
+    let schema = object(source::KEYS, &["source", "leads"], &|key| match key {
+        "source" => says(
+            "Who sends, and how we know that it is them.",
+            object(source::SOURCE_KEYS, &["preset", "token"], &|key| match key {
+                "preset" => preset(presets),
+                "token" => scalar("The secret part of the address /in/<file name>/<token>: \"${MY_TOKEN}\"."),
+                "paused" => boolean("Keep what arrives without making leads of it."),
+                "dedupe_window" => {
+                    duration("How long the same event, sent again without an id, is a redelivery: 10m.")
+                }
+                _ => anything(),
+            }),
+        ),
+        "vars" => variables(),
+        "defaults" => says(
+            "What every entry of `leads` has unless it says otherwise.",
+            entry(&branch::default_keys(), &[]),
+        ),
+        "leads" => list("The first entry whose `when` holds takes the lead.", entry(branch::KEYS, &["name"])),
+        "tests" => list("Run by `leadfold check`, `test` and `apply`.", test()),
+        _ => anything(),
+    });
+    document("leadfold: mapping of one source", "What becomes of the events of one source.", schema)
+}
+
+fn document(title: &str, about: &str, schema: Json) -> Json {
+    let mut document = Map::new();
+    document.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+    document.insert("title".to_owned(), json!(title));
+    document.insert("description".to_owned(), json!(about));
+    if let Json::Object(schema) = schema {
+        document.extend(schema);
+    }
+    Json::Object(document)
+}
+
+fn destination(kinds: &[DestinationKind]) -> Json {
+    let shared = |key: &str| match key {
+        "crm" => {
+            word("Which CRM it is; further keys are its own settings.", kinds.iter().map(|kind| kind.name))
+        }
+        "mode" => words(
+            "live writes; observe looks up, plans and explains; paused keeps the queue.",
+            workspace::MODES,
+        ),
+        "share" => scalar("The part of the account's rate limit that is ours: 50% or 0.5."),
+        "timeout" => duration("The longest that one call may take: 10s."),
+        "settle" => duration(
+            "How long after a call without answer the CRM is looked at: longest processing + search lag.",
+        ),
+        "blind" => words(
+            "What becomes of a write without answer that cannot be looked up: a person decides, or it is sent again.",
+            workspace::BLIND,
+        ),
+        _ => anything(),
+    };
+    let of_kind = |kind: &DestinationKind| {
+        let settings = kind.settings.iter().map(|setting| {
+            let of_setting = if kind.nested.is_some() {
+                says(setting.summary, anything())
+            } else {
+                scalar(setting.summary)
+            };
+            (setting.name.to_owned(), of_setting)
+        });
+        let own = kind.settings.iter().map(|setting| setting.name);
+        let names: Vec<&str> = workspace::DESTINATION_KEYS.iter().copied().chain(own).collect();
+        let required: Vec<&str> =
+            kind.settings.iter().filter(|setting| setting.required).map(|setting| setting.name).collect();
+        json!({
+            "if": { "properties": { "crm": { "const": kind.name } }, "required": ["crm"] },
+            "then": {
+                "properties": settings.collect::<Map<_, _>>(),
+                "required": required,
+                "propertyNames": { "enum": names },
+            },
+        })
+    };
+    let properties = workspace::DESTINATION_KEYS.iter().map(|key| ((*key).to_owned(), shared(key)));
+    json!({
+        "type": "object",
+        "properties": properties.collect::<Map<_, _>>(),
+        "required": ["crm"],
+        "allOf": kinds.iter().map(of_kind).collect::<Vec<_>>(),
+    })
+}
+
+fn pool() -> Json {
+    let owner = object(pools::OWNER_KEYS, &["user"], &|key| match key {
+        "user" => scalar("The user as the CRM knows them."),
+        "weight" => count("How many deals they get where the others get one.", 1),
+        "daily_cap" => count("The most deals they get on one day.", 1),
+        "hours" => hours("When they work, where that differs from the pool."),
+        "away" => {
+            either("true for good, or the days: 2026-12-24..2027-01-08.", &["boolean", "string", "array"])
+        }
+        _ => anything(),
+    });
+    let owner = any_of(&[scalar("A user as the CRM knows them."), owner]);
+    let owners = list("The people, in their order.", owner);
+    let members = owners.clone();
+    let whole = object(pools::KEYS, &[], &|key| match key {
+        "time_zone" => scalar("The clock that hours and days go by: Europe/Kyiv."),
+        "hours" => hours("When the pool works."),
+        "days_off" => {
+            either("Days on which nobody works: 2026-12-24, or 2026-12-24..2027-01-08.", &["string", "array"])
+        }
+        "owners" => members.clone(),
+        "outside_hours" => words("What becomes of a lead while nobody works.", pools::OUTSIDE_HOURS),
+        "fallback" => scalar("Who gets the deal when nobody of the pool can."),
+        _ => anything(),
+    });
+    any_of(&[owners, whole])
+}
+
+fn hours(about: &str) -> Json {
+    let write = "09:00-18:00, a list of such, or by day: { mon-fri: 09:00-18:00 }";
+    either(&format!("{about} Write {write}."), &["string", "array", "object"])
+}
+
+fn preset(presets: &[(&str, &str)]) -> Json {
+    let each: Vec<String> = presets.iter().map(|(name, summary)| format!("{name}: {summary}")).collect();
+    let about = format!("The platform that sends. {}", each.join("; "));
+    word(&about, presets.iter().map(|(name, _)| *name))
+}
+
+fn variables() -> Json {
+    map(
+        "Values with a name of your own, for {{ vars.name }}; they may use the event and each other.",
+        scalar(""),
+    )
+}
+
+/// An entry of `leads`, or `defaults`.
+fn entry(keys: &[&str], required: &[&str]) -> Json {
+    object(keys, required, &|key| match key {
+        "name" => scalar("What people read in the registry."),
+        "when" => {
+            scalar("The condition, one placeholder: \"{{ city == 'Kyiv' and lead.phone.region == 'UA' }}\".")
+        }
+        "to" => one_or_many("Names of the destinations.", scalar("")),
+        "phone" => says(
+            "How phones are read.",
+            object(branch::PHONE_KEYS, &[], &|key| match key {
+                "regions" => one_or_many(
+                    "Where a number without a country code may be from, in order: [UA, PL].",
+                    scalar(""),
+                ),
+                "if_invalid" => words("What becomes of a phone that is none.", branch::IF_INVALID),
+                _ => anything(),
+            }),
+        ),
+        "owners" => scalar("The owner pool that new deals are given out from."),
+        "contact" => says(
+            "What should stand on the contact.",
+            object(branch::CONTACT_KEYS, &[], &|key| match key {
+                "name" => one_or_many("The name; of several values the first that is there.", scalar("")),
+                "phone" => one_or_many("Phones, as they were typed.", scalar("")),
+                "email" => one_or_many("Emails, as they were typed.", scalar("")),
+                "fields" => fields(),
+                _ => anything(),
+            }),
+        ),
+        "deal" => says(
+            "What should stand on a new deal.",
+            object(branch::DEAL_KEYS, &[], &|key| match key {
+                "title" => scalar("The title."),
+                "pipeline" => scalar("The pipeline, by its name in the CRM."),
+                "stage" => scalar("The stage, by its name in the CRM."),
+                "fields" => fields(),
+                _ => anything(),
+            }),
+        ),
+        "task" => says(
+            "What is left for the owner when somebody with an open deal comes back.",
+            object(branch::TASK_KEYS, &[], &|key| match key {
+                "title" => scalar("One line."),
+                "text" => scalar("The body; without it: source, bot, chat link, and what differs."),
+                "type" => scalar("The CRM's type of task, such as call."),
+                "due" => duration("When it is due, in the working hours of the owner pool: +2h."),
+                _ => anything(),
+            }),
+        ),
+        "note" => scalar("A note for the contact or deal."),
+        "identifiers" => says("Further evidence of who it is.", identifiers()),
+        "rules" => says("What is created and what is updated.", rules_of_branch()),
+        _ => anything(),
+    })
+}
+
+fn identifiers() -> Json {
+    object(branch::IDENTIFIERS_KEYS, &[], &|key| match key {
+        "external_customer" => {
+            map("Your own customer ids, by the name of the system that gives them.", scalar(""))
+        }
+        "chat" => says(
+            "The chat, where the preset does not find it.",
+            object(branch::CHAT_KEYS, &[], &|key| match key {
+                "bot" => scalar("The bot's id."),
+                "id" => scalar("The id of the chat within the bot."),
+                "channel" => scalar("The messenger: telegram, viber …"),
+                "link" => scalar("A page where a person can open the chat."),
+                _ => anything(),
+            }),
+        ),
+        "device" => one_or_many("Device or cookie ids; they link and never join people.", scalar("")),
+        "click" => {
+            one_or_many("Click ids of advertisements; they attribute and never join people.", scalar(""))
+        }
+        _ => anything(),
+    })
+}
+
+fn rules_of_branch() -> Json {
+    object(rules::KEYS, &[], &|key| match key {
+        "preset" => words("The rules to begin with.", rules::PRESETS),
+        "create_deal" => {
+            words("When a deal may be created; never only updates what exists.", rules::CREATE_DEAL)
+        }
+        "task_on_repeat" => {
+            let about =
+                "Whether somebody who comes back leaves a task; { collapse: 15m } makes one of several.";
+            let collapse = object(rules::TASK_ON_REPEAT_KEYS, &[], &|key| match key {
+                "collapse" => duration("All repeats within this time leave one task."),
+                _ => anything(),
+            });
+            says(about, any_of(&[boolean(""), collapse]))
+        }
+        "update" => {
+            words("What happens to fields of records that exist; an empty value never erases.", rules::UPDATE)
+        }
+        "update_fields" => {
+            map("Exceptions to `update`, by field of the CRM.", words("", rules::FIELD_POLICY))
+        }
+        "needs" => one_or_many(
+            "A contact is only created for somebody who has one of these.",
+            words("", rules::NEEDS),
+        ),
+        "open_deal" => says(
+            "Which deals count as open, beyond what the CRM calls open.",
+            object(rules::OPEN_DEAL_KEYS, &[], &|key| match key {
+                "pipelines" => one_or_many("Only deals in these pipelines.", scalar("")),
+                "stages" => one_or_many("Only deals in these stages.", scalar("")),
+                "max_age" => duration("Only younger deals: 180d."),
+                _ => anything(),
+            }),
+        ),
+        "conflict" => {
+            words("When identifiers disagree: the strongest decides, or a person looks.", rules::CONFLICT)
+        }
+        _ => anything(),
+    })
+}
+
+fn test() -> Json {
+    object(example::KEYS, &["given", "expect"], &|key| match key {
+        "name" => scalar("What it shows."),
+        "given" => scalar("The file with the request's body, relative to this folder."),
+        "event" => count("Which event of the request, from 0.", 0),
+        "crm" => words("What the CRM holds of this person.", example::CRM),
+        "expect" => says(
+            "What should come of it; what is not named is not looked at.",
+            object(example::EXPECT_KEYS, &[], &|key| match key {
+                "branch" => scalar("The entry of `leads`."),
+                "phone" => scalar("The first phone, as +380…; null expects none."),
+                "email" => scalar("The first email; null expects none."),
+                "name" => scalar("The name; null expects none."),
+                "fields" => {
+                    map("Fields of the contact or the deal; null expects that there is none.", scalar(""))
+                }
+                "title" => scalar("The deal's title; null expects none."),
+                "filtered" => scalar("Whether it is filtered, or the word of the rule: no_branch."),
+                "plan" => list("The steps, in order.", word("", example::STEPS.map(StepKind::as_str))),
+                _ => anything(),
+            }),
+        ),
+        _ => anything(),
+    })
+}
+
+fn fields() -> Json {
+    map(
+        "Further fields, by their name in the CRM. A value that is absent in the event is not written.",
+        scalar(""),
+    )
+}
+
+/// A mapping with these keys and no others. An explicit null is as good as none, here as everywhere.
+fn object(keys: &[&str], required: &[&str], of: &dyn Fn(&str) -> Json) -> Json {
+    let properties = keys.iter().map(|key| ((*key).to_owned(), of(key)));
+    json!({
+        "type": ["object", "null"],
+        "properties": properties.collect::<Map<_, _>>(),
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+/// A key that this file has nothing to say about; a test finds it.
+fn anything() -> Json {
+    json!({})
+}
+
+fn says(about: &str, schema: Json) -> Json {
+    if about.is_empty() { schema } else { with(schema, "description", json!(about)) }
+}
+
+/// The schema with one more keyword.
+fn with(schema: Json, keyword: &str, value: Json) -> Json {
+    let Json::Object(mut schema) = schema else { return schema };
+    schema.insert(keyword.to_owned(), value);
+    Json::Object(schema)
+}
+
+fn scalar(about: &str) -> Json {
+    either(about, &["string", "number", "boolean"])
+}
+
+fn either(about: &str, types: &[&str]) -> Json {
+    let types: Vec<&str> = types.iter().copied().chain(["null"]).collect();
+    says(about, json!({ "type": types }))
+}
+
+fn boolean(about: &str) -> Json {
+    either(about, &["boolean"])
+}
+
+fn count(about: &str, least: u32) -> Json {
+    says(about, json!({ "type": ["integer", "null"], "minimum": least }))
+}
+
+fn duration(about: &str) -> Json {
+    says(about, json!({ "type": ["string", "null"], "pattern": "^[+]?([0-9]+(ms|s|m|h|d))+$" }))
+}
+
+fn word<'w>(about: &str, words: impl IntoIterator<Item = &'w str>) -> Json {
+    let words: Vec<Json> = words.into_iter().map(Json::from).chain([Json::Null]).collect();
+    says(about, json!({ "enum": words }))
+}
+
+fn words<T>(about: &str, words: &[(&str, T)]) -> Json {
+    word(about, words.iter().map(|(word, _)| *word))
+}
+
+fn list(about: &str, items: Json) -> Json {
+    with(either(about, &["array"]), "items", items)
+}
+
+fn one_or_many(about: &str, one: Json) -> Json {
+    let many = list("", one.clone());
+    says(about, any_of(&[one, many]))
+}
+
+fn map(about: &str, values: Json) -> Json {
+    with(either(about, &["object"]), "additionalProperties", values)
+}
+
+fn any_of(schemas: &[Json]) -> Json {
+    json!({ "anyOf": schemas })
+}

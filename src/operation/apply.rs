@@ -1,0 +1,98 @@
+//! Making a version of the workspace the active one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Means, Operation, OperationError};
+use crate::crm;
+use crate::map::{Files, Severity};
+use crate::workspace::{compile_without_secrets, short};
+
+/// Asks for the active version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookAtActive {}
+
+/// The active version; both are absent before there is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Active {
+    /// Its hash.
+    pub version: Option<String>,
+    /// Its texts by file name.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Operation for LookAtActive {
+    const PATH: &'static str = "/api/versions/active";
+    type Answer = Active;
+
+    async fn run(self, means: &Means) -> Result<Active, OperationError> {
+        Ok(match means.store.active_version().await? {
+            None => Active::default(),
+            Some((version, files)) => Active { version: Some(version), files: files.0 },
+        })
+    }
+}
+
+/// Makes these texts the active version; every process takes them up within a second or two.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// The texts by file name.
+    pub files: BTreeMap<String, String>,
+    /// The version that is active as far as whoever asks knows. When another one is, nothing is changed: its author and
+    /// this one had better talk.
+    pub instead_of: Option<String>,
+    /// Whether the secrets must be set in this process: yes in one that will work with them, no in a command.
+    pub with_secrets: bool,
+}
+
+/// What is active now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Its hash.
+    pub version: String,
+}
+
+impl Operation for Apply {
+    const PATH: &'static str = "/api/versions";
+    type Answer = Applied;
+
+    async fn run(self, means: &Means) -> Result<Applied, OperationError> {
+        let files = Files(self.files);
+        let compiled = if self.with_secrets {
+            means.versions.compile(&files)
+        } else {
+            compile_without_secrets(&files, means.versions.environment()).0
+        };
+        let errors = compiled.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let mut errors: Vec<String> = errors.map(ToString::to_string).collect();
+        if self.with_secrets && errors.is_empty() {
+            let connected = compiled.workspace.destinations.values().map(crm::connect);
+            errors.extend(connected.filter_map(Result::err).map(|error| error.to_string()));
+        }
+        if !errors.is_empty() {
+            return Err(OperationError::Refused(format!(
+                "this version cannot be used, so nothing is changed:\n{}",
+                errors.join("\n")
+            )));
+        }
+        let version = compiled.workspace.hash;
+        if self.instead_of.as_ref() == Some(&version) {
+            return Ok(Applied { version });
+        }
+        let known = self.instead_of.as_deref();
+        if means.store.activate_instead_of(known, &version, &files, means.clock.now()).await? {
+            return Ok(Applied { version });
+        }
+        let active = means.store.active_hash().await?;
+        let active = active.as_deref().map_or("none", short);
+        let known = known.map_or("none", short);
+        Err(OperationError::Refused(format!(
+            "nothing is changed: the active version is {active} by now and was to be {known}, so somebody applied \
+             another one meanwhile. Look at what they changed (`leadfold versions diff {known} {active}`), then apply \
+             again"
+        )))
+    }
+}
