@@ -68,6 +68,9 @@ pub enum Entry {
     },
 }
 
+/// An entry and when it was made. Shared, because it is written once more when its group fails.
+pub type Dated = (Arc<Entry>, Timestamp);
+
 /// Where the pushes of one destination enter what must be durable.
 #[derive(Clone)]
 pub struct Ledger {
@@ -76,7 +79,7 @@ pub struct Ledger {
 
 struct Waiting {
     /// `None` only asks for everything before it.
-    entry: Option<(Entry, Timestamp)>,
+    entry: Option<Dated>,
     tell: oneshot::Sender<Result<bool, StoreError>>,
 }
 
@@ -89,7 +92,7 @@ impl Ledger {
     }
 
     /// Returns once the entry is durable; `false` when it was refused (see [`Entry::Plan`]).
-    pub async fn enter(&self, entry: Entry, at: Timestamp) -> Result<bool, StoreError> {
+    pub async fn enter(&self, entry: Arc<Entry>, at: Timestamp) -> Result<bool, StoreError> {
         self.send(Some((entry, at))).await
     }
 
@@ -98,7 +101,7 @@ impl Ledger {
         self.send(None).await.map(drop)
     }
 
-    async fn send(&self, entry: Option<(Entry, Timestamp)>) -> Result<bool, StoreError> {
+    async fn send(&self, entry: Option<Dated>) -> Result<bool, StoreError> {
         let ended = || StoreError::is_over("the ledger of the destination has ended");
         let (tell, told) = oneshot::channel();
         self.entries.send(Waiting { entry, tell }).await.map_err(|_| ended())?;
@@ -162,11 +165,7 @@ async fn write_group(store: &Store, lease: &Lease, group: impl Iterator<Item = W
 
 impl Store {
     /// Writes these entries in one transaction; says of each whether it was taken. No two may be of one sync.
-    pub async fn record(
-        &self,
-        lease: &Lease,
-        entries: Vec<(Entry, Timestamp)>,
-    ) -> Result<Vec<bool>, StoreError> {
+    pub async fn record(&self, lease: &Lease, entries: Vec<Dated>) -> Result<Vec<bool>, StoreError> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
@@ -176,7 +175,7 @@ impl Store {
 
 struct Group {
     lease: Lease,
-    entries: Arc<[(Entry, Timestamp)]>,
+    entries: Arc<[Dated]>,
 }
 
 impl Work for Group {
@@ -252,7 +251,7 @@ mod tests {
         let ledger = Ledger::open(store.clone(), lease);
         let [first, second] = [StepId(SystemClock.new_id()), StepId(SystemClock.new_id())];
         let now = SystemClock.now();
-        let enter = |entry| ledger.enter(entry, now);
+        let enter = |entry| ledger.enter(Arc::new(entry), now);
         // On one thread all of them are entered before the group is written.
         let (one, twice, other) = tokio::join!(enter(plan(first)), enter(plan(first)), enter(plan(second)));
         assert!(one.unwrap() && other.unwrap());

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
@@ -243,11 +243,8 @@ impl Worker {
             Next::Release { state, .. } if !state.is_open() => Some(*state),
             Next::Release { .. } | Next::Continue => None,
         };
-        self.insist(sync, || {
-            let (steps, next) = (ends.clone(), next.clone());
-            self.ledger.enter(Entry::Outcomes { sync, steps, next }, self.clock.now())
-        })
-        .await;
+        let entry = Arc::new(Entry::Outcomes { sync, steps: ends, next });
+        self.insist(sync, || self.ledger.enter(Arc::clone(&entry), self.clock.now())).await;
         if let Some(state) = end {
             self.count_end(state);
         }
@@ -427,7 +424,7 @@ impl Journal for SentJournal<'_> {
             let at = self.worker.clock.now();
             self.worker
                 .ledger
-                .enter(Entry::Sent(ids.clone()), at)
+                .enter(Arc::new(Entry::Sent(ids.clone())), at)
                 .await
                 .map_err(|failure| self.refuse(steps, failure.to_string()))?;
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
