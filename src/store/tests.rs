@@ -5,6 +5,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
 use super::pools::wake_waiting;
+use super::registry::newest_leads;
 use super::replay::Selection;
 use super::selection;
 use super::sql::{Arg, Connection, args};
@@ -27,6 +28,13 @@ fn states(words: &[&str]) -> Selection {
 async fn leads_that_wait_for_an_owner_are_woken_from_the_index_of_the_queue() {
     let plan = plan(&wake_waiting(), args!["crm", 1]).await;
     assert!(plan[0].contains("USING INDEX syncs_due"), "{plan:?}");
+}
+
+#[tokio::test]
+async fn the_newest_leads_are_not_looked_for_among_all() {
+    let plan = plan(&newest_leads(), args![7, 50]).await;
+    assert!(plan[0].contains("USING INDEX leads_sequence"), "{plan:?}");
+    assert!(plan.iter().all(|line| !line.contains("SCAN leads")), "{plan:?}");
 }
 
 #[tokio::test]
