@@ -214,7 +214,8 @@ impl InactiveUsers {
     }
 }
 
-fn folded(name: &str) -> String {
+/// A name as people write it, for comparing: capitals and spaces around it say nothing.
+pub fn folded(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
