@@ -12,7 +12,7 @@ use crate::lead::IdentifierKind;
 mod pools;
 
 pub use pools::{
-    Days, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Span, Turn, WeeklyHours, folded,
+    Days, Hours, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Turn, WeeklyHours, folded,
 };
 
 /// The rules of one branch of a mapping.
