@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::crm::catalog::{Catalog, Field, Pipeline, Stage, UnknownName, User};
+use crate::crm::catalog::{Catalog, Field, NAMES_SHOWN, Pipeline, Stage, UnknownName, User};
 use crate::decide::Capabilities;
 use crate::map::{Mention, Name, Problem, Severity, closest};
 
@@ -212,13 +212,11 @@ impl Account<'_> {
     }
 }
 
-/// Where there are more names than this, one that is near says more than some of them.
-const FEW: usize = 12;
-
-/// A name that the CRM refuses, with what was probably meant, and what there is.
+/// A name that the CRM refuses, with what was probably meant, and what there is. Where not all names are shown, one that
+/// is near says more than some of them.
 fn wrong<'a>(message: String, unknown: &UnknownName, known: impl Iterator<Item = &'a str>) -> Verdict {
     let instead = unknown.instead();
-    let help = match (closest(&unknown.written, known), unknown.known.len() <= FEW) {
+    let help = match (closest(&unknown.written, known), unknown.known.len() <= NAMES_SHOWN) {
         (Some(near), true) => format!("did you mean `{near}`? In the CRM {instead}"),
         (Some(near), false) => format!("did you mean `{near}`?"),
         (None, true) => format!("in the CRM {instead}"),

@@ -166,6 +166,19 @@ impl Action {
             Self::AddNote { .. } => StepKind::AddNote,
         }
     }
+
+    /// The record that an update changes; `None` for what makes one.
+    pub fn changed_record(&self) -> Option<&RecordId> {
+        match self {
+            Self::UpdateContact { contact: record, .. } | Self::UpdateDeal { deal: record, .. } => {
+                Some(record)
+            }
+            Self::CreateContact { .. }
+            | Self::CreateDeal { .. }
+            | Self::CreateTask { .. }
+            | Self::AddNote { .. } => None,
+        }
+    }
 }
 
 /// A record that exists, or the one that an earlier step of the same plan makes.

@@ -1,6 +1,6 @@
 //! The choices that sales operations make in YAML and that [`crate::decide`] obeys: what to create, what to update, who gets it.
 //!
-//! [`crate::map`] reads them; their defaults are preset `leadbox` (DESIGN of the product: contact or not, open deal or not).
+//! [`crate::map`] reads them; their defaults are preset `leadbox` (contact or not, open deal or not: the table in [`crate::decide`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::lead::IdentifierKind;
 mod pools;
 
 pub use pools::{
-    Days, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Span, Turn, WeeklyHours,
+    Days, Hours, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Turn, WeeklyHours, folded,
 };
 
 /// The rules of one branch of a mapping.

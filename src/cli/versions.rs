@@ -7,7 +7,7 @@ use super::difference::{self, differences};
 use super::{DatabaseOption, End, Failure, WorkspaceOption, say};
 use crate::map::Files;
 use crate::store::Store;
-use crate::store::versions::VersionRow;
+use crate::store::versions::{COUNTED_LEADS, VersionRow};
 use crate::workspace::{read_files, short};
 
 /// Arguments of `versions`.
@@ -81,6 +81,9 @@ async fn list(store: &Store, as_json: bool) -> Result<End, Failure> {
         say("  version       first active          leads  newest lead");
         for version in &versions {
             say(&line(version));
+        }
+        if versions.iter().map(|version| version.leads).sum::<i64>() >= COUNTED_LEADS {
+            say(&format!("Leads are counted among the newest {COUNTED_LEADS} only."));
         }
     }
     Ok(End::Done)

@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use crate::rules::folded;
+
 /// What an account says of itself. `None` where the CRM cannot tell, or takes any name; then nothing is compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Catalog {
@@ -81,7 +83,7 @@ impl UnknownName {
 }
 
 /// Names shown in a message; a CRM may have hundreds of users.
-const NAMES_SHOWN: usize = 12;
+pub const NAMES_SHOWN: usize = 12;
 
 fn there_is(known: &[String]) -> String {
     match known.len() {
@@ -173,9 +175,8 @@ fn named<'a, T>(
     shown: impl Fn(&T) -> String,
 ) -> Result<&'a T, UnknownName> {
     let written = written.trim();
-    let folded = written.to_lowercase();
     let exact = |thing: &&T| names(thing).contains(&written);
-    let alike = |thing: &&T| names(thing).iter().any(|name| name.trim().to_lowercase() == folded);
+    let alike = |thing: &&T| names(thing).iter().any(|name| folded(name) == folded(written));
     things.iter().find(exact).or_else(|| things.iter().find(alike)).ok_or_else(|| UnknownName {
         what,
         written: written.to_owned(),

@@ -4,6 +4,7 @@
 //! Every call goes through the shared HTTP client, which owns the limiter, the time-out, the classification of answers and redaction.
 
 pub mod catalog;
+mod entries;
 pub mod examine;
 pub mod http;
 pub mod limit;

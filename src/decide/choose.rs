@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Situation, change};
 use crate::lead::IdentifierKind;
 use crate::plan::{FoundContact, FoundDeal, Reason, RecordId};
+use crate::rules::folded;
 
 /// What a lead lands on.
 pub(super) struct Choice<'a> {
@@ -90,7 +91,7 @@ fn not_counted(situation: &Situation, deal: &FoundDeal) -> Option<String> {
 }
 
 fn same_name(left: &str, right: &str) -> bool {
-    left.trim().to_lowercase() == right.trim().to_lowercase()
+    folded(left) == folded(right)
 }
 
 /// Place in the identifier priority of the best identifier by which this contact matches the person.

@@ -8,13 +8,13 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::rules::{Days, OwnerPool, PoolOwner, Span, WeeklyHours};
+use crate::rules::{Days, Hours, OwnerPool, PoolOwner, WeeklyHours};
 
 /// So many days ahead are looked at; whoever does not work for ten years works no more.
 const DAYS_AHEAD: usize = 3_660;
 
 /// Hours of somebody who works day and night.
-const DAY_AND_NIGHT: &[Span] = &[Span { from: 0, to: 24 * 60 }];
+const DAY_AND_NIGHT: &[Hours] = &[Hours { from: 0, to: 24 * 60 }];
 
 /// When somebody works.
 #[derive(Clone, Copy)]

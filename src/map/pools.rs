@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use super::problem::{Span as Place, suggest};
+use super::problem::{Span, suggest};
 use super::reader::{Reader, Section};
 use super::yaml::{Kind, Node};
-use crate::rules::{Days, OutsideHours, OwnerPool, PoolOwner, Span, WeeklyHours};
+use crate::rules::{Days, Hours, OutsideHours, OwnerPool, PoolOwner, WeeklyHours};
 
 pub(super) const KEYS: &[&str] = &["time_zone", "hours", "days_off", "owners", "outside_hours", "fallback"];
 
@@ -37,7 +37,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, node: &Node) -> Option<Owner
     let fallback = section.get("fallback").and_then(|node| reader.text(node, "`fallback`"));
     let pool = OwnerPool {
         time_zone: section.get("time_zone").and_then(|node| time_zone(reader, node)).unwrap_or(TimeZone::UTC),
-        hours: section.get("hours").and_then(|node| hours(reader, node)),
+        hours: section.get("hours").and_then(|node| weekly_hours(reader, node)),
         days_off: section.get("days_off").map(|node| days(reader, node, "")).unwrap_or_default(),
         owners: owners(reader, name, node, items),
         outside_hours: outside_hours(reader, &section, fallback.is_some()),
@@ -88,7 +88,7 @@ fn owner(reader: &Reader<'_>, node: &Node) -> Option<PoolOwner> {
     Some(PoolOwner {
         weight: weight.unwrap_or(1),
         daily_cap,
-        hours: section.get("hours").and_then(|node| hours(reader, node)),
+        hours: section.get("hours").and_then(|node| weekly_hours(reader, node)),
         away: section.get("away").map(|node| away(reader, node)).unwrap_or_default(),
         ..PoolOwner::new(user)
     })
@@ -164,24 +164,24 @@ fn outside_hours(reader: &Reader<'_>, section: &Section<'_>, has_fallback: bool)
 
 /// `{ mon-fri: 09:00-18:00, sat: [10:00-12:00, 13:00-15:00] }`. `None` when any of it is wrong, so that one slip makes
 /// one problem.
-fn hours(reader: &Reader<'_>, node: &Node) -> Option<WeeklyHours> {
+fn weekly_hours(reader: &Reader<'_>, node: &Node) -> Option<WeeklyHours> {
     if !matches!(node.kind, Kind::Map { .. }) {
         let help = "write { mon-fri: 09:00-18:00, sat: 10:00-14:00 }".to_owned();
         reader.error(node.span, "`hours` must say for which days they are", Some(help));
         return None;
     }
     let section = reader.entries(node, "`hours`")?;
-    let mut hours = WeeklyHours::default();
-    let mut places: [Option<Place>; 7] = [None; 7];
+    let mut week = WeeklyHours::default();
+    let mut places: [Option<Span>; 7] = [None; 7];
     let mut whole = true;
     for (key, value) in section.node.entries() {
         let days = key.scalar().and_then(|text| days_of_week(reader, key, text));
-        let spans: Option<Vec<Span>> = value.one_or_many().iter().map(|node| span(reader, node)).collect();
-        let (Some(days), Some(mut spans)) = (days, spans) else {
+        let of_day: Option<Vec<Hours>> = value.one_or_many().iter().map(|node| hours(reader, node)).collect();
+        let (Some(days), Some(mut of_day)) = (days, of_day) else {
             whole = false;
             continue;
         };
-        spans.sort_unstable();
+        of_day.sort_unstable();
         for day in days {
             if places[day].is_some() {
                 let help = "name every day once".to_owned();
@@ -189,10 +189,10 @@ fn hours(reader: &Reader<'_>, node: &Node) -> Option<WeeklyHours> {
                 whole = false;
             }
             places[day] = Some(value.span);
-            hours.0[day].clone_from(&spans);
+            week.0[day].clone_from(&of_day);
         }
     }
-    (whole && !has_overlap(reader, &hours, &places)).then_some(hours)
+    (whole && !has_overlap(reader, &week, &places)).then_some(week)
 }
 
 /// `mon`, `mon-fri`, `sat-mon`, `mon,wed,fri`, as indices from Monday.
@@ -216,10 +216,10 @@ fn days_of_week(reader: &Reader<'_>, key: &Node, text: &str) -> Option<Vec<usize
     Some(days)
 }
 
-fn span(reader: &Reader<'_>, node: &Node) -> Option<Span> {
+fn hours(reader: &Reader<'_>, node: &Node) -> Option<Hours> {
     let text = reader.text(node, "an entry of `hours`")?;
-    let refuse = |place: Place, message: String| {
-        reader.error(place, message, Some(HOW_TO_WRITE_HOURS.to_owned()));
+    let refuse = |span: Span, message: String| {
+        reader.error(span, message, Some(HOW_TO_WRITE_HOURS.to_owned()));
     };
     let Some((from, to)) = text.split_once(['-', '–']) else {
         refuse(node.span, format!("`{text}` is not working hours"));
@@ -238,7 +238,7 @@ fn span(reader: &Reader<'_>, node: &Node) -> Option<Span> {
         refuse(node.span, format!("`{text}` is no time at all"));
         return None;
     }
-    Some(Span { from, to: if to > from { to } else { to + DAY } })
+    Some(Hours { from, to: if to > from { to } else { to + DAY } })
 }
 
 /// Minutes of `9:00`, `18:30`, and `24:00` for the end of the day.
@@ -254,7 +254,7 @@ fn time_of_day(text: &str) -> Option<i32> {
 }
 
 /// Hours that overlap, also those of a night with the next morning's, are a slip.
-fn has_overlap(reader: &Reader<'_>, hours: &WeeklyHours, places: &[Option<Place>; 7]) -> bool {
+fn has_overlap(reader: &Reader<'_>, hours: &WeeklyHours, places: &[Option<Span>; 7]) -> bool {
     let week = DAY * 7;
     let mut spans = Vec::new();
     for (day, start) in (0..WEEK.len()).zip((0..).step_by(24 * 60)) {

@@ -92,11 +92,11 @@ impl Days {
 
 /// Working hours of a week, by the day on which they begin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WeeklyHours(pub [Vec<Span>; 7]);
+pub struct WeeklyHours(pub [Vec<Hours>; 7]);
 
 impl WeeklyHours {
     /// The hours that begin on this day of the week, in order.
-    pub fn on(&self, day: Weekday) -> &[Span] {
+    pub fn on(&self, day: Weekday) -> &[Hours] {
         let index = usize::try_from(day.to_monday_zero_offset()).unwrap_or_default();
         self.0.get(index).map(Vec::as_slice).unwrap_or_default()
     }
@@ -104,7 +104,7 @@ impl WeeklyHours {
 
 /// From one time to another, in minutes since the midnight on which their day begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span {
+pub struct Hours {
     /// Below 24 hours.
     pub from: i32,
     /// Later than `from`, by at most 24 hours; beyond 24 hours it is the night to the next day.
@@ -214,7 +214,8 @@ impl InactiveUsers {
     }
 }
 
-fn folded(name: &str) -> String {
+/// A name as people write it, for comparing: capitals and spaces around it say nothing.
+pub fn folded(name: &str) -> String {
     name.trim().to_lowercase()
 }
 

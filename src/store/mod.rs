@@ -21,6 +21,7 @@ pub mod registry;
 pub mod rehearsal;
 pub mod replay;
 mod replay_work;
+mod selection;
 pub mod syncs;
 pub mod versions;
 
@@ -376,6 +377,7 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(vec![
         migration(1, "registry", include_str!("../../migrations/0001_registry.sql")),
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
+        migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
     ])
 }
 
@@ -384,3 +386,6 @@ fn migration_failed(error: &sqlx::migrate::MigrateError) -> StoreError {
         "the database schema cannot be brought up to date: {error}. If a newer leadfold wrote it, run that version"
     ))
 }
+
+#[cfg(test)]
+mod tests;

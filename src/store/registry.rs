@@ -133,6 +133,13 @@ const WITH_SYNC: &str = "leads LEFT JOIN syncs ON syncs.id = (SELECT s.id FROM s
 const LEAD_COLUMNS: &str = "leads.id, leads.sequence, leads.source, leads.received_at, \
     COALESCE(syncs.state, leads.state), COALESCE(syncs.why, leads.why), leads.person, leads.lead";
 
+/// The statement that reads a page of leads.
+pub(super) fn newest_leads() -> String {
+    format!(
+        "SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} WHERE leads.sequence < $1 ORDER BY leads.sequence DESC LIMIT $2"
+    )
+}
+
 impl Store {
     /// Counts everything. Walks the tables: for the demo, the tests and the command line, not for every request.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
@@ -183,15 +190,7 @@ impl Store {
 
     /// The newest leads before a place in the sequence, newest first.
     pub async fn leads(&self, before: Option<i64>, limit: i64) -> Result<Vec<LeadRow>, StoreError> {
-        let rows = self
-            .read(
-                &format!(
-                    "SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} \
-                     WHERE leads.sequence < $1 ORDER BY leads.sequence DESC LIMIT $2"
-                ),
-                args![before.unwrap_or(i64::MAX), limit],
-            )
-            .await?;
+        let rows = self.read(&newest_leads(), args![before.unwrap_or(i64::MAX), limit]).await?;
         rows.iter().map(lead_row).collect()
     }
 

@@ -1,4 +1,5 @@
-//! Replay: which leads are meant, and which of them can go on. The writing itself is in [`super::replay_work`].
+//! Replay: which leads are meant, and which of them can go on. Finding them is in [`super::selection`], the writing itself
+//! in [`super::replay_work`].
 //!
 //! | where it stands | resume | re-plan | force |
 //! |---|---|---|---|
@@ -15,14 +16,14 @@
 //! | ended before there was anything to sync | left alone | mapped and decided anew | left alone |
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::prepare::{EventOutcome, Received};
 use super::replay_work::{ReplanLeads, ReplaySyncs, ResplitDeliveries};
-use super::sql::{Arg, Row, args, list};
+use super::selection::{items, unreadable};
+use super::sql::{Row, args};
 use super::syncs::SyncState;
 use super::{Store, StoreError};
 use crate::clock::Clock;
@@ -188,7 +189,7 @@ impl Store {
         limit: usize,
     ) -> Result<(Vec<Item>, Option<LeadId>), StoreError> {
         let limit = limit.max(FEW);
-        let Some((sql, arguments)) = selected(selection, after, up_to, limit) else {
+        let Some((sql, arguments)) = items(selection, after, up_to, limit) else {
             return Ok((Vec::new(), None));
         };
         let rows = self.read(&sql, arguments).await?;
@@ -281,16 +282,8 @@ impl Store {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> Result<Vec<(DeliveryId, String)>, StoreError> {
-        let mut conditions = Conditions::default();
-        if let Some(after) = after {
-            conditions.add("deliveries.id >", after);
-        }
-        conditions.add_common(selection, "deliveries");
-        let sql = format!(
-            "SELECT id, COALESCE(why, '') FROM deliveries WHERE state = 'unreadable' {} ORDER BY id LIMIT {limit}",
-            conditions.text
-        );
-        let rows = self.read(&sql, conditions.arguments).await?;
+        let (sql, arguments) = unreadable(selection, after, limit);
+        let rows = self.read(&sql, arguments).await?;
         rows.iter().map(|row| Ok((row.id(0)?, row.text(1)?))).collect()
     }
 
@@ -299,112 +292,6 @@ impl Store {
         let touched = self.write(ResplitDeliveries { deliveries }).await?;
         self.arrived().notify_one();
         Ok(touched)
-    }
-}
-
-/// The statement that finds a page of items; `None` when nothing can match. States stand in it as literals, because the
-/// partial indexes only serve the very same condition.
-fn selected(
-    selection: &Selection,
-    after: Option<LeadId>,
-    up_to: Option<LeadId>,
-    limit: usize,
-) -> Option<(String, Vec<Arg>)> {
-    let mut conditions = Conditions::default();
-    if let Some(after) = after {
-        conditions.add("leads.id >", after);
-    }
-    if let Some(up_to) = up_to {
-        conditions.add("leads.id <=", up_to);
-    }
-    conditions.add_common(selection, "leads");
-    if let Some(cause) = &selection.cause {
-        // A reason's JSON begins with its word.
-        let start = format!("{{\"code\":{}", serde_json::Value::from(cause.as_str()));
-        conditions.add(&format!("SUBSTR(OF.why, 1, {}) =", start.chars().count()), start);
-    }
-    if let Some(destination) = &selection.destination {
-        conditions.add("syncs.destination =", destination.as_str());
-    }
-    conditions.add_leads(&selection.leads);
-
-    let with_syncs = states(selection, &SyncState::ALL.map(SyncState::as_str)).map(|states| {
-        format!(
-            "SELECT leads.id, leads.source, syncs.id AS sync, syncs.destination, syncs.state, syncs.why, {SNAGS}, \
-             (SELECT COUNT(*) FROM links WHERE links.person = syncs.person \
-               AND links.destination = syncs.destination AND links.kind = 'deal') \
-             FROM syncs JOIN leads ON leads.id = syncs.lead WHERE {} ORDER BY 1, 3 LIMIT {limit}",
-            format!("{states}{}", conditions.text).replace("OF.", "syncs."),
-        )
-    });
-    // They ended before there was anything to sync, so they have no destination.
-    let without =
-        states(selection, &["filtered", "needs-attention"]).filter(|_| selection.destination.is_none());
-    let without = without.map(|states| {
-        let none = "(SELECT COUNT(*) FROM leases WHERE 1 = 0)";
-        format!(
-            "SELECT leads.id, leads.source, NULL AS sync, NULL, leads.state, leads.why, {none}, {none}, {none}, {none} \
-             FROM leads WHERE {} AND leads.state <> 'mapped' ORDER BY 1 LIMIT {limit}",
-            format!("{states}{}", conditions.text).replace("OF.", "leads."),
-        )
-    });
-    let parts: Vec<String> = [with_syncs, without]
-        .into_iter()
-        .flatten()
-        .enumerate()
-        .map(|(number, part)| format!("SELECT * FROM ({part}) AS part{number}"))
-        .collect();
-    let sql = format!("{} ORDER BY 1, 3 LIMIT {limit}", parts.join(" UNION ALL "));
-    (!parts.is_empty()).then_some((sql, conditions.arguments))
-}
-
-/// Those of the known states that are meant; `None` when none of them is.
-fn states(selection: &Selection, known: &[&str]) -> Option<String> {
-    let words: Vec<&str> = known
-        .iter()
-        .copied()
-        .filter(|word| selection.states.is_empty() || selection.states.iter().any(|state| state == word))
-        .collect();
-    match words.as_slice() {
-        [] => None,
-        [word] => Some(format!("OF.state = '{word}'")),
-        words => Some(format!("OF.state IN ('{}')", words.join("','"))),
-    }
-}
-
-/// What rows must be, beyond their state.
-#[derive(Default)]
-struct Conditions {
-    text: String,
-    arguments: Vec<Arg>,
-}
-
-impl Conditions {
-    fn add(&mut self, what: &str, value: impl Into<Arg>) {
-        self.arguments.push(value.into());
-        // Writing to a String cannot fail, here and below.
-        write!(self.text, " AND {what} ${}", self.arguments.len()).ok();
-    }
-
-    /// Conditions on what leads and deliveries both have.
-    fn add_common(&mut self, selection: &Selection, table: &str) {
-        if let Some(source) = &selection.source {
-            self.add(&format!("{table}.source ="), source.as_str());
-        }
-        if let Some(from) = selection.from {
-            self.add(&format!("{table}.received_at >="), from.as_millisecond());
-        }
-        if let Some(to) = selection.to {
-            self.add(&format!("{table}.received_at <"), to.as_millisecond());
-        }
-    }
-
-    fn add_leads(&mut self, leads: &[LeadId]) {
-        if !leads.is_empty() {
-            let places = list(self.arguments.len() + 1, leads.len());
-            self.arguments.extend(leads.iter().map(|lead| Arg::from(*lead)));
-            write!(self.text, " AND leads.id IN ({places})").ok();
-        }
     }
 }
 

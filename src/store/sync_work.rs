@@ -128,7 +128,7 @@ mod tests {
         let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
         let lease = store.take_lease("crm", "me").await.unwrap();
         let sent = || {
-            let entry = Entry::Sent(vec![StepId(SystemClock.new_id())]);
+            let entry = Arc::new(Entry::Sent(vec![StepId(SystemClock.new_id())]));
             store.record(&lease, vec![(entry, SystemClock.now())])
         };
         // On one thread all of them are handed over before the writer runs, so they make one transaction.

@@ -31,11 +31,14 @@ pub struct VersionRow {
     pub first_active: Timestamp,
     /// Since when it is the active one; `None` when it is not.
     pub active_since: Option<Timestamp>,
-    /// Leads that it made.
+    /// How many of the newest [`COUNTED_LEADS`] it made.
     pub leads: i64,
-    /// When the delivery of the newest of them came.
+    /// When the delivery of one of those came that came last.
     pub last_lead: Option<Timestamp>,
 }
+
+/// Leads that are counted by version, the newest: a list of versions must not read the whole registry.
+pub const COUNTED_LEADS: i64 = 100_000;
 
 impl Store {
     /// The texts of the version that is active, with its hash.
@@ -89,18 +92,15 @@ impl Store {
         self.write(RememberSources { sources, now: now.as_millisecond() }).await
     }
 
-    /// Every version that was ever active, the newest first. Counts their leads, so it reads all of them.
+    /// Every version that was ever active, the newest first.
     pub async fn versions(&self) -> Result<Vec<VersionRow>, StoreError> {
-        let rows = self
-            .read(
-                "SELECT versions.hash, versions.created_at, active_version.since, COALESCE(made.leads, 0), made.last \
-                 FROM versions LEFT JOIN active_version ON active_version.hash = versions.hash \
-                 LEFT JOIN (SELECT version, COUNT(*) AS leads, MAX(received_at) AS last FROM leads GROUP BY version) \
-                   AS made ON made.version = versions.hash \
-                 ORDER BY versions.created_at DESC, versions.hash",
-                args![],
-            )
-            .await?;
+        let sql = "SELECT versions.hash, versions.created_at, active_version.since, COALESCE(made.leads, 0), made.last \
+             FROM versions LEFT JOIN active_version ON active_version.hash = versions.hash \
+             LEFT JOIN (SELECT version, COUNT(*) AS leads, MAX(received_at) AS last \
+               FROM (SELECT version, received_at FROM leads ORDER BY sequence DESC LIMIT $1) AS newest \
+               GROUP BY version) AS made ON made.version = versions.hash \
+             ORDER BY versions.created_at DESC, versions.hash";
+        let rows = self.read(sql, args![COUNTED_LEADS]).await?;
         rows.iter()
             .map(|row| {
                 Ok(VersionRow {

@@ -1,5 +1,6 @@
 //! Who left: the CRM's list of users, read beside the pushing, and the leads that wait for somebody to be back.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Worker, WorkerHandle};
-use crate::crm::catalog::Catalog;
+use crate::crm::catalog::{Catalog, User};
 use crate::map::Workspace;
-use crate::rules::{InactiveUsers, Mode};
+use crate::rules::{InactiveUsers, Mode, folded};
 
 /// How often the list is read; it costs calls that leads could use.
 const READ_AGAIN: Duration = Duration::from_mins(10);
@@ -95,26 +96,17 @@ impl Worker {
 
 /// The names by which a workspace or a record can mean somebody who is inactive.
 fn inactive(catalog: &Catalog) -> InactiveUsers {
-    let users = catalog.users.iter().flatten().filter(|user| !user.active);
-    let names = users.flat_map(|user| [Some(&user.id), user.login.as_ref(), Some(&user.name)]).flatten();
+    let (active, inactive): (Vec<&User>, Vec<&User>) =
+        catalog.users.iter().flatten().partition(|user| user.active);
     // A name that somebody active has as well means them.
-    let active = |name: &str| {
-        catalog.users.iter().flatten().any(|user| {
-            let names = [Some(&user.id), user.login.as_ref(), Some(&user.name)];
-            user.active
-                && names
-                    .into_iter()
-                    .flatten()
-                    .any(|theirs| theirs.trim().to_lowercase() == name.trim().to_lowercase())
-        })
-    };
-    InactiveUsers::new(names.filter(|name| !active(name)).cloned())
+    let taken: BTreeSet<String> = active.into_iter().flat_map(User::names).map(folded).collect();
+    let names = inactive.into_iter().flat_map(User::names).filter(|name| !taken.contains(&folded(name)));
+    InactiveUsers::new(names.map(str::to_owned))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crm::catalog::User;
 
     #[test]
     fn a_name_means_somebody_inactive_unless_somebody_active_has_it_too() {

@@ -6,9 +6,9 @@ use serde_json::{Map, Value as Json, json};
 use super::Rest;
 use super::operation::{Op, Operation};
 use crate::crm::http::{Answer, in_parallel};
-use crate::crm::{Journal, Outcome, Priority, Remaining};
+use crate::crm::{Journal, Outcome, Priority, Remaining, entries};
 use crate::map::Values;
-use crate::plan::{Action, ContactFields, DealFields, RecordId, Reference, Step, TaskFields};
+use crate::plan::{Action, ContactFields, RecordId, Reference, Step, TaskFields};
 
 impl Rest {
     pub(super) async fn write_all(
@@ -66,29 +66,22 @@ impl Rest {
             Ok(answer) => answer,
             Err(outcome) => return outcome,
         };
-        match &step.action {
-            Action::UpdateContact { contact: record, .. } | Action::UpdateDeal { deal: record, .. } => {
-                Outcome::Done(record.clone())
-            }
-            Action::CreateContact { .. }
-            | Action::CreateDeal { .. }
-            | Action::CreateTask { .. }
-            | Action::AddNote { .. } => {
-                // A success without the id of what it made is no success that anybody can build on.
-                let Some(place) = operation.picks.get("id") else {
-                    // `id: none`: the CRM does not say, so ours stands in.
-                    return Outcome::Done(RecordId(step.id.to_string()));
-                };
-                match place.id(&Values::new(answer.body)) {
-                    Some(id) => Outcome::Done(id),
-                    None => Outcome::Unknown {
-                        why: format!(
-                            "{}: the CRM answered without a record id where `id` looks for it",
-                            operation.word
-                        ),
-                    },
-                }
-            }
+        if let Some(record) = step.action.changed_record() {
+            return Outcome::Done(record.clone());
+        }
+        // A success without the id of what it made is no success that anybody can build on.
+        let Some(place) = operation.picks.get("id") else {
+            // `id: none`: the CRM does not say, so ours stands in.
+            return Outcome::Done(RecordId(step.id.to_string()));
+        };
+        match place.id(&Values::new(answer.body)) {
+            Some(id) => Outcome::Done(id),
+            None => Outcome::Unknown {
+                why: format!(
+                    "{}: the CRM answered without a record id where `id` looks for it",
+                    operation.word
+                ),
+            },
         }
     }
 
@@ -125,9 +118,9 @@ pub(super) fn values(step: &Step) -> Result<Json, String> {
             with(contact_values(changes), [("id", json!(contact.0))])
         }
         Action::CreateDeal { contact, deal } => {
-            with(deal_values(deal), [("contact", known(contact)?), ("marker", json!(marker))])
+            with(entries::deal(deal), [("contact", known(contact)?), ("marker", json!(marker))])
         }
-        Action::UpdateDeal { deal, changes } => with(deal_values(changes), [("id", json!(deal.0))]),
+        Action::UpdateDeal { deal, changes } => with(entries::deal(changes), [("id", json!(deal.0))]),
         Action::CreateTask { contact, deal, task } => {
             let values = with(task_values(task), [("contact", known(contact)?), ("marker", json!(marker))]);
             with_deal(values, deal.as_ref())?
@@ -159,43 +152,20 @@ fn known(reference: &Reference) -> Result<Json, String> {
     }
 }
 
-fn present<const N: usize>(values: [(&str, Option<Json>); N]) -> Map<String, Json> {
-    values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
-}
-
-fn text(value: Option<&String>) -> Option<Json> {
-    value.map(|text| json!(text))
-}
-
 fn contact_values(contact: &ContactFields) -> Map<String, Json> {
-    present([
-        ("name", text(contact.name.as_ref())),
-        ("phone", text(contact.phones.first())),
-        ("phones", (!contact.phones.is_empty()).then(|| json!(contact.phones))),
-        ("email", text(contact.emails.first())),
-        ("emails", (!contact.emails.is_empty()).then(|| json!(contact.emails))),
-        ("owner", text(contact.owner.as_ref())),
-        ("fields", (!contact.fields.is_empty()).then(|| json!(contact.fields))),
-    ])
-}
-
-fn deal_values(deal: &DealFields) -> Map<String, Json> {
-    present([
-        ("title", text(deal.title.as_ref())),
-        ("pipeline", text(deal.pipeline.as_ref())),
-        ("stage", text(deal.stage.as_ref())),
-        ("owner", text(deal.owner.as_ref())),
-        ("fields", (!deal.fields.is_empty()).then(|| json!(deal.fields))),
-    ])
+    let mut values = entries::contact(contact);
+    let first = [("phone", contact.phones.first()), ("email", contact.emails.first())];
+    values.extend(entries::present(first.map(|(name, value)| (name, entries::text(value)))));
+    values
 }
 
 fn task_values(task: &TaskFields) -> Map<String, Json> {
-    present([
+    entries::present([
         ("title", Some(json!(task.title))),
         ("text", Some(json!(task.text))),
-        ("type", text(task.kind.as_ref())),
+        ("type", entries::text(task.kind.as_ref())),
         ("due", Some(json!(task.due_at))),
         ("due_unix", Some(json!(task.due_at.as_second()))),
-        ("owner", text(task.owner.as_ref())),
+        ("owner", entries::text(task.owner.as_ref())),
     ])
 }

@@ -5,13 +5,10 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::crm::CrmError;
 use crate::crm::catalog::{Catalog, Field, Pipeline, Stage, User};
+use crate::crm::{CrmError, entries};
 use crate::lead::Fields;
-use crate::plan::{
-    Action, ContactFields, DealFields, FoundContact, FoundDeal, RecordId, RecordKind, Reference, Step,
-    TaskFields,
-};
+use crate::plan::{Action, FoundContact, FoundDeal, RecordId, RecordKind, Reference, Step, TaskFields};
 
 /// One operation, to be sent by itself or in a batch.
 #[derive(Clone, Debug)]
@@ -73,16 +70,20 @@ impl Request {
             Self::send(operation, Method::PATCH, vec![collection.to_owned(), id.0.clone()], body)
         };
         Ok(match &step.action {
-            Action::CreateContact { contact } => made("create_contact", "contacts", contact_body(contact)),
+            Action::CreateContact { contact } => {
+                made("create_contact", "contacts", entries::contact(contact))
+            }
             Action::UpdateContact { contact, changes } => {
-                changed("update_contact", "contacts", contact, contact_body(changes))
+                changed("update_contact", "contacts", contact, entries::contact(changes))
             }
             Action::CreateDeal { contact, deal } => {
-                let mut body = deal_body(deal);
+                let mut body = entries::deal(deal);
                 body.insert("contact_id".into(), known(contact)?);
                 made("create_deal", "deals", body)
             }
-            Action::UpdateDeal { deal, changes } => changed("update_deal", "deals", deal, deal_body(changes)),
+            Action::UpdateDeal { deal, changes } => {
+                changed("update_deal", "deals", deal, entries::deal(changes))
+            }
             Action::CreateTask { contact, deal, task } => {
                 made("create_task", "tasks", attached(task_body(task), contact, deal.as_ref())?)
             }
@@ -132,42 +133,13 @@ fn attached(
     Ok(body)
 }
 
-/// Absent values are missing entries, because the sandbox takes what is there for what shall be written.
-fn present<const N: usize>(entries: [(&str, Option<Value>); N]) -> Map<String, Value> {
-    entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
-}
-
-fn text(value: Option<&String>) -> Option<Value> {
-    value.map(|text| json!(text))
-}
-
-fn contact_body(contact: &ContactFields) -> Map<String, Value> {
-    present([
-        ("name", text(contact.name.as_ref())),
-        ("phones", (!contact.phones.is_empty()).then(|| json!(contact.phones))),
-        ("emails", (!contact.emails.is_empty()).then(|| json!(contact.emails))),
-        ("owner", text(contact.owner.as_ref())),
-        ("fields", (!contact.fields.is_empty()).then(|| json!(contact.fields))),
-    ])
-}
-
-fn deal_body(deal: &DealFields) -> Map<String, Value> {
-    present([
-        ("title", text(deal.title.as_ref())),
-        ("pipeline", text(deal.pipeline.as_ref())),
-        ("stage", text(deal.stage.as_ref())),
-        ("owner", text(deal.owner.as_ref())),
-        ("fields", (!deal.fields.is_empty()).then(|| json!(deal.fields))),
-    ])
-}
-
 fn task_body(task: &TaskFields) -> Map<String, Value> {
-    present([
+    entries::present([
         ("title", Some(json!(task.title))),
         ("text", Some(json!(task.text))),
-        ("kind", text(task.kind.as_ref())),
+        ("kind", entries::text(task.kind.as_ref())),
         ("due_at", Some(json!(task.due_at))),
-        ("owner", text(task.owner.as_ref())),
+        ("owner", entries::text(task.owner.as_ref())),
     ])
 }
 

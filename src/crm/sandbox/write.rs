@@ -8,7 +8,7 @@ use super::{BATCH, Sandbox};
 use crate::crm::http::in_parallel;
 use crate::crm::{Journal, Outcome, Priority, Remaining};
 use crate::id::{StepId, SyncId};
-use crate::plan::{Action, Step};
+use crate::plan::Step;
 
 /// The first step of a plan as a request.
 struct First<'a> {
@@ -27,18 +27,10 @@ impl<'a> First<'a> {
 
     /// A success without the id of what it made is no success that anybody can build on.
     fn done(&self, body: &Value) -> Outcome {
-        match &self.step.action {
-            Action::UpdateContact { contact: record, .. } | Action::UpdateDeal { deal: record, .. } => {
-                Outcome::Done(record.clone())
-            }
-            Action::CreateContact { .. }
-            | Action::CreateDeal { .. }
-            | Action::CreateTask { .. }
-            | Action::AddNote { .. } => match wire::record(body) {
-                Some(id) => Outcome::Done(id),
-                None => Outcome::Unknown {
-                    why: format!("{}: the CRM answered without a record id", self.request.operation),
-                },
+        match self.step.action.changed_record().cloned().or_else(|| wire::record(body)) {
+            Some(record) => Outcome::Done(record),
+            None => Outcome::Unknown {
+                why: format!("{}: the CRM answered without a record id", self.request.operation),
             },
         }
     }

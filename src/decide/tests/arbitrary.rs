@@ -172,7 +172,7 @@ fn pool() -> impl Strategy<Value = Option<(OwnerPool, PoolState)>> {
     let pool = (owners, any::<bool>(), btree_map("anna|boris|gone", any::<i64>(), 0..3), outside);
     option::of(pool.prop_map(|(kinds, fallback, owed, outside_hours)| {
         let mut pool = sales();
-        let night = vec![Span { from: 22 * 60, to: 30 * 60 }];
+        let night = vec![Hours { from: 22 * 60, to: 30 * 60 }];
         for (owner, kind) in pool.owners.iter_mut().zip(kinds) {
             match kind {
                 1 => owner.away = vec![Days::ALL],

@@ -18,7 +18,7 @@ fn day(text: &str) -> Date {
 fn weekly(days: [&[(i32, i32)]; 7]) -> WeeklyHours {
     let minutes = |clock: i32| clock / 100 * 60 + clock % 100;
     WeeklyHours(days.map(|spans| {
-        spans.iter().map(|(from, to)| Span { from: minutes(*from), to: minutes(*to) }).collect()
+        spans.iter().map(|(from, to)| Hours { from: minutes(*from), to: minutes(*to) }).collect()
     }))
 }
 

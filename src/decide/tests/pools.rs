@@ -7,7 +7,7 @@ use super::*;
 
 /// Anna and Boris, Monday to Friday 9–18 in Kyiv; it is Monday 13:00 there.
 fn office() -> OwnerPool {
-    let day = vec![Span { from: 9 * 60, to: 18 * 60 }];
+    let day = vec![Hours { from: 9 * 60, to: 18 * 60 }];
     OwnerPool {
         time_zone: TimeZoneDatabase::bundled().get("Europe/Kyiv").unwrap(),
         hours: Some(WeeklyHours(std::array::from_fn(

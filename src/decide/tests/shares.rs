@@ -123,7 +123,7 @@ fn who_was_away_is_owed_no_more_than_two_deals() {
 fn shares_hold_through_hours_absences_and_caps() {
     let kyiv = jiff::tz::TimeZoneDatabase::bundled().get("Europe/Kyiv").unwrap();
     let week = |from: i32, to: i32| {
-        let day = vec![Span { from: from * 60, to: to * 60 }];
+        let day = vec![Hours { from: from * 60, to: to * 60 }];
         WeeklyHours(std::array::from_fn(|weekday| if weekday < 5 { day.clone() } else { vec![] }))
     };
     let mut case = Case::new();

@@ -3,7 +3,7 @@
 use jiff::civil::date;
 
 use super::*;
-use crate::rules::{Days, OutsideHours, OwnerPool, PoolOwner, Span, WeeklyHours};
+use crate::rules::{Days, Hours, OutsideHours, OwnerPool, PoolOwner, WeeklyHours};
 
 /// A workspace with these lines under `owner_pools:`; the pools begin in line 5.
 fn workspace(pools: &str) -> String {
@@ -27,8 +27,8 @@ fn minutes(hours: i32) -> i32 {
     hours * 60
 }
 
-fn span(from: i32, to: i32) -> Span {
-    Span { from: minutes(from), to: minutes(to) }
+fn span(from: i32, to: i32) -> Hours {
+    Hours { from: minutes(from), to: minutes(to) }
 }
 
 #[test]
