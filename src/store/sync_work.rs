@@ -129,7 +129,7 @@ mod tests {
         let lease = store.take_lease("crm", "me").await.unwrap();
         let sent = || {
             let entry = Entry::Sent(vec![StepId(SystemClock.new_id())]);
-            store.record(&lease, vec![(entry, SystemClock.now())])
+            store.record(&lease, vec![(entry.into(), SystemClock.now())])
         };
         // On one thread all of them are handed over before the writer runs, so they make one transaction.
         let (before, taken, after) = tokio::join!(sent(), store.take_lease("crm", "somebody else"), sent());

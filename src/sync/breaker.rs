@@ -122,7 +122,11 @@ mod tests {
         let soon = now + Duration::from_millis(1_250);
         assert_eq!(breaker.allowance(10, 0, soon), 1, "48 failures of one moment are one failure");
         assert!(!breaker.failed("reset", soon));
-        assert_eq!(breaker.allowance(10, 0, soon + Duration::from_millis(1_250)), 0, "a failed try makes it longer");
+        assert_eq!(
+            breaker.allowance(10, 0, soon + Duration::from_millis(1_250)),
+            0,
+            "a failed try makes it longer"
+        );
         assert_eq!(breaker.allowance(10, 0, soon + Duration::from_millis(2_500)), 1);
     }
 

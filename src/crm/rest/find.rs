@@ -114,7 +114,8 @@ impl Rest {
         let shown: Vec<Hit> =
             records.into_iter().map(|record| self.hit(record, operation.word)).collect::<Result<_, _>>()?;
         if shown.iter().filter(|hit| is_bare(&hit.contact)).count() > MOST_READ_WHOLE {
-            let what = "so many contacts without a phone or email that it seems to ignore what it is asked for";
+            let what =
+                "so many contacts without a phone or email that it seems to ignore what it is asked for";
             return Err(strange(operation.word, what));
         }
         let mut hits = Vec::new();

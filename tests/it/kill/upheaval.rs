@@ -19,7 +19,8 @@ const STATES: [&str; 8] =
     ["ready", "waiting", "pushing", "unknown", "held", "synced", "filtered", "needs-attention"];
 
 /// A workspace whose only account is never written to.
-const WITHOUT: &str = "destinations:\n  spare: { crm: sandbox, url: \"http://127.0.0.1:9\", token: demo, mode: paused }\n";
+const WITHOUT: &str =
+    "destinations:\n  spare: { crm: sandbox, url: \"http://127.0.0.1:9\", token: demo, mode: paused }\n";
 
 /// What somebody changes.
 enum Change {
