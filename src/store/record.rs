@@ -174,7 +174,12 @@ impl<'a> Record<'a> {
         let Self { dropped_plans, planned_steps, planned_syncs, .. } = self;
         let statements = [
             (dropped_plans, "DELETE FROM steps WHERE state = 'planned' AND sync IN (VALUES", ")"),
-            (planned_steps, "INSERT INTO steps (id, sync, position, kind, action, state) VALUES", ""),
+            // A plan is entered again when the answer to its commit was lost.
+            (
+                planned_steps,
+                "INSERT INTO steps (id, sync, position, kind, action, state) VALUES",
+                "ON CONFLICT (id) DO NOTHING",
+            ),
             (
                 planned_syncs,
                 "UPDATE syncs SET state = plan.column2, why = NULL, reasons = plan.column3, \

@@ -136,7 +136,7 @@ impl Worker {
                 Outcome::Unknown { why } => {
                     let sent_at = journal.sent_at(stored.step.id).unwrap_or(now);
                     ends.push((stored.step.id, StepEnd::Unknown(why.clone())));
-                    next = Some(self.look_up_later(&job, sent_at, &why));
+                    next = Some(self.look_up_later(&job, sent_at, &why, now));
                     report = Report::Failed(why);
                 }
                 Outcome::Rejected { why } => {
@@ -224,8 +224,19 @@ impl Worker {
         }
     }
 
-    /// Puts a sync down until the CRM has settled.
-    pub(super) fn look_up_later(&self, job: &Job, sent_at: Timestamp, why: &str) -> Next {
+    /// Puts a sync down until the CRM has settled, or before a person when too many answers were lost by its own fault: a
+    /// CRM whose answers and searches both hide what it writes would be written to for ever.
+    pub(super) fn look_up_later(&self, job: &Job, sent_at: Timestamp, why: &str, now: Timestamp) -> Next {
+        let attempts = job.claimed.attempts + i64::from(self.breaker().blames_the_lead());
+        if attempts >= MOST_ATTEMPTS {
+            let (name, lead) = (&self.destination.name, job.claimed.lead_id);
+            let text = format!(
+                "'{name}' was written to {attempts} times for this lead and never said what it made, last with: {why}. Look \
+                 there for copies, find out with `leadfold doctor {name} --phone …` why they are not found, then `leadfold replay \
+                 {lead} --resume`."
+            );
+            return attention("never_confirmed", text, now);
+        }
         Next::Release {
             state: SyncState::Unknown,
             why: Some(Reason::new(
@@ -233,7 +244,7 @@ impl Worker {
                 format!("'{}' gave no answer ({why}); looked up once it has settled.", self.destination.name),
             )),
             next_at: later(sent_at, self.settle()),
-            attempts: job.claimed.attempts,
+            attempts,
         }
     }
 
