@@ -71,6 +71,19 @@ pub fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }
 
+/// Why a process that others can reach must not run a workspace: secrets whose value stands in the YAML for everybody to
+/// read. `None` when there are none.
+pub fn readable_secrets(workspace: &Workspace) -> Option<String> {
+    let names: Vec<&str> = workspace.defaults_used.iter().map(String::as_str).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "these secrets still have the value that stands in the YAML for everybody to read: {}. Set them in the \
+             environment of the server, or let it listen on 127.0.0.1 only",
+            names.join(", ")
+        )
+    })
+}
+
 /// Compiles texts with every preset and CRM that this leadfold has.
 pub fn compile_with(files: &Files, environment: &Environment) -> Compiled {
     let presets: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
