@@ -28,14 +28,17 @@ impl Versions {
         Self { store, environment, compiled: Mutex::default() }
     }
 
-    /// Compiles texts; whoever compiles does it with the same presets, CRMs and environment.
-    pub fn compile(&self, files: &Files) -> Compiled {
-        compile_with(files, &self.environment)
+    /// Compiles texts; whoever compiles does it with the same presets, CRMs and environment. A workspace of hundreds of
+    /// mappings takes a while, so it happens beside the threads that answer requests.
+    pub async fn compile(&self, files: &Files) -> Result<Compiled, CompileError> {
+        let environment = Arc::clone(&self.environment);
+        aside(files, move |files| compile_with(files, &environment)).await
     }
 
-    /// Where secrets get their values in this process.
-    pub fn environment(&self) -> &Environment {
-        &self.environment
+    /// The same on a machine that need not know the secrets; see [`compile_without_secrets`].
+    pub async fn compile_without_secrets(&self, files: &Files) -> Result<Compiled, CompileError> {
+        let environment = Arc::clone(&self.environment);
+        aside(files, move |files| compile_without_secrets(files, &environment).0).await
     }
 
     /// The compiled form of a version that was active at some time. Parts of it may be broken; then their leads say so.
@@ -46,7 +49,8 @@ impl Versions {
         let files = self.store.version(hash).await?.ok_or_else(|| {
             StoreError::new(format!("version {hash} of the workspace is not in the database any more"))
         })?;
-        let workspace = Arc::new(self.compile(&files).workspace);
+        let compiled = self.compile(&files).await.map_err(|error| StoreError::new(error.to_string()))?;
+        let workspace = Arc::new(compiled.workspace);
         self.remember(&workspace);
         Ok(workspace)
     }
@@ -64,6 +68,20 @@ impl Versions {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Workspace>>> {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Compiling ended abnormally. It must not: whatever is wrong with a workspace is a problem with a place.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("leadfold failed while it compiled the workspace ({0}). This is a bug: report it with these files")]
+pub struct CompileError(String);
+
+async fn aside(
+    files: &Files,
+    compile: impl FnOnce(&Files) -> Compiled + Send + 'static,
+) -> Result<Compiled, CompileError> {
+    let files = files.clone();
+    let compiled = tokio::task::spawn_blocking(move || compile(&files));
+    compiled.await.map_err(|failure| CompileError(failure.to_string()))
 }
 
 /// As much of a version's hash as people need to tell it from others.

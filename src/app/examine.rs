@@ -9,7 +9,7 @@ use super::StartError;
 use super::workers::Wanted;
 use crate::crm;
 use crate::map::{Files, Severity, Workspace};
-use crate::workspace::{Versions, readable_secrets};
+use crate::workspace::{CompileError, Versions, readable_secrets};
 
 /// Looks at versions with the eyes of this process.
 pub(super) struct Examiner {
@@ -36,12 +36,12 @@ pub(super) struct Refused {
 
 impl Examiner {
     /// Whether texts can be run here. Accounts that stay as they are among `known` stay connected.
-    pub(super) fn examine(
+    pub(super) async fn examine(
         &self,
         files: &Files,
         known: &BTreeMap<String, Wanted>,
     ) -> Result<Runnable, Refused> {
-        let compiled = self.versions.compile(files);
+        let compiled = self.versions.compile(files).await?;
         let errors: Vec<_> =
             compiled.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
         if let Some(first) = errors.first() {
@@ -89,6 +89,12 @@ impl Refused {
         for problem in &self.problems {
             error!("{problem}");
         }
+    }
+}
+
+impl From<CompileError> for Refused {
+    fn from(error: CompileError) -> Self {
+        Self { place: "compiling".to_owned(), problems: vec![error.to_string()], final_at_start: true }
     }
 }
 

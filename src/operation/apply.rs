@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Means, Operation, OperationError};
 use crate::crm;
 use crate::map::{Files, Severity};
-use crate::workspace::{compile_without_secrets, readable_secrets, short};
+use crate::workspace::{readable_secrets, short};
 
 /// Asks for the active version.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,10 +63,11 @@ impl Operation for Apply {
     async fn run(self, means: &Means) -> Result<Applied, OperationError> {
         let files = Files(self.files);
         let compiled = if self.with_secrets {
-            means.versions.compile(&files)
+            means.versions.compile(&files).await
         } else {
-            compile_without_secrets(&files, means.versions.environment()).0
+            means.versions.compile_without_secrets(&files).await
         };
+        let compiled = compiled.map_err(|error| OperationError::Refused(error.to_string()))?;
         let errors = compiled.problems.iter().filter(|problem| problem.severity == Severity::Error);
         let mut errors: Vec<String> = errors.map(ToString::to_string).collect();
         if self.with_secrets && errors.is_empty() {
