@@ -1,4 +1,7 @@
 //! Wiring: one running leadfold, from the database up to the listening socket, and its orderly end.
+//!
+//! `keeper` keeps the process on the active version of the workspace, `examine` says whether a version can be run here,
+//! `workers` exchanges the workers of destinations that were changed, `sources` says which paths answer.
 
 mod examine;
 mod keeper;

@@ -1,4 +1,5 @@
-//! Which version of the workspace is in force, and the compiled form of any version that a lead is pinned to.
+//! A workspace as a folder of files, and the compiled form of any version of it that a lead may be pinned to. Which version
+//! is the active one is a row of the database: see [`crate::app`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
