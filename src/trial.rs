@@ -1,5 +1,6 @@
 //! Runs the `tests:` of mappings with the production engine: the same split, map, normalise and decide as live traffic,
-//! against a CRM that holds what the test says. Nothing is written and no pool is moved.
+//! against a CRM that holds what the test says and can do what that of the lead's first destination can. Nothing is asked,
+//! nothing is written and no pool is moved.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::crm;
 use crate::decide::{Capabilities, Decision, PersonView, Situation, decide};
 use crate::event::{Delivery, Preset, preset};
 use crate::id::{DeliveryId, StepId};
@@ -134,13 +136,14 @@ fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, crm: CrmState) -> 
     let memory = PoolState::default();
     // A test does not depend on who works when.
     let pool = pool.map(OwnerPool::fully_staffed);
+    let destination = lead.to.first().and_then(|name| workspace.destinations.get(name));
     let imagined = Imagined {
         person: &PersonView::of(lead),
         found: &crm_holds(crm, lead),
         linked: None,
         pool: pool.as_ref().map(|pool| (pool, &memory)),
         last_task_at: None,
-        can: Capabilities::ALL,
+        can: destination.map_or(Capabilities::ALL, crm::capabilities),
         now: at(),
     };
     imagine(&workspace.identifier_order, lead, rules, &imagined)

@@ -82,6 +82,12 @@ pub fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> 
     (description.connect)(destination)
 }
 
+/// What the CRM of a destination has. An account that cannot be prepared here, for want of its secrets, counts as one that
+/// has everything.
+pub fn capabilities(destination: &Destination) -> Capabilities {
+    connect(destination).map_or(Capabilities::ALL, |crm| crm.capabilities())
+}
+
 /// Names and settings of every CRM, for the loader of the workspace.
 pub fn kinds() -> Vec<DestinationKind> {
     DESCRIPTIONS

@@ -108,8 +108,7 @@ impl<'a> Rehearsing<'a> {
     pub async fn begin(store: &'a Store, old: &'a Workspace, new: &'a Workspace) -> Result<Self, StoreError> {
         let mut destinations = BTreeMap::new();
         for (name, destination) in old.destinations.iter().chain(&new.destinations) {
-            // An account that cannot be prepared here, for want of its secrets, counts as one that has everything.
-            let can = crm::connect(destination).map_or(Capabilities::ALL, |crm| crm.capabilities());
+            let can = crm::capabilities(destination);
             let pools = store.pools(name).await?.into_iter().collect();
             destinations.insert(name.clone(), Destination { can, pools });
         }
