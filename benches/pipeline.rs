@@ -21,7 +21,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use leadfold::decide::{Capabilities, PersonView, Situation, decide};
+use leadfold::decide::{PersonView, Situation, decide};
 use leadfold::event::{Delivery, Event, preset};
 use leadfold::id::{DeliveryId, PersonId, StepId};
 use leadfold::lead::Lead;
@@ -30,7 +30,7 @@ use leadfold::normalise;
 use leadfold::pipeline::{Interpreted, interpret};
 use leadfold::plan::{FoundContact, FoundDeal, RecordId};
 use leadfold::resolve::{Known, resolve};
-use leadfold::rules::{InactiveUsers, PoolState};
+use leadfold::rules::PoolState;
 use leadfold::workspace::{compile_with, read_files};
 use load::{count, median};
 use uuid::Uuid;
@@ -150,33 +150,16 @@ fn normalise_again(lead: &Lead) {
 }
 
 fn decide_all(workspace: &Workspace, leads: &[(Box<Lead>, usize)]) {
-    let (memory, inactive) = (PoolState::default(), InactiveUsers::default());
+    let memory = PoolState::default();
     for (number, (lead, branch)) in leads.iter().enumerate() {
         let Some(rules) = workspace.rules(&lead.source, *branch) else { continue };
-        let person = PersonView {
-            phones: lead.contact.phones.iter().map(|phone| phone.e164.clone()).collect(),
-            emails: lead.contact.emails.iter().map(|email| email.address.clone()).collect(),
-            earlier: Vec::new(),
-        };
+        let person = PersonView::of(lead);
         let contacts = if number % 2 == 0 { Vec::new() } else { vec![with_open_deal(&person)] };
         let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
         let situation = Situation {
-            lead,
-            rules,
-            order: &workspace.identifier_order,
-            person: &person,
             found: &contacts,
-            linked: None,
-            conflicts: &[],
             pool: pool.map(|pool| (pool, &memory)),
-            inactive: &inactive,
-            sticky_owner: None,
-            last_task_at: None,
-            superseded: false,
-            brought: None,
-            forced: false,
-            can: Capabilities::ALL,
-            now: AT,
+            ..Situation::new(lead, rules, &workspace.identifier_order, &person, AT)
         };
         let mut next_id = 0_u128;
         black_box(decide(&situation, &mut || {

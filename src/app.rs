@@ -1,4 +1,7 @@
 //! Wiring: one running leadfold, from the database up to the listening socket, and its orderly end.
+//!
+//! `keeper` keeps the process on the active version of the workspace, `examine` says whether a version can be run here,
+//! `workers` exchanges the workers of destinations that were changed, `sources` says which paths answer.
 
 mod examine;
 mod keeper;
@@ -148,7 +151,8 @@ impl App {
             Door::Token(Some(token)) => Access::Token(token::hash(token.expose_secret())),
         };
         let clock = Arc::clone(&options.clock);
-        let means = Means { store: store.clone(), versions, clock, wake_workers };
+        let loopback = options.listen.ip().is_loopback();
+        let means = Means { store: store.clone(), versions, loopback, clock, wake_workers };
         let pages = web::api::router(store.clone()).merge(web::operations::router(means));
         let router = receive::router(receiver).merge(web::router(access, ready, options.metrics, pages));
         let shutdown = stop.clone().cancelled_owned();

@@ -12,35 +12,47 @@
 //!
 //! # Where things are
 //!
-//! A module imports only from lines above its own, and a pure module only pure ones; a test checks it.
+//! A module imports only from lines above its own, and a pure module only pure ones; a test checks both, and that this
+//! table has every module in this order.
 //!
 //! | | module | what it is |
 //! |---|---|---|
 //! | words | [`id`], [`lead`], [`rules`], [`plan`], [`token`] | the values that every stage speaks |
 //! | pure | [`event`] | one request as received, and the presets that split and key it |
 //! | | [`normalise`] | raw text → phone, email, or a flaw |
-//! | | [`map`] | YAML × event → what a lead becomes; `check`'s problems with file, line and column |
+//! | | [`map`] | YAML × event → what a lead becomes; `check`'s problems with file, line and column; the JSON Schema |
 //! | | [`pipeline`] | event → lead: the one place that calls `map` and `normalise` |
 //! | | [`resolve`] | identifiers × what is known → whose lead it is |
-//! | | [`decide`] | lead × what the CRM has × rules → a plan with its reasons |
+//! | | [`decide`] | lead × what the CRM has × rules → a plan with its reasons, and who of an owner pool takes it |
 //! | IO | [`clock`] | time and ids, as an argument |
+//! | | [`telemetry`] | logs and metrics |
 //! | | [`store`] | the registry: inbox, queue, identity and audit trail in one database |
-//! | | [`crm`] | CRMs, one file each, over one HTTP client with limiter, time-out and classification |
-//! | | [`workspace`] | versions of the workspace, compiled |
+//! | | [`crm`] | CRMs, a module each, over one HTTP client with limiter, time-out and classification |
+//! | | [`workspace`] | reads a workspace's folder, and compiles any version of it |
 //! | | [`compare`] | what a workspace names × what a CRM has → problems; pure, for `check` and `doctor` |
 //! | edges | [`receive`] | `/in/<source>/<token>` |
 //! | | [`prepare`] | from deliveries to leads |
 //! | | [`sync`] | from leads to the CRM, one worker per destination |
 //! | | [`alerts`] | tells a person once per new cause |
 //! | | [`gauges`] | how much waits, for `/metrics` |
-//! | | [`operation`] | what people ask for by command or by `/api`, run by a process that may write |
+//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply |
 //! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
-//! | | [`telemetry`] | logs and metrics |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
 //! | | [`rehearse`] | runs another version over stored deliveries and says what would change |
-//! | wiring | [`app`] | one running leadfold |
-//! | | [`cli`] | the commands |
 //! | beside | [`sandbox`], [`demo`] | our own small CRM with switchable faults, and the sample requests |
+//! | wiring | [`app`] | one running leadfold, on the active version of its workspace |
+//! | | [`cli`] | the commands |
+//!
+//! # Where to begin
+//!
+//! | to … | look at |
+//! |---|---|
+//! | understand a decision | the table in [`decide`], then its tests: each row is a case |
+//! | find out who looks at a lead next | the table of states in [`sync`] |
+//! | add a CRM | the sandbox's adapter in `crm/sandbox`, then [`crm::Description`] and the conformance suite `tests/it/crm.rs` |
+//! | add a platform | [`event::PRESETS`] |
+//! | add something that people ask for | [`operation::Operation`] |
+//! | find a statement | the table in [`store`] |
 //!
 //! # What holds everywhere
 //!

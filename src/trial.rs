@@ -1,5 +1,6 @@
 //! Runs the `tests:` of mappings with the production engine: the same split, map, normalise and decide as live traffic,
-//! against a CRM that holds what the test says. Nothing is written and no pool is moved.
+//! against a CRM that holds what the test says and can do what that of the lead's first destination can. Nothing is asked,
+//! nothing is written and no pool is moved.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::crm;
 use crate::decide::{Capabilities, Decision, PersonView, Situation, decide};
 use crate::event::{Delivery, Preset, preset};
 use crate::id::{DeliveryId, StepId};
@@ -16,7 +18,7 @@ use crate::lead::Lead;
 use crate::map::{CrmState, Example, Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, differences, interpret};
 use crate::plan::{FoundContact, FoundDeal, RecordId};
-use crate::rules::{IdentifierOrder, InactiveUsers, OwnerPool, PoolState, Rules};
+use crate::rules::{OwnerPool, PoolState, Rules};
 
 /// How one test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,69 +131,25 @@ fn at() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
 
-fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, crm: CrmState) -> Decision {
+fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, state: CrmState) -> Decision {
     let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
     let memory = PoolState::default();
     // A test does not depend on who works when.
     let pool = pool.map(OwnerPool::fully_staffed);
-    let imagined = Imagined {
-        person: &PersonView::of(lead),
-        found: &crm_holds(crm, lead),
-        linked: None,
+    let destination = lead.to.first().and_then(|name| workspace.destinations.get(name));
+    let person = PersonView::of(lead);
+    imagine(&Situation {
+        found: &crm_holds(state, lead),
         pool: pool.as_ref().map(|pool| (pool, &memory)),
-        last_task_at: None,
-        can: Capabilities::ALL,
-        now: at(),
-    };
-    imagine(&workspace.identifier_order, lead, rules, &imagined)
+        can: destination.map_or(Capabilities::ALL, crm::capabilities),
+        ..Situation::new(lead, rules, &workspace.identifier_order, &person, at())
+    })
 }
 
-/// What a decision is to rest on that nobody will push.
-pub(crate) struct Imagined<'a> {
-    /// Whose lead it is.
-    pub(crate) person: &'a PersonView,
-    /// What the CRM holds of them.
-    pub(crate) found: &'a [FoundContact],
-    /// Which of that is known to be theirs.
-    pub(crate) linked: Option<&'a RecordId>,
-    /// The lead's owner pool and what it remembers; it is not moved on.
-    pub(crate) pool: Option<(&'a OwnerPool, &'a PoolState)>,
-    /// When the newest task was left for them.
-    pub(crate) last_task_at: Option<Timestamp>,
-    /// What the CRM has.
-    pub(crate) can: Capabilities,
-    /// When it takes place.
-    pub(crate) now: Timestamp,
-}
-
-/// Decides as production does, in an imagined situation. Step ids count up from 1.
-pub(crate) fn imagine(
-    order: &IdentifierOrder,
-    lead: &Lead,
-    rules: &Rules,
-    imagined: &Imagined<'_>,
-) -> Decision {
-    let inactive = InactiveUsers::default();
-    let situation = Situation {
-        lead,
-        rules,
-        order,
-        person: imagined.person,
-        found: imagined.found,
-        linked: imagined.linked,
-        conflicts: &[],
-        pool: imagined.pool,
-        inactive: &inactive,
-        sticky_owner: None,
-        last_task_at: imagined.last_task_at,
-        superseded: false,
-        brought: None,
-        forced: false,
-        can: imagined.can,
-        now: imagined.now,
-    };
+/// Decides as production does; nobody will push it. Step ids count up from 1.
+pub(crate) fn imagine(situation: &Situation<'_>) -> Decision {
     let mut next_id = 0_u128;
-    decide(&situation, &mut || {
+    decide(situation, &mut || {
         next_id += 1;
         StepId(Uuid::from_u128(next_id))
     })

@@ -1,4 +1,5 @@
-//! Which version of the workspace is in force, and the compiled form of any version that a lead is pinned to.
+//! A workspace as a folder of files, and the compiled form of any version of it that a lead may be pinned to. Which version
+//! is the active one is a row of the database: see [`crate::app`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -28,14 +29,17 @@ impl Versions {
         Self { store, environment, compiled: Mutex::default() }
     }
 
-    /// Compiles texts; whoever compiles does it with the same presets, CRMs and environment.
-    pub fn compile(&self, files: &Files) -> Compiled {
-        compile_with(files, &self.environment)
+    /// Compiles texts; whoever compiles does it with the same presets, CRMs and environment. A workspace of hundreds of
+    /// mappings takes a while, so it happens beside the threads that answer requests.
+    pub async fn compile(&self, files: &Files) -> Result<Compiled, CompileError> {
+        let environment = Arc::clone(&self.environment);
+        aside(files, move |files| compile_with(files, &environment)).await
     }
 
-    /// Where secrets get their values in this process.
-    pub fn environment(&self) -> &Environment {
-        &self.environment
+    /// The same on a machine that need not know the secrets; see [`compile_without_secrets`].
+    pub async fn compile_without_secrets(&self, files: &Files) -> Result<Compiled, CompileError> {
+        let environment = Arc::clone(&self.environment);
+        aside(files, move |files| compile_without_secrets(files, &environment).0).await
     }
 
     /// The compiled form of a version that was active at some time. Parts of it may be broken; then their leads say so.
@@ -46,7 +50,8 @@ impl Versions {
         let files = self.store.version(hash).await?.ok_or_else(|| {
             StoreError::new(format!("version {hash} of the workspace is not in the database any more"))
         })?;
-        let workspace = Arc::new(self.compile(&files).workspace);
+        let compiled = self.compile(&files).await.map_err(|error| StoreError::new(error.to_string()))?;
+        let workspace = Arc::new(compiled.workspace);
         self.remember(&workspace);
         Ok(workspace)
     }
@@ -66,9 +71,36 @@ impl Versions {
     }
 }
 
+/// Compiling ended abnormally. It must not: whatever is wrong with a workspace is a problem with a place.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("leadfold failed while it compiled the workspace ({0}). This is a bug: report it with these files")]
+pub struct CompileError(String);
+
+async fn aside(
+    files: &Files,
+    compile: impl FnOnce(&Files) -> Compiled + Send + 'static,
+) -> Result<Compiled, CompileError> {
+    let files = files.clone();
+    let compiled = tokio::task::spawn_blocking(move || compile(&files));
+    compiled.await.map_err(|failure| CompileError(failure.to_string()))
+}
+
 /// As much of a version's hash as people need to tell it from others.
 pub fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
+}
+
+/// Why a process that others can reach must not run a workspace: secrets whose value stands in the YAML for everybody to
+/// read. `None` when there are none.
+pub fn readable_secrets(workspace: &Workspace) -> Option<String> {
+    let names: Vec<&str> = workspace.defaults_used.iter().map(String::as_str).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "these secrets still have the value that stands in the YAML for everybody to read: {}. Set them in the \
+             environment of the server, or let it listen on 127.0.0.1 only",
+            names.join(", ")
+        )
+    })
 }
 
 /// Compiles texts with every preset and CRM that this leadfold has.

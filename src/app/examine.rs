@@ -9,7 +9,7 @@ use super::StartError;
 use super::workers::Wanted;
 use crate::crm;
 use crate::map::{Files, Severity, Workspace};
-use crate::workspace::Versions;
+use crate::workspace::{CompileError, Versions, readable_secrets};
 
 /// Looks at versions with the eyes of this process.
 pub(super) struct Examiner {
@@ -36,12 +36,12 @@ pub(super) struct Refused {
 
 impl Examiner {
     /// Whether texts can be run here. Accounts that stay as they are among `known` stay connected.
-    pub(super) fn examine(
+    pub(super) async fn examine(
         &self,
         files: &Files,
         known: &BTreeMap<String, Wanted>,
     ) -> Result<Runnable, Refused> {
-        let compiled = self.versions.compile(files);
+        let compiled = self.versions.compile(files).await?;
         let errors: Vec<_> =
             compiled.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
         if let Some(first) = errors.first() {
@@ -62,16 +62,9 @@ impl Examiner {
         workspace: Workspace,
         known: &BTreeMap<String, Wanted>,
     ) -> Result<Runnable, Refused> {
-        if !self.loopback && !workspace.defaults_used.is_empty() {
-            return Err(Refused {
-                place: "secrets".to_owned(),
-                problems: vec![format!(
-                    "these secrets still have the value that stands in the YAML for everybody to read: {}. Set them \
-                     in the environment, or listen on 127.0.0.1 only",
-                    workspace.defaults_used.iter().cloned().collect::<Vec<_>>().join(", ")
-                )],
-                final_at_start: true,
-            });
+        let readable = readable_secrets(&workspace).filter(|_| !self.loopback);
+        if let Some(why) = readable {
+            return Err(Refused { place: "secrets".to_owned(), problems: vec![why], final_at_start: true });
         }
         let mut wanted = BTreeMap::new();
         for (name, destination) in &workspace.destinations {
@@ -96,6 +89,12 @@ impl Refused {
         for problem in &self.problems {
             error!("{problem}");
         }
+    }
+}
+
+impl From<CompileError> for Refused {
+    fn from(error: CompileError) -> Self {
+        Self { place: "compiling".to_owned(), problems: vec![error.to_string()], final_at_start: true }
     }
 }
 

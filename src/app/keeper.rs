@@ -121,9 +121,9 @@ impl Keeper {
         if self.follow == Follow::Database
             && let Some((row, files)) = self.store.active_version().await?
         {
-            return self.choose_row(&row, &files);
+            return self.choose_row(&row, &files).await;
         }
-        let refused = match self.examiner.examine(given, &self.wanted) {
+        let refused = match self.examiner.examine(given, &self.wanted).await {
             Ok(runnable) if self.follow == Follow::Files => {
                 return Ok(Beginning::Edit(runnable, given.clone()));
             }
@@ -136,14 +136,14 @@ impl Keeper {
                 let row = self.store.active_version().await?;
                 let (row, files) =
                     row.ok_or_else(|| StoreError::new("the active version vanished while it was read"))?;
-                return self.choose_row(&row, &files);
+                return self.choose_row(&row, &files).await;
             }
             Err(refused) if refused.final_at_start => return Err(refused.into()),
             Err(refused) => refused,
         };
         self.seen.broken_at = Some(refused.place.clone());
         refused.say();
-        let compiled = self.examiner.versions.compile(given).workspace;
+        let compiled = self.examiner.versions.compile(given).await.map_err(Refused::from)?.workspace;
         if self.follow == Follow::Database {
             let why = format!(
                 "the files in {} have errors ({}) and no version is active yet; mend them and run `leadfold apply`",
@@ -153,7 +153,7 @@ impl Keeper {
             return Ok(Beginning::StandBy(why, Box::new(compiled)));
         }
         if let Some((_, files)) = self.store.active_version().await? {
-            match self.examiner.examine(&files, &self.wanted) {
+            match self.examiner.examine(&files, &self.wanted).await {
                 Ok(last_good) => {
                     error!(folder = %self.folder.display(), version = short(&last_good.workspace.hash),
                         "the workspace has errors; running on its last good version. `leadfold check` shows them all");
@@ -169,14 +169,14 @@ impl Keeper {
         Ok(Beginning::Edit(self.examiner.prepare(compiled, &self.wanted)?, given.clone()))
     }
 
-    fn choose_row(&mut self, row: &str, files: &Files) -> Result<Beginning, StartError> {
+    async fn choose_row(&mut self, row: &str, files: &Files) -> Result<Beginning, StartError> {
         self.seen.row = Some(row.to_owned());
-        match self.examiner.examine(files, &self.wanted) {
+        match self.examiner.examine(files, &self.wanted).await {
             Ok(runnable) => Ok(Beginning::Active(runnable)),
             Err(refused) if refused.final_at_start => Err(refused.into()),
             Err(refused) => {
                 refused.say();
-                let compiled = self.examiner.versions.compile(files).workspace;
+                let compiled = self.examiner.versions.compile(files).await.map_err(Refused::from)?.workspace;
                 Ok(Beginning::StandBy(cannot_take(row, &refused), Box::new(compiled)))
             }
         }
@@ -259,7 +259,7 @@ impl Keeper {
         }
         let judged = match &look {
             Ok(files) if self.runs(&files.hash()) => None,
-            Ok(files) => match self.examiner.examine(files, &self.wanted) {
+            Ok(files) => match self.examiner.examine(files, &self.wanted).await {
                 Ok(runnable) => {
                     self.store.activate(&runnable.workspace.hash, files, self.clock.now()).await?;
                     None
@@ -292,7 +292,7 @@ impl Keeper {
             let files = self.store.version(&row).await?;
             let files =
                 files.ok_or_else(|| StoreError::new(format!("version {row} is not in the database")))?;
-            match self.examiner.examine(&files, &self.wanted) {
+            match self.examiner.examine(&files, &self.wanted).await {
                 Ok(runnable) => {
                     counter!(metric::RELOADS, "result" => "taken").increment(1);
                     self.take(runnable).await?;

@@ -98,7 +98,7 @@ impl Client {
 fn means(store: Store) -> Means {
     let versions = Arc::new(Versions::new(store.clone(), process_environment()));
     // Who pushes, if anybody does, is another process, and looks every second.
-    Means { store, versions, clock: Arc::new(SystemClock), wake_workers: Arc::new(|| ()) }
+    Means { store, versions, loopback: true, clock: Arc::new(SystemClock), wake_workers: Arc::new(|| ()) }
 }
 
 /// What a refusal means for whoever ran the command.

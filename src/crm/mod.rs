@@ -1,7 +1,15 @@
-//! CRMs. One file each; [`Description`] is the one place that names a CRM, and everything else iterates [`DESCRIPTIONS`].
+//! CRMs. A module each; [`Description`] is the one place that names a CRM, and everything else iterates [`DESCRIPTIONS`].
 //!
 //! An adapter builds requests and reads answers. It decides nothing: what to write stands in a [`Plan`](crate::plan::Plan).
 //! Every call goes through the shared HTTP client, which owns the limiter, the time-out, the classification of answers and redaction.
+//!
+//! | module | what all adapters share |
+//! |---|---|
+//! | [`http`], [`limit`] | calls, and the account's rate budget |
+//! | [`matching`] | the exact re-check of what a search gave |
+//! | `settings`, `entries` | reading what the workspace says; a plan's fields as JSON |
+//! | [`catalog`] | what an account has: fields, users, pipelines, stages |
+//! | [`examine`] | asks an account everything that can be asked without writing |
 
 pub mod catalog;
 mod entries;
@@ -72,6 +80,12 @@ pub fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> 
         )));
     };
     (description.connect)(destination)
+}
+
+/// What the CRM of a destination has. An account that cannot be prepared here, for want of its secrets, counts as one that
+/// has everything.
+pub fn capabilities(destination: &Destination) -> Capabilities {
+    connect(destination).map_or(Capabilities::ALL, |crm| crm.capabilities())
 }
 
 /// Names and settings of every CRM, for the loader of the workspace.

@@ -73,6 +73,39 @@ pub struct Situation<'a> {
     pub now: Timestamp,
 }
 
+/// Nobody left.
+static NOBODY_LEFT: InactiveUsers = InactiveUsers::NONE;
+
+impl<'a> Situation<'a> {
+    /// A lead that comes for the first time, to a CRM that can do everything and holds nobody.
+    pub fn new(
+        lead: &'a Lead,
+        rules: &'a Rules,
+        order: &'a IdentifierOrder,
+        person: &'a PersonView,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            lead,
+            rules,
+            order,
+            person,
+            found: &[],
+            linked: None,
+            conflicts: &[],
+            pool: None,
+            inactive: &NOBODY_LEFT,
+            sticky_owner: None,
+            last_task_at: None,
+            superseded: false,
+            brought: None,
+            forced: false,
+            can: Capabilities::ALL,
+            now,
+        }
+    }
+}
+
 /// What is known of the person, beyond this lead.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PersonView {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Means, Operation, OperationError};
 use crate::crm;
 use crate::map::{Files, Severity};
-use crate::workspace::{compile_without_secrets, short};
+use crate::workspace::{readable_secrets, short};
 
 /// Asks for the active version.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,7 +44,8 @@ pub struct Apply {
     /// The version that is active as far as whoever asks knows. When another one is, nothing is changed: its author and
     /// this one had better talk.
     pub instead_of: Option<String>,
-    /// Whether the secrets must be set in this process: yes in one that will work with them, no in a command.
+    /// Whether this process must be able to work with the version: yes in a server, no in a command, which need not know
+    /// the secrets.
     pub with_secrets: bool,
 }
 
@@ -62,15 +63,17 @@ impl Operation for Apply {
     async fn run(self, means: &Means) -> Result<Applied, OperationError> {
         let files = Files(self.files);
         let compiled = if self.with_secrets {
-            means.versions.compile(&files)
+            means.versions.compile(&files).await
         } else {
-            compile_without_secrets(&files, means.versions.environment()).0
+            means.versions.compile_without_secrets(&files).await
         };
+        let compiled = compiled.map_err(|error| OperationError::Refused(error.to_string()))?;
         let errors = compiled.problems.iter().filter(|problem| problem.severity == Severity::Error);
         let mut errors: Vec<String> = errors.map(ToString::to_string).collect();
         if self.with_secrets && errors.is_empty() {
             let connected = compiled.workspace.destinations.values().map(crm::connect);
             errors.extend(connected.filter_map(Result::err).map(|error| error.to_string()));
+            errors.extend(readable_secrets(&compiled.workspace).filter(|_| !means.loopback));
         }
         if !errors.is_empty() {
             return Err(OperationError::Refused(format!(

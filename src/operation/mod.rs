@@ -26,6 +26,8 @@ pub struct Means {
     pub store: Store,
     /// Any version of the workspace.
     pub versions: Arc<Versions>,
+    /// Whether nobody but this machine reaches the process.
+    pub loopback: bool,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
     /// Says that there may be something to do for the workers of this process, if it has any.
@@ -35,7 +37,7 @@ pub struct Means {
 impl Means {
     /// The active version of the workspace.
     async fn active(&self) -> Result<Arc<Workspace>, OperationError> {
-        let Some((hash, _)) = self.store.active_version().await? else {
+        let Some(hash) = self.store.active_hash().await? else {
             return Err(OperationError::Refused(
                 "this database never had a workspace: start `leadfold serve` on it once".to_owned(),
             ));

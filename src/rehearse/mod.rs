@@ -16,7 +16,7 @@ pub use self::compare::Difference;
 use self::compare::{Outcome, Shape, differences, shape};
 use self::past::Remembered;
 use crate::crm;
-use crate::decide::{Capabilities, PersonView};
+use crate::decide::{Capabilities, Decision, PersonView, Situation};
 use crate::event::{Event, preset};
 use crate::id::{DeliveryId, LeadId};
 use crate::lead::Lead;
@@ -25,7 +25,7 @@ use crate::pipeline::{Interpreted, interpret};
 use crate::rules::PoolState;
 use crate::store::rehearsal::{Past, Selection, StoredDelivery, StoredEvent};
 use crate::store::{Store, StoreError};
-use crate::trial::{Imagined, imagine};
+use crate::trial::imagine;
 
 /// Deliveries that are read at once.
 const PAGE: usize = 200;
@@ -108,8 +108,7 @@ impl<'a> Rehearsing<'a> {
     pub async fn begin(store: &'a Store, old: &'a Workspace, new: &'a Workspace) -> Result<Self, StoreError> {
         let mut destinations = BTreeMap::new();
         for (name, destination) in old.destinations.iter().chain(&new.destinations) {
-            // An account that cannot be prepared here, for want of its secrets, counts as one that has everything.
-            let can = crm::connect(destination).map_or(Capabilities::ALL, |crm| crm.capabilities());
+            let can = crm::capabilities(destination);
             let pools = store.pools(name).await?.into_iter().collect();
             destinations.insert(name.clone(), Destination { can, pools });
         }
@@ -183,8 +182,11 @@ impl<'a> Rehearsing<'a> {
                 _ => Past::default(),
             };
             let Some(destination) = self.destinations.get(name) else { continue };
-            decide(self.old, &old, name, destination, &past, at, &mut before);
-            decide(self.new, &new, name, destination, &past, at, &mut after);
+            for (workspace, came, outcome) in [(self.old, &old, &mut before), (self.new, &new, &mut after)] {
+                if let Some(decision) = decide(workspace, came, name, destination, &past, at) {
+                    outcome.decided(name, &decision);
+                }
+            }
         }
         let found = differences(&before, &after);
         if found.is_empty() {
@@ -272,7 +274,7 @@ fn came(workspace: &Workspace, source: &str, event: Option<&Split>, at: Timestam
     }
 }
 
-/// Decides for one version, and puts that into its outcome.
+/// What one version decides; `None` when its lead does not go there.
 fn decide(
     workspace: &Workspace,
     came: &Came,
@@ -280,12 +282,9 @@ fn decide(
     destination: &Destination,
     past: &Past,
     at: Timestamp,
-    outcome: &mut Outcome,
-) {
-    let Some((lead, branch)) = came.lead().filter(|(lead, _)| lead.to.iter().any(|to| to == name)) else {
-        return;
-    };
-    let Some(rules) = workspace.rules(&lead.source, branch) else { return };
+) -> Option<Decision> {
+    let (lead, branch) = came.lead().filter(|(lead, _)| lead.to.iter().any(|to| to == name))?;
+    let rules = workspace.rules(&lead.source, branch)?;
     let remembered = Remembered::of(past);
     let person = if past.phones.is_empty() && past.emails.is_empty() {
         PersonView { earlier: past.kept.clone(), ..PersonView::of(lead) }
@@ -295,16 +294,14 @@ fn decide(
     let none = PoolState::default();
     let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
     let memory = lead.owners.as_ref().and_then(|pool| destination.pools.get(pool)).unwrap_or(&none);
-    let imagined = Imagined {
-        person: &person,
+    Some(imagine(&Situation {
         found: &remembered.contacts,
         linked: remembered.contacts.first().map(|contact| &contact.id),
         pool: pool.map(|pool| (pool, memory)),
         last_task_at: remembered.last_task_at,
         can: destination.can,
-        now: at,
-    };
-    outcome.decided(name, &imagine(&workspace.identifier_order, lead, rules, &imagined));
+        ..Situation::new(lead, rules, &workspace.identifier_order, &person, at)
+    }))
 }
 
 fn who(lead: &Lead) -> String {

@@ -198,6 +198,9 @@ impl PoolState {
 pub struct InactiveUsers(BTreeSet<String>);
 
 impl InactiveUsers {
+    /// Everybody is active.
+    pub const NONE: Self = Self(BTreeSet::new());
+
     /// From all their names.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         Self(names.into_iter().map(|name| folded(&name)).filter(|name| !name.is_empty()).collect())

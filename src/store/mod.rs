@@ -4,6 +4,20 @@
 //! [`Store::write`]; on SQLite all of them go through the one writer connection ([`writer`]), acknowledgements first.
 //! Reads use a pool of their own and never wait for the writer.
 //!
+//! | module | its rows |
+//! |---|---|
+//! | [`inbox`], `writer` | deliveries as they arrive |
+//! | [`prepare`], `people` | events, leads, people and their identifiers; what is to be prepared next |
+//! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
+//! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
+//! | `pools` | what owner pools remember |
+//! | [`held`] | leads that wait for an answer |
+//! | [`replay`], `selection`, `replay_work` | leads that go once more |
+//! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
+//! | [`versions`] | texts of the workspace, and which of them are active |
+//! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
+//! | `sql`, `lock` | one text for both databases; one process on a SQLite file |
+//!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod alerts;

@@ -16,7 +16,7 @@ use crate::lead::Lead;
 use crate::plan::{Plan, Priority, Reason, RecordId, RecordKind, Step};
 use crate::rules::{Mode, Turn};
 
-/// Where a sync stands. See the schema for who looks at which.
+/// Where a sync stands. The table in [`crate::sync`] says who looks at which again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncState {
     /// To be decided.

@@ -80,7 +80,7 @@ impl WorkerHandle {
         &*self.worker.crm
     }
 
-    /// Name of the destination.
+    /// Where it pushes to.
     pub fn destination(&self) -> &Destination {
         &self.worker.destination
     }

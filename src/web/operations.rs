@@ -1,4 +1,4 @@
-//! The writing part of `/api`: every operation at its own path, by POST with a JSON object.
+//! What people ask for, over `/api`: every [operation](crate::operation) at its own path, by POST with a JSON object.
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};

@@ -8,7 +8,7 @@ mod sandbox;
 
 use std::time::Duration;
 
-use leadfold::crm::{Crm, CrmError, DESCRIPTIONS, Guarantee, Outcome, Priority, Query, Remaining};
+use leadfold::crm::{Crm, CrmError, DESCRIPTIONS, Guarantee, Outcome, Query};
 use leadfold::plan::{
     Action, ContactFields, DealFields, FoundContact, RecordId, RecordKind, Reference, Step, StepKind,
     TaskFields,
@@ -67,9 +67,7 @@ fn bare_contact() -> Action {
 
 /// Writes one step and gives its outcome.
 async fn write(crm: &dyn Crm, step: &Step, journal: &Recorder) -> Outcome {
-    let plan =
-        Remaining { sync: fixture::sync_id(), steps: std::slice::from_ref(step), priority: Priority::Live };
-    let mut outcomes = crm.write(&[plan], journal).await;
+    let mut outcomes = crm.write(&[fixture::alone(step)], journal).await;
     assert_eq!(outcomes.len(), 1, "one list of outcomes per plan");
     let mut outcomes = outcomes.remove(0);
     assert_eq!(outcomes.len(), 1, "one outcome for the one step");
@@ -92,7 +90,7 @@ fn by_link(id: &RecordId) -> Query {
     Query { contact: Some(id.clone()), ..query() }
 }
 
-fn by_phone(phone: &str) -> Query {
+pub(crate) fn by_phone(phone: &str) -> Query {
     Query { phones: vec![phone.to_owned()], ..query() }
 }
 

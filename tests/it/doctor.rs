@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use leadfold::clock::{Clock as _, SystemClock};
 use leadfold::crm::examine::{Sought, examine};
 use leadfold::crm::http::recorded;
-use leadfold::crm::{Crm, CrmError, Outcome, Priority, Remaining};
-use leadfold::id::{StepId, SyncId};
-use leadfold::plan::{Action, ContactFields, Step};
+use leadfold::crm::{Crm, CrmError, Outcome};
+use leadfold::plan::{Action, ContactFields};
 use leadfold::rules::{Blind, Destination, Mode, Settings};
 use leadfold::sandbox::{Faults, Running, Sandbox, SandboxAccount, SandboxOptions};
 use serde_json::{Value, json};
 
+use crate::crm::by_phone;
+use crate::crm::fixture::{Recorder, alone, step};
 use crate::rig::{IMPATIENT, Rig, event, now_millis};
 
 const SECRET: &str = "s3cret of the account";
@@ -138,11 +139,10 @@ async fn the_recorder_keeps_calls_in_order_and_no_secret() {
         phones: vec!["+380671234567".into()],
         ..ContactFields::default()
     };
-    let step = Step { id: StepId(SystemClock.new_id()), action: Action::CreateContact { contact } };
-    let sync = SyncId(SystemClock.new_id());
-    let plan = [Remaining { sync, steps: std::slice::from_ref(&step), priority: Priority::Live }];
+    let step = step(Action::CreateContact { contact });
+    let plan = [alone(&step)];
     let (answers, exchanges) = recorded(async {
-        let written = crm.write(&plan, &Journal).await;
+        let written = crm.write(&plan, &Recorder::default()).await;
         let query = leadfold::crm::Query { emails: vec![format!("a&b+{SECRET}@x")], ..Default::default() };
         (written, crm.find(&[query]).await)
     })
@@ -165,26 +165,11 @@ async fn the_recorder_keeps_calls_in_order_and_no_secret() {
     assert!(crm.ping().await.is_ok());
     server.set_faults(Faults { batch: true, ..Faults::default() });
     let crm = connected(&server.url(), &[("batch", "true")]);
-    let (found, exchanges) = recorded(crm.find(&[query("+380671234567"), query("+380501112233")])).await;
+    let (found, exchanges) =
+        recorded(crm.find(&[by_phone("+380671234567"), by_phone("+380501112233")])).await;
     assert_eq!(found.len(), 2);
     let operations: Vec<&str> = exchanges.iter().map(|exchange| exchange.operation.as_str()).collect();
     assert_eq!(operations, ["batch", "get_contact"]);
-}
-
-fn query(phone: &str) -> leadfold::crm::Query {
-    leadfold::crm::Query { phones: vec![phone.to_owned()], ..Default::default() }
-}
-
-/// Takes every step for recorded.
-struct Journal;
-
-impl leadfold::crm::Journal for Journal {
-    fn sent<'a>(
-        &'a self,
-        _steps: &'a [(SyncId, StepId)],
-    ) -> futures_util::future::BoxFuture<'a, Result<(), leadfold::crm::JournalError>> {
-        Box::pin(async { Ok(()) })
-    }
 }
 
 #[tokio::test]
@@ -223,13 +208,7 @@ async fn doctor_shows_what_there_is_and_writes_nothing() {
         phones: vec!["+380671234567".into()],
         ..ContactFields::default()
     };
-    let step = Step { id: StepId(SystemClock.new_id()), action: Action::CreateContact { contact } };
-    let plan = [Remaining {
-        sync: SyncId(SystemClock.new_id()),
-        steps: std::slice::from_ref(&step),
-        priority: Priority::Live,
-    }];
-    crm.write(&plan, &Journal).await;
+    crm.write(&[alone(&step(Action::CreateContact { contact }))], &Recorder::default()).await;
     let before = server.stats();
 
     let folder = Folder::new(&destination("crm", server.addr()), "[olha, petro]", MAPPING);

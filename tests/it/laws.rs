@@ -6,14 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use leadfold::clock::{Clock, ManualClock, SystemClock};
-use leadfold::decide::{Capabilities, Decision, PersonView, Situation, decide};
+use leadfold::decide::{Decision, PersonView, Situation, decide};
 use leadfold::event::{Delivery, PRESETS};
 use leadfold::id::{DeliveryId, StepId};
 use leadfold::map::Workspace;
 use leadfold::pipeline::{Interpreted, interpret};
 use leadfold::plan::{FoundContact, FoundDeal, RecordId};
 use leadfold::prepare::prepare;
-use leadfold::rules::InactiveUsers;
 use leadfold::store::Store;
 use leadfold::store::inbox::Arrival;
 use leadfold::store::registry::Counts;
@@ -188,27 +187,13 @@ fn all_the_way(body: &Value) -> usize {
             let Interpreted::Lead(lead, branch) = interpret(mapping, event, noon()) else { continue };
             leads += 1;
             for found in [vec![], vec![contact(false)], vec![contact(true)]] {
-                let decision = decide(
-                    &Situation {
-                        lead: &lead,
-                        rules: workspace.rules("sendpulse", branch).unwrap(),
-                        order: &workspace.identifier_order,
-                        person: &PersonView::default(),
-                        found: &found,
-                        linked: None,
-                        conflicts: &[],
-                        pool: None,
-                        inactive: &InactiveUsers::default(),
-                        sticky_owner: None,
-                        last_task_at: None,
-                        superseded: false,
-                        brought: None,
-                        forced: false,
-                        can: Capabilities::ALL,
-                        now: noon(),
-                    },
-                    &mut || StepId(clock.new_id()),
-                );
+                let rules = workspace.rules("sendpulse", branch).unwrap();
+                let person = PersonView::default();
+                let situation = Situation {
+                    found: &found,
+                    ..Situation::new(&lead, rules, &workspace.identifier_order, &person, noon())
+                };
+                let decision = decide(&situation, &mut || StepId(clock.new_id()));
                 if let Decision::Push { plan, .. } = decision {
                     assert!(!plan.reasons.is_empty(), "a plan says why");
                 }

@@ -154,7 +154,7 @@ async fn bring(crm: Arc<Mishaps>, phones: &[&str], sql: Option<&str>) -> Counts 
     let environment: Environment = Arc::new(|_| None);
     let versions = Arc::new(Versions::new(store.clone(), environment));
     let files = read_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings")).unwrap();
-    let workspace = Arc::new(versions.compile(&files).workspace);
+    let workspace = Arc::new(versions.compile(&files).await.unwrap().workspace);
     store.activate(&workspace.hash, &files, clock.now()).await.unwrap();
     for (at, phone) in phones.iter().enumerate() {
         let body = event(&format!("chat-{at}"), "telegram", json!({ "phone": phone }), 1);

@@ -301,7 +301,7 @@ impl Kept {
         let environment: Environment = Arc::new(|_| None);
         let versions = Arc::new(Versions::new(self.store.clone(), environment));
         let mut files = self.rig.files.clone();
-        let workspace = versions.compile(&files).workspace;
+        let workspace = versions.compile(&files).await.unwrap().workspace;
         let mut destination = workspace.destinations["crm"].clone();
         destination.mode = Mode::Live;
         let (sender, active) = watch::channel(Some(Arc::new(workspace)));
@@ -321,7 +321,7 @@ impl Kept {
             let text = files.0.get_mut("workspace.yaml").unwrap();
             assert!(text.contains(from), "{text}");
             *text = text.replace(from, to);
-            sender.send_replace(Some(Arc::new(versions.compile(&files).workspace)));
+            sender.send_replace(Some(Arc::new(versions.compile(&files).await.unwrap().workspace)));
         }
         assert!(until_quiet(&self.store, PATIENCE).await.unwrap());
         stop.cancel();

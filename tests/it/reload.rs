@@ -348,7 +348,7 @@ async fn a_process_that_follows_the_database_leaves_its_files_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_that_stand_in_the_yaml_are_refused_by_an_edit_too() {
+async fn secrets_that_stand_in_the_yaml_are_refused_by_edits_and_by_apply_too() {
     let mut rig = Rig::prepare(Faults::default(), IMPATIENT, MAPPING).await;
     rig.listen = ([0, 0, 0, 0], 0).into();
     rig.boot().await;
@@ -356,6 +356,9 @@ async fn secrets_that_stand_in_the_yaml_are_refused_by_an_edit_too() {
     rig.edit("sendpulse.yaml", "token: demo", "token: \"${HOOK_TOKEN:-demo}\"");
     rig.save();
     until("refused", async || notice(&rig).await.is_some_and(|said| said.contains("secrets"))).await;
+    let apply = json!({ "files": rig.files.0, "instead_of": good, "with_secrets": true }).to_string();
+    let (status, said) = rig.post_to("/api/versions", apply).await;
+    assert_eq!((status, said.contains("for everybody to read: HOOK_TOKEN")), (422, true), "{said}");
     assert_eq!(rig.app().store.active_hash().await.unwrap(), Some(good));
     rig.end().await;
 }

@@ -122,6 +122,21 @@ fn imports_point_one_way() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The table in `lib.rs` is where a newcomer looks first.
+#[test]
+fn the_map_is_the_order() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let table = text.split("# Where things are").nth(1).unwrap().split("//! # ").next().unwrap();
+    let places = table.lines().filter_map(|line| line.strip_prefix("//! |")?.split('|').nth(1));
+    let named = places.flat_map(|place| place.split("[`").skip(1)).filter_map(|name| name.split('`').next());
+    assert_eq!(named.collect::<Vec<_>>(), ORDER);
+    let modules: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let mut sorted = ORDER.to_vec();
+    sorted.sort_unstable();
+    assert_eq!(modules, sorted);
+}
+
 #[test]
 fn pure_modules_do_no_io() {
     let pure = ORDER.iter().position(|name| *name == LAST_PURE).unwrap();

@@ -6,7 +6,7 @@ use leadfold::crm::{Outcome, Priority, Query, Remaining};
 use leadfold::plan::{Action, ContactFields, Step};
 use leadfold::sandbox::{Faults, Rate};
 
-use super::fixture::{Fixture, Recorder, step, sync_id};
+use super::fixture::{Fixture, Recorder, alone, step};
 
 /// Measured on a quiet machine: 97 % of the budget, no 429. The bounds here are wider, because tests share the machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,14 +22,7 @@ async fn the_budget_is_used_and_kept() {
             step(Action::CreateContact { contact: ContactFields { phones, ..ContactFields::default() } })
         })
         .collect();
-    let plans: Vec<Remaining<'_>> = steps
-        .iter()
-        .map(|step| Remaining {
-            sync: sync_id(),
-            steps: std::slice::from_ref(step),
-            priority: Priority::Live,
-        })
-        .collect();
+    let plans: Vec<Remaining<'_>> = steps.iter().map(alone).collect();
     let began = Instant::now();
     let outcomes = fixture.crm.write(&plans, &Recorder::default()).await;
     let took = began.elapsed();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use leadfold::clock::{Clock, SystemClock};
-use leadfold::crm::{Crm, DESCRIPTIONS, Journal, JournalError};
+use leadfold::crm::{Crm, DESCRIPTIONS, Journal, JournalError, Priority, Remaining};
 use leadfold::id::{StepId, SyncId};
 use leadfold::map::Files;
 use leadfold::plan::{Action, RecordId, Step};
@@ -214,8 +214,13 @@ pub(crate) fn step(action: Action) -> Step {
     Step { id: StepId(SystemClock.new_id()), action }
 }
 
-pub(crate) fn sync_id() -> SyncId {
-    SyncId(SystemClock.new_id())
+/// A plan of which this step is left.
+pub(crate) fn alone(step: &Step) -> Remaining<'_> {
+    Remaining {
+        sync: SyncId(SystemClock.new_id()),
+        steps: std::slice::from_ref(step),
+        priority: Priority::Live,
+    }
 }
 
 /// A journal that remembers, or one that cannot.

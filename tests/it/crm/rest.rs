@@ -437,11 +437,17 @@ fn the_shipped_examples_pass_check() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
     let mut examples = 0;
     for entry in std::fs::read_dir(root.join("examples")).unwrap() {
-        let files = read_files(&entry.unwrap().path()).unwrap();
+        let folder = entry.unwrap().path();
+        let files = read_files(&folder).unwrap();
         let compiled = compile_with(&files, &(std::sync::Arc::new(|_: &str| None) as _));
         assert_eq!(compiled.problems, [], "{:?}", files.0.keys());
         for destination in compiled.workspace.destinations.values() {
             assert!(leadfold::crm::connect(destination).is_ok());
+        }
+        let tests = leadfold::trial::run(&compiled.workspace, &folder);
+        assert!(tests.len() >= 2, "{}: a mapping carries tests", folder.display());
+        for test in tests {
+            assert_eq!(test.failure, None, "{}: {}", folder.display(), test.name);
         }
         examples += 1;
     }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use leadfold::crm::{CrmError, Guarantee, Outcome, Priority, Query, Remaining};
+use leadfold::crm::{CrmError, Guarantee, Outcome, Query, Remaining};
 use leadfold::plan::{Action, ContactFields, RecordId, RecordKind, Reference, Step, StepKind};
 use leadfold::sandbox::{Faults, Rate, Sandbox, SandboxOptions, Stats};
 use serde_json::{Value, json};
 
-use super::fixture::{Fixture, Recorder, SECRET, step, sync_id};
+use super::fixture::{Fixture, Recorder, SECRET, alone, step};
 use super::{
     EMAIL, PHONE, by_email, by_link, by_phone, canned, contact, deal, done, found, ids, note, task, write,
 };
@@ -26,16 +26,7 @@ async fn a_batch_is_one_call() {
     let steps: Vec<Step> = (0..50).map(|number| step(person(number))).collect();
     let broken =
         step(Action::UpdateContact { contact: RecordId("99999".into()), changes: ContactFields::default() });
-    let plans: Vec<Remaining<'_>> = steps
-        .iter()
-        .take(49)
-        .chain([&broken])
-        .map(|step| Remaining {
-            sync: sync_id(),
-            steps: std::slice::from_ref(step),
-            priority: Priority::Live,
-        })
-        .collect();
+    let plans: Vec<Remaining<'_>> = steps.iter().take(49).chain([&broken]).map(alone).collect();
     let journal = Recorder::default();
     let outcomes = crm.write(&plans, &journal).await;
     let done = outcomes.iter().filter(|outcomes| matches!(outcomes[..], [Outcome::Done(_)])).count();
@@ -55,14 +46,7 @@ async fn a_batch_without_an_answer_leaves_every_step_unknown() {
     let fixture = Fixture::sandbox(&[("batch", "true")]).await;
     fixture.server.set_faults(Faults { batch: true, timeout_after: 1.0, ..Faults::default() });
     let steps = [step(person(1)), step(person(2))];
-    let plans: Vec<Remaining<'_>> = steps
-        .iter()
-        .map(|step| Remaining {
-            sync: sync_id(),
-            steps: std::slice::from_ref(step),
-            priority: Priority::Live,
-        })
-        .collect();
+    let plans: Vec<Remaining<'_>> = steps.iter().map(alone).collect();
     let outcomes = fixture.crm.write(&plans, &Recorder::default()).await;
     assert!(
         outcomes.iter().all(|outcomes| matches!(outcomes[..], [Outcome::Unknown { .. }])),

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use leadfold::crm::{Crm, Outcome, Priority, Query, Remaining};
+use leadfold::crm::{Crm, Outcome, Query, Remaining};
 use leadfold::plan::{Action, ContactFields, DealFields, RecordId, Reference, Step, TaskFields};
 use serde_json::{Value, json};
 
 use super::real::Real;
 use super::stand_in::{self, StandIn};
-use crate::crm::fixture::{Fixture, Recorder, destination, step, sync_id};
+use crate::crm::fixture::{Fixture, Recorder, alone, destination, step};
 
 const PHONE: &str = "+380671234567";
 
@@ -48,14 +48,7 @@ async fn ids(crm: &dyn Crm, query: Query) -> Vec<u64> {
 
 /// The first outcome of each of these steps, written together.
 async fn write(crm: &dyn Crm, steps: &[Step]) -> Vec<Outcome> {
-    let plans: Vec<Remaining<'_>> = steps
-        .iter()
-        .map(|step| Remaining {
-            sync: sync_id(),
-            steps: std::slice::from_ref(step),
-            priority: Priority::Live,
-        })
-        .collect();
+    let plans: Vec<Remaining<'_>> = steps.iter().map(alone).collect();
     let outcomes = crm.write(&plans, &Recorder::default()).await;
     outcomes.into_iter().map(|mut outcomes| outcomes.remove(0)).collect()
 }
