@@ -142,7 +142,7 @@ fn refuse(
         }
         if bad {
             say(&format!(
-                "{}, {}: nothing is changed. Fix them and apply again.",
+                "{}, {}: nothing is changed. Fix what is shown above, and apply again.",
                 how_many(errors, "error", "errors"),
                 how_many(failed.len(), "failed test", "failed tests"),
             ))?;

@@ -20,7 +20,7 @@ use crate::workspace::Versions;
 pub(super) struct ServerOption {
     #[command(flatten)]
     database: DatabaseOption,
-    /// Address of a running leadfold, such as http://127.0.0.1:8080; the one on a SQLite database here is found without
+    /// Address of a running leadfold, such as `http://127.0.0.1:8080`; the one on a SQLite database here is found without
     #[arg(long, env = "LEADFOLD_SERVER", hide_env_values = true, value_name = "URL", value_parser = address)]
     server: Option<String>,
     /// Token of that leadfold's API

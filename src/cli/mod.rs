@@ -182,7 +182,7 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 /// `1 lead`, `2 leads`.
-fn how_many<N: Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
+fn how_many<N: Copy + Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
     if number == N::from(1) { format!("1 {one}") } else { format!("{number} {many}") }
 }
 

@@ -69,11 +69,11 @@ pub(super) async fn postgres_pool(
 
 /// Which database it is, what is wrong with it, and what to do.
 pub(super) fn cannot_open(place: &str, error: &sqlx::Error) -> StoreError {
-    let why = match error {
-        sqlx::Error::Database(error) => error.message().to_owned(),
-        sqlx::Error::Io(error) => error.to_string(),
-        sqlx::Error::PoolTimedOut => "it does not answer".to_owned(),
-        other => other.to_string(),
+    let why = match error.as_database_error() {
+        // The message alone: its detail quotes row values.
+        Some(refusal) => refusal.message().to_owned(),
+        None if matches!(error, sqlx::Error::PoolTimedOut) => "it does not answer".to_owned(),
+        None => error.to_string(),
     };
     StoreError::new(format!(
         "the database at {place} cannot be opened: {why}. Look whether it is up and yours, or name another with --database"

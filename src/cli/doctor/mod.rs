@@ -149,7 +149,7 @@ fn sought(options: &Options) -> Result<Vec<Sought>, Failure> {
     let phones = options.phone.iter().map(|text| match normalise::phone(text, &options.region) {
         Ok(phone) => Ok(Sought::Phone(phone.e164)),
         Err(flaw) => Err(format!(
-            "'{text}' is no phone that could be looked up: {} Write it with its country code, or name the country with \
+            "'{text}' is no phone: {} Write it with its country code, or name the country with \
              --region",
             flaw.text
         )),
