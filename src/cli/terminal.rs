@@ -1,10 +1,20 @@
 //! Asking whoever sits at the terminal, and showing how far long work is.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
+use super::{Failure, process_environment};
+
+/// Whether what is written there may have colours: on a terminal whose user has not set `NO_COLOR`.
+pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && process_environment()("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// What stands before a failure on standard error, as clap writes it before its own.
+pub(super) fn error_word() -> &'static str {
+    if has_colours(&std::io::stderr()) { "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m" } else { "error:" }
+}
 
 /// Whether somebody can be asked.
 pub(super) fn has_somebody() -> bool {
