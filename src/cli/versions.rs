@@ -96,7 +96,7 @@ async fn list(store: &Store, as_json: bool) -> Result<End, Failure> {
             say(&line(version))?;
         }
         if versions.iter().map(|version| version.leads).sum::<i64>() >= COUNTED_LEADS {
-            say(&format!("Leads are counted among the newest {COUNTED_LEADS} only."));
+            say(&format!("Leads are counted among the newest {COUNTED_LEADS} only."))?;
         }
     }
     Ok(End::Done)

@@ -224,10 +224,10 @@ const JUMPS: [(&str, &str); 9] = [
     ("UTC", "2026-01-01T00:00"),
 ];
 
-fn spans() -> impl Strategy<Value = Vec<Span>> {
+fn spans() -> impl Strategy<Value = Vec<Hours>> {
     let quarters = (0..96_i32, 1..=96_i32).prop_map(|(from, length)| {
         let (from, length) = (from * 15, length * 15);
-        vec![Span { from, to: from + length }]
+        vec![Hours { from, to: from + length }]
     });
     prop_oneof![Just(Vec::new()), quarters]
 }
