@@ -24,7 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   leadfold check               files, tests, and names in the CRMs that answer
   leadfold check --offline     files and tests only, as before a commit
-  leadfold check --online      a CRM that does not answer counts as a mistake
+  leadfold check --online      a CRM that does not answer counts as an error
   leadfold check --json | jq '.problems[] | select(.severity == \"error\")'
 
 It says file, line and column of every mistake, and what was probably meant.
@@ -41,7 +41,7 @@ pub(super) struct Options {
     /// Ask no CRM which fields, users, pipelines and stages it has
     #[arg(long, conflicts_with = "online")]
     offline: bool,
-    /// Count it as a problem when a CRM cannot be asked
+    /// Count it as an error when a CRM cannot be asked
     #[arg(long)]
     online: bool,
     /// Print one JSON object instead of text

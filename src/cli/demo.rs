@@ -195,7 +195,7 @@ async fn result(app: &App, stats: &Stats) -> Result<Value, Failure> {
 fn next(app: &App, crm: &str, hook: &str) -> String {
     let registry = format!("http://{}/api/leads", app.address);
     format!(
-        "Look:   {crm}/ (the CRM), {registry} (the registry, newest first)\n\
+        "\nLook:   {crm}/ (the CRM), {registry} (the registry, newest first)\n\
          Send:   curl -d @fixtures/sendpulse/01_new_lead_telegram.json {hook}   (the same again is a redelivery)\n\
          Break:  curl -d '{{\"timeout_after\": 0.5}}' {crm}/faults   then send again; or edit mappings/, and send \
          something new. Ctrl-C ends"
@@ -206,7 +206,7 @@ fn told(result: &Value) -> String {
     let number = |name: &str| result.get(name).and_then(Value::as_u64).unwrap_or_default();
     let of = |name: &str, one: &str, many: &str| how_many(number(name), one, many);
     format!(
-        "\n{}: {}, {}, {} filtered, {} needing attention\nin the CRM: {}, {}, {}; duplicates: {}, {}\n",
+        "\n{}: {}, {}, {} filtered, {} needing attention\nin the CRM: {}, {}, {}; duplicates: {}, {}",
         of("deliveries", "delivery", "deliveries"),
         of("leads", "lead", "leads"),
         of("redeliveries", "redelivery", "redeliveries"),

@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, value_parser};
 use serde_json::Value;
 
-use super::{DatabaseOption, End, Failure, country, say};
+use super::{DatabaseOption, End, Failure, country, how_many, say};
 use crate::id::LeadId;
 use crate::store::Store;
 use crate::store::registry::{LeadDetail, SyncDetail};
@@ -66,9 +66,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
             options.lead
         ))?;
     } else {
-        for lead in &leads {
-            say(&told(lead))?;
-        }
+        say(leads.iter().map(told).collect::<Vec<_>>().join("\n").trim_end())?;
     }
     Ok(if leads.is_empty() { End::FoundProblems } else { End::Done })
 }
@@ -83,10 +81,8 @@ fn told(lead: &LeadDetail) -> String {
     line(format!("Lead {} from '{}': {}", row.id, row.source, row.state));
     line(format!("  received  {} in delivery {}", row.received_at, word(lead.delivery.get("id"))));
     if !lead.redeliveries.is_empty() {
-        line(format!(
-            "            the platform sent it {} more times; counted once",
-            lead.redeliveries.len()
-        ));
+        let times = how_many(lead.redeliveries.len(), "more time", "more times");
+        line(format!("            the platform sent it {times}; counted once"));
     }
     if let Some(mapped) = &lead.lead {
         let contact = row.contact.as_ref();

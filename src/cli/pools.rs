@@ -8,6 +8,7 @@ use super::{DatabaseOption, End, Failure, process_environment, say};
 use crate::clock::{Clock as _, SystemClock};
 use crate::decide::{Absence, attendance, back_at, spell};
 use crate::map::Workspace;
+use crate::operation::NO_VERSION;
 use crate::rules::{InactiveUsers, OwnerPool, PoolState};
 use crate::store::{Store, StoreError};
 use crate::workspace::compile_with;
@@ -70,10 +71,7 @@ struct Member {
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let failed = |failure: StoreError| failure.to_string();
     let store = Store::open_to_read(&options.database.database).await.map_err(failed)?;
-    let (_, files) = store.active_version().await.map_err(failed)?.ok_or(
-        "no version of the workspace was ever active in this database: start `leadfold serve` on it once, or name another \
-         with --database",
-    )?;
+    let (_, files) = store.active_version().await.map_err(failed)?.ok_or(NO_VERSION)?;
     let workspace = compile_with(&files, &process_environment()).workspace;
     if let Some(unknown) = options.pools.iter().find(|name| !workspace.owner_pools.contains_key(*name)) {
         return Err(format!("the workspace has no owner pool '{unknown}'; it has {}", names(&workspace)));

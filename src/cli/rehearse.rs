@@ -8,6 +8,7 @@ use super::moment::moment;
 use super::terminal::has_colours;
 use super::{DatabaseOption, End, Failure, WorkspaceOption, how_many, process_environment, say};
 use crate::map::{Compiled, Files};
+use crate::operation::NO_VERSION;
 use crate::rehearse::{Group, Rehearsal, Rehearsing, Shown};
 use crate::store::rehearsal::Selection;
 use crate::store::{Store, StoreError};
@@ -67,7 +68,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let failed = |failure: StoreError| failure.to_string();
     let store = Store::open_to_read(&options.database.database).await.map_err(failed)?;
     let active = store.active_version().await.map_err(failed)?;
-    let (hash, active) = active.ok_or("no version is active yet, so there is nothing to compare with: `leadfold serve` or `leadfold apply` makes the first")?;
+    let (hash, active) = active.ok_or(NO_VERSION)?;
     let old = compile_without_secrets(&active, &environment).0.workspace;
     if let Some(source) = &options.source
         && !old.sources.contains_key(source)

@@ -245,9 +245,9 @@ fn told(preview: &Preview, how: How, counted: Counted) -> String {
     if preview.beside_a_deal > 0 {
         writeln!(
             text,
-            "  {} of people who have a deal there already, as far as leadfold knows. Where it is still open, a second one will \
-             stand beside it: this breaks \"one open deal\".",
-            leads(preview.beside_a_deal)
+            "  Among them are leads of people who have a deal there already, as far as leadfold knows: {}. Where it is still \
+             open, a second one will stand beside it: this breaks \"one open deal\".",
+            preview.beside_a_deal
         )
         .ok();
     }

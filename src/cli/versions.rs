@@ -6,6 +6,7 @@ use serde_json::json;
 use super::difference::{self, differences};
 use super::{DatabaseOption, End, Failure, WorkspaceOption, say};
 use crate::map::Files;
+use crate::operation::NO_VERSION;
 use crate::store::Store;
 use crate::store::versions::{COUNTED_LEADS, VersionRow};
 use crate::workspace::{read_files, short};
@@ -89,7 +90,9 @@ async fn list(store: &Store, as_json: bool) -> Result<End, Failure> {
     if as_json {
         say(&json!({ "versions": versions }).to_string())?;
     } else if versions.is_empty() {
-        say("No version was ever active: `leadfold serve` or `leadfold apply` makes the first.")?;
+        say(
+            "No version is active in this database yet: `leadfold serve` or `leadfold apply` makes the first.",
+        )?;
     } else {
         say("  version       first active          leads  newest lead")?;
         for version in &versions {
@@ -131,9 +134,7 @@ async fn texts(store: &Store, options: &DiffOptions, name: &str) -> Result<Files
         "files" => read_files(&options.workspace.workspace),
         "active" => {
             let active = store.active_version().await.map_err(failed)?;
-            active.map(|(_, files)| files).ok_or_else(|| {
-                "no version is active yet: `leadfold serve` or `leadfold apply` makes the first".to_owned()
-            })
+            active.map(|(_, files)| files).ok_or_else(|| NO_VERSION.to_owned())
         }
         begin => {
             let versions = store.versions().await.map_err(failed)?;

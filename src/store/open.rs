@@ -53,7 +53,8 @@ pub(super) async fn postgres_pool(
             "--database cannot be read ({error}): write postgres://user:password@host/name"
         ))
     })?;
-    let place = format!("{}:{}", options.get_host(), options.get_port());
+    let database = options.get_database().unwrap_or_default();
+    let place = format!("{}:{}/{database}", options.get_host(), options.get_port());
     let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(patience);
     match pool.connect_with(options.clone()).await {
         Ok(pool) => Ok((pool, place)),
