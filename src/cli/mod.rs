@@ -22,7 +22,7 @@ mod terminal;
 mod test;
 mod versions;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -151,7 +151,7 @@ pub fn run() -> ExitCode {
         Ok(End::FoundProblems) => ExitCode::from(1),
         Err(failure) => {
             // When standard error is gone there is nobody left to tell.
-            writeln!(std::io::stderr(), "leadfold: {failure}").ok();
+            writeln!(std::io::stderr(), "leadfold: {}", terminal::harmless(&failure)).ok();
             ExitCode::from(2)
         }
     }
@@ -172,9 +172,14 @@ fn normalise_values(options: &NormaliseOptions) -> Result<End, Failure> {
         .map_err(|error| format!("standard input or output broke: {error}"))
 }
 
-/// Prints to standard output; a reader that went away is no error.
+/// Prints to standard output; a reader that went away is no error. A program that reads it gets every character.
 fn say(text: &str) {
-    writeln!(std::io::stdout(), "{text}").ok();
+    let mut output = std::io::stdout();
+    if output.is_terminal() {
+        writeln!(output, "{}", terminal::harmless(text)).ok();
+    } else {
+        writeln!(output, "{text}").ok();
+    }
 }
 
 /// The environment of the process, for `${NAME}` in secrets.
