@@ -33,7 +33,7 @@ mod test;
 mod versions;
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -157,7 +157,7 @@ pub fn run() -> ExitCode {
         Ok(End::FoundProblems) => ExitCode::from(1),
         Err(failure) => {
             // When standard error is gone there is nobody left to tell.
-            writeln!(std::io::stderr(), "{} {failure}", terminal::error_word()).ok();
+            writeln!(std::io::stderr(), "{} {}", terminal::error_word(), terminal::harmless(&failure)).ok();
             ExitCode::from(2)
         }
     }
@@ -171,9 +171,16 @@ fn in_runtime(command: impl Future<Output = Result<End, Failure>>) -> Result<End
         .block_on(command)
 }
 
-/// Prints to standard output. A reader that went away (`| head`) is no error; a full disk is.
+/// Prints to standard output. A reader that went away (`| head`) is no error; a full disk is. A program that reads it gets
+/// every character.
 fn say(text: &str) -> Result<(), Failure> {
-    match writeln!(std::io::stdout(), "{text}") {
+    let mut output = std::io::stdout();
+    let written = if output.is_terminal() {
+        writeln!(output, "{}", terminal::harmless(text))
+    } else {
+        writeln!(output, "{text}")
+    };
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(format!("standard output cannot be written: {error}"))
         }
