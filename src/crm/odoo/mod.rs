@@ -10,7 +10,7 @@
 //! | owner | user by login; the id or the name may be written too |
 //!
 //! Everything is written by `load` with the step's id as external id, which is why every create is
-//! [`Keyed`](Guarantee::Keyed): see [`write`]. Nothing is read that is not needed: see [`find`].
+//! [`Keyed`](Guarantee::Keyed): see [`mod@write`]. Nothing is read that is not needed: see [`find`].
 //!
 //! People who work in a company are contacts of their own under it; a deal stands on the person, and Odoo itself adds it
 //! up on the company (its *commercial partner*).
