@@ -11,7 +11,7 @@ use super::trial::{DESTINATION, Trial, faults, has_phone, setting, task_steps, t
 use crate::rig::{MAPPING, WORKSPACE};
 
 /// Rounds unless `LEADFOLD_UPHEAVAL_ROUNDS` says otherwise.
-const ROUNDS: u64 = 5;
+const ROUNDS: u64 = 3;
 /// Changes in one round.
 const CHANGES: u64 = 4;
 /// Every state that a replay may be asked for.
