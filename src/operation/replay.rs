@@ -18,6 +18,7 @@ use crate::store::StoreError;
 use crate::store::prepare::{EventOutcome, Prepared};
 use crate::store::replay::{How, Item, LeftAlone, Remapped, Selection};
 use crate::store::syncs::SyncState;
+use crate::telemetry::masked;
 
 /// Items of one request.
 const PAGE: usize = 200;
@@ -204,7 +205,10 @@ async fn replan(
                 };
                 leads.push((lead, 1));
             }
-            Err(_) => *replayed.left_alone.entry(LeftAlone::MappingFails).or_default() += 1,
+            Err(why) => {
+                say_why_not(item.lead, &why);
+                *replayed.left_alone.entry(LeftAlone::MappingFails).or_default() += 1;
+            }
         }
     }
     let observing: BTreeSet<String> = workspace
@@ -217,7 +221,10 @@ async fn replan(
         let order = workspace.identifier_order.clone();
         let batch = piece.iter().map(|(lead, _)| lead.clone()).collect();
         let ends = means.store.replan(batch, order, observing.clone(), Arc::clone(&means.clock)).await?;
-        for ((_, items), end) in piece.iter().zip(ends) {
+        for ((lead, items), end) in piece.iter().zip(ends) {
+            if let EventOutcome::NeedsAttention(why) = &lead.outcome {
+                say_why_not(lead.lead, &why.text);
+            }
             match end {
                 Ok(()) => replayed.count += items,
                 Err(left) => *replayed.left_alone.entry(left).or_default() += items,
@@ -225,6 +232,11 @@ async fn replan(
         }
     }
     Ok(())
+}
+
+/// A lead that was brought somewhere keeps the reason that it has, so this one is said here.
+fn say_why_not(lead: LeadId, why: &str) {
+    tracing::info!(%lead, why = masked(why), "the active mapping makes no lead of its request, so it is left alone");
 }
 
 async fn replay_deliveries(
