@@ -20,7 +20,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use leadfold::store::Store;
-use load::{Until, nine_digits, now_millis, post, sendpulse_request};
+use load::{Until, count, nine_digits, now_millis, post, sendpulse_request};
 use process::{Program, Scratch};
 use tokio::runtime::Runtime;
 
@@ -48,6 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let leads = Runtime::new()?.block_on(prepared(&scratch))?;
     let took = began.elapsed();
+    let cost = program.processor_time()?.as_secs_f64() * 1000.0 / count(LEADS);
     let (backlog, peak) = (program.memory("VmRSS")?, program.memory("VmHWM")?);
     drop(program);
     let again = Program::serve(&scratch, &files)?;
@@ -60,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{:<40}{idle:>8.1} MB", "memory, idle");
     println!("{:<40}{backlog:>8.1} MB", format!("memory, backlog of {leads} leads"));
     println!("{:<40}{peak:>8.1} MB", "memory, peak");
+    println!("{:<40}{cost:>8.3} ms", "processor time a lead, received and prepared");
     println!("received and prepared in {:.1} s; to reach: 200 MB, 1000 ms", took.as_secs_f64());
     Ok(())
 }

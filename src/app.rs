@@ -112,10 +112,11 @@ impl App {
         let beginning = keeper.choose(&options.files).await?;
         // Before anything is prepared or pushed: a start that fails leaves everything as it was.
         let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-            StartError(format!(
-                "cannot listen on {}: {error}. Choose another address with --listen",
-                options.listen
-            ))
+            let flag = match options.door {
+                Door::Token(_) => "address with --listen",
+                Door::Demo => "port with --port",
+            };
+            StartError(format!("cannot listen on {}: {error}. Choose another {flag}", options.listen))
         })?;
         let address = listener
             .local_addr()

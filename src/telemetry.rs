@@ -55,7 +55,7 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter is not one.
-    #[error("the log filter cannot be read: {0}; write for instance `info` or `leadfold=debug,info`")]
+    #[error("--log cannot be read: {0}. Write for instance `info` or `leadfold=debug,info`")]
     Filter(#[from] ParseError),
     /// Set up twice in one process.
     #[error("logging is already set up: {0}")]

@@ -132,14 +132,18 @@ pub fn compile_without_secrets(files: &Files, environment: &Environment) -> (Com
 /// Reads `workspace.yaml` and every other `*.yaml` of a folder.
 pub fn read_files(folder: &Path) -> Result<Files, String> {
     let unreadable = |error: &std::io::Error| {
-        format!("the workspace {} cannot be read: {error}. Name it with --workspace", folder.display())
+        format!(
+            "the workspace {} cannot be read: {error}. Name it with --workspace, or write one with `leadfold init`",
+            folder.display()
+        )
     };
     let mut files = Files::default();
     for entry in std::fs::read_dir(folder).map_err(|error| unreadable(&error))? {
         let path = entry.map_err(|error| unreadable(&error))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         if !name.starts_with('.') && path.extension().is_some_and(|extension| extension == "yaml") {
-            let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let bytes = std::fs::read(&path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
             // A file that is not UTF-8 is a broken mapping like any other: its place shows the replacement character.
             files.0.insert(name.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
         }
@@ -148,7 +152,7 @@ pub fn read_files(folder: &Path) -> Result<Files, String> {
         Ok(files)
     } else {
         Err(format!(
-            "{} has no workspace.yaml; name the folder that has one with --workspace",
+            "{} has no workspace.yaml. Name the folder that has one with --workspace, or write one with `leadfold init`",
             folder.display()
         ))
     }

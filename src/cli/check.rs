@@ -1,13 +1,13 @@
 //! `leadfold check`: every problem of the files, their tests, and the names that a CRM must know.
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{End, Failure, WorkspaceOption, process_environment, say};
+use super::terminal::has_colours;
+use super::{End, Failure, WorkspaceOption, how_many, process_environment, say};
 use crate::compare::{Account, Comparison, compare};
 use crate::crm::catalog::Catalog;
 use crate::crm::http::install_tls;
@@ -22,12 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 const EXAMPLES: &str = "\
 Examples:
-  leadfold check                        files, tests, and names in the CRMs that answer
-  leadfold check --offline              files and tests only, as before a commit
-  leadfold check --online               a CRM that does not answer is a problem, as before a deployment
+  leadfold check               files, tests, and names in the CRMs that answer
+  leadfold check --offline     files and tests only, as before a commit
+  leadfold check --online      a CRM that does not answer counts as an error
   leadfold check --json | jq '.problems[] | select(.severity == \"error\")'
 
-Exit code: 0 nothing wrong (warnings are allowed), 1 something is wrong, 2 it could not be checked.";
+It says file, line and column of every mistake, and what was probably meant.
+
+Exit codes: 0 nothing is wrong (warnings are allowed), 1 something is,
+2 it could not be checked.";
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -38,7 +41,7 @@ pub(super) struct Options {
     /// Ask no CRM which fields, users, pipelines and stages it has
     #[arg(long, conflicts_with = "online")]
     offline: bool,
-    /// Count it as a problem when a CRM cannot be asked
+    /// Count it as an error when a CRM cannot be asked
     #[arg(long)]
     online: bool,
     /// Print one JSON object instead of text
@@ -79,7 +82,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     compiled.problems.sort_by_key(place);
     let tests = trial::run(&compiled.workspace, &options.workspace.workspace);
     let report = Report { options: &options, files, compiled, asked, tests };
-    say(&if options.json { report.json().to_string() } else { report.text() });
+    say(&if options.json { report.json().to_string() } else { report.text() })?;
     Ok(if report.is_clean() { End::Done } else { End::FoundProblems })
 }
 
@@ -168,24 +171,26 @@ impl Report<'_> {
     }
 
     fn text(&self) -> String {
-        let colour = std::io::stdout().is_terminal();
+        let colour = has_colours(&std::io::stdout());
         let problems = self.compiled.problems.iter().map(|problem| problem.render(&self.files, colour));
         let tests = self.failed_tests().map(ToString::to_string);
         let asked = self.asked.iter().map(|Asked { destination, names }| match names {
             Ok(0) => format!("{destination}: the CRM lists nothing that names could be compared with"),
-            Ok(count) => format!("{destination}: {count} names compared with the CRM"),
+            Ok(names) => {
+                format!("{destination}: {} compared with the CRM", how_many(*names, "name", "names"))
+            }
             Err(why) => {
                 let word = if self.options.online { "FAILED, names are" } else { "names are" };
                 format!("{destination}: {word} not compared with the CRM: {why}. `leadfold doctor` says more")
             }
         });
         let summary = format!(
-            "{}: {} sources, {} errors, {} warnings; {} tests, {} failed",
+            "{}: {}, {}, {}; {}, {} failed",
             self.options.workspace.workspace.display(),
-            self.compiled.workspace.sources.len(),
-            self.errors(),
-            self.warnings(),
-            self.tests.len(),
+            how_many(self.compiled.workspace.sources.len(), "source", "sources"),
+            how_many(self.errors(), "error", "errors"),
+            how_many(self.warnings(), "warning", "warnings"),
+            how_many(self.tests.len(), "test", "tests"),
             self.failed_tests().count(),
         );
         problems.chain(tests).chain(asked).chain([summary]).collect::<Vec<_>>().join("\n")

@@ -20,12 +20,20 @@ use crate::workspace::Versions;
 pub(super) struct ServerOption {
     #[command(flatten)]
     database: DatabaseOption,
-    /// Address of a running leadfold, `http://host:port`; the one that runs on a SQLite database here is found without
-    #[arg(long, env = "LEADFOLD_SERVER", value_name = "URL")]
+    /// Address of a running leadfold, such as `http://127.0.0.1:8080`; the one on a SQLite database here is found without
+    #[arg(long, env = "LEADFOLD_SERVER", hide_env_values = true, value_name = "URL", value_parser = address)]
     server: Option<String>,
     /// Token of that leadfold's API
     #[arg(long, env = "LEADFOLD_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     api_token: Option<SecretString>,
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let root = text.trim_end_matches('/');
+    if root.starts_with("http://") || root.starts_with("https://") {
+        return Ok(root.to_owned());
+    }
+    Err("write http://host:port, or https://host".to_owned())
 }
 
 /// Whoever runs operations for this command.
@@ -44,10 +52,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 impl Client {
     /// Opens the database, or finds the server that has it.
     pub(super) async fn open(options: &ServerOption) -> Result<Self, Failure> {
-        let there = |server: String| Self::There {
-            server: server.trim_end_matches('/').to_owned(),
-            token: options.api_token.clone(),
-        };
+        let there = |server: String| Self::There { server, token: options.api_token.clone() };
         if let Some(server) = &options.server {
             return Ok(there(server.clone()));
         }
@@ -59,8 +64,8 @@ impl Client {
                 Opened::Elsewhere(None) => tokio::time::sleep(BETWEEN_TRIES).await,
             }
         }
-        Err("another leadfold works on this database and takes no requests: it is starting, stopping, or another \
-             command that writes. Try again when it is done"
+        Err("another leadfold works on this database and takes no requests: it is starting, stopping, or a command \
+             that writes. Try again when it is done"
             .to_owned())
     }
 
@@ -74,12 +79,15 @@ impl Client {
                 let url = format!("{server}{}", O::PATH);
                 let (status, text) = post_to_server(&url, token.as_ref(), body).await.map_err(|why| {
                     format!(
-                        "leadfold at {server} does not answer: {why}. Is it running? Another address is named with --server"
+                        "leadfold at {server} does not answer: {why}. Start it, or name another address with --server"
                     )
                 })?;
                 if status == 200 {
                     return serde_json::from_str(&text).map_err(|error| {
-                        format!("{server} does not answer like this version of leadfold ({error}): use its own version")
+                        format!(
+                            "{server} does not answer like this version of leadfold ({error}). Run the command of its own \
+                             version"
+                        )
                     });
                 }
                 Err(refusal(server, token.is_some(), status, &text))
@@ -117,7 +125,7 @@ fn refusal(server: &str, has_token: bool, status: u16, text: &str) -> Failure {
         (_, Some(error)) => error.to_owned(),
         (_, None) => {
             format!(
-                "{server} answered {status}, and not as leadfold does: name the right address with --server"
+                "{server} answered {status}, and not as leadfold does. Name the right address with --server"
             )
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::faults::FaultOptions;
 use super::serve::stop_signal;
-use super::{End, Failure, loopback, process_environment, say};
+use super::{End, Failure, how_many, loopback, process_environment, say};
 use crate::app::{App, Door, Follow, Options as AppOptions, until_quiet};
 use crate::clock::{Clock as _, SystemClock};
 use crate::crm::http::post_json;
@@ -21,20 +21,34 @@ use crate::sandbox::{Faults, Sandbox, SandboxOptions, Stats};
 use crate::telemetry::{LogFormat, Metrics, start_logs};
 use crate::workspace::{Environment, read_files};
 
+const EXAMPLES: &str = "\
+Examples:
+  leadfold demo                         stays up, to be looked at and broken
+  leadfold demo --once                  ends when the samples are done
+  leadfold demo --once --rate 10/s --timeout-after 0.3
+  leadfold demo --workspace mappings    with your own mappings
+
+It needs no account anywhere and leaves nothing behind: the CRM is leadfold's
+own, and the database is gone at the end.
+
+Exit codes: 0 done, 1 some leads had not come to an end after five minutes,
+2 it could not be done.";
+
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// Send the samples, wait until all is done, print the result and end
     #[arg(long)]
     once: bool,
-    /// Print the result as one JSON object
+    /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
-    /// Folder with the mappings; without it `mappings/` here, or the ones that leadfold was built with
+    /// Folder with workspace.yaml and one YAML file per source [default: `mappings` here, or else the built-in one]
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
     /// Port of leadfold; 0 takes a free one
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
     port: u16,
     #[command(flatten)]
     faults: FaultOptions,
@@ -55,7 +69,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
 
     let hook = format!("http://{}/in/sendpulse/demo", app.address);
     if !options.json {
-        say(&format!("leadfold on http://{}, a CRM of our own on {crm}", app.address));
+        say(&format!("leadfold on http://{}, a CRM of our own on {crm}", app.address))?;
     }
     let mut quiet = true;
     for (name, body) in FIXTURES {
@@ -64,30 +78,27 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
             .await
             .map_err(|error| format!("{name} could not be sent: {error}"))?;
         if !options.json {
-            say(&format!("  sent {name}: answered {status}"));
+            say(&format!("  sent {name}: answered {status}"))?;
         }
         // One after another, so that the result is the same each time; the tests do it all at once.
         quiet &= until_quiet(&app.store, AT_MOST).await.map_err(|error| error.to_string())?;
     }
-    let result = result(&app, &sandbox.stats()).await?;
+    let mut result = result(&app, &sandbox.stats()).await?;
     if options.json {
-        say(&result.to_string());
+        if !options.once {
+            result["url"] = json!(format!("http://{}", app.address));
+            result["crm_url"] = json!(crm);
+        }
+        say(&result.to_string())?;
     } else {
-        say(&told(&result));
+        say(&told(&result))?;
     }
     let mut end = if quiet { End::Done } else { End::FoundProblems };
     if !options.once {
         let stopped = stop_signal()?;
-        say(&format!(
-            "Look:   {crm}/ (the CRM), http://{}/api/leads (the registry, newest first)",
-            app.address
-        ));
-        say(&format!(
-            "Send:   curl -d @fixtures/sendpulse/01_new_lead_telegram.json {hook}   (the same again is a redelivery)"
-        ));
-        say(&format!(
-            "Break:  curl -d '{{\"timeout_after\": 0.5}}' {crm}/faults   then send again; or edit mappings/, and send something new. Ctrl-C ends"
-        ));
+        if !options.json {
+            say(&next(&app, &crm, &hook))?;
+        }
         stopped.await;
         end = End::Done;
     }
@@ -180,20 +191,31 @@ async fn result(app: &App, stats: &Stats) -> Result<Value, Failure> {
     }))
 }
 
-fn told(result: &Value) -> String {
-    let of = |name: &str| result.get(name).cloned().unwrap_or(Value::Null);
+/// What to do with a demo that stays up.
+fn next(app: &App, crm: &str, hook: &str) -> String {
+    let registry = format!("http://{}/api/leads", app.address);
     format!(
-        "\n{} requests: {} leads, {} redeliveries, {} filtered, {} needing attention\nin the CRM: {} contacts, {} deals, {} tasks; \
-         duplicates: {} contacts, {} deals\n",
-        of("deliveries"),
-        of("leads"),
-        of("redeliveries"),
-        of("filtered"),
-        of("needs_attention"),
-        of("contacts"),
-        of("deals"),
-        of("tasks"),
-        of("duplicate_contacts"),
-        of("duplicate_deals"),
+        "\nLook:   {crm}/ (the CRM), {registry} (the registry, newest first)\n\
+         Send:   curl -d @fixtures/sendpulse/01_new_lead_telegram.json {hook}   (the same again is a redelivery)\n\
+         Break:  curl -d '{{\"timeout_after\": 0.5}}' {crm}/faults   then send again; or edit mappings/, and send \
+         something new. Ctrl-C ends"
+    )
+}
+
+fn told(result: &Value) -> String {
+    let number = |name: &str| result.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let of = |name: &str, one: &str, many: &str| how_many(number(name), one, many);
+    format!(
+        "\n{}: {}, {}, {} filtered, {} needing attention\nin the CRM: {}, {}, {}; duplicates: {}, {}",
+        of("deliveries", "delivery", "deliveries"),
+        of("leads", "lead", "leads"),
+        of("redeliveries", "redelivery", "redeliveries"),
+        number("filtered"),
+        number("needs_attention"),
+        of("contacts", "contact", "contacts"),
+        of("deals", "deal", "deals"),
+        of("tasks", "task", "tasks"),
+        of("duplicate_contacts", "contact", "contacts"),
+        of("duplicate_deals", "deal", "deals"),
     )
 }

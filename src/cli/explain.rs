@@ -2,27 +2,42 @@
 
 use std::fmt::Write as _;
 
-use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, value_parser};
 use serde_json::Value;
 
-use super::{DatabaseOption, End, Failure, say};
+use super::{DatabaseOption, End, Failure, country, how_many, say};
 use crate::id::LeadId;
 use crate::store::Store;
 use crate::store::registry::{LeadDetail, SyncDetail};
 use crate::web::search::spellings;
 
+const EXAMPLES: &str = "\
+Examples:
+  leadfold explain 067-418-52-06              the last leads of whoever has it
+  leadfold explain olena@example.com --limit 1
+  leadfold explain 0190a0b0-0000-7000-8000-000000000000
+  leadfold explain 0674185206 --json | jq '.[0].state'
+
+It only reads, so a server may run. With --json it prints a list of leads, each
+as GET /api/leads/<id> answers it.
+
+Exit codes: 0 found, 1 nothing is known of it, 2 it could not be looked up.";
+
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// A lead id, a phone in any spelling, an email, or a chat id
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     lead: String,
     /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY", default_value = "UA")]
+    #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
     region: Vec<String>,
-    /// How many leads of one person
-    #[arg(long, default_value_t = 5)]
+    /// At most so many leads, the newest first
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(i64).range(1..))]
     limit: i64,
-    /// Print JSON
+    /// Print one JSON array instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -44,16 +59,14 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     }
     store.close().await;
     if options.json {
-        say(&serde_json::json!(leads).to_string());
+        say(&serde_json::json!(leads).to_string())?;
     } else if leads.is_empty() {
         say(&format!(
             "Nothing is known of '{}'. Give a lead id, a phone (with --region for its country), an email or a chat id.",
             options.lead
-        ));
+        ))?;
     } else {
-        for lead in &leads {
-            say(&told(lead));
-        }
+        say(leads.iter().map(told).collect::<Vec<_>>().join("\n").trim_end())?;
     }
     Ok(if leads.is_empty() { End::FoundProblems } else { End::Done })
 }
@@ -68,10 +81,8 @@ fn told(lead: &LeadDetail) -> String {
     line(format!("Lead {} from '{}': {}", row.id, row.source, row.state));
     line(format!("  received  {} in delivery {}", row.received_at, word(lead.delivery.get("id"))));
     if !lead.redeliveries.is_empty() {
-        line(format!(
-            "            the platform sent it {} more times; counted once",
-            lead.redeliveries.len()
-        ));
+        let times = how_many(lead.redeliveries.len(), "more time", "more times");
+        line(format!("            the platform sent it {times}; counted once"));
     }
     if let Some(mapped) = &lead.lead {
         let contact = row.contact.as_ref();

@@ -12,19 +12,23 @@ use crate::crm::{self, DESCRIPTIONS};
 use crate::demo::FIXTURES;
 use crate::rules::Setting;
 
+const EXAMPLES: &str = "\
+Examples:
+  leadfold init                            SendPulse, into the sandbox CRM
+  leadfold init --preset json --crm odoo   anything that posts JSON, into Odoo
+  leadfold init shop --preset form --crm rest
+                                           web forms, into any CRM with an API
+
+It writes workspace.yaml, the file of one source with a test and a sample
+request, and the schemas for editors. All of it passes `leadfold check` as it
+is. Nothing that exists is overwritten without --force.";
+
 /// Arguments of `init`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Writes workspace.yaml, the file of one source with a test and a sample request, and the schemas for editors. The result
-passes `leadfold check` as it is. Nothing that exists is overwritten without --force.
-
-Examples:
-  leadfold init                                          SendPulse, and leadfold's own small CRM to try it on
-  leadfold init mappings --preset json --crm odoo        anything that posts JSON, into Odoo
-  leadfold init --preset form --crm rest                 web forms, into any CRM with an HTTP API")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// The folder; it is made when it is not there
-    #[arg(default_value = "mappings")]
+    #[arg(value_name = "DIR", default_value = "mappings")]
     dir: PathBuf,
     /// What sends the leads
     #[arg(long, value_enum, default_value_t = Sender::Sendpulse)]
@@ -40,7 +44,7 @@ pub(super) struct Options {
 /// Presets with a file to begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Sender {
-    /// `SendPulse` chatbots
+    #[value(help = "SendPulse chatbots")]
     Sendpulse,
     /// Anything that posts JSON
     Json,
@@ -96,7 +100,7 @@ pub(super) fn run(options: &Options) -> Result<End, Failure> {
         files.iter().map(|(file, _)| file.as_str()).filter(|file| dir.join(file).exists()).collect();
     if !force && !there.is_empty() {
         return Err(format!(
-            "{} has {} already; nothing is written. Name another folder, or overwrite with --force",
+            "{} has {} already, so nothing is written. Name another folder, or overwrite with --force",
             dir.display(),
             there.join(", ")
         ));
@@ -104,20 +108,28 @@ pub(super) fn run(options: &Options) -> Result<End, Failure> {
     for (file, text) in &files {
         write(&dir.join(file), text)?;
     }
-    let dir = dir.display();
+    let dir = dir.display().to_string();
     say(&format!(
         "Written: {dir}/workspace.yaml, {dir}/{name}.yaml, {dir}/{sample}, and schemas for editors.\n"
-    ));
-    let next = |command: &str, what: &str| say(&format!("  {command:<COLUMN$}{what}"));
-    say("Next:");
-    next(&format!("leadfold check --workspace {dir}"), "says what is wrong, with line and column");
-    if crm == "sandbox" {
-        next("leadfold sandbox &", "the CRM to try it on; http://127.0.0.1:9900/ shows what is in it");
+    ))?;
+    // The folder that every command takes by itself need not be named.
+    let workspace = match dir.as_str() {
+        "mappings" => String::new(),
+        other => format!(" --workspace {other}"),
+    };
+    let mut next = vec![(format!("leadfold check{workspace}"), "says what is wrong, with line and column")];
+    next.push(if crm == "sandbox" {
+        ("leadfold sandbox &".to_owned(), "the CRM to try it on; http://127.0.0.1:9900/ shows what is in it")
     } else {
-        next(&format!("leadfold doctor --workspace {dir}"), "asks the CRM, once its secrets are set");
+        (format!("leadfold doctor{workspace}"), "asks the CRM, once its secrets are set")
+    });
+    next.push((format!("leadfold serve{workspace}"), "receives, and takes up every valid edit by itself"));
+    let width = next.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    say("Next:")?;
+    for (command, what) in next {
+        say(&format!("  {command:width$}   {what}"))?;
     }
-    next(&format!("leadfold serve --workspace {dir}"), "receives, and takes up every valid edit by itself");
-    say(&format!("Then: curl -d @{dir}/{sample} http://127.0.0.1:8080/in/{name}/demo"));
+    say(&format!("Then: curl -d @{dir}/{sample} http://127.0.0.1:8080/in/{name}/demo"))?;
     Ok(End::Done)
 }
 
@@ -142,9 +154,6 @@ const OBSERVE_ABOUT: &str = "looks up and explains, writes nothing; then: live";
 
 /// Where comments begin behind the settings of a destination.
 const ABOUT: usize = 52;
-
-/// Where the explanations of commands begin.
-const COLUMN: usize = 44;
 
 /// The `destinations:` of a workspace, from what the CRM says about its settings.
 fn destinations(crm: &str) -> Result<String, Failure> {

@@ -7,25 +7,33 @@ use serde_json::json;
 
 use super::client::{Client, ServerOption};
 use super::terminal::{Progress, ask, confirm, has_somebody};
-use super::{End, Failure, say};
+use super::{End, Failure, leads, say};
 use crate::operation::held::{AnswerHeld, HeldHere, LookAtHeld, only_observes};
 use crate::rules::Mode;
 use crate::store::held::Answer;
 
-/// What `--help` says below the flags.
-pub(super) const EXAMPLES: &str = "\
-From observing to live, in four steps:
-  1. `mode: observe` on the destination: leads are looked up, decided and explained, and nothing is written.
-  2. leadfold live crm                        what was held, and what would be done
-     leadfold live crm --push --limit 5       a trial: the oldest 5 go to the CRM, the mode stays
-  3. `mode: live`: new leads go to the CRM. What was held waits for your answer.
-  4. leadfold live crm --push                 all of it is decided anew and brought there, behind new leads
-     leadfold live crm --skip                 none of it is; `leadfold replay --cause skipped --resume` undoes that
+const EXAMPLES: &str = "\
+Examples:
+  leadfold live crm                    what was held, and what would be done
+  leadfold live crm --push --limit 5   a trial: the oldest 5 go to the CRM
+  leadfold live crm --push             all of it is decided anew and pushed
+  leadfold live crm --skip             none of it is
+  leadfold live crm --push --yes --json
 
-Exit codes: 0 done (or nothing is held), 1 leads are held and wait for an answer, 2 it could not be done.";
+From observing to live, in four steps:
+  1. `mode: observe` on the destination: its leads are looked up, decided and
+     explained, and nothing is written.
+  2. Look at what was held. A trial with --limit leaves the mode as it is.
+  3. `mode: live`: new leads go to the CRM. What was held waits for an answer.
+  4. --push brings it to the CRM, behind new leads; --skip does not, and
+     `leadfold replay --cause skipped --resume` undoes that.
+
+Exit codes: 0 done, or nothing is held, 1 leads are held and wait for an answer,
+2 it could not be done.";
 
 /// Arguments of `live`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// Name of the destination in workspace.yaml
     destination: String,
@@ -37,7 +45,7 @@ pub(super) struct Options {
     /// Do it without asking
     #[arg(long)]
     yes: bool,
-    /// Print one JSON object
+    /// Print one JSON object instead of text; to push or to skip it needs --yes
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -83,7 +91,7 @@ async fn look_and_answer(client: &Client, options: &Options) -> Result<End, Fail
     let look = LookAtHeld { destination: destination.clone(), limit: options.limit };
     let found = client.run(look).await?;
     if !options.json {
-        say(&told(&found, options));
+        say(&told(&found, options))?;
     }
     let answer = if found.held.count == 0 { None } else { answer(&found, options)? };
     let mut answered = None;
@@ -92,12 +100,12 @@ async fn look_and_answer(client: &Client, options: &Options) -> Result<End, Fail
     }
     if options.json {
         say(&json!({ "mode": found.mode, "held": found.held, "answer": answer, "answered": answered })
-            .to_string());
+            .to_string())?;
     } else if let (Some(answer), Some(count)) = (answer, answered) {
         say(&match answer {
             Answer::Push => format!("{} on the way to '{destination}'.", leads(count)),
             Answer::Skip => format!("{} skipped. They stay in the registry.", leads(count)),
-        });
+        })?;
     }
     let waits = found.held.count > 0 && answered.is_none();
     Ok(if waits { End::FoundProblems } else { End::Done })
@@ -175,8 +183,4 @@ fn told(found: &HeldHere, options: &Options) -> String {
         ));
     }
     text.trim_end().to_owned()
-}
-
-fn leads(count: u64) -> String {
-    if count == 1 { "1 lead".to_owned() } else { format!("{count} leads") }
 }

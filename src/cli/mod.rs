@@ -1,16 +1,26 @@
-//! The command line. Exit codes: 0 done, 1 it found something wrong (a broken mapping, a failed test, nothing found),
-//! 2 it could not be done (a wrong argument, no such file, no database).
+//! The command line.
+//!
+//! Exit codes: 0 done, 1 it found something (a mistake, a difference, leads that wait for an answer, or nothing where
+//! something was sought), 2 it could not be done (a wrong argument, no such file, no database).
+//!
+//! How it speaks. Results go to standard output, in sentences with a full stop or in lines of a table; `--json` is one
+//! JSON document on one line instead. What could not be done goes to standard error: what happened and where, in lower case,
+//! then what to do next; no full stop at the end. `…` holds what one types or writes in YAML, '…' a name that somebody
+//! else gave.
 
 mod apply;
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod difference;
 mod doctor;
 mod explain;
 mod faults;
+mod help;
 mod init;
 mod live;
+mod moment;
 mod normalise;
 mod pools;
 mod rehearse;
@@ -22,88 +32,83 @@ mod terminal;
 mod test;
 mod versions;
 
-use std::io::Write as _;
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 
-use self::normalise::What;
+use crate::normalise::is_region;
 use crate::workspace::Environment;
 
 /// Brings every chatbot lead into the CRM once: one contact, one open deal, nothing lost.
 #[derive(Debug, Parser)]
-#[command(name = "leadfold", version, about, propagate_version = true)]
+#[command(name = "leadfold", version, about, after_help = help::EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+// `help::GROUPS` says in which order they are listed.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Send sample leads through a CRM of our own and show what became of them; needs no account anywhere
+    /// Send sample leads through a small CRM, show what became of them
     Demo(demo::Options),
-    /// Receive webhooks and bring the leads to the CRM
-    Serve(serve::Options),
     /// Write a commented workspace to begin with
     Init(init::Options),
-    /// Check workspace.yaml and every mapping; says file, line and column of every problem
+    /// Run a small CRM with switchable faults, to try things on
+    Sandbox(sandbox::Options),
+    /// Find every mistake in workspace.yaml and the mappings
     Check(check::Options),
-    /// Run the `tests:` of the mappings with the production engine
+    /// Run the `tests:` of the mappings
     Test(test::Options),
-    /// Ask every destination what it has, compare it with the mappings, and say what to fix; writes nothing
+    /// Ask every destination what it has, and say what to fix
     Doctor(doctor::Options),
-    /// Run the edited workspace over stored deliveries and show what would be different; writes nothing
+    /// Show what the edited files would change for stored leads
     Rehearse(rehearse::Options),
-    /// Check the workspace, run its tests, show what is new in it, and make it the version that every process runs
+    /// Print a JSON Schema of the YAML, for editors
+    Schema(schema::Options),
+    /// Receive webhooks and bring their leads to the CRM
+    Serve(serve::Options),
+    /// Make the files the version that every process runs
     Apply(apply::Options),
     /// List the versions of the workspace, or compare two of them
     Versions(versions::Options),
-    /// Print a JSON Schema of the YAML, so that editors complete it and underline mistakes
-    Schema(schema::Options),
-    /// Say what became of a lead and why
+    /// Say what became of a lead, and why
     Explain(explain::Options),
-    /// Replay leads: let them go on, map them again, or force them; shows what it would do first
-    #[command(after_help = replay::EXAMPLES)]
+    /// Let leads go on, map them again, or force them
     Replay(replay::Options),
-    /// Push or skip what was held while a destination was only observed
-    #[command(after_help = live::EXAMPLES)]
+    /// Push or skip what was held while a destination only observed
     Live(live::Options),
-    /// List owner pools: who got how many deals, who takes one now, and if not, why
+    /// List owner pools: who got how many deals, and who takes one now
     Pools(pools::Options),
-    /// Clean phones or emails: values as arguments, or JSON lines on standard input
-    Normalise(NormaliseOptions),
-    /// Run a small CRM with switchable faults, for trying things out
-    Sandbox(sandbox::Options),
-}
-
-/// Arguments of `normalise`.
-#[derive(Debug, Args)]
-struct NormaliseOptions {
-    /// What the values are
-    #[arg(value_enum)]
-    what: What,
-    /// The values; without any, JSON lines like {"raw": "067 123 45 67", "region": "UA"} are read from standard input
-    values: Vec<String>,
-    /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY")]
-    region: Vec<String>,
+    /// Clean phones or emails
+    Normalise(normalise::Options),
+    /// Print the script that completes commands in your shell
+    Completions(completions::Options),
 }
 
 /// Where the mappings are.
 #[derive(Clone, Debug, Args)]
 struct WorkspaceOption {
     /// Folder with workspace.yaml and one YAML file per source
-    #[arg(long, env = "LEADFOLD_WORKSPACE", default_value = "mappings", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "LEADFOLD_WORKSPACE",
+        default_value = "mappings",
+        value_name = "DIR",
+        hide_env_values = true
+    )]
     workspace: PathBuf,
 }
 
 /// Which database.
 #[derive(Clone, Debug, Args)]
 struct DatabaseOption {
-    /// `sqlite://FILE`, or `postgres://user:password@host/name`
+    /// `sqlite://FILE` or `postgres://…`
     #[arg(
         long,
         env = "LEADFOLD_DATABASE",
@@ -127,31 +132,32 @@ type Failure = String;
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&help::command().get_matches()).unwrap_or_else(|error| error.exit());
     let end = match cli.command {
         Command::Demo(options) => in_runtime(demo::run(options)),
-        Command::Serve(options) => in_runtime(serve::run(options)),
         Command::Init(options) => init::run(&options),
+        Command::Sandbox(options) => in_runtime(sandbox::run(options)),
         Command::Check(options) => in_runtime(check::run(options)),
         Command::Test(options) => test::run(&options),
         Command::Doctor(options) => in_runtime(doctor::run(options)),
         Command::Rehearse(options) => in_runtime(rehearse::run(options)),
+        Command::Schema(options) => schema::run(&options),
+        Command::Serve(options) => in_runtime(serve::run(options)),
         Command::Apply(options) => in_runtime(apply::run(options)),
         Command::Versions(options) => in_runtime(versions::run(options)),
-        Command::Schema(options) => schema::run(&options),
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
         Command::Pools(options) => in_runtime(pools::run(options)),
-        Command::Normalise(options) => normalise_values(&options),
-        Command::Sandbox(options) => in_runtime(sandbox::run(options)),
+        Command::Normalise(options) => normalise::run(&options),
+        Command::Completions(options) => completions::run(&options),
     };
     match end {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::FoundProblems) => ExitCode::from(1),
         Err(failure) => {
             // When standard error is gone there is nobody left to tell.
-            writeln!(std::io::stderr(), "leadfold: {failure}").ok();
+            writeln!(std::io::stderr(), "{} {}", terminal::error_word(), terminal::harmless(&failure)).ok();
             ExitCode::from(2)
         }
     }
@@ -165,16 +171,38 @@ fn in_runtime(command: impl Future<Output = Result<End, Failure>>) -> Result<End
         .block_on(command)
 }
 
-fn normalise_values(options: &NormaliseOptions) -> Result<End, Failure> {
-    let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
-    normalise::run(options.what, &options.region, &options.values, input, output)
-        .map(|()| End::Done)
-        .map_err(|error| format!("standard input or output broke: {error}"))
+/// Prints to standard output. A reader that went away (`| head`) is no error; a full disk is. A program that reads it gets
+/// every character.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut output = std::io::stdout();
+    let written = if output.is_terminal() {
+        writeln!(output, "{}", terminal::harmless(text))
+    } else {
+        writeln!(output, "{text}")
+    };
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("standard output cannot be written: {error}"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
-/// Prints to standard output; a reader that went away is no error.
-fn say(text: &str) {
-    writeln!(std::io::stdout(), "{text}").ok();
+/// `1 lead`, `2 leads`.
+fn how_many<N: Copy + Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
+    if number == N::from(1) { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+fn leads(number: u64) -> String {
+    how_many(number, "lead", "leads")
+}
+
+/// A country, as a flag names it.
+fn country(code: &str) -> Result<String, String> {
+    if is_region(code) {
+        return Ok(code.to_owned());
+    }
+    Err("write a country as two letters, such as UA or PL".to_owned())
 }
 
 /// The environment of the process, for `${NAME}` in secrets.

@@ -3,19 +3,59 @@
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufWriter, ErrorKind, Write};
 
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{End, Failure, country};
 use crate::lead::{Confidence, Flaw, PhoneKind};
 use crate::normalise;
 
+const EXAMPLES: &str = "\
+Examples:
+  leadfold normalise phone --region UA \"067 123 45 67\" +48512604873
+  leadfold normalise email Olena.K+shop@Gmail.com
+  leadfold normalise phone --region UA --region PL < phones.jsonl > clean.jsonl
+
+Without values it reads standard input, a line for each value:
+
+  {\"raw\": \"067 123 45 67\", \"region\": \"UA\"}
+  {\"raw\": \"512 604 873\", \"region\": [\"PL\", \"UA\"]}
+  {\"raw\": \"+380 67 123 45 67\"}
+
+A line without `region` takes --region. The answers are JSON, a line for each
+value in the same order. What cannot be cleaned has a `flaw` that says why; that
+is an answer like any other, so the exit code is 0.";
+
+/// Arguments of `normalise`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Options {
+    /// What the values are
+    #[arg(value_enum)]
+    what: What,
+    /// The values; without any, JSON lines are read from standard input
+    #[arg(value_name = "VALUE")]
+    values: Vec<String>,
+    /// Country of phones that name none; may be repeated, the first is tried first
+    #[arg(long, value_name = "COUNTRY", value_parser = country)]
+    region: Vec<String>,
+}
+
 /// What the values are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum What {
-    /// Phone numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Phone numbers
     Phone,
-    /// Email addresses.
+    /// Email addresses
     Email,
+}
+
+pub(super) fn run(options: &Options) -> Result<End, Failure> {
+    let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    clean(options.what, &options.region, &options.values, input, output)
+        .map(|()| End::Done)
+        .map_err(|error| format!("standard input or output broke: {error}"))
 }
 
 /// Normalises `values` as they stand, or, when there are none, the JSON lines of `input`, to JSON lines on `output`.
@@ -26,7 +66,7 @@ pub(super) enum What {
 ///
 /// Phones are answered as `{"raw","e164","ext","region","kind","confidence","match_keys","flaw"}` and emails as
 /// `{"raw","address","match_key","flaw"}`, `null` where absent.
-pub(super) fn run(
+fn clean(
     what: What,
     regions: &[String],
     values: &[String],
@@ -235,7 +275,7 @@ mod tests {
 
     fn answers(what: What, regions: &[&str], values: &[&str], input: &[u8]) -> Vec<String> {
         let mut output = Vec::new();
-        run(what, &strings(regions), &strings(values), input, &mut output).unwrap();
+        clean(what, &strings(regions), &strings(values), input, &mut output).unwrap();
         String::from_utf8(output).unwrap().lines().map(str::to_owned).collect()
     }
 
@@ -318,7 +358,7 @@ mod tests {
                 Ok(())
             }
         }
-        let with = |kind| run(What::Phone, &[], &strings(&["+380671234567"]), &b""[..], Broken(kind));
+        let with = |kind| clean(What::Phone, &[], &strings(&["+380671234567"]), &b""[..], Broken(kind));
         assert!(with(ErrorKind::BrokenPipe).is_ok());
         assert_eq!(with(ErrorKind::StorageFull).map_err(|error| error.kind()), Err(ErrorKind::StorageFull));
     }

@@ -8,22 +8,28 @@ use super::{DatabaseOption, End, Failure, process_environment, say};
 use crate::clock::{Clock as _, SystemClock};
 use crate::decide::{Absence, attendance, back_at, spell};
 use crate::map::Workspace;
+use crate::operation::NO_VERSION;
 use crate::rules::{InactiveUsers, OwnerPool, PoolState};
 use crate::store::{Store, StoreError};
 use crate::workspace::compile_with;
 
-const EXAMPLES: &str = "Examples:
-  leadfold pools                      who got how many today and in total, who takes a deal now, and if not, why
-  leadfold pools kyiv-sales --json    one pool, for programs
+const EXAMPLES: &str = "\
+Examples:
+  leadfold pools                      every pool
+  leadfold pools kyiv-sales
+  leadfold pools --json | jq '.pools[].owners[] | select(.available | not)'
 
-The numbers are turns: deals that the pool gave to somebody. A deal that stayed with the contact's owner is none.
-Users who are inactive in the CRM are known to the running server only; their leads say so in `leadfold explain`.";
+It says who got how many deals today and in total, who takes one now, and if
+not, why. A deal that stayed with the contact's owner does not count. Users who
+are inactive in the CRM are known to the running server only; their leads say so
+in `leadfold explain`.";
 
 /// Arguments of `pools`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Options {
-    /// Only these pools
+    /// Names of owner pools; all of the workspace when there are none
+    #[arg(value_name = "POOL")]
     pools: Vec<String>,
     /// Print one JSON object instead of text
     #[arg(long)]
@@ -65,12 +71,10 @@ struct Member {
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let failed = |failure: StoreError| failure.to_string();
     let store = Store::open_to_read(&options.database.database).await.map_err(failed)?;
-    let (_, files) = store.active_version().await.map_err(failed)?.ok_or(
-        "no workspace was ever active on this database: start `leadfold serve` once, or name another with --database",
-    )?;
+    let (_, files) = store.active_version().await.map_err(failed)?.ok_or(NO_VERSION)?;
     let workspace = compile_with(&files, &process_environment()).workspace;
     if let Some(unknown) = options.pools.iter().find(|name| !workspace.owner_pools.contains_key(*name)) {
-        return Err(format!("there is no owner pool '{unknown}'; there are {}", names(&workspace)));
+        return Err(format!("the workspace has no owner pool '{unknown}'; it has {}", names(&workspace)));
     }
     let now = SystemClock.now();
     let mut listed = Vec::new();
@@ -86,11 +90,11 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     }
     store.close().await;
     if options.json {
-        say(&serde_json::json!({ "pools": listed }).to_string());
+        say(&serde_json::json!({ "pools": listed }).to_string())?;
     } else if listed.is_empty() {
-        say("The workspace has no owner pools: the CRM decides who is responsible for a new deal.");
+        say("The workspace has no owner pools: the CRM decides who is responsible for a new deal.")?;
     } else {
-        say(&listed.iter().map(told).collect::<Vec<_>>().join("\n\n"));
+        say(&listed.iter().map(told).collect::<Vec<_>>().join("\n\n"))?;
     }
     Ok(End::Done)
 }

@@ -4,44 +4,48 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::client::{Client, ServerOption};
+use super::moment::moment;
 use super::terminal::{Progress, confirm};
-use super::{End, Failure, say};
-use crate::clock::{Clock as _, SystemClock};
+use super::{End, Failure, how_many, leads, say};
 use crate::id::LeadId;
 use crate::operation::replay::{Preview, PreviewReplay, Replay, Replayed};
 use crate::store::replay::{How, LeftAlone, Selection};
 
-/// What `--help` says below the flags.
-pub(super) const EXAMPLES: &str = "\
-Which way?
-  --resume   the CRM was at fault, or it is corrected: the stored lead goes on. A step that may have happened is looked
-             up first and never blindly sent again.
-  --replan   the mapping was at fault, and is corrected: the stored request is mapped again by the active mapping. What
-             is in the CRM already is updated by the rules; nothing is made twice.
-  --force    the rules keep it out, and it shall go in all the same: its deal is made, also beside an open one.
-
-Without --state, and unless leads are named, what needs attention is meant.
-
+const EXAMPLES: &str = "\
 Examples:
   leadfold replay 0190a0b0-0000-7000-8000-000000000000 --resume
   leadfold replay --cause mapping_error --source sendpulse --replan
-  leadfold replay --destination crm --from 2026-05-01 --to 2026-05-02 --resume --yes
-  leadfold replay --state filtered --cause skipped --from 3d --resume --limit 20
+  leadfold replay --destination crm --from 2026-05-01 --resume --yes
+  leadfold replay --state filtered --cause skipped --from 3d --resume
   leadfold replay --state unreadable --source shop --replan
   leadfold replay --cause crm_rejected --resume --dry-run --json
 
-Exit codes: 0 done, 1 nothing matched or not all of it could be replayed, 2 it could not be done.";
+Which way?
+  --resume   The CRM was at fault, and is fixed: the stored lead goes on. A step
+             that may have happened is looked up first and never blindly sent
+             again.
+  --replan   The mapping was at fault, and is fixed: the stored request is
+             mapped again by the active mapping. What is in the CRM already is
+             updated by the rules; nothing is made twice.
+  --force    The rules keep it out, and it shall go in all the same: its deal is
+             made, also beside an open one.
+
+It shows what it would do, and asks. Without --state, and unless leads are
+named, leads that need attention are meant.
+
+Exit codes: 0 done, 1 nothing matched, or not all of it could be replayed,
+2 it could not be done.";
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// Ids of leads, as `leadfold explain` shows them
+    #[arg(value_name = "LEAD", value_parser = lead)]
     leads: Vec<LeadId>,
     #[command(flatten)]
     way: Way,
@@ -72,11 +76,17 @@ pub(super) struct Options {
     /// Only show what would be done
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
-    /// Print one JSON object
+    /// Print one JSON object instead of text; needs --yes or --dry-run
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     server: ServerOption,
+}
+
+fn lead(text: &str) -> Result<LeadId, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| "this is no id of a lead; `leadfold explain` finds it by phone or email".to_owned())
 }
 
 /// One of three.
@@ -149,6 +159,8 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
 
 async fn look_and_replay(client: &Client, options: Options) -> Result<End, Failure> {
     let how = options.way.how();
+    let counted: Counted =
+        if options.state.iter().any(|state| matches!(state, State::Unreadable)) { deliveries } else { leads };
     let select = Selection {
         leads: options.leads,
         states: options.state.iter().map(|state| state.word().to_owned()).collect(),
@@ -160,19 +172,26 @@ async fn look_and_replay(client: &Client, options: Options) -> Result<End, Failu
     };
     let preview = client.run(PreviewReplay { select: select.clone(), how, limit: options.limit }).await?;
     if !options.json {
-        say(&told(&preview, how));
+        say(&told(&preview, how, counted))?;
     }
     let mut replayed = None;
-    if preview.count > 0 && !options.dry_run && (options.yes || confirm(&question(&preview, how))?) {
+    if preview.count > 0 && !options.dry_run && (options.yes || confirm(&question(&preview, how, counted))?) {
         replayed = Some(replay(client, select, how, &preview).await?);
     }
     if options.json {
-        say(&json!({ "preview": preview, "replayed": replayed }).to_string());
+        say(&json!({ "preview": preview, "replayed": replayed }).to_string())?;
     } else if let Some(replayed) = &replayed {
-        say(&told_end(replayed, how));
+        say(&told_end(replayed, how, counted))?;
     }
     let missed = replayed.is_some_and(|replayed| replayed.count < preview.count);
     Ok(if preview.count == 0 || missed { End::FoundProblems } else { End::Done })
+}
+
+/// `2 leads`, or `2 deliveries` where no lead has come of them yet.
+type Counted = fn(u64) -> String;
+
+fn deliveries(number: u64) -> String {
+    how_many(number, "delivery", "deliveries")
 }
 
 /// Page by page; what is done when it breaks off stays done, and running it again takes the rest.
@@ -188,7 +207,10 @@ async fn replay(
     loop {
         let page = Replay { select: select.clone(), how, after, up_to: preview.up_to };
         let page = client.run(page).await.map_err(|failure| {
-            format!("{failure}\n{} were replayed before that; run the same again for the rest", all.count)
+            format!(
+                "{failure}\n{} of {} were replayed before that. Run the same again for the rest",
+                all.count, preview.count
+            )
         })?;
         progress.advance(page.count);
         all.count += page.count;
@@ -203,10 +225,10 @@ async fn replay(
     }
 }
 
-fn told(preview: &Preview, how: How) -> String {
+fn told(preview: &Preview, how: How, counted: Counted) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail, here and below.
-    writeln!(text, "{}: {}", words(how).0, leads(preview.count)).ok();
+    writeln!(text, "{}: {}", words(how).0, counted(preview.count)).ok();
     for group in &preview.groups {
         let cause = group.cause.as_ref().map_or_else(String::new, |cause| format!(", {cause}"));
         writeln!(text, "  {:>6}  {}{cause}, '{}'", group.count, group.state, group.place).ok();
@@ -223,8 +245,8 @@ fn told(preview: &Preview, how: How) -> String {
     if preview.beside_a_deal > 0 {
         writeln!(
             text,
-            "  {} of these people have a deal there already, as far as leadfold knows. Where it is still open, a second one \
-             will stand beside it: this breaks \"one open deal\".",
+            "  Among them are leads of people who have a deal there already, as far as leadfold knows: {}. Where it is still \
+             open, a second one will stand beside it: this breaks \"one open deal\".",
             preview.beside_a_deal
         )
         .ok();
@@ -243,14 +265,14 @@ fn told_left_alone(left_alone: &BTreeMap<LeftAlone, u64>) -> String {
     text
 }
 
-fn told_end(replayed: &Replayed, how: How) -> String {
+fn told_end(replayed: &Replayed, how: How, counted: Counted) -> String {
     let text =
-        format!("{} {}.\n{}", words(how).1, leads(replayed.count), told_left_alone(&replayed.left_alone));
+        format!("{} {}.\n{}", words(how).1, counted(replayed.count), told_left_alone(&replayed.left_alone));
     text.trim_end().to_owned()
 }
 
-fn question(preview: &Preview, how: How) -> String {
-    format!("{} {}?", words(how).0, leads(preview.count))
+fn question(preview: &Preview, how: How, counted: Counted) -> String {
+    format!("{} {}?", words(how).0, counted(preview.count))
 }
 
 /// What is done, and what was done.
@@ -260,10 +282,6 @@ fn words(how: How) -> (&'static str, &'static str) {
         How::Replan => ("Map and plan again", "Mapped and planned again:"),
         How::Force => ("Force", "Forced"),
     }
-}
-
-fn leads(count: u64) -> String {
-    if count == 1 { "1 lead".to_owned() } else { format!("{count} leads") }
 }
 
 fn why_left(left: LeftAlone) -> &'static str {
@@ -285,49 +303,6 @@ fn why_left(left: LeftAlone) -> &'static str {
         }
         LeftAlone::SomebodyElses => {
             "the active mapping says that it is another person's, and it is in the CRM already; correct it there"
-        }
-    }
-}
-
-/// A moment as people write it: a timestamp, a date or a local time (both UTC), or an age.
-fn moment(text: &str) -> Result<Timestamp, String> {
-    moment_before(text, SystemClock.now())
-}
-
-fn moment_before(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    if let Ok(moment) = text.parse::<Timestamp>() {
-        return Ok(moment);
-    }
-    let at = |time: DateTime| time.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
-    let parsed = match text.parse::<DateTime>() {
-        Ok(time) => at(time),
-        Err(_) => text.parse::<Span>().and_then(|age| {
-            now.to_zoned(TimeZone::UTC).checked_sub(age.abs()).map(|zoned| zoned.timestamp())
-        }),
-    };
-    parsed.map_err(|_| "write 2026-05-01, 2026-05-01T10:00:00Z, or an age such as 3d or 2h".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_moment_is_read_as_people_write_it() {
-        let now: Timestamp = "2026-05-04T10:00:00Z".parse().unwrap();
-        let check = |text: &str, expect: &str| {
-            let moment = moment_before(text, now).unwrap();
-            assert_eq!(moment, expect.parse().unwrap(), "{text}");
-        };
-        check("2026-05-01", "2026-05-01T00:00:00Z");
-        check("2026-05-01T10:30", "2026-05-01T10:30:00Z");
-        check("2026-05-01T10:30:00Z", "2026-05-01T10:30:00Z");
-        check("2026-05-01T10:30:00+03:00", "2026-05-01T07:30:00Z");
-        check("2h", "2026-05-04T08:00:00Z");
-        check("3d", "2026-05-01T10:00:00Z");
-        check("90m", "2026-05-04T08:30:00Z");
-        for wrong in ["", "yesterday", "2026-13-01", "3"] {
-            assert!(moment_before(wrong, now).is_err(), "{wrong}");
         }
     }
 }

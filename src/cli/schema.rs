@@ -7,20 +7,25 @@ use crate::crm;
 use crate::event::PRESETS;
 use crate::map::schema::{of_mapping, of_workspace};
 
-/// Arguments of `schema`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Editors with a YAML language server (VS Code with the YAML extension, JetBrains, Neovim …) complete and explain keys, and
-underline unknown ones, once the first line of a file names its schema. `leadfold init` sets that up; by hand:
-
+const EXAMPLES: &str = "\
+Examples:
   mkdir -p mappings/.schema
   leadfold schema workspace > mappings/.schema/workspace.json
-  leadfold schema mapping   > mappings/.schema/mapping.json
+  leadfold schema mapping > mappings/.schema/mapping.json
 
-  # yaml-language-server: $schema=.schema/workspace.json     the first line of workspace.yaml
-  # yaml-language-server: $schema=.schema/mapping.json       the first line of every other file
+Editors with a YAML language server (VS Code with the YAML extension, JetBrains,
+Neovim …) complete and explain keys, and underline unknown ones, once the first
+line of a file names its schema. `leadfold init` has done both. The first line
+of workspace.yaml, and that of every other file:
 
-Only `leadfold check` reads placeholders and knows the names in other files.")]
+  # yaml-language-server: $schema=.schema/workspace.json
+  # yaml-language-server: $schema=.schema/mapping.json
+
+Only `leadfold check` reads placeholders and knows the names in other files.";
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// Of which file
     #[arg(value_enum)]
@@ -36,7 +41,7 @@ pub(super) enum Of {
 }
 
 pub(super) fn run(options: &Options) -> Result<End, Failure> {
-    say(&text(options.of)?);
+    say(&text(options.of)?)?;
     Ok(End::Done)
 }
 

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use clap::Args;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::signal::unix::{Signal, SignalKind};
 
 use super::{DatabaseOption, End, Failure, WorkspaceOption, loopback, process_environment, say};
@@ -15,31 +15,55 @@ use crate::receive::Limits;
 use crate::telemetry::{LogFormat, Metrics, start_logs};
 use crate::workspace::read_files;
 
+const EXAMPLES: &str = "\
+Examples:
+  leadfold serve
+  leadfold serve --database sqlite:///var/lib/leadfold/leadfold.db
+  leadfold serve --listen 0.0.0.0:8080 --log-format json
+  leadfold serve --database postgres://leadfold@db.example.com/leadfold
+
+Platforms post to /in/<source>/<token>. /healthz and /readyz are open, /api and
+/metrics want the token. Secrets, such as that token, belong in the environment:
+
+  LEADFOLD_API_TOKEN=… SENDPULSE_HOOK_TOKEN=… leadfold serve
+
+The log goes to standard error. SIGTERM or Ctrl-C finishes what was acknowledged
+and ends with 0; SIGHUP looks at the workspace at once. When it cannot start it
+ends with 2.";
+
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     #[command(flatten)]
     workspace: WorkspaceOption,
     #[command(flatten)]
     database: DatabaseOption,
-    /// Make valid edits of the workspace active by themselves; `false` leaves that to `leadfold apply`. Default: true on
-    /// SQLite (one process), false on PostgreSQL (any number)
-    #[arg(long, env = "LEADFOLD_FOLLOW_FILES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    /// Make valid edits of the workspace active by themselves; `false` leaves that to `leadfold apply` [default: true on
+    /// SQLite, false on PostgreSQL]
+    #[arg(
+        long,
+        env = "LEADFOLD_FOLLOW_FILES",
+        hide_env_values = true,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true"
+    )]
     follow_files: Option<bool>,
     /// Address to listen on
-    #[arg(long, env = "LEADFOLD_LISTEN", default_value_t = loopback(8080))]
+    #[arg(long, env = "LEADFOLD_LISTEN", hide_env_values = true, value_name = "ADDRESS", default_value_t = loopback(8080))]
     listen: SocketAddr,
     /// Token for /api and /metrics; without one they answer nobody
-    #[arg(long, env = "LEADFOLD_API_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "LEADFOLD_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     api_token: Option<SecretString>,
     /// How log lines look
-    #[arg(long, env = "LEADFOLD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, env = "LEADFOLD_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     /// What is logged, such as `info` or `leadfold::sync=debug`
-    #[arg(long, env = "LEADFOLD_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "LEADFOLD_LOG", hide_env_values = true, default_value = "info", value_name = "FILTER")]
     log: String,
-    /// Largest body that is received, in bytes
-    #[arg(long, env = "LEADFOLD_MAX_BODY", default_value_t = 1024 * 1024)]
+    /// Largest body that is received
+    #[arg(long, env = "LEADFOLD_MAX_BODY", hide_env_values = true, value_name = "BYTES", default_value_t = 1024 * 1024)]
     max_body: usize,
 }
 
@@ -56,7 +80,8 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         follow: if follow_files { Follow::Files } else { Follow::Database },
         database,
         listen: options.listen,
-        door: Door::Token(options.api_token),
+        // An empty variable is how many tools write one that is not set.
+        door: Door::Token(options.api_token.filter(|token| !token.expose_secret().is_empty())),
         metrics,
         limits: Limits { body_bytes: options.max_body, ..Limits::default() },
         environment: process_environment(),
@@ -66,7 +91,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     .map_err(|error| error.to_string())?;
     let mut stopped = pin!(stop_signal()?);
     let mut hang_up = signal(SignalKind::hangup())?;
-    say(&format!("leadfold receives on http://{}/in/<source>/<token>", app.address));
+    say(&format!("leadfold receives on http://{}/in/<source>/<token>", app.address))?;
     loop {
         tokio::select! {
             () = &mut stopped => break,

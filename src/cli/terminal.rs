@@ -1,10 +1,20 @@
 //! Asking whoever sits at the terminal, and showing how far long work is.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
+use super::{Failure, process_environment};
+
+/// Whether what is written there may have colours: on a terminal whose user has not set `NO_COLOR`.
+pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && process_environment()("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// What stands before a failure on standard error, as clap writes it before its own.
+pub(super) fn error_word() -> &'static str {
+    if has_colours(&std::io::stderr()) { "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m" } else { "error:" }
+}
 
 /// Whether somebody can be asked.
 pub(super) fn has_somebody() -> bool {
@@ -71,5 +81,56 @@ impl Progress {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A text as a terminal may show it. Leads and CRMs hold what anybody wrote, and control characters in it would drive the
+/// terminal of whoever looks: they are shown instead (`␛` for escape). Colours, line ends and tabs stay.
+pub(super) fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let colour = colour(rest);
+        let (taken, behind) = rest.split_at(if colour > 0 { colour } else { letter.len_utf8() });
+        rest = behind;
+        match letter {
+            _ if colour > 0 => shown.push_str(taken),
+            '\n' | '\t' => shown.push(letter),
+            '\r' if rest.starts_with('\n') => shown.push(letter),
+            '\0'..='\u{1f}' => shown.extend(char::from_u32(0x2400 + u32::from(letter))),
+            // Delete, further controls, and those that turn the direction of what follows.
+            '\u{7f}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                shown.push(char::REPLACEMENT_CHARACTER);
+            }
+            _ => shown.push(letter),
+        }
+    }
+    shown
+}
+
+/// The length of the colour that a text begins with (`ESC [ 1 ; 31 m`); 0 where it begins with none.
+fn colour(text: &str) -> usize {
+    let Some(rest) = text.strip_prefix("\u{1b}[") else { return 0 };
+    let numbers = rest.find(|letter: char| !letter.is_ascii_digit() && letter != ';').unwrap_or(rest.len());
+    let ends = rest.as_bytes().get(numbers) == Some(&b'm');
+    if ends { "\u{1b}[".len() + numbers + 1 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_drives_a_terminal_is_shown_instead() {
+        let check = |text: &str, expect: &str| assert_eq!(harmless(text), expect, "{text:?}");
+        check("", "");
+        check("Олена\tтелефон\r\nдалі 👍🏽", "Олена\tтелефон\r\nдалі 👍🏽");
+        check("\u{1b}[1;31mred\u{1b}[0m \u{1b}[m", "\u{1b}[1;31mred\u{1b}[0m \u{1b}[m");
+        check("\u{1b}]0;owned\u{7}", "␛]0;owned␇");
+        check("\u{1b}[2J\u{1b}[31", "␛[2J␛[31");
+        check("\u{1b}[;мm", "␛[;мm");
+        check("over\rwritten\u{8}", "over␍written␈");
+        check("\u{9b}2J\u{7f}\0", "\u{fffd}2J\u{fffd}␀");
+        check("exe.\u{202e}gpj", "exe.\u{fffd}gpj");
     }
 }

@@ -6,18 +6,31 @@ use serde_json::json;
 use super::difference::{self, differences};
 use super::{DatabaseOption, End, Failure, WorkspaceOption, say};
 use crate::map::Files;
+use crate::operation::NO_VERSION;
 use crate::store::Store;
 use crate::store::versions::{COUNTED_LEADS, VersionRow};
 use crate::workspace::{read_files, short};
 
+const EXAMPLES: &str = "\
+Examples:
+  leadfold versions                      all that were ever active, newest first
+  leadfold versions diff 1f3a 9c04       what the second has changed
+  leadfold versions diff active files    what `leadfold apply` would change
+
+A star marks the active one. A version is named by its files, so the same files
+are the same version again.";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  leadfold versions diff active files    what `leadfold apply` would change
+  leadfold versions diff 1f3a active
+  leadfold versions diff 1f3a 9c04 --json | jq -r '.changed[].file'
+
+Exit codes: 0 they are the same, 1 they differ, 2 they could not be compared.";
+
 /// Arguments of `versions`.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "\
-Examples:
-  leadfold versions                          every version that was ever active, the newest first
-  leadfold versions diff 1f3a 9c04           what the second has changed
-  leadfold versions diff active files        what `leadfold apply` would change")]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub(super) struct Options {
     #[command(subcommand)]
     command: Option<Command>,
@@ -36,11 +49,12 @@ struct ListOptions {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what is different between two versions, as a unified diff. Exit code 1 when something is
+    /// Show what is different between two versions, as a unified diff
     Diff(DiffOptions),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = DIFF_EXAMPLES)]
 struct DiffOptions {
     /// The beginning of a version's hash, `active`, or `files` (what the folder of --workspace says now)
     #[arg(value_name = "A")]
@@ -74,16 +88,18 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
 async fn list(store: &Store, as_json: bool) -> Result<End, Failure> {
     let versions = store.versions().await.map_err(|failure| failure.to_string())?;
     if as_json {
-        say(&json!({ "versions": versions }).to_string());
+        say(&json!({ "versions": versions }).to_string())?;
     } else if versions.is_empty() {
-        say("No version was ever active: `leadfold serve` or `leadfold apply` makes the first.");
+        say(
+            "No version is active in this database yet: `leadfold serve` or `leadfold apply` makes the first.",
+        )?;
     } else {
-        say("  version       first active          leads  newest lead");
+        say("  version       first active          leads  newest lead")?;
         for version in &versions {
-            say(&line(version));
+            say(&line(version))?;
         }
         if versions.iter().map(|version| version.leads).sum::<i64>() >= COUNTED_LEADS {
-            say(&format!("Leads are counted among the newest {COUNTED_LEADS} only."));
+            say(&format!("Leads are counted among the newest {COUNTED_LEADS} only."))?;
         }
     }
     Ok(End::Done)
@@ -103,11 +119,11 @@ async fn diff(store: &Store, options: &DiffOptions) -> Result<End, Failure> {
     let changed = differences(&old, &new);
     if options.json {
         say(&json!({ "old": old.hash(), "new": new.hash(), "changed": difference::json(&changed) })
-            .to_string());
+            .to_string())?;
     } else if changed.is_empty() {
-        say("They are the same.");
+        say("They are the same.")?;
     } else {
-        say(&difference::told(&changed));
+        say(&difference::told(&changed))?;
     }
     Ok(if changed.is_empty() { End::Done } else { End::FoundProblems })
 }
@@ -118,7 +134,7 @@ async fn texts(store: &Store, options: &DiffOptions, name: &str) -> Result<Files
         "files" => read_files(&options.workspace.workspace),
         "active" => {
             let active = store.active_version().await.map_err(failed)?;
-            active.map(|(_, files)| files).ok_or_else(|| "no version is active yet".to_owned())
+            active.map(|(_, files)| files).ok_or_else(|| NO_VERSION.to_owned())
         }
         begin => {
             let versions = store.versions().await.map_err(failed)?;
@@ -136,10 +152,10 @@ fn only<'v>(begin: &str, versions: &'v [VersionRow]) -> Result<&'v str, Failure>
     match begins.as_slice() {
         [one] => Ok(one),
         [] => Err(format!(
-            "no version begins with '{begin}'; `leadfold versions` lists them, `active` and `files` are names too"
+            "no version begins with '{begin}': `leadfold versions` lists them, and `active` and `files` are names too"
         )),
         many => Err(format!(
-            "{} versions begin with '{begin}': {}; write more of it",
+            "{} versions begin with '{begin}': {}. Write more of it",
             many.len(),
             many.iter().map(|hash| short(hash)).collect::<Vec<_>>().join(", ")
         )),

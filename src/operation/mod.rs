@@ -19,6 +19,9 @@ use crate::map::Workspace;
 use crate::store::{Store, StoreError};
 use crate::workspace::Versions;
 
+/// Why nothing can be said of a workspace, and what to do.
+pub const NO_VERSION: &str = "no version of the workspace is active in this database yet: `leadfold serve` or `leadfold apply` makes the first";
+
 /// What an operation works with.
 #[derive(Clone)]
 pub struct Means {
@@ -38,9 +41,7 @@ impl Means {
     /// The active version of the workspace.
     async fn active(&self) -> Result<Arc<Workspace>, OperationError> {
         let Some(hash) = self.store.active_hash().await? else {
-            return Err(OperationError::Refused(
-                "this database never had a workspace: start `leadfold serve` on it once".to_owned(),
-            ));
+            return Err(OperationError::Refused(NO_VERSION.to_owned()));
         };
         Ok(self.versions.get(&hash).await?)
     }

@@ -68,6 +68,9 @@ pub enum Entry {
     },
 }
 
+/// An entry and when it was made. Shared, because it is written once more when its group fails.
+pub type Dated = (Arc<Entry>, Timestamp);
+
 /// Where the pushes of one destination enter what must be durable.
 #[derive(Clone)]
 pub struct Ledger {
@@ -76,7 +79,7 @@ pub struct Ledger {
 
 struct Waiting {
     /// `None` only asks for everything before it.
-    entry: Option<(Entry, Timestamp)>,
+    entry: Option<Dated>,
     tell: oneshot::Sender<Result<bool, StoreError>>,
 }
 
@@ -89,7 +92,7 @@ impl Ledger {
     }
 
     /// Returns once the entry is durable; `false` when it was refused (see [`Entry::Plan`]).
-    pub async fn enter(&self, entry: Entry, at: Timestamp) -> Result<bool, StoreError> {
+    pub async fn enter(&self, entry: Arc<Entry>, at: Timestamp) -> Result<bool, StoreError> {
         self.send(Some((entry, at))).await
     }
 
@@ -98,7 +101,7 @@ impl Ledger {
         self.send(None).await.map(drop)
     }
 
-    async fn send(&self, entry: Option<(Entry, Timestamp)>) -> Result<bool, StoreError> {
+    async fn send(&self, entry: Option<Dated>) -> Result<bool, StoreError> {
         let ended = || StoreError::is_over("the ledger of the destination has ended");
         let (tell, told) = oneshot::channel();
         self.entries.send(Waiting { entry, tell }).await.map_err(|_| ended())?;
@@ -162,11 +165,7 @@ async fn write_group(store: &Store, lease: &Lease, group: impl Iterator<Item = W
 
 impl Store {
     /// Writes these entries in one transaction; says of each whether it was taken. No two may be of one sync.
-    pub async fn record(
-        &self,
-        lease: &Lease,
-        entries: Vec<(Entry, Timestamp)>,
-    ) -> Result<Vec<bool>, StoreError> {
+    pub async fn record(&self, lease: &Lease, entries: Vec<Dated>) -> Result<Vec<bool>, StoreError> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
@@ -176,7 +175,7 @@ impl Store {
 
 struct Group {
     lease: Lease,
-    entries: Arc<[(Entry, Timestamp)]>,
+    entries: Arc<[Dated]>,
 }
 
 impl Work for Group {
@@ -243,23 +242,64 @@ mod tests {
         })
     }
 
-    #[tokio::test]
-    async fn an_entry_that_is_not_taken_fails_alone_and_a_lost_lease_fails_all() {
+    async fn temporary() -> (Store, std::path::PathBuf) {
         let folder = std::env::temp_dir().join(format!("leadfold-test-{}", SystemClock.new_id()));
         let url = format!("sqlite://{}", folder.join("leadfold.db").display());
-        let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
+        (Store::open(&url, Arc::new(SystemClock)).await.unwrap(), folder)
+    }
+
+    async fn steps(store: &Store) -> i64 {
+        store.read("SELECT COUNT(*) FROM steps", Vec::new()).await.unwrap()[0].int(0).unwrap()
+    }
+
+    /// The database refuses this step from now on.
+    struct Refuse(StepId);
+
+    impl Work for Refuse {
+        type Output = u64;
+
+        fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<u64, StoreError>> {
+            Box::pin(async move {
+                let sql = format!(
+                    "CREATE TRIGGER refuse BEFORE INSERT ON steps WHEN NEW.id = '{}' \
+                     BEGIN SELECT RAISE(ABORT, 'refused by the test'); END",
+                    self.0
+                );
+                connection.execute(&sql, Vec::new()).await
+            })
+        }
+    }
+
+    /// As when the connection breaks between a commit and its answer.
+    #[tokio::test]
+    async fn a_plan_that_is_entered_again_because_its_answer_was_lost_is_stored_once() {
+        let (store, folder) = temporary().await;
         let lease = store.take_lease("crm", "me").await.unwrap();
         let ledger = Ledger::open(store.clone(), lease);
-        let [first, second] = [StepId(SystemClock.new_id()), StepId(SystemClock.new_id())];
+        let entry = Arc::new(plan(StepId(SystemClock.new_id())));
+        for _ in 0..2 {
+            assert!(ledger.enter(Arc::clone(&entry), SystemClock.now()).await.unwrap());
+        }
+        assert_eq!(steps(&store).await, 1);
+        store.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_is_not_taken_fails_alone_and_a_lost_lease_fails_all() {
+        let (store, folder) = temporary().await;
+        let lease = store.take_lease("crm", "me").await.unwrap();
+        let ledger = Ledger::open(store.clone(), lease);
+        let [first, refused, second] = std::array::from_fn(|_| StepId(SystemClock.new_id()));
+        store.write(Refuse(refused)).await.unwrap();
         let now = SystemClock.now();
-        let enter = |entry| ledger.enter(entry, now);
+        let enter = |entry| ledger.enter(Arc::new(entry), now);
         // On one thread all of them are entered before the group is written.
-        let (one, twice, other) = tokio::join!(enter(plan(first)), enter(plan(first)), enter(plan(second)));
+        let (one, bad, other) = tokio::join!(enter(plan(first)), enter(plan(refused)), enter(plan(second)));
         assert!(one.unwrap() && other.unwrap());
-        assert!(!twice.unwrap_err().is_final(), "a step id stands for one step");
+        assert!(!bad.unwrap_err().is_final(), "the database may take it later");
         ledger.settled().await.unwrap();
-        let sql = "SELECT COUNT(*) FROM steps";
-        assert_eq!(store.read(sql, Vec::new()).await.unwrap()[0].int(0).unwrap(), 2);
+        assert_eq!(steps(&store).await, 2);
 
         store.take_lease("crm", "somebody else").await.unwrap();
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };

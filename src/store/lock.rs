@@ -62,6 +62,14 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file lets go of the lock only with its last copy, and a child process that is just being started has
+        // one. What cannot be unlocked is let go of with the process.
+        self.0.unlock().ok();
+    }
+}
+
 /// Who listens everywhere is reached on this machine's own address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
@@ -105,7 +113,11 @@ mod tests {
         drop(first);
         let second = ours();
         assert_eq!(anothers(), None, "an address of an earlier holder is not told");
+        // As a child process has it between fork and exec.
+        let copy = second.0.try_clone().unwrap();
         drop(second);
+        drop(ours());
+        drop(copy);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -28,6 +28,7 @@ pub mod held;
 pub mod inbox;
 pub mod ledger;
 mod lock;
+mod open;
 mod pools;
 pub mod prepare;
 mod record;
@@ -46,19 +47,18 @@ pub(crate) mod writer;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::sync::Notify;
 
 use self::inbox::Inbox;
 use self::lock::{Asked, Lock};
+use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
 use crate::telemetry::masked;
@@ -160,6 +160,11 @@ pub enum Opened {
     Elsewhere(Option<String>),
 }
 
+/// How long a server waits for PostgreSQL, which may be starting as well.
+const STARTING: Duration = Duration::from_secs(30);
+/// How long a command does: somebody sits there.
+const WAITING: Duration = Duration::from_secs(5);
+
 /// Arrivals that may wait for the writer before receivers wait too.
 const INBOX_CAPACITY: usize = 4096;
 
@@ -168,7 +173,7 @@ impl Store {
     /// lost. `url` is `sqlite://path/to/file.db` or `postgres://…`.
     pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         if is_postgres(url)? {
-            return Self::open_postgres(url, clock).await;
+            return Self::open_postgres(url, STARTING, clock).await;
         }
         let options = sqlite_options(url)?;
         let path = options.get_filename();
@@ -192,7 +197,7 @@ impl Store {
     /// Opens an existing database for writing, or finds the process that has it: SQLite has one writer.
     pub async fn open_or_find(url: &str, clock: Arc<dyn Clock>) -> Result<Opened, StoreError> {
         if is_postgres(url)? {
-            return Self::open_postgres(url, clock).await.map(Opened::Here);
+            return Self::open_postgres(url, WAITING, clock).await.map(Opened::Here);
         }
         let options = sqlite_options(url)?;
         exists(&options)?;
@@ -217,8 +222,13 @@ impl Store {
     ) -> Result<Self, StoreError> {
         // Kilobytes: the indexes of a grown registry are wider than the 2 MB that SQLite keeps by itself. Its checkpoint
         // every 1000 pages stays: rarer ones are longer, and acknowledgements wait for them.
+        let place = options.get_filename().display().to_string();
+        let options = options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
         let writing = options.clone().pragma("cache_size", "-32768");
-        let mut connection = writing.connect().await?;
+        let mut connection = writing.connect().await.map_err(|error| cannot_open(&place, &error))?;
         migrator().run(&mut connection).await.map_err(|error| migration_failed(&error))?;
         let (synchronous, journal): (i64, String) = (
             sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await?,
@@ -245,9 +255,8 @@ impl Store {
         Ok(Self { backend, inbox, arrived })
     }
 
-    async fn open_postgres(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?;
-        let pool = PgPoolOptions::new().max_connections(16).connect_with(options).await?;
+    async fn open_postgres(url: &str, patience: Duration, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let (pool, _) = postgres_pool(url, 16, patience).await?;
         migrator().run(&pool).await.map_err(|error| migration_failed(&error))?;
         for (setting, safe) in [
             ("SHOW fsync", &["on"][..]),
@@ -271,18 +280,20 @@ impl Store {
     pub async fn open_to_read(url: &str) -> Result<Self, StoreError> {
         let (inbox, _nobody_reads) = Inbox::channel(1);
         let arrived = Arc::new(Notify::new());
-        if !url.starts_with("sqlite:") {
-            let pool = PgPoolOptions::new().max_connections(2).connect(url).await?;
-            return Ok(Self { backend: Backend::Postgres { pool }, inbox, arrived });
-        }
-        let options = sqlite_options(url)?;
-        exists(&options)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(2)
-            .connect_with(options.read_only(true).create_if_missing(false))
-            .await?;
-        let backend = Backend::Sqlite { readers, writer: None, lock: Arc::default() };
-        Ok(Self { backend, inbox, arrived })
+        let (backend, place) = if is_postgres(url)? {
+            let (pool, place) = postgres_pool(url, 2, WAITING).await?;
+            (Backend::Postgres { pool }, place)
+        } else {
+            let options = sqlite_options(url)?.read_only(true);
+            exists(&options)?;
+            let place = options.get_filename().display().to_string();
+            let readers = SqlitePoolOptions::new().max_connections(2).connect_with(options).await;
+            let readers = readers.map_err(|error| cannot_open(&place, &error))?;
+            (Backend::Sqlite { readers, writer: None, lock: Arc::default() }, place)
+        };
+        let store = Self { backend, inbox, arrived };
+        store.has_our_schema(&place).await?;
+        Ok(store)
     }
 
     /// Told whenever deliveries have become durable.
@@ -341,42 +352,8 @@ impl Store {
     }
 }
 
-/// Whether a database is PostgreSQL; otherwise it is SQLite.
-fn is_postgres(url: &str) -> Result<bool, StoreError> {
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        Ok(true)
-    } else if url.starts_with("sqlite:") {
-        Ok(false)
-    } else {
-        Err(StoreError::new(format!(
-            "--database '{}' is neither sqlite://FILE nor postgres://…: name one of them",
-            url.split("://").next().unwrap_or_default()
-        )))
-    }
-}
-
-fn exists(options: &SqliteConnectOptions) -> Result<(), StoreError> {
-    if options.get_filename().exists() {
-        return Ok(());
-    }
-    Err(StoreError::new(format!(
-        "there is no database at {}: start `leadfold serve` once, or name it with --database",
-        options.get_filename().display()
-    )))
-}
-
 fn held(lock: &Mutex<Option<Lock>>) -> MutexGuard<'_, Option<Lock>> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
-    Ok(SqliteConnectOptions::from_str(url)?
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(10))
-        .foreign_keys(false)
-        .statement_cache_capacity(512))
 }
 
 fn migrator() -> Migrator {

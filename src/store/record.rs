@@ -2,10 +2,8 @@
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
-
 use super::StoreError;
-use super::ledger::Entry;
+use super::ledger::{Dated, Entry};
 use super::sql::{Arg, Connection, args, json, placeholders};
 use super::syncs::{Lease, Next, PlanToStore, StepEnd, StepState, SyncState};
 use crate::id::{StepId, SyncId};
@@ -17,7 +15,7 @@ type Rows = Vec<Vec<Arg>>;
 /// Puts syncs that have become another person's since they were decided back into the queue, and says which.
 pub(super) async fn put_back(
     connection: &mut Connection,
-    entries: &[(Entry, Timestamp)],
+    entries: &[Dated],
 ) -> Result<HashSet<SyncId>, StoreError> {
     let decided: Rows = entries
         .iter()
@@ -176,7 +174,12 @@ impl<'a> Record<'a> {
         let Self { dropped_plans, planned_steps, planned_syncs, .. } = self;
         let statements = [
             (dropped_plans, "DELETE FROM steps WHERE state = 'planned' AND sync IN (VALUES", ")"),
-            (planned_steps, "INSERT INTO steps (id, sync, position, kind, action, state) VALUES", ""),
+            // A plan is entered again when the answer to its commit was lost.
+            (
+                planned_steps,
+                "INSERT INTO steps (id, sync, position, kind, action, state) VALUES",
+                "ON CONFLICT (id) DO NOTHING",
+            ),
             (
                 planned_syncs,
                 "UPDATE syncs SET state = plan.column2, why = NULL, reasons = plan.column3, \

@@ -33,6 +33,9 @@ struct Anew<'a> {
     /// States that it may be in.
     from: &'a [&'a str],
     force: bool,
+    /// It was let through a destination that only observes, and still is. Another plan than the one that a person looked
+    /// at is not.
+    let_through: bool,
     why: &'a Reason,
     now: i64,
 }
@@ -40,15 +43,16 @@ struct Anew<'a> {
 /// Puts a sync back to the beginning, behind live leads. What its plan did is kept and never done again by itself. Returns
 /// whether it was in one of the states.
 async fn decide_anew(connection: &mut Connection, anew: &Anew<'_>) -> Result<bool, StoreError> {
-    let Anew { sync, from, force, why, now } = anew;
+    let Anew { sync, from, force, let_through, why, now } = anew;
     let sql = format!(
         "UPDATE syncs SET brought = CASE WHEN brought = 1 OR state = 'synced' OR {LANDED} THEN 1 ELSE 0 END, \
          state = 'ready', why = $2, reasons = NULL, planned_at = NULL, next_at = $3, updated_at = $3, attempts = 0, \
-         claimed = 0, priority = 1, forced = $4 \
+         claimed = 0, priority = 1, forced = $4, let_through = CASE WHEN $5 = 1 THEN let_through ELSE 0 END \
          WHERE id = $1 AND state IN ('{}') AND {FREE}",
         from.join("','")
     );
-    if connection.execute(&sql, args![*sync, json(why)?, *now, i64::from(*force)]).await? == 0 {
+    let arguments = args![*sync, json(why)?, *now, i64::from(*force), i64::from(*let_through)];
+    if connection.execute(&sql, arguments).await? == 0 {
         return Ok(false);
     }
     connection
@@ -82,7 +86,7 @@ impl Work for ReplaySyncs {
             let mut replayed = 0;
             for sync in &self.syncs {
                 let goes_on = self.go_on(connection, *sync, &why).await?;
-                let anew = Anew { sync: *sync, from, force: self.force, why: &why, now };
+                let anew = Anew { sync: *sync, from, force: self.force, let_through: true, why: &why, now };
                 if goes_on || decide_anew(connection, &anew).await? {
                     replayed += 1;
                 }
@@ -252,7 +256,14 @@ impl ReplanLeads {
                 Some(sync) if lead.syncs.contains(&sync) => {
                     decide_anew(
                         connection,
-                        &Anew { sync, from: REPLANNED, force: false, why: &why, now: millis },
+                        &Anew {
+                            sync,
+                            from: REPLANNED,
+                            force: false,
+                            let_through: false,
+                            why: &why,
+                            now: millis,
+                        },
                     )
                     .await?;
                 }

@@ -161,6 +161,11 @@ impl Connection {
         self.bumped.push((destination.to_owned(), epoch));
     }
 
+    /// Forgets what was bumped: a lease that changes hands is looked at anew.
+    pub(crate) fn forget_bumped(&mut self) {
+        self.bumped.clear();
+    }
+
     /// Closes it. SQLite copies its log back when its last connection closes.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.driver {

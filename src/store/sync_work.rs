@@ -42,6 +42,8 @@ impl Work for TakeLease {
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Lease, StoreError>> {
         Box::pin(async move {
+            // In one transaction with it there may be work of the holder until now.
+            connection.forget_bumped();
             let rows = connection
                 .fetch(
                     "INSERT INTO leases (destination, holder, epoch, beat) VALUES ($1, $2, 1, 0) \
@@ -107,5 +109,34 @@ impl Work for MergeOnEvidence {
                 .await?;
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::clock::{Clock as _, SystemClock};
+    use crate::id::StepId;
+    use crate::store::Store;
+    use crate::store::ledger::Entry;
+
+    #[tokio::test]
+    async fn who_lost_the_lease_records_nothing_more_also_within_one_transaction() {
+        let folder = std::env::temp_dir().join(format!("leadfold-test-{}", SystemClock.new_id()));
+        let url = format!("sqlite://{}", folder.join("leadfold.db").display());
+        let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
+        let lease = store.take_lease("crm", "me").await.unwrap();
+        let sent = || {
+            let entry = Arc::new(Entry::Sent(vec![StepId(SystemClock.new_id())]));
+            store.record(&lease, vec![(entry, SystemClock.now())])
+        };
+        // On one thread all of them are handed over before the writer runs, so they make one transaction.
+        let (before, taken, after) = tokio::join!(sent(), store.take_lease("crm", "somebody else"), sent());
+        assert!(before.is_ok());
+        assert_eq!(taken.unwrap().epoch, lease.epoch + 1);
+        assert!(after.unwrap_err().is_final(), "the lease is another one's by then");
+        store.close().await;
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

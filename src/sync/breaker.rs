@@ -37,6 +37,10 @@ impl Breaker {
 
     /// A call failed in a way that may pass. Returns whether this opened a new pause.
     pub(crate) fn failed(&mut self, why: &str, now: Instant) -> bool {
+        // What was under way when the pause began fails with it, and says nothing about how long it will take.
+        if self.paused.as_ref().is_some_and(|paused| now < paused.until) {
+            return false;
+        }
         self.failures = self.failures.saturating_add(1);
         if self.failures < FAILURES {
             return false;
@@ -106,6 +110,24 @@ mod tests {
         assert_eq!(breaker.allowance(10, 0, later), 0);
         assert!(breaker.succeeded());
         assert_eq!(breaker.allowance(10, 0, later), 10);
+    }
+
+    #[test]
+    fn what_was_under_way_when_the_pause_began_does_not_make_it_longer() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        for _ in 0..FAILURES * 6 {
+            breaker.failed("reset", now);
+        }
+        let soon = now + Duration::from_millis(1_250);
+        assert_eq!(breaker.allowance(10, 0, soon), 1, "48 failures of one moment are one failure");
+        assert!(!breaker.failed("reset", soon));
+        assert_eq!(
+            breaker.allowance(10, 0, soon + Duration::from_millis(1_250)),
+            0,
+            "a failed try makes it longer"
+        );
+        assert_eq!(breaker.allowance(10, 0, soon + Duration::from_millis(2_500)), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From a claimed lead to a stored plan: our own link first, the CRM's search second, then `decide`.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -116,11 +116,7 @@ impl Worker {
             }
             Ok(Candidates::Another(evidence)) => {
                 self.insist(claimed.id, || {
-                    self.store.merge_on_evidence(
-                        &self.lease,
-                        evidence.clone(),
-                        std::sync::Arc::clone(&self.clock),
-                    )
+                    self.store.merge_on_evidence(&self.lease, evidence.clone(), Arc::clone(&self.clock))
                 })
                 .await;
                 return Err(Report::Worked);
@@ -269,8 +265,8 @@ impl Worker {
         );
         let (next, plan) = match decision {
             Decision::Push { plan, .. } if !self.writes(claimed) => {
-                let hold = Entry::Hold { sync: claimed.id, person: claimed.person, plan };
-                self.insist(claimed.id, || self.ledger.enter(hold.clone(), now)).await;
+                let hold = Arc::new(Entry::Hold { sync: claimed.id, person: claimed.person, plan });
+                self.insist(claimed.id, || self.ledger.enter(Arc::clone(&hold), now)).await;
                 return Ok(None);
             }
             Decision::Push { plan, turn } => (None, Some((plan, turn))),
@@ -283,8 +279,8 @@ impl Worker {
         };
         if let Some((state, why, next_at)) = next {
             let next = Next::Release { state, why: Some(why), next_at, attempts: claimed.attempts };
-            let verdict = Entry::Verdict { sync: claimed.id, person: claimed.person, next };
-            let stored = self.insist(claimed.id, || self.ledger.enter(verdict.clone(), now)).await;
+            let verdict = Arc::new(Entry::Verdict { sync: claimed.id, person: claimed.person, next });
+            let stored = self.insist(claimed.id, || self.ledger.enter(Arc::clone(&verdict), now)).await;
             if stored == Some(true) && !state.is_open() {
                 self.count_end(state);
             }
@@ -301,8 +297,8 @@ impl Worker {
             carried: context.kept.iter().map(|(sync, _)| *sync).collect(),
             plan: plan.clone(),
         };
-        let entry = Entry::Plan(to_store);
-        if self.insist(claimed.id, || self.ledger.enter(entry.clone(), now)).await != Some(true) {
+        let entry = Arc::new(Entry::Plan(to_store));
+        if self.insist(claimed.id, || self.ledger.enter(Arc::clone(&entry), now)).await != Some(true) {
             // The lead is somebody else's by now and back in the queue, or another process's.
             self.give_back(turn);
             return Ok(None);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
@@ -136,7 +136,7 @@ impl Worker {
                 Outcome::Unknown { why } => {
                     let sent_at = journal.sent_at(stored.step.id).unwrap_or(now);
                     ends.push((stored.step.id, StepEnd::Unknown(why.clone())));
-                    next = Some(self.look_up_later(&job, sent_at, &why));
+                    next = Some(self.look_up_later(&job, sent_at, &why, now));
                     report = Report::Failed(why);
                 }
                 Outcome::Rejected { why } => {
@@ -224,8 +224,19 @@ impl Worker {
         }
     }
 
-    /// Puts a sync down until the CRM has settled.
-    pub(super) fn look_up_later(&self, job: &Job, sent_at: Timestamp, why: &str) -> Next {
+    /// Puts a sync down until the CRM has settled, or before a person when too many answers were lost by its own fault: a
+    /// CRM whose answers and searches both hide what it writes would be written to for ever.
+    pub(super) fn look_up_later(&self, job: &Job, sent_at: Timestamp, why: &str, now: Timestamp) -> Next {
+        let attempts = job.claimed.attempts + i64::from(self.breaker().blames_the_lead());
+        if attempts >= MOST_ATTEMPTS {
+            let (name, lead) = (&self.destination.name, job.claimed.lead_id);
+            let text = format!(
+                "'{name}' was written to {attempts} times for this lead and never said what it made, last with: {why}. Look \
+                 there for copies, find out with `leadfold doctor {name} --phone …` why they are not found, then `leadfold replay \
+                 {lead} --resume`."
+            );
+            return attention("never_confirmed", text, now);
+        }
         Next::Release {
             state: SyncState::Unknown,
             why: Some(Reason::new(
@@ -233,7 +244,7 @@ impl Worker {
                 format!("'{}' gave no answer ({why}); looked up once it has settled.", self.destination.name),
             )),
             next_at: later(sent_at, self.settle()),
-            attempts: job.claimed.attempts,
+            attempts,
         }
     }
 
@@ -243,11 +254,8 @@ impl Worker {
             Next::Release { state, .. } if !state.is_open() => Some(*state),
             Next::Release { .. } | Next::Continue => None,
         };
-        self.insist(sync, || {
-            let (steps, next) = (ends.clone(), next.clone());
-            self.ledger.enter(Entry::Outcomes { sync, steps, next }, self.clock.now())
-        })
-        .await;
+        let entry = Arc::new(Entry::Outcomes { sync, steps: ends, next });
+        self.insist(sync, || self.ledger.enter(Arc::clone(&entry), self.clock.now())).await;
         if let Some(state) = end {
             self.count_end(state);
         }
@@ -427,7 +435,7 @@ impl Journal for SentJournal<'_> {
             let at = self.worker.clock.now();
             self.worker
                 .ledger
-                .enter(Entry::Sent(ids.clone()), at)
+                .enter(Arc::new(Entry::Sent(ids.clone())), at)
                 .await
                 .map_err(|failure| self.refuse(steps, failure.to_string()))?;
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);

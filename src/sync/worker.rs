@@ -268,8 +268,10 @@ impl WorkerHandle {
 
     async fn ended(&self, ended: Result<(Id, Vec<Report>), JoinError>, hands: &mut Hands) {
         match ended {
-            Ok((task, reports)) => {
+            Ok((task, mut reports)) => {
                 hands.syncs.remove(&task);
+                // One call may have carried many leads, and failed once.
+                reports.dedup();
                 for report in &reports {
                     self.worker.learn(report);
                 }

@@ -104,7 +104,7 @@ fn what_is_wrong_is_not_applied() {
     let first = place.active();
     place.0.edit("title: Заявка з Polynia Shop", "title: щось інше");
     let (code, said, _) = place.run(&["apply"]);
-    assert_eq!((code, said.contains("0 errors, 1 failed tests: nothing is changed")), (1, true), "{said}");
+    assert_eq!((code, said.contains("0 errors, 1 failed test: nothing is changed")), (1, true), "{said}");
     place.0.edit("to: [crm]", "to: [crn]");
     let (code, said, _) = place.run(&["apply", "--json"]);
     let answer: Value = serde_json::from_str(&said).unwrap();

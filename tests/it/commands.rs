@@ -68,7 +68,7 @@ impl Drop for Folder {
 /// A command that stays up.
 pub(crate) struct Running {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Running {

@@ -285,10 +285,10 @@ async fn a_destination_that_does_not_answer_does_not_keep_the_others() {
     assert_eq!((code, result["to_fix"].as_array().map(Vec::len)), (1, Some(1)), "{result}");
     let (code, _, err) = folder.run(&["doctor", "lockd"]);
     assert_eq!(code, 2);
-    assert!(err.contains("`lockd`") && err.contains("Did you mean `locked`?"), "{err}");
+    assert!(err.contains("'lockd'") && err.contains("Did you mean 'locked'?"), "{err}");
     let (code, _, err) = folder.run(&["doctor", "crm", "--phone", "12"]);
     assert_eq!(code, 2);
-    assert!(err.contains("`12` is no phone") && err.contains("--region"), "{err}");
+    assert!(err.contains("'12' is no phone") && err.contains("--region"), "{err}");
 
     let nothing = Folder::new(
         "",

@@ -7,6 +7,7 @@
 
 pub(crate) mod server;
 mod trial;
+mod upheaval;
 
 use std::time::{Duration, Instant};
 

@@ -75,7 +75,7 @@ async fn a_held_plan_is_explained_in_full() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_lets_the_first_leads_through_while_the_rest_is_observed() {
-    let rig = observing(4).await;
+    let mut rig = observing(4).await;
     let (code, out, _) = live(&rig, &[]);
     assert_eq!(code, 1, "{out}");
     for part in ["only observes", "held: 4 leads", "4  create contact, create deal", "--push --limit 5"] {
@@ -98,6 +98,15 @@ async fn a_trial_lets_the_first_leads_through_while_the_rest_is_observed() {
     rig.post(&lead(0, now_millis())).await;
     rig.settle().await;
     assert_eq!((written(&rig), rig.counts().await.held), ((2, 2, 0), 3));
+    // Another plan than the one that was let through is looked at first, like any.
+    rig.edit("sendpulse.yaml", "telegram_chat: \"{{ contact.id", "telegram_chat: \"new-{{ contact.id");
+    rig.edit("sendpulse.yaml", "update: only_empty", "update: all");
+    rig.restart().await;
+    let (code, out, err) = run(&rig, &["replay", "--state", "synced", "--replan", "--yes"]);
+    assert_eq!(code, 0, "{out}{err}");
+    rig.settle().await;
+    let changed = rig.stats().calls.get("PATCH /contacts/{id}").copied();
+    assert_eq!((changed, rig.counts().await.held), (None, 5), "what only observes writes nothing");
     rig.end().await;
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
 
 mod alerts;
+mod answers;
 mod api;
 mod apply;
 mod commands;

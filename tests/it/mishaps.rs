@@ -37,6 +37,8 @@ struct Mishaps {
     /// After the answers that are lost, it is too busy so many times.
     busy: AtomicUsize,
     guarantee: Guarantee,
+    /// Its search shows nothing of what was written.
+    hides: bool,
     written: Mutex<Vec<StepId>>,
 }
 
@@ -47,7 +49,14 @@ impl Mishaps {
 
     fn with(panics: usize, lost_answers: usize, busy: usize, guarantee: Guarantee) -> Arc<Self> {
         let (panics, lost_answers, busy) = (panics.into(), lost_answers.into(), busy.into());
-        Arc::new(Self { panics, lost_answers, busy, guarantee, written: Mutex::default() })
+        Arc::new(Self { panics, lost_answers, busy, guarantee, hides: false, written: Mutex::default() })
+    }
+
+    /// Never says what it has written, neither in an answer nor in a search.
+    fn silent() -> Arc<Self> {
+        let (panics, lost_answers, busy) = (0.into(), usize::MAX.into(), 0.into());
+        let guarantee = Guarantee::Findable;
+        Arc::new(Self { panics, lost_answers, busy, guarantee, hides: true, written: Mutex::default() })
     }
 
     fn one_less(count: &AtomicUsize) -> bool {
@@ -70,7 +79,8 @@ impl Crm for Mishaps {
         steps: &'a [(RecordKind, &'a Step)],
     ) -> BoxFuture<'a, Vec<Result<Option<RecordId>, CrmError>>> {
         let written = self.written.lock().unwrap().clone();
-        let found = |step: &Step| written.contains(&step.id).then(|| RecordId(step.id.to_string()));
+        let shows = |step: &Step| !self.hides && written.contains(&step.id);
+        let found = |step: &Step| shows(step).then(|| RecordId(step.id.to_string()));
         let answers = steps.iter().map(|(_, step)| Ok(found(step))).collect();
         Box::pin(async move { answers })
     }
@@ -196,6 +206,14 @@ async fn every_step_of_a_call_without_answer_is_looked_up() {
     let crm = Mishaps::new(0, 1);
     let counts = bring(Arc::clone(&crm), &["0671234567"], None).await;
     assert_eq!((counts.synced, crm.written()), (1, 2), "contact and deal were there: neither is sent again");
+}
+
+#[tokio::test]
+async fn a_create_that_is_never_confirmed_is_not_repeated_for_ever() {
+    let crm = Mishaps::silent();
+    let counts = bring(Arc::clone(&crm), &["0671234567"], None).await;
+    assert_eq!((counts.synced, counts.needs_attention, counts.open), (0, 1, 0), "{counts:?}");
+    assert!(crm.written() <= 40, "contact and deal were sent {} times", crm.written() / 2);
 }
 
 #[tokio::test]

@@ -156,7 +156,11 @@ async fn force_makes_the_deal_and_says_what_it_breaks() {
     assert_eq!((written(&rig), rig.counts().await.filtered), ((1, 1, 0), 1));
     let (code, out, _) = replay(&rig, &["--state", "synced", "--state", "filtered", "--force", "--dry-run"]);
     assert_eq!(code, 0);
-    assert!(out.contains("Force: 2 leads") && out.contains("1 of these people have a deal"), "{out}");
+    assert!(
+        out.contains("Force: 2 leads")
+            && out.contains("who have a deal there already, as far as leadfold knows: 1."),
+        "{out}"
+    );
     replayed(&rig, &["--state", "synced", "--state", "filtered", "--force"]);
     rig.settle().await;
     assert_eq!((written(&rig), rig.counts().await.synced), ((2, 3, 0), 2));

@@ -192,7 +192,7 @@ fn init_writes_what_check_and_schema_accept_and_overwrites_nothing() {
             assert_eq!((code, said.contains("leadfold check --workspace")), (0, true), "{error}");
             let (code, said, error) = run(&["check", "--workspace", &dir]);
             assert_eq!(code, 0, "{dir}: {said}{error}");
-            assert!(said.contains("1 sources, 0 errors") && said.contains("1 tests, 0 failed"), "{said}");
+            assert!(said.contains("1 source, 0 errors") && said.contains("1 test, 0 failed"), "{said}");
             for (file, validator) in [("workspace".to_owned(), &workspace), (preset.to_owned(), &mapping)] {
                 let text = std::fs::read_to_string(format!("{dir}/{file}.yaml")).unwrap();
                 assert_eq!(faults(validator, &text), Vec::<String>::new(), "{dir}/{file}.yaml");

@@ -207,7 +207,7 @@ impl Story {
 
     /// Whether the entry was taken.
     async fn enter(&self, lease: &Lease, entry: Entry) -> bool {
-        self.store.record(lease, vec![(entry, self.now())]).await.unwrap()[0]
+        self.store.record(lease, vec![(Arc::new(entry), self.now())]).await.unwrap()[0]
     }
 
     async fn lease(&self, destination: &str) -> Lease {
@@ -609,12 +609,13 @@ impl Story {
         };
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
         let outcomes = Entry::Outcomes { sync, steps: Vec::new(), next };
+        let hold = Arc::new(Entry::Hold { sync, person, plan });
         let refused = [
             self.store.claim(&old, Mode::Live, now, 1).await.map(drop),
-            self.store.record(&old, vec![(Entry::Plan(to_store), now)]).await.map(drop),
-            self.store.record(&old, vec![(Entry::Sent(vec![step]), now)]).await.map(drop),
-            self.store.record(&old, vec![(outcomes, now)]).await.map(drop),
-            self.store.record(&old, vec![(Entry::Hold { sync, person, plan }, now)]).await.map(drop),
+            self.store.record(&old, vec![(Arc::new(Entry::Plan(to_store)), now)]).await.map(drop),
+            self.store.record(&old, vec![(Arc::new(Entry::Sent(vec![step])), now)]).await.map(drop),
+            self.store.record(&old, vec![(Arc::new(outcomes), now)]).await.map(drop),
+            self.store.record(&old, vec![(hold, now)]).await.map(drop),
             self.store.drop_link(&old, record("c-1")).await,
             self.store.free_claims_except(&old, Vec::new()).await.map(drop),
         ];

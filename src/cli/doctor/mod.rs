@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use self::told::Told;
 use super::check::{as_json, load};
-use super::{End, Failure, WorkspaceOption, say};
+use super::terminal::has_colours;
+use super::{End, Failure, WorkspaceOption, country, say};
 use crate::compare::{Account, Comparison, compare, fallbacks};
 use crate::crm::catalog::Catalog;
 use crate::crm::examine::{Asked, Examination, Sought, examine};
@@ -34,25 +35,31 @@ const CALLS_OF_A_QUESTION: u32 = 3;
 
 const EXAMPLES: &str = "\
 Examples:
-  leadfold doctor                              every destination of the workspace
-  leadfold doctor crm --phone \"067 123 45 67\"  looks that person up as a lead would be
-  leadfold doctor crm --verbose                each request with its answer, as when you describe a CRM in YAML
+  leadfold doctor                    every destination of the workspace
+  leadfold doctor crm --phone \"067 123 45 67\"
+                                     looks that person up as a lead would be
+  leadfold doctor crm --verbose      each request with its answer, for whoever
+                                     describes a CRM in YAML
   leadfold doctor --json | jq '.to_fix'
 
-What it asks, in this order: ping, the lists (fields, users, pipelines, stages), one search for each phone and email,
-and the first contact found once more by its id. It writes nothing. When you name no one it searches for a phone and an
-email that nobody has, to see whether the CRM answers searches, and does not answer them with just anybody. These few
-calls come on top of what a running `leadfold serve` takes of the rate budget.
+It writes nothing. It asks, in this order: ping, the lists (fields, users,
+pipelines, stages), a search for each phone and email, and the first contact
+found once more by its id. When nobody is named it searches for a phone and an
+email that nobody has, to see whether the CRM answers searches, and does not
+answer them with just anybody. These few calls come on top of what a running
+`leadfold serve` takes of the rate budget.
 
 Found people are shown as the CRM has them. Secrets never are.
 
-Exit code: 0 nothing wrong (warnings are allowed), 1 something is wrong, 2 it could not be done.";
+Exit codes: 0 nothing is wrong (warnings are allowed), 1 something is,
+2 it could not be done.";
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// Names of destinations; all of the workspace when there are none
+    #[arg(value_name = "DESTINATION")]
     destinations: Vec<String>,
     /// Look somebody up by a phone in any spelling; may be repeated
     #[arg(long, value_name = "PHONE")]
@@ -61,7 +68,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "EMAIL")]
     email: Vec<String>,
     /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY", default_value = "UA")]
+    #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
     region: Vec<String>,
     /// Show every request with its answer, and every field
     #[arg(long, short)]
@@ -99,7 +106,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let destinations = chosen(&options.destinations, &compiled.workspace)?;
     if destinations.is_empty() && compiled.is_sound() {
         let folder = options.workspace.workspace.display();
-        return Err(format!("{folder}/workspace.yaml has no destination; write one under `destinations:`"));
+        return Err(format!("{folder}/workspace.yaml has no destination. Write one under `destinations:`"));
     }
     install_tls();
     if std::io::stderr().is_terminal() {
@@ -111,19 +118,24 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let findings = join_all(destinations.into_iter().map(|one| find_out(one, &sought, &mentions))).await;
     let broken: Vec<&Problem> =
         compiled.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
-    let to_fix: Vec<Fix> = findings.iter().flat_map(to_fix).collect();
+    let to_fix: Vec<Fix> = findings
+        .iter()
+        // A setting that is missing is found by the loader as well, with its place.
+        .filter(|finding| finding.account.is_ok() || compiled.workspace.broken.is_none())
+        .flat_map(to_fix)
+        .collect();
     let wrong_names = findings.iter().flat_map(problems).any(|problem| problem.severity == Severity::Error);
     if options.json {
-        say(&as_one(&findings, &broken, &to_fix, options.verbose).to_string());
+        say(&as_one(&findings, &broken, &to_fix, options.verbose).to_string())?;
     } else {
-        let colour = std::io::stdout().is_terminal();
+        let colour = has_colours(&std::io::stdout());
         let nobody = options.phone.is_empty() && options.email.is_empty();
         let mut told = Told::new(colour, options.verbose, nobody);
         for finding in &findings {
             told.finding(finding);
         }
         told.end(&files, &findings, &broken, &to_fix);
-        say(&told.text);
+        say(&told.text)?;
     }
     let well = to_fix.is_empty() && broken.is_empty() && !wrong_names;
     Ok(if well { End::Done } else { End::FoundProblems })
@@ -137,13 +149,14 @@ fn sought(options: &Options) -> Result<Vec<Sought>, Failure> {
     let phones = options.phone.iter().map(|text| match normalise::phone(text, &options.region) {
         Ok(phone) => Ok(Sought::Phone(phone.e164)),
         Err(flaw) => Err(format!(
-            "`{text}` is no phone: {} Write it with its country, or name one with --region",
+            "'{text}' is no phone: {} Write it with its country code, or name the country with \
+             --region",
             flaw.text
         )),
     });
     let emails = options.email.iter().map(|text| match normalise::email(text) {
         Ok(email) => Ok(Sought::Email(email.address)),
-        Err(flaw) => Err(format!("`{text}` is no email address: {}", flaw.text)),
+        Err(flaw) => Err(format!("'{text}' is no email address: {} Write it as name@example.com", flaw.text)),
     });
     phones.chain(emails).collect()
 }
@@ -157,10 +170,10 @@ fn chosen<'a>(names: &[String], workspace: &'a Workspace) -> Result<Vec<&'a Dest
         all.get(name).ok_or_else(|| {
             let known: Vec<&str> = all.keys().map(String::as_str).collect();
             let near = closest(name, known.iter().copied());
-            let near = near.map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+            let near = near.map(|near| format!(". Did you mean '{near}'?")).unwrap_or_default();
             format!(
-                "there is no usable destination `{name}` in workspace.yaml; there is: {}.{near}",
-                known.join(", ")
+                "the workspace has no usable destination '{name}'; it has {}{near}",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
             )
         })
     };
@@ -194,7 +207,7 @@ fn to_fix(finding: &Finding<'_>) -> Vec<Fix> {
     let name = &finding.destination.name;
     let fix = |what: String, todo: String| Fix { destination: name.clone(), what, todo };
     let examined = match &finding.account {
-        Err(why) => return vec![fix(why.clone(), format!("correct `{name}` in workspace.yaml"))],
+        Err(why) => return vec![fix(why.clone(), format!("fix `{name}` in workspace.yaml"))],
         Ok(examined) => examined,
     };
     let mut fixes = Vec::new();
@@ -222,7 +235,7 @@ fn to_fix(finding: &Finding<'_>) -> Vec<Fix> {
                 let what =
                     format!("contact {id} was found by a search, and is not there when it is read by its id");
                 let todo = "leads of people who are already linked would be searched anew each time: compare the two \
-                            answers with --verbose and correct where the id stands in a search"
+                            answers with --verbose and fix where the id stands in a search"
                     .to_owned();
                 fixes.push(fix(what, todo));
             }

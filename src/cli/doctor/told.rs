@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Examined, Finding, Fix, protected, summary};
 use crate::cli::check::place;
+use crate::cli::how_many;
 use crate::compare::fallbacks;
 use crate::crm::catalog::{Catalog, Field, User};
 use crate::crm::examine::{Asked, Examination, Sought};
@@ -359,10 +360,6 @@ fn hits(found: &Found, nobody: bool) -> String {
             how_many(others, "contact", "contacts")
         ),
     }
-}
-
-fn how_many(count: usize, one: &str, many: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }
 
 fn person(user: &User) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::body::{read_text, sentence};
+use super::body::{read_text, root, sentence};
 use super::{Url, address, hardened};
 
 /// How long it may take.
@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Posts JSON and gives the status of the answer. The error never holds the address, which may carry a secret.
 pub async fn post_json(url: &SecretString, json: String) -> Result<u16, String> {
-    let url = Url::parse(url.expose_secret()).map_err(|error| format!("the address is none: {error}"))?;
+    let url = Url::parse(url.expose_secret()).map_err(|error| format!("this is no address ({error})"))?;
     let plain = url.scheme() == "http";
     let client = hardened(address::Resolver { allow_private: false }, plain)
         .timeout(TIMEOUT)
@@ -36,7 +36,7 @@ pub async fn post_to_server(
     token: Option<&SecretString>,
     json: String,
 ) -> Result<(u16, String), String> {
-    let url = Url::parse(url).map_err(|error| format!("the address is none: {error}"))?;
+    let url = Url::parse(url).map_err(|error| format!("this is no address ({error})"))?;
     let plain = url.scheme() == "http";
     let client = hardened(address::Resolver { allow_private: true }, plain)
         .timeout(OPERATION_TIMEOUT)
@@ -47,6 +47,9 @@ pub async fn post_to_server(
         request = request.bearer_auth(token.expose_secret());
     }
     #[expect(clippy::disallowed_methods, reason = "hardened like every call to a CRM")]
-    let answer = request.send().await.map_err(|error| sentence(&error.without_url()))?;
+    let answer = request.send().await.map_err(|error| {
+        let error = error.without_url();
+        if error.is_connect() { format!("no connection: {}", root(&error)) } else { sentence(&error) }
+    })?;
     Ok((answer.status().as_u16(), read_text(answer).await?))
 }

@@ -11,7 +11,7 @@ use crate::map::{JsonPath, Template, Values};
 use crate::plan::{FoundContact, FoundDeal, RecordId};
 
 /// Numbers from here on count milliseconds and not seconds: as seconds they would lie beyond the year 5000.
-const MILLISECONDS: i64 = 100_000_000_000;
+const MILLISECONDS: u64 = 100_000_000_000;
 
 /// Where a part stands: a JSONPath, a template, or several of them.
 #[derive(Debug)]
@@ -27,6 +27,21 @@ impl Pick {
     /// The first text that is there.
     pub(super) fn text(&self, values: &Values) -> Option<String> {
         self.texts(values).into_iter().next()
+    }
+
+    /// The id of a record. What says "no" in the languages of some CRMs (`false`, 0, an empty text) is none, and neither
+    /// is a whole object.
+    pub(super) fn id(&self, values: &Values) -> Option<RecordId> {
+        let id = match self.json(values)? {
+            Json::Array(items) => items.into_iter().next()?,
+            one @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_)) => one,
+        };
+        let text = match id {
+            Json::String(text) => text.trim().to_owned(),
+            Json::Number(number) => number.to_string(),
+            Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => return None,
+        };
+        (!text.is_empty() && text != "0").then_some(RecordId(text))
     }
 
     /// The list that is there.
@@ -51,7 +66,7 @@ impl Pick {
 /// A moment with its offset, a date and time in UTC, or seconds or milliseconds since 1970.
 fn time(text: &str) -> Option<Timestamp> {
     if let Ok(number) = text.parse::<i64>() {
-        let seconds = number.abs() < MILLISECONDS;
+        let seconds = number.unsigned_abs() < MILLISECONDS;
         let moment =
             if seconds { Timestamp::from_second(number) } else { Timestamp::from_millisecond(number) };
         return moment.ok();
@@ -129,6 +144,8 @@ pub(super) struct Places {
     pub(super) emails: Option<Pick>,
     /// The open deals that a contact carries.
     pub(super) deals: Option<Items>,
+    /// Whose a deal is, by the id of the contact.
+    pub(super) contact: Option<Pick>,
     pub(super) pipeline: Option<Pick>,
     pub(super) stage: Option<Pick>,
     /// Whether a deal is open; without it all are.
@@ -177,7 +194,7 @@ impl Places {
     /// A contact without its deals; `None` when there is no id.
     pub(super) fn contact(&self, values: &Values) -> Option<FoundContact> {
         Some(FoundContact {
-            id: RecordId(text(self.id.as_ref(), values)?),
+            id: self.id.as_ref()?.id(values)?,
             owner: text(self.owner.as_ref(), values),
             created_at: self.created_at.as_ref().and_then(|pick| pick.time(values)),
             name: text(self.name.as_ref(), values),
@@ -191,7 +208,7 @@ impl Places {
     /// A deal; `None` when there is no id.
     pub(super) fn deal(&self, values: &Values) -> Option<FoundDeal> {
         Some(FoundDeal {
-            id: RecordId(text(self.id.as_ref(), values)?),
+            id: self.id.as_ref()?.id(values)?,
             title: text(self.name.as_ref(), values),
             pipeline: text(self.pipeline.as_ref(), values),
             stage: text(self.stage.as_ref(), values),
@@ -199,6 +216,11 @@ impl Places {
             created_at: self.created_at.as_ref().and_then(|pick| pick.time(values)),
             fields: self.fields.read(values),
         })
+    }
+
+    /// Whether a deal may be this contact's; it is another's only where the description says whose it is.
+    pub(super) fn is_of(&self, contact: &RecordId, values: &Values) -> bool {
+        self.contact.as_ref().is_none_or(|place| place.texts(values).contains(&contact.0))
     }
 
     /// Whether a deal counts as open. Where that cannot be said it does: a task too many does less harm than a second deal.

@@ -9,6 +9,9 @@ use crate::crm::{CrmError, Found, Priority, Query, matching};
 use crate::map::Values;
 use crate::plan::{FoundContact, FoundDeal, RecordId};
 
+/// Hits of one search that are read whole because they come without what is compared. A search for one phone finds few.
+const MOST_READ_WHOLE: usize = 10;
+
 /// A contact, and the record it was read from.
 struct Hit {
     contact: FoundContact,
@@ -20,7 +23,9 @@ impl Rest {
         let priority = query.priority;
         let mut found = Found::default();
         if let Some(id) = &query.contact {
-            match self.read_contact(id, priority).await? {
+            // One with another id is somebody else, or who this one was merged into: the search below knows.
+            let hits = self.read_contact(id, priority).await?;
+            match hits.into_iter().find(|hit| hit.contact.id == *id) {
                 Some(hit) => {
                     found.contacts.push(self.with_deals(hit, true, priority).await?);
                     return Ok(found);
@@ -105,11 +110,18 @@ impl Rest {
         passed_over: &mut usize,
     ) -> Result<Vec<Hit>, CrmError> {
         let Some(operation) = self.api.operations.get(&op) else { return Ok(Vec::new()) };
+        let records = self.list(operation, values, priority).await?;
+        let shown: Vec<Hit> =
+            records.into_iter().map(|record| self.hit(record, operation.word)).collect::<Result<_, _>>()?;
+        if shown.iter().filter(|hit| is_bare(&hit.contact)).count() > MOST_READ_WHOLE {
+            let what =
+                "so many contacts without a phone or email that it seems to ignore what it is asked for";
+            return Err(strange(operation.word, what));
+        }
         let mut hits = Vec::new();
-        for record in self.list(operation, values, priority).await? {
-            let mut hit = self.hit(record, operation.word)?;
+        for mut hit in shown {
             if is_bare(&hit.contact) {
-                match self.read_contact(&hit.contact.id, priority).await? {
+                match self.whole(&hit.contact.id, priority).await? {
                     Some(whole) => hit = whole,
                     None => continue,
                 }
@@ -123,11 +135,22 @@ impl Rest {
         Ok(hits)
     }
 
-    /// A contact by its id; `None` when there is none.
-    async fn read_contact(&self, id: &RecordId, priority: Priority) -> Result<Option<Hit>, CrmError> {
+    /// What the CRM answers when it is asked for the contact of this id; nothing when there is none.
+    async fn read_contact(&self, id: &RecordId, priority: Priority) -> Result<Vec<Hit>, CrmError> {
         let operation = self.operation(Op::GetContact)?;
         let records = self.list(operation, json!({ "id": id.0 }), priority).await?;
-        records.into_iter().next().map(|record| self.hit(record, operation.word)).transpose()
+        records.into_iter().map(|record| self.hit(record, operation.word)).collect()
+    }
+
+    /// All of a contact that a search has just shown; `None` when it is gone by now.
+    async fn whole(&self, id: &RecordId, priority: Priority) -> Result<Option<Hit>, CrmError> {
+        let hits = self.read_contact(id, priority).await?;
+        let nobody = hits.is_empty();
+        let whole = hits.into_iter().find(|hit| hit.contact.id == *id);
+        if whole.is_none() && !nobody {
+            return Err(strange(Op::GetContact.word(), "another contact than the one it was asked for"));
+        }
+        Ok(whole)
     }
 
     fn hit(&self, record: Json, operation: &str) -> Result<Hit, CrmError> {
@@ -150,22 +173,25 @@ impl Rest {
         let Some(places) = &self.api.contact.deals else {
             if let Some(operation) = self.api.operations.get(&Op::FindOpenDeals) {
                 let deals = self.list(operation, json!({ "contact": contact.id.0 }), priority).await?;
+                let of_contact = |deal: &Values| self.api.deal.is_of(&contact.id, deal);
+                let deals = deals.into_iter().map(Values::new).filter(of_contact).collect();
                 contact.deals = self.open_deals(deals)?;
             }
             return Ok(contact);
         };
         if let Some(deals) = places.of(record.whole()) {
-            contact.deals = self.open_deals(deals)?;
-        } else if !is_whole && let Some(whole) = self.read_contact(&contact.id, priority).await? {
+            contact.deals = self.open_deals(deals.into_iter().map(Values::new).collect())?;
+        } else if !is_whole && let Some(whole) = self.whole(&contact.id, priority).await? {
             let deals = places.of(whole.record.whole()).unwrap_or_default();
-            contact = FoundContact { deals: self.open_deals(deals)?, ..whole.contact };
+            let deals = self.open_deals(deals.into_iter().map(Values::new).collect())?;
+            contact = FoundContact { deals, ..whole.contact };
         }
         Ok(contact)
     }
 
-    fn open_deals(&self, records: Vec<Json>) -> Result<Vec<FoundDeal>, CrmError> {
+    fn open_deals(&self, records: Vec<Values>) -> Result<Vec<FoundDeal>, CrmError> {
         let mut deals = Vec::new();
-        for record in records.into_iter().map(Values::new) {
+        for record in records {
             if self.api.deal.is_open(&record) {
                 let deal = self.api.deal.deal(&record);
                 deals.push(deal.ok_or_else(|| strange("deals", "a deal without an id; see `deal: { id }`"))?);

@@ -28,10 +28,10 @@ impl Rest {
             let record = ours.ok_or_else(|| {
                 strange(operation.word, "records that do not carry the marker searched for")
             })?;
-            let id = operation.picks.get("id").and_then(|place| place.text(&Values::new(record)));
+            let id = operation.picks.get("id").and_then(|place| place.id(&Values::new(record)));
             let id =
                 id.ok_or_else(|| strange(operation.word, "a record without an id where `id` looks for it"))?;
-            return Ok(Some(RecordId(id)));
+            return Ok(Some(id));
         }
         match &step.action {
             Action::CreateContact { contact } => self.contact_like(contact).await,

@@ -29,7 +29,8 @@ pub(super) struct Api {
 
 const CONTACT_KEYS: &[&str] = &["id", "name", "phones", "emails", "owner", "created_at", "fields", "deals"];
 
-const DEAL_KEYS: &[&str] = &["id", "title", "pipeline", "stage", "owner", "created_at", "fields", "open"];
+const DEAL_KEYS: &[&str] =
+    &["id", "contact", "title", "pipeline", "stage", "owner", "created_at", "fields", "open"];
 
 /// Words of `answers:` and what they say of a request.
 const MEANINGS: &[(&str, Verdict)] = &[
@@ -192,6 +193,7 @@ fn places(reader: &Reader<'_>, node: Option<&Node>, what: &str, keys: &[&str]) -
         phones: at("phones"),
         emails: at("emails"),
         deals: get("deals").and_then(|node| items(reader, node)),
+        contact: at("contact"),
         pipeline: at("pipeline"),
         stage: at("stage"),
         open: get("open").and_then(|node| condition(reader, node, "`open`")),

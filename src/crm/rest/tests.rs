@@ -291,6 +291,7 @@ fn records_stand_where_the_description_says() {
         (json!(1_763_726_400_000_i64), Some("2025-11-21T12:00:00Z")),
         (json!("2025-11-21T14:00:00+02:00"), Some("2025-11-21T12:00:00Z")),
         (json!("yesterday"), None),
+        (json!(i64::MIN), None),
     ] {
         let found = contact(json!({ "uid": 1, "at": at })).unwrap();
         assert_eq!(found.created_at, expect.map(|text| text.parse().unwrap()), "{at}");

@@ -51,8 +51,8 @@ impl Rest {
         if let Some((rule, place)) = &operation.duplicate
             && rule.holds(answer.status, &answer.body) == Ok(true)
         {
-            return match place.text(&Values::new(answer.body)) {
-                Some(id) => Outcome::Done(RecordId(id)),
+            return match place.id(&Values::new(answer.body)) {
+                Some(id) => Outcome::Done(id),
                 None => Outcome::Rejected {
                     why: format!(
                         "{}: the CRM says that there is one already and does not name it where `duplicate` looks",
@@ -74,8 +74,8 @@ impl Rest {
             // `id: none`: the CRM does not say, so ours stands in.
             return Outcome::Done(RecordId(step.id.to_string()));
         };
-        match place.text(&Values::new(answer.body)) {
-            Some(id) => Outcome::Done(RecordId(id)),
+        match place.id(&Values::new(answer.body)) {
+            Some(id) => Outcome::Done(id),
             None => Outcome::Unknown {
                 why: format!(
                     "{}: the CRM answered without a record id where `id` looks for it",

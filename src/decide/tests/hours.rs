@@ -3,6 +3,8 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use proptest::prelude::*;
+
 use super::super::hours::Schedule;
 use super::*;
 
@@ -207,4 +209,75 @@ fn a_plan_counts_in_the_hours_of_the_pool() {
     assert_eq!(task(&case.plan()).due_at, case.now + SignedDuration::from_hours(2));
     *case.pool() = sales();
     assert_eq!(task(&case.plan()).due_at, case.now + SignedDuration::from_hours(2));
+}
+
+/// Zones whose clocks jump over midnight, by half an hour, by two hours, over a whole day, or never; and when.
+const JUMPS: [(&str, &str); 9] = [
+    ("Europe/Kyiv", "2026-03-29T03:00"),
+    ("Europe/Kyiv", "2026-10-25T03:00"),
+    ("Asia/Beirut", "2026-03-29T00:00"),
+    ("Africa/Cairo", "2026-10-29T23:00"),
+    ("America/Havana", "2026-03-08T00:00"),
+    ("Australia/Lord_Howe", "2026-04-05T01:30"),
+    ("Antarctica/Troll", "2026-10-25T02:00"),
+    ("Pacific/Apia", "2011-12-29T23:00"),
+    ("UTC", "2026-01-01T00:00"),
+];
+
+fn spans() -> impl Strategy<Value = Vec<Hours>> {
+    let quarters = (0..96_i32, 1..=96_i32).prop_map(|(from, length)| {
+        let (from, length) = (from * 15, length * 15);
+        vec![Hours { from, to: from + length }]
+    });
+    prop_oneof![Just(Vec::new()), quarters]
+}
+
+fn member() -> impl Strategy<Value = PoolOwner> {
+    let hours = proptest::option::of(proptest::array::uniform7(spans()).prop_map(WeeklyHours));
+    (hours, proptest::option::of(0..2_u32), any::<bool>()).prop_map(|(hours, daily_cap, capped)| PoolOwner {
+        hours,
+        daily_cap: daily_cap.filter(|_| capped).map(|cap| cap + 1),
+        ..PoolOwner::new("olha")
+    })
+}
+
+proptest! {
+    /// Or it would be decided over and over, with a look-up in the CRM each time.
+    #[test]
+    fn who_waits_finds_somebody_when_the_wait_is_over(
+        (zone_name, jump) in proptest::sample::select(&JUMPS),
+        members in proptest::collection::vec(member(), 1..4),
+        minutes in -3_000..3_000_i64,
+        away in -2..3_i64,
+        taken in 0..3_u64,
+    ) {
+        let zone = zone(zone_name);
+        let jump: DateTime = jump.parse().unwrap();
+        let now = zone.to_timestamp(jump).unwrap() + SignedDuration::from_mins(minutes);
+        let mut members = members;
+        for (number, member) in members.iter_mut().enumerate() {
+            member.user = number.to_string();
+        }
+        let gone = jump.date().checked_add(SignedDuration::from_hours(away * 24)).unwrap();
+        members[0].away = vec![Days { first: gone, last: gone }];
+        let today = zone.to_datetime(now).date();
+        let taken = members.iter().map(|member| (member.user.clone(), taken)).collect();
+        let state = PoolState { day: Some(today), today: taken, ..PoolState::default() };
+        let pool = OwnerPool { time_zone: zone, ..OwnerPool::new("sales", members) };
+        let mut case = Case::with(|case| (case.pool, case.now) = (Some((pool, state)), now));
+        if let Decision::Waiting { until, reason } = case.decide() {
+            prop_assert!(until > now, "{until} is not later than {now}: {}", reason.text);
+            let nobody_can_tell = reason.text.contains("nobody can tell");
+            case.now = until;
+            let then = case.decide();
+            // Whoever was away before this shift may have had their deals of the day in an earlier one.
+            let had_enough = |reason: &Reason| reason.text.contains("daily cap");
+            let found = match &then {
+                Decision::Push { .. } => true,
+                Decision::Waiting { until: later, reason } => *later > until && had_enough(reason),
+                Decision::Filtered(_) | Decision::NeedsAttention { .. } => false,
+            };
+            prop_assert!(nobody_can_tell || found, "at {until}, after {now}: {then:?}");
+        }
+    }
 }

@@ -161,6 +161,85 @@ async fn nobody_is_told_from_a_wrong_address() {
 }
 
 #[tokio::test]
+async fn a_value_that_is_no_id_names_no_record() {
+    for (uid, expect) in [
+        (json!(7), Some("7")),
+        (json!(" a-7 "), Some("a-7")),
+        (json!(18_446_744_073_709_551_615_u64), Some("18446744073709551615")),
+        // How PHP says "no".
+        (json!(false), None),
+        (json!(true), None),
+        (json!(0), None),
+        (json!("0"), None),
+        (json!(""), None),
+        (json!("  "), None),
+        (json!(null), None),
+        (json!({ "id": 7 }), None),
+        (json!([]), None),
+    ] {
+        let (_server, crm) = other(200, &json!({ "person": { "uid": uid } })).await;
+        let made = outcome(&*crm, contact()).await;
+        match expect {
+            Some(id) => assert_eq!(made, Outcome::Done(RecordId(id.into())), "{uid}"),
+            None => assert!(matches!(made, Outcome::Unknown { .. }), "{uid}: {made:?}"),
+        }
+        let hit = json!({ "hits": [{ "uid": uid, "phones": [{ "number": PHONE }] }], "deals": [] });
+        let (_server, crm) = other(200, &hit).await;
+        let found = crm.find(&[by_phone(PHONE)]).await.remove(0);
+        assert_eq!(found.is_ok(), expect.is_some(), "{uid}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_crm_that_answers_with_another_contact_than_asked_for_is_not_believed() {
+    // It ignores the id, and answers with the first one it has.
+    let somebody = json!({ "person": { "uid": 9, "phones": [{ "number": "+380501112233" }] },
+        "hits": [{ "uid": 8, "phones": [{ "number": PHONE }] }], "deals": [] });
+    let (_server, crm) = other(200, &somebody).await;
+    let query = Query { contact: Some(RecordId("7".into())), ..by_phone(PHONE) };
+    let found = crm.find(&[query]).await.remove(0).unwrap();
+    assert!(found.link_is_gone, "7 is not there, as far as anybody can tell");
+    assert_eq!(ids(&found.contacts), [RecordId("8".into())]);
+
+    // The same where the list shows no phones, so that each hit is read whole.
+    let bare = json!({ "person": { "uid": 9, "phones": [{ "number": PHONE }] }, "hits": [{ "uid": 8 }] });
+    let (_server, crm) = other(200, &bare).await;
+    let answer = crm.find(&[by_phone(PHONE)]).await.remove(0);
+    assert!(
+        matches!(&answer, Err(CrmError::Rejected { why }) if why.contains("get_contact")),
+        "nobody found would make a second contact: {answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_search_that_answers_with_everybody_is_not_read_one_by_one() {
+    let hits: Vec<Value> = (1..1_000).map(|uid| json!({ "uid": uid })).collect();
+    let (server, crm) = other(200, &json!({ "hits": hits, "person": { "uid": 1 } })).await;
+    let answer = crm.find(&[by_phone(PHONE)]).await.remove(0);
+    assert!(
+        matches!(&answer, Err(CrmError::Rejected { why }) if why.contains("find_contact_by_phone")),
+        "{answer:?}"
+    );
+    assert!(requests(&server).len() < 30, "{} calls", requests(&server).len());
+}
+
+#[tokio::test]
+async fn deals_of_others_are_passed_over() {
+    let text = OTHER.replace("deal: { title", "deal: { contact: $.person, title");
+    let deals = json!([
+        { "id": 1, "status": "open", "person": 8 }, { "id": 2, "status": "open", "person": 3 },
+        { "id": 3, "status": "open", "person": "3" }, { "id": 4, "status": "open" }
+    ]);
+    let body = json!({ "hits": [{ "uid": 3, "phones": [{ "number": PHONE }] }], "deals": deals }).to_string();
+    let length = body.len();
+    let server = Canned::start(&format!("HTTP/1.1 200 x\r\nContent-Length: {length}\r\n\r\n{body}")).await;
+    let crm = leadfold::crm::connect(&of_text(&text, &server.url())).unwrap();
+    let found = crm.find(&[by_phone(PHONE)]).await.remove(0).unwrap();
+    let deals: Vec<_> = found.contacts[0].deals.iter().map(|deal| deal.id.0.as_str()).collect();
+    assert_eq!(deals, ["2", "3"], "it does not know the parameter, and answers with everybody's");
+}
+
+#[tokio::test]
 async fn a_duplicate_is_adopted() {
     let exists = json!({ "error": "exists", "existing": 41 });
     for status in [409, 200] {

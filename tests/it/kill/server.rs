@@ -71,7 +71,17 @@ impl Home {
 
     /// The mapping that the next server starts with.
     pub(crate) fn write_mapping(&self, text: &str) {
-        fs::write(self.folder.join("mappings/sendpulse.yaml"), text).unwrap();
+        self.write("sendpulse.yaml", text);
+    }
+
+    /// Writes a file of the workspace.
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        fs::write(self.folder.join("mappings").join(file), text).unwrap();
+    }
+
+    /// Takes the source out of the workspace, where it is there.
+    pub(crate) fn remove_mapping(&self) {
+        fs::remove_file(self.folder.join("mappings/sendpulse.yaml")).ok();
     }
 
     /// Waits until the registry says so.
@@ -131,6 +141,15 @@ impl Home {
         async move { request.send().await.is_ok_and(|answer| answer.status() == 200) }
     }
 
+    /// Asks the server for something, as a command does: status and text.
+    #[expect(clippy::disallowed_methods, reason = "the test is a command")]
+    pub(crate) async fn ask(&self, server: SocketAddr, path: &str, body: &Value) -> (u16, String) {
+        let request = self.client.post(format!("http://{server}{path}")).bearer_auth("s3cret");
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the test is a person at the CRM")]
     pub(crate) async fn get(&self, url: &str) -> (u16, String) {
         let answer = self.client.get(url).bearer_auth("demo").send().await.unwrap();
@@ -173,8 +192,17 @@ impl Server {
 
     /// What whoever runs services does: SIGTERM.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success(), "kill -TERM failed: {sent}");
+        self.signal("-TERM");
+    }
+
+    /// SIGHUP: it looks at the workspace at once.
+    pub(crate) fn look_again(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "kill {signal} failed: {sent}");
     }
 
     /// How it ended by itself; `None` when it did not within this time.

@@ -110,6 +110,14 @@ impl Trial {
         }
     }
 
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.chance.below(bound)
+    }
+
+    pub(super) fn millis_below(&mut self, bound: u64) -> Duration {
+        self.chance.millis_below(bound)
+    }
+
     /// A press of Send by this human: in any messenger, the phone in any spelling, and now and then without a phone.
     fn press(&mut self, human: u64) -> (i64, Value) {
         let service = SERVICES[usize::try_from(self.chance.below(3)).unwrap()];

@@ -118,6 +118,33 @@ async fn two_hundred_humans_in_four_spellings_take_few_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_fails_for_many_leads_is_one_failure() {
+    let server = StandIn::start(KEY).await;
+    let mut rig = rig(workspace(&server.url(), stand_in::DATABASE, KEY, "timeout: 5s, mode: paused")).await;
+    let humans: Vec<String> = (0..24).map(|human| format!("67{:07}", 1_100_003 + human * 16_411)).collect();
+    rig.post_all(&crowd(&humans), 32).await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while rig.counts().await.leads < 96 {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", rig.counts().await);
+        sleep(Duration::from_millis(20)).await;
+    }
+    server.tables().fail_once = Some("res.partner.search_read");
+    rig.edit("workspace.yaml", "mode: paused", "mode: live");
+    rig.save();
+    while server.count("mail.activity") < 72 {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", rig.counts().await);
+        for worker in rig.app().workers() {
+            assert_eq!(worker.paused(), None, "one bad answer is no reason to hold a queue back");
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(server.tables().fail_once, None);
+    rig.settle().await;
+    assert_eq!(counts(&server), (24, 24, 72));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_base_that_was_there_before_is_used_and_not_doubled() {
     let server = StandIn::start(KEY).await;
     let typed =

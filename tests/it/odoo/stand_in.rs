@@ -45,6 +45,8 @@ pub(crate) struct Tables {
     pub(crate) faults: Faults,
     /// A field that is there no more.
     pub(crate) removed_field: Option<String>,
+    /// The next call of this model and method fails before Odoo sees it.
+    pub(crate) fail_once: Option<&'static str>,
     chance: u64,
 }
 
@@ -222,7 +224,8 @@ async fn answer(
             return (StatusCode::NOT_FOUND, "<h1>Not Found</h1>").into_response();
         }
         let faults = tables.faults;
-        if tables.happens(faults.fail_before) {
+        let fails = tables.fail_once.take_if(|name| **name == format!("{model}.{method}")).is_some();
+        if fails || tables.happens(faults.fail_before) {
             return (StatusCode::INTERNAL_SERVER_ERROR, "<h1>proxy error</h1>").into_response();
         }
         let lost = method == "load" && tables.happens(faults.conflict);
