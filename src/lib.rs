@@ -60,7 +60,7 @@
 //! * Live traffic, retry, replay, preview and tests run the same functions.
 //! * No transaction is open across a network call.
 //! * A create that may have happened is never blindly repeated: see [`sync`].
-//! * Personal data is masked in logs ([`lead::mask`]); secrets do not print at all.
+//! * Personal data is masked in logs ([`lead::mask`], [`telemetry::masked`]); secrets do not print at all.
 //!
 //! # What is deliberately absent
 //!

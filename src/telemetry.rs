@@ -3,7 +3,6 @@
 //! House rule: personal data never reaches a log line. Values of our own are written through [`crate::lead::mask`];
 //! texts of others (database errors, answers of a CRM) go through [`masked`] first.
 
-use std::borrow::Cow;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -139,54 +138,39 @@ fn describe() {
     describe_gauge!(metric::STANDING_BY, "1 while this process only receives");
 }
 
-/// A text of somebody else for a log: whatever looks like an email or a phone in it is masked.
-///
-/// Ids of nine digits and more look like phones and are masked too; a log line can do without them.
-pub fn masked(text: &str) -> Cow<'_, str> {
-    let mut out = String::new();
-    let mut done = 0;
-    let mut at = 0;
-    let mut inside_word = false;
-    while let Some(tail) = text.get(at..).filter(|tail| !tail.is_empty()) {
-        let email = if inside_word { 0 } else { email_length(tail) };
-        let length = if email > 0 { email } else { phone_length(tail) };
-        if length > 0 {
-            out.push_str(text.get(done..at).unwrap_or_default());
-            out.push_str(&mask(tail.get(..length).unwrap_or_default()));
-            at += length;
-            done = at;
-            inside_word = false;
-        } else if let Some(letter) = tail.chars().next() {
-            at += letter.len_utf8();
-            inside_word = in_address(letter);
+/// A run of this many digits may be a phone.
+const PHONE_DIGITS: usize = 7;
+
+/// A text of somebody else (a database, a CRM) for a log or a message: whatever looks like an email or a phone in it is
+/// masked. So are long ids; a message can do without them.
+pub fn masked(text: &str) -> String {
+    let part_of_address = |letter: char| letter.is_alphanumeric() || "@.+-_%'".contains(letter);
+    let hide = |(inside, run): (bool, String)| if inside && run.contains('@') { mask(&run) } else { run };
+    let text: String = runs(text, part_of_address).into_iter().map(hide).collect();
+
+    let part_of_number = |letter: char| letter.is_numeric() || "+()-. ".contains(letter);
+    let hide = |(inside, run): (bool, String)| {
+        let digits = run.chars().filter(|letter| letter.is_numeric()).count();
+        if !inside || digits < PHONE_DIGITS {
+            return run;
+        }
+        let number = run.trim_matches(|letter: char| !letter.is_numeric() && letter != '+');
+        run.replacen(number, &mask(number), 1)
+    };
+    runs(&text, part_of_number).into_iter().map(hide).collect()
+}
+
+/// Splits into runs for which `belongs` is alike.
+fn runs(text: &str, belongs: fn(char) -> bool) -> Vec<(bool, String)> {
+    let mut runs: Vec<(bool, String)> = Vec::new();
+    for letter in text.chars() {
+        let inside = belongs(letter);
+        match runs.last_mut() {
+            Some((kind, run)) if *kind == inside => run.push(letter),
+            _ => runs.push((inside, letter.to_string())),
         }
     }
-    if done == 0 {
-        return Cow::Borrowed(text);
-    }
-    out.push_str(text.get(done..).unwrap_or_default());
-    Cow::Owned(out)
-}
-
-/// How many bytes at the beginning of a text are an email address; 0 when none begins here.
-fn email_length(text: &str) -> usize {
-    let end = text.find(|letter: char| !in_address(letter) && letter != '@').unwrap_or(text.len());
-    if text.get(..end).is_some_and(|word| word.contains('@')) { end } else { 0 }
-}
-
-/// How many bytes at the beginning of a text are a phone number; 0 when none begins here.
-fn phone_length(text: &str) -> usize {
-    if !text.starts_with(|letter: char| letter.is_numeric() || letter == '+') {
-        return 0;
-    }
-    let end =
-        text.find(|letter: char| !letter.is_numeric() && !"+ ()-".contains(letter)).unwrap_or(text.len());
-    let number = text.get(..end).unwrap_or_default().trim_end_matches(|letter: char| !letter.is_numeric());
-    if number.chars().filter(|letter| letter.is_numeric()).count() >= 9 { number.len() } else { 0 }
-}
-
-fn in_address(letter: char) -> bool {
-    letter.is_alphanumeric() || "._%+-".contains(letter)
+    runs
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! Replaying leads: what a selection holds, and replaying it page by page.
+//! Replaying leads: [what it would do](PreviewReplay), and doing it page by page.
+
+mod preview;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::preview::{Group, Preview, PreviewReplay, Sample};
 use super::{Means, Operation, OperationError};
 use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
 use crate::map::Workspace;
@@ -15,75 +18,16 @@ use crate::store::StoreError;
 use crate::store::prepare::{EventOutcome, Prepared};
 use crate::store::replay::{How, Item, LeftAlone, Remapped, Selection};
 use crate::store::syncs::SyncState;
+use crate::telemetry::masked;
 
 /// Items of one request.
 const PAGE: usize = 200;
-/// Items read at once while everything is counted.
-const COUNTED_AT_ONCE: usize = 5_000;
 /// Leads per transaction: acknowledgements wait for it.
 const TOGETHER: usize = 8;
-/// Leads whose new plan is shown.
-const SAMPLES: usize = 5;
 /// The state of a delivery that could not be read.
 const UNREADABLE: &str = "unreadable";
 /// Leads that may be named in one request.
 const MOST_NAMED: usize = 1_000;
-
-/// What a replay would do. Changes nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PreviewReplay {
-    /// Which leads.
-    pub select: Selection,
-    /// Resume, re-plan or force.
-    pub how: How,
-    /// At most so many, oldest first.
-    #[serde(default)]
-    pub limit: Option<u64>,
-}
-
-/// What a replay would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Preview {
-    /// How many would be replayed: leads, by destination, or deliveries that could not be read.
-    pub count: u64,
-    /// The same by where they stand and why; most first.
-    pub groups: Vec<Group>,
-    /// Selected, and left as they are.
-    pub left_alone: BTreeMap<LeftAlone, u64>,
-    /// Forced leads of people who have a deal there already, as far as the registry knows.
-    pub beside_a_deal: u64,
-    /// What the active mapping makes of the first of them, when they are planned again.
-    pub samples: Vec<Sample>,
-    /// The last of them: a replay up to here touches no others.
-    pub up_to: Option<Uuid>,
-}
-
-/// Leads that stand in one place for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
-    /// Where they stand.
-    pub state: String,
-    /// The word of the reason.
-    pub cause: Option<String>,
-    /// The destination, or the source of what has none.
-    pub place: String,
-    /// How many.
-    pub count: u64,
-    /// The reason of the first of them.
-    pub example: String,
-}
-
-/// One lead, mapped again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sample {
-    /// Which.
-    pub lead: LeadId,
-    /// Where it stands.
-    pub before: String,
-    /// What the active mapping makes of it.
-    pub after: String,
-}
 
 /// Replays the next page of a selection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -110,51 +54,6 @@ pub struct Replayed {
     pub left_alone: BTreeMap<LeftAlone, u64>,
     /// Where the next page begins; absent at the end.
     pub next: Option<Uuid>,
-}
-
-impl Operation for PreviewReplay {
-    const PATH: &'static str = "/api/replay/preview";
-    type Answer = Preview;
-
-    async fn run(self, means: &Means) -> Result<Preview, OperationError> {
-        let Self { select, how, limit } = self;
-        let select = checked(select, how)?;
-        let limit = limit.unwrap_or(u64::MAX);
-        if is_of_deliveries(&select) {
-            return preview_deliveries(means, &select, limit).await;
-        }
-        let workspace = means.active().await?;
-        let mut groups: BTreeMap<(String, Option<String>, String), Group> = BTreeMap::new();
-        let mut preview = Preview::default();
-        let mut after = None;
-        'pages: loop {
-            let (items, next) = means.store.replayable(&select, after, None, COUNTED_AT_ONCE).await?;
-            for item in items {
-                let of_this_lead = Some(item.lead.0) == preview.up_to;
-                if preview.count >= limit && !of_this_lead {
-                    break 'pages;
-                }
-                if let Err(left) = item.verdict(how, observes(&workspace, &item)) {
-                    *preview.left_alone.entry(left).or_default() += 1;
-                    continue;
-                }
-                preview.count += 1;
-                preview.up_to = Some(item.lead.0);
-                preview.beside_a_deal += u64::from(how == How::Force && item.has_deal);
-                if how == How::Replan && !of_this_lead && preview.samples.len() < SAMPLES {
-                    preview.samples.push(sample(means, &workspace, &item).await?);
-                }
-                count(&mut groups, item);
-            }
-            match next {
-                Some(_) => after = next,
-                None => break,
-            }
-        }
-        preview.groups = groups.into_values().collect();
-        preview.groups.sort_by_key(|group| std::cmp::Reverse(group.count));
-        Ok(preview)
-    }
 }
 
 impl Operation for Replay {
@@ -214,9 +113,7 @@ fn checked(mut select: Selection, how: How) -> Result<Selection, OperationError>
         }
         return Ok(select);
     }
-    if let Some(unknown) =
-        select.states.iter().find(|word| SyncState::ALL.iter().all(|state| state.as_str() != word.as_str()))
-    {
+    if let Some(unknown) = select.states.iter().find(|word| SyncState::parse(word).is_none()) {
         let known: Vec<&str> = SyncState::ALL.iter().map(|state| state.as_str()).collect();
         return refused(format!(
             "there is no state '{unknown}'; there are {} and {UNREADABLE}",
@@ -242,20 +139,6 @@ fn observes(workspace: &Workspace, item: &Item) -> bool {
     destination.is_some_and(|destination| destination.mode == Mode::Observe)
 }
 
-fn count(groups: &mut BTreeMap<(String, Option<String>, String), Group>, item: Item) {
-    let Item { state, why, destination, source, .. } = item;
-    let (cause, example) = why.map_or((None, String::new()), |why| (Some(why.code), why.text));
-    let place = destination.unwrap_or(source);
-    let group = groups.entry((state.clone(), cause.clone(), place.clone())).or_insert_with(|| Group {
-        state,
-        cause,
-        place,
-        count: 0,
-        example,
-    });
-    group.count += 1;
-}
-
 /// What the active mapping makes of the event that a lead came from.
 async fn remapped(
     means: &Means,
@@ -274,19 +157,6 @@ async fn remapped(
         },
         Prepared::Unreadable(why) | Prepared::Waiting(why) | Prepared::Refused(why) => Err(why),
     })
-}
-
-async fn sample(means: &Means, workspace: &Workspace, item: &Item) -> Result<Sample, StoreError> {
-    let after = match remapped(means, workspace, item.lead).await? {
-        Ok(EventOutcome::Lead { lead, .. }) => {
-            format!("branch '{}', to {}", lead.branch, lead.to.join(", "))
-        }
-        Ok(EventOutcome::Filtered(why)) => format!("filtered: {}", why.text),
-        Ok(EventOutcome::NeedsAttention(why)) => format!("needs attention: {}", why.text),
-        Err(why) => format!("left alone: {why}"),
-    };
-    let why = item.why.as_ref().map_or_else(String::new, |why| format!(": {}", why.text));
-    Ok(Sample { lead: item.lead, before: format!("{}{why}", item.state), after })
 }
 
 async fn push_on(
@@ -335,7 +205,10 @@ async fn replan(
                 };
                 leads.push((lead, 1));
             }
-            Err(_) => *replayed.left_alone.entry(LeftAlone::MappingFails).or_default() += 1,
+            Err(why) => {
+                say_why_not(item.lead, &why);
+                *replayed.left_alone.entry(LeftAlone::MappingFails).or_default() += 1;
+            }
         }
     }
     let observing: BTreeSet<String> = workspace
@@ -348,7 +221,10 @@ async fn replan(
         let order = workspace.identifier_order.clone();
         let batch = piece.iter().map(|(lead, _)| lead.clone()).collect();
         let ends = means.store.replan(batch, order, observing.clone(), Arc::clone(&means.clock)).await?;
-        for ((_, items), end) in piece.iter().zip(ends) {
+        for ((lead, items), end) in piece.iter().zip(ends) {
+            if let EventOutcome::NeedsAttention(why) = &lead.outcome {
+                say_why_not(lead.lead, &why.text);
+            }
             match end {
                 Ok(()) => replayed.count += items,
                 Err(left) => *replayed.left_alone.entry(left).or_default() += items,
@@ -358,37 +234,9 @@ async fn replan(
     Ok(())
 }
 
-async fn preview_deliveries(
-    means: &Means,
-    select: &Selection,
-    limit: u64,
-) -> Result<Preview, OperationError> {
-    let mut preview = Preview::default();
-    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-    let mut after = None;
-    while preview.count < limit {
-        let left = usize::try_from(limit - preview.count).unwrap_or(usize::MAX).min(COUNTED_AT_ONCE);
-        let found = means.store.unreadable(select, after, left).await?;
-        if found.is_empty() {
-            break;
-        }
-        for (delivery, why) in found {
-            after = Some(delivery);
-            preview.count += 1;
-            let group = groups.entry(why.clone()).or_insert_with(|| Group {
-                state: UNREADABLE.to_owned(),
-                cause: None,
-                place: select.source.clone().unwrap_or_else(|| "any source".to_owned()),
-                count: 0,
-                example: why,
-            });
-            group.count += 1;
-        }
-    }
-    preview.up_to = after.map(|delivery| delivery.0);
-    preview.groups = groups.into_values().collect();
-    preview.groups.sort_by_key(|group| std::cmp::Reverse(group.count));
-    Ok(preview)
+/// A lead that was brought somewhere keeps the reason that it has, so this one is said here.
+fn say_why_not(lead: LeadId, why: &str) {
+    tracing::info!(%lead, why = masked(why), "the active mapping makes no lead of its request, so it is left alone");
 }
 
 async fn replay_deliveries(

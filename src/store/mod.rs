@@ -61,6 +61,7 @@ use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
+use crate::telemetry::masked;
 
 /// Why something could not be stored or read, in words for the log and for whoever runs the server.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -112,7 +113,7 @@ impl From<sqlx::Error> for StoreError {
             _ => Failure::MayPass,
         };
         let message = match error.as_database_error() {
-            Some(database) => format!("the database says: {}", database.message()),
+            Some(database) => format!("the database says: {}", masked(database.message())),
             None => format!("the database did not answer: {error}"),
         };
         Self { message, kind }

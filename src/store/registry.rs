@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::prepare::timestamp;
 use super::sql::{Arg, Row, args, list};
-use super::syncs::OPEN;
+use super::syncs::{OPEN, SyncState};
 use super::{Store, StoreError};
 use crate::id::LeadId;
 
@@ -274,9 +274,7 @@ impl Store {
         for row in &rows {
             let id = row.text(0)?;
             let state = row.text(2)?;
-            let open = super::syncs::SyncState::ALL
-                .into_iter()
-                .any(|candidate| candidate.as_str() == state && candidate.is_open());
+            let open = SyncState::parse(&state).is_some_and(SyncState::is_open);
             let steps = self
                 .read(
                     "SELECT id, kind, action, state, record, sent_at, ended_at, why, past FROM steps \

@@ -142,7 +142,7 @@ impl Item {
             return if how == How::Replan { Ok(()) } else { Err(LeftAlone::NeverMapped) };
         }
         let (force, replan) = (how == How::Force, how == How::Replan);
-        let left = match SyncState::ALL.into_iter().find(|state| state.as_str() == self.state) {
+        let left = match SyncState::parse(&self.state) {
             _ if self.snag == Some(Snag::InHand) => Some(LeftAlone::UnderWay),
             None | Some(SyncState::Pushing | SyncState::Unknown) => Some(LeftAlone::UnderWay),
             Some(SyncState::Ready) => (!replan).then_some(LeftAlone::UnderWay),

@@ -67,6 +67,11 @@ impl SyncState {
         }
     }
 
+    /// The state of this word; `None` for one of a later version.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
     /// Whether the worker of the destination looks at it again by itself.
     pub fn is_open(self) -> bool {
         match self {

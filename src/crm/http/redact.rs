@@ -5,13 +5,10 @@ use std::borrow::Cow;
 use reqwest::Url;
 use serde_json::Value;
 
-use crate::lead::mask;
+use crate::telemetry::masked;
 
 /// The longest message that is kept, in characters.
 const LONGEST: usize = 300;
-
-/// A run of this many digits may be a phone.
-const PHONE_DIGITS: usize = 7;
 
 /// What a secret is replaced by.
 const HIDDEN: &str = "•••";
@@ -49,7 +46,7 @@ impl Redactor {
     pub(super) fn clean(&self, text: &str) -> String {
         let line: String =
             self.hide(text).chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-        let masked = mask_numbers(&mask_emails(line.trim()));
+        let masked = masked(line.trim());
         if masked.chars().count() <= LONGEST {
             return masked;
         }
@@ -67,38 +64,6 @@ fn forms(secret: &str) -> Vec<String> {
     let json = Value::from(secret).to_string();
     let in_json = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).map(str::to_owned);
     [Some(secret.to_owned()), Some(in_query), in_path, in_json].into_iter().flatten().collect()
-}
-
-/// Splits into runs for which `belongs` is alike.
-fn runs(text: &str, belongs: fn(char) -> bool) -> Vec<(bool, String)> {
-    let mut runs: Vec<(bool, String)> = Vec::new();
-    for letter in text.chars() {
-        let inside = belongs(letter);
-        match runs.last_mut() {
-            Some((kind, run)) if *kind == inside => run.push(letter),
-            _ => runs.push((inside, letter.to_string())),
-        }
-    }
-    runs
-}
-
-fn mask_emails(text: &str) -> String {
-    let part_of_address = |letter: char| letter.is_alphanumeric() || "@.+-_%'".contains(letter);
-    let hide = |(inside, run): (bool, String)| if inside && run.contains('@') { mask(&run) } else { run };
-    runs(text, part_of_address).into_iter().map(hide).collect()
-}
-
-fn mask_numbers(text: &str) -> String {
-    let part_of_number = |letter: char| letter.is_numeric() || "+()-. ".contains(letter);
-    let hide = |(inside, run): (bool, String)| {
-        let digits = run.chars().filter(|letter| letter.is_numeric()).count();
-        if !inside || digits < PHONE_DIGITS {
-            return run;
-        }
-        let number = run.trim();
-        run.replacen(number, &mask(number), 1)
-    };
-    runs(text, part_of_number).into_iter().map(hide).collect()
 }
 
 #[cfg(test)]
