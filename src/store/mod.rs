@@ -210,7 +210,9 @@ impl Store {
     /// Tells commands on this machine where this process takes their writes. Processes on PostgreSQL need no such help.
     pub fn announce(&self, address: SocketAddr) -> Result<(), StoreError> {
         match &self.backend {
-            Backend::Sqlite { lock, .. } => held(lock).as_ref().map_or(Ok(()), |lock| lock.announce(address)),
+            Backend::Sqlite { lock, .. } => {
+                locked(lock).as_ref().map_or(Ok(()), |lock| lock.announce(address))
+            }
             Backend::Postgres { .. } => Ok(()),
         }
     }
@@ -345,14 +347,14 @@ impl Store {
                 }
                 readers.close().await;
                 // Somebody may still have a handle, but nothing is written through it any more.
-                drop(held(lock).take());
+                drop(locked(lock).take());
             }
             Backend::Postgres { pool } => pool.close().await,
         }
     }
 }
 
-fn held(lock: &Mutex<Option<Lock>>) -> MutexGuard<'_, Option<Lock>> {
+fn locked(lock: &Mutex<Option<Lock>>) -> MutexGuard<'_, Option<Lock>> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
