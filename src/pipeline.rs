@@ -99,7 +99,7 @@ impl Stopped {
 
     fn needs_attention(self, branch: &Branch) -> Interpreted {
         let Self { what, error } = self;
-        let text = format!("`{what}` of branch `{}` could not be made: {}", branch.name, error.message);
+        let text = format!("`{what}` of branch `{}` could not be made: {}.", branch.name, error.message);
         let todo = format!(
             "Correct {} (or the data), then `leadfold replay --cause mapping_error --replan`.",
             error.place

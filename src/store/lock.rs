@@ -22,6 +22,8 @@ pub(super) enum Asked {
 impl Lock {
     /// Asks for the database at this path. Never waits.
     pub(super) fn ask(database: &Path) -> Result<Asked, StoreError> {
+        // One database has one lock, also where a link leads to it. Where there is none yet, nobody has it.
+        let database = &std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
         // A lock beside the database file, not on it: closing any handle on the file itself would drop SQLite's own locks.
         let mut path = database.as_os_str().to_owned();
         path.push("-leadfold-lock");
@@ -118,6 +120,21 @@ mod tests {
         drop(second);
         drop(ours());
         drop(copy);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_the_database_is_the_same_database() {
+        let folder = std::env::temp_dir().join(format!("leadfold-test-{}", SystemClock.new_id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (database, link) = (folder.join("leadfold.db"), folder.join("link.db"));
+        std::fs::write(&database, "").unwrap();
+        std::os::unix::fs::symlink(&database, &link).unwrap();
+        let first = Lock::ask(&link).unwrap();
+        assert!(matches!(first, Asked::Ours(_)));
+        assert!(matches!(Lock::ask(&database).unwrap(), Asked::Anothers(_)), "two would write to one CRM");
+        drop(first);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
