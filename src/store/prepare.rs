@@ -160,24 +160,25 @@ impl Store {
     }
 }
 
-/// A delivery from its columns: id, source, method, query, headers, body, time of receipt, hash of the token.
-pub(super) fn received(row: &Row) -> Result<Received, StoreError> {
-    Ok(Received {
-        delivery: Delivery {
-            id: row.id(0)?,
-            source: row.text(1)?,
-            method: row.text(2)?,
-            query: row.optional_text(3)?,
-            headers: row.json(4)?,
-            body: row.bytes(5)?,
-            received_at: timestamp(row.int(6)?)?,
-        },
-        unverified_token: row.optional_text(7)?.map(|_| row.parsed(7, from_hex)).transpose()?,
+/// A delivery from its columns: id, source, method, query, headers, body, time of receipt.
+pub(super) fn delivery(row: &Row) -> Result<Delivery, StoreError> {
+    Ok(Delivery {
+        id: row.id(0)?,
+        source: row.text(1)?,
+        method: row.text(2)?,
+        query: row.optional_text(3)?,
+        headers: row.json(4)?,
+        body: row.bytes(5)?,
+        received_at: row.timestamp(6)?,
     })
 }
 
-pub(crate) fn timestamp(millis: i64) -> Result<Timestamp, StoreError> {
-    Timestamp::from_millisecond(millis).map_err(|error| StoreError::damaged(error.to_string()))
+/// The same and one more column, the hash of the token.
+pub(super) fn received(row: &Row) -> Result<Received, StoreError> {
+    Ok(Received {
+        delivery: delivery(row)?,
+        unverified_token: row.optional_text(7)?.map(|_| row.parsed(7, from_hex)).transpose()?,
+    })
 }
 
 struct RequeueWaiting {
