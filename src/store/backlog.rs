@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 
-use super::prepare::timestamp;
 use super::sql::args;
 use super::syncs::OPEN;
 use super::{Store, StoreError};
@@ -47,7 +46,7 @@ impl Store {
             )
             .await?;
         Ok(Backlog {
-            oldest_received: oldest.first().map(|row| timestamp(row.int(0)?)).transpose()?,
+            oldest_received: oldest.first().map(|row| row.timestamp(0)).transpose()?,
             syncs: syncs
                 .iter()
                 .map(|row| {
@@ -55,7 +54,7 @@ impl Store {
                         destination: row.text(0)?,
                         state: row.text(1)?,
                         count: row.int(2)?,
-                        due: timestamp(row.int(3)?)?,
+                        due: row.timestamp(3)?,
                     })
                 })
                 .collect::<Result<_, StoreError>>()?,

@@ -3,7 +3,6 @@
 use futures_util::future::BoxFuture;
 
 use super::context;
-use super::prepare::timestamp;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
 use super::sync_work::bump;
 use super::syncs::{Abandoned, Claimed, Lease, OPEN, PersonContext, StepState, StoredStep};
@@ -172,7 +171,7 @@ fn stored_step(row: &Row) -> Result<StoredStep, StoreError> {
         step: Step { id: row.id(1)?, action: row.json(2)? },
         state: row.parsed(3, StepState::parse)?,
         record: row.optional_text(4)?.map(RecordId),
-        sent_at: row.optional_int(5)?.map(timestamp).transpose()?,
+        sent_at: row.optional_timestamp(5)?,
     })
 }
 

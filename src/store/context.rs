@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::prepare::timestamp;
 use super::sql::{Arg, Connection, Row, args, list};
 use super::syncs::PersonContext;
 use super::{Store, StoreError};
@@ -87,7 +86,7 @@ fn learn(context: &mut PersonContext, row: &Row) -> Result<(), StoreError> {
         "link deal" => context.deals.push((
             RecordId(row.text(2)?),
             row.optional_text(3)?.map(RecordId),
-            timestamp(row.int(4)?)?,
+            row.timestamp(4)?,
         )),
         "kept" => context.kept.push((row.id(2)?, row.json(3)?)),
         other => return Err(StoreError::damaged(format!("person context '{other}'"))),

@@ -6,7 +6,6 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::prepare::timestamp;
 use super::sql::{Arg, Connection, args, json, list};
 use super::{Store, StoreError, Work};
 use crate::plan::Reason;
@@ -73,7 +72,7 @@ impl Store {
             for row in &rows {
                 held.up_to = row.int(0)?;
                 held.count += 1;
-                let received_at = timestamp(row.int(1)?)?;
+                let received_at = row.timestamp(1)?;
                 held.oldest = Some(held.oldest.map_or(received_at, |oldest| oldest.min(received_at)));
                 let plan = row.optional_text(2)?.unwrap_or_else(|| "write nothing".to_owned());
                 *plans.entry(plan).or_default() += 1;

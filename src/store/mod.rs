@@ -7,7 +7,7 @@
 //! | module | its rows |
 //! |---|---|
 //! | [`inbox`], `writer` | deliveries as they arrive |
-//! | [`prepare`], `people` | events, leads, people and their identifiers; what is to be prepared next |
+//! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
 //! | `pools` | what owner pools remember |
@@ -16,7 +16,7 @@
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
-//! | `sql`, `lock` | one text for both databases; one process on a SQLite file |
+//! | `open`, `sql`, `lock` | opening; one text for both databases; one process on a SQLite file |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
@@ -31,6 +31,7 @@ mod lock;
 mod open;
 mod pools;
 pub mod prepare;
+mod prepare_work;
 mod record;
 pub mod registry;
 pub mod rehearsal;

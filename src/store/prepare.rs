@@ -1,21 +1,18 @@
-//! From deliveries to leads, in one transaction: event keys, events, people, leads and their syncs.
+//! From deliveries to leads: what is to be prepared, and what became of it. The writing is in [`super::prepare_work`].
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::people::People;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list, placeholders};
-use super::{Store, StoreError, Work};
+use super::prepare_work::{PrepareBatch, RequeueWaiting};
+use super::sql::{Arg, Row, args, list};
+use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::event::Delivery;
 use crate::id::{DeliveryId, EventId, LeadId, PersonId, SyncId};
 use crate::lead::Lead;
 use crate::plan::Reason;
-use crate::resolve::resolve;
 use crate::rules::IdentifierOrder;
 use crate::token::{TokenHash, from_hex};
 
@@ -74,7 +71,7 @@ pub struct PreparedEvent {
 }
 
 impl PreparedEvent {
-    fn lead(&self) -> Option<&Lead> {
+    pub(super) fn lead(&self) -> Option<&Lead> {
         match &self.outcome {
             EventOutcome::Lead { lead, .. } => Some(lead),
             EventOutcome::Filtered(_) | EventOutcome::NeedsAttention(_) => None,
@@ -160,321 +157,23 @@ impl Store {
     }
 }
 
-/// A delivery from its columns: id, source, method, query, headers, body, time of receipt, hash of the token.
-pub(super) fn received(row: &Row) -> Result<Received, StoreError> {
-    Ok(Received {
-        delivery: Delivery {
-            id: row.id(0)?,
-            source: row.text(1)?,
-            method: row.text(2)?,
-            query: row.optional_text(3)?,
-            headers: row.json(4)?,
-            body: row.bytes(5)?,
-            received_at: timestamp(row.int(6)?)?,
-        },
-        unverified_token: row.optional_text(7)?.map(|_| row.parsed(7, from_hex)).transpose()?,
+/// A delivery from its columns: id, source, method, query, headers, body, time of receipt.
+pub(super) fn delivery(row: &Row) -> Result<Delivery, StoreError> {
+    Ok(Delivery {
+        id: row.id(0)?,
+        source: row.text(1)?,
+        method: row.text(2)?,
+        query: row.optional_text(3)?,
+        headers: row.json(4)?,
+        body: row.bytes(5)?,
+        received_at: row.timestamp(6)?,
     })
 }
 
-pub(crate) fn timestamp(millis: i64) -> Result<Timestamp, StoreError> {
-    Timestamp::from_millisecond(millis).map_err(|error| StoreError::damaged(error.to_string()))
-}
-
-struct RequeueWaiting {
-    sources: Vec<String>,
-}
-
-impl Work for RequeueWaiting {
-    type Output = u64;
-
-    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<u64, StoreError>> {
-        Box::pin(async move {
-            let sql = format!(
-                "UPDATE deliveries SET state = 'received' WHERE state = 'waiting' AND source IN ({})",
-                list(1, self.sources.len())
-            );
-            connection
-                .execute(&sql, self.sources.iter().map(|source| Arg::from(source.as_str())).collect())
-                .await
-        })
-    }
-}
-
-struct PrepareBatch {
-    deliveries: Arc<[PreparedDelivery]>,
-    order: IdentifierOrder,
-    clock: Arc<dyn Clock>,
-}
-
-impl Work for PrepareBatch {
-    type Output = PrepareCounts;
-
-    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<PrepareCounts, StoreError>> {
-        Box::pin(async move {
-            let now = self.clock.now().as_millisecond();
-            let mut counts = PrepareCounts::default();
-            let claimed = self.claim(connection).await?;
-            counts.deliveries = u64::try_from(claimed.len()).unwrap_or(u64::MAX);
-            let events: Vec<(DeliveryId, usize, &PreparedEvent)> = self
-                .deliveries
-                .iter()
-                .filter(|delivery| claimed.contains(&delivery.id))
-                .filter_map(|delivery| match &delivery.result {
-                    Prepared::Events(events) => Some((delivery.id, events)),
-                    Prepared::Unreadable(_) | Prepared::Waiting(_) | Prepared::Refused(_) => None,
-                })
-                .flat_map(|(id, events)| {
-                    events.iter().enumerate().map(move |(position, event)| (id, position, event))
-                })
-                .collect();
-            let firsts = take_keys(connection, &events).await?;
-            insert_events(connection, &events, &firsts).await?;
-
-            let fresh: Vec<&PreparedEvent> = events
-                .iter()
-                .map(|(_, _, event)| *event)
-                .filter(|event| firsts.get(&event.id).is_none_or(|first| *first == event.id))
-                .collect();
-            counts.redeliveries = u64::try_from(events.len() - fresh.len()).unwrap_or(u64::MAX);
-            for event in &fresh {
-                let (count, state) = match event.outcome {
-                    EventOutcome::Lead { .. } => (&mut counts.leads, "mapped"),
-                    EventOutcome::Filtered(_) => (&mut counts.filtered, "filtered"),
-                    EventOutcome::NeedsAttention(_) => (&mut counts.needs_attention, "needs-attention"),
-                };
-                *count += 1;
-                *counts.by_source.entry((event.source.clone(), state)).or_default() += 1;
-            }
-            self.insert_leads(connection, &fresh, now).await?;
-            Ok(counts)
-        })
-    }
-}
-
-impl PrepareBatch {
-    /// Marks the deliveries as prepared; those that another process took first are not returned.
-    async fn claim(&self, connection: &mut Connection) -> Result<HashSet<DeliveryId>, StoreError> {
-        let mut by_state: BTreeMap<(&str, Option<&str>), Vec<DeliveryId>> = BTreeMap::new();
-        for delivery in self.deliveries.iter() {
-            let end = match &delivery.result {
-                Prepared::Events(_) => ("prepared", None),
-                Prepared::Unreadable(why) => ("unreadable", Some(why.as_str())),
-                Prepared::Waiting(why) => ("waiting", Some(why.as_str())),
-                Prepared::Refused(why) => ("refused", Some(why.as_str())),
-            };
-            by_state.entry(end).or_default().push(delivery.id);
-        }
-        let mut claimed = HashSet::new();
-        for ((state, why), ids) in by_state {
-            for piece in ids.chunks(ROWS_PER_STATEMENT) {
-                let sql = format!(
-                    "UPDATE deliveries SET state = $1, why = $2 WHERE state = 'received' AND id IN ({}) RETURNING id",
-                    list(3, piece.len())
-                );
-                let mut arguments = args![state, why.map(str::to_owned)];
-                arguments.extend(piece.iter().map(|id| Arg::from(*id)));
-                for row in connection.fetch(&sql, arguments).await? {
-                    claimed.insert(row.id(0)?);
-                }
-            }
-        }
-        Ok(claimed)
-    }
-
-    async fn insert_leads(
-        &self,
-        connection: &mut Connection,
-        fresh: &[&PreparedEvent],
-        now: i64,
-    ) -> Result<(), StoreError> {
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        let count = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
-        let rows = connection
-            .fetch(
-                "UPDATE counters SET value = value + $1 WHERE name = 'sequence' RETURNING value",
-                args![count],
-            )
-            .await?;
-        let last = rows.first().ok_or_else(|| StoreError::damaged("counter 'sequence' is gone"))?.int(0)?;
-        let mut people = People::load(connection, fresh.iter().filter_map(|event| event.lead()), now).await?;
-
-        let mut leads = Vec::with_capacity(fresh.len());
-        let mut syncs = Vec::new();
-        for (event, sequence) in fresh.iter().zip(last - count + 1..) {
-            let mut row = |branch: Option<i64>,
-                           person: Option<PersonId>,
-                           state: &str,
-                           why: Option<String>,
-                           lead: Option<String>,
-                           conflicts: String| {
-                leads.push(args![
-                    event.lead_id,
-                    event.id,
-                    event.source.as_str(),
-                    event.version.as_str(),
-                    branch,
-                    sequence,
-                    person.map(|person| person.to_string()),
-                    state,
-                    why,
-                    lead,
-                    conflicts,
-                    event.received_at.as_millisecond(),
-                ]);
-            };
-            let none = || "[]".to_owned();
-            match &event.outcome {
-                EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, none()),
-                EventOutcome::NeedsAttention(why) => {
-                    row(None, None, "needs-attention", Some(json(why)?), None, none());
-                }
-                EventOutcome::Lead { lead, branch, syncs: ids } => {
-                    let resolution =
-                        resolve(&lead.identifiers, &people.known, &self.order, event.fresh_person);
-                    people.learn(lead, &resolution);
-                    let branch = i64::try_from(*branch).unwrap_or(i64::MAX);
-                    let person = resolution.person;
-                    row(
-                        Some(branch),
-                        Some(person),
-                        "mapped",
-                        None,
-                        Some(json(lead)?),
-                        json(&resolution.conflicts)?,
-                    );
-                    for (id, destination) in ids {
-                        syncs.push(args![
-                            *id,
-                            event.lead_id,
-                            destination.as_str(),
-                            person,
-                            sequence,
-                            0,
-                            "ready",
-                            now,
-                            now
-                        ]);
-                    }
-                }
-            }
-        }
-        connection
-            .insert_rows(
-                "leads (id, event, source, version, branch, sequence, person, state, why, lead, conflicts, received_at)",
-                leads,
-                "",
-            )
-            .await?;
-        connection
-            .insert_rows(
-                "syncs (id, lead, destination, person, sequence, priority, state, next_at, updated_at)",
-                syncs,
-                "",
-            )
-            .await?;
-        people.store(connection, &*self.clock, now).await
-    }
-}
-
-/// Takes the keys of new events. Returns, for every event, the event that had its key first: itself when it is new.
-async fn take_keys(
-    connection: &mut Connection,
-    events: &[(DeliveryId, usize, &PreparedEvent)],
-) -> Result<HashMap<EventId, EventId>, StoreError> {
-    let mut firsts = HashMap::with_capacity(events.len());
-    let mut left: Vec<&PreparedEvent> = events.iter().map(|(_, _, event)| *event).collect();
-    while !left.is_empty() {
-        // A statement may touch a key only once, so repeats within the batch wait for the next round.
-        let mut round: BTreeMap<(&str, &str), &PreparedEvent> = BTreeMap::new();
-        let mut repeats = Vec::new();
-        for event in left {
-            match round.entry((&event.source, &event.key)) {
-                Entry::Vacant(place) => {
-                    place.insert(event);
-                }
-                Entry::Occupied(_) => repeats.push(event),
-            }
-        }
-        let round: Vec<&PreparedEvent> = round.into_values().collect();
-        for piece in round.chunks(ROWS_PER_STATEMENT) {
-            take_distinct_keys(connection, piece, &mut firsts).await?;
-        }
-        left = repeats;
-    }
-    Ok(firsts)
-}
-
-async fn take_distinct_keys(
-    connection: &mut Connection,
-    events: &[&PreparedEvent],
-    firsts: &mut HashMap<EventId, EventId>,
-) -> Result<(), StoreError> {
-    let rows: Vec<Vec<Arg>> = events
-        .iter()
-        .map(|event| {
-            args![
-                event.source.as_str(),
-                event.key.as_str(),
-                event.id,
-                event.received_at.as_millisecond(),
-                event.key_until.as_millisecond()
-            ]
-        })
-        .collect();
-    let sql = format!(
-        "INSERT INTO event_keys (source, key, event, at, until) VALUES {} \
-         ON CONFLICT (source, key) DO UPDATE \
-         SET event = excluded.event, at = excluded.at, until = excluded.until \
-         WHERE event_keys.until < excluded.at RETURNING event",
-        placeholders(&rows)
-    );
-    for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
-        let event: EventId = row.id(0)?;
-        firsts.insert(event, event);
-    }
-    let taken: Vec<&PreparedEvent> =
-        events.iter().copied().filter(|event| !firsts.contains_key(&event.id)).collect();
-    if taken.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<Vec<Arg>> =
-        taken.iter().map(|event| args![event.source.as_str(), event.key.as_str()]).collect();
-    let sql = format!(
-        "SELECT source, key, event FROM event_keys WHERE (source, key) IN (VALUES {})",
-        placeholders(&rows)
-    );
-    let mut owners = HashMap::new();
-    for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
-        owners.insert((row.text(0)?, row.text(1)?), row.id(2)?);
-    }
-    for event in taken {
-        let owner = owners.get(&(event.source.clone(), event.key.clone()));
-        let owner = owner.ok_or_else(|| StoreError::damaged("an event key vanished while it was taken"))?;
-        firsts.insert(event.id, *owner);
-    }
-    Ok(())
-}
-
-async fn insert_events(
-    connection: &mut Connection,
-    events: &[(DeliveryId, usize, &PreparedEvent)],
-    firsts: &HashMap<EventId, EventId>,
-) -> Result<(), StoreError> {
-    let rows = events
-        .iter()
-        .map(|(delivery, position, event)| {
-            let redelivery_of = firsts.get(&event.id).filter(|first| **first != event.id);
-            args![
-                event.id,
-                *delivery,
-                i64::try_from(*position).unwrap_or(i64::MAX),
-                event.source.as_str(),
-                event.key.as_str(),
-                redelivery_of.map(EventId::to_string),
-            ]
-        })
-        .collect();
-    connection.insert_rows("events (id, delivery, position, source, key, redelivery_of)", rows, "").await
+/// The same and one more column, the hash of the token.
+pub(super) fn received(row: &Row) -> Result<Received, StoreError> {
+    Ok(Received {
+        delivery: delivery(row)?,
+        unverified_token: row.optional_text(7)?.map(|_| row.parsed(7, from_hex)).transpose()?,
+    })
 }

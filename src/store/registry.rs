@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::prepare::timestamp;
 use super::sql::{Arg, Row, args, list};
 use super::syncs::{OPEN, SyncState};
 use super::{Store, StoreError};
@@ -247,7 +246,7 @@ impl Store {
             } else {
                 redeliveries.push(serde_json::json!({
                     "id": row.text(0)?,
-                    "received_at": timestamp(row.int(5)?)?,
+                    "received_at": row.timestamp(5)?,
                 }));
             }
         }
@@ -256,7 +255,7 @@ impl Store {
             version: row.text(8)?,
             delivery,
             redeliveries,
-            lead: optional_json(row, 7)?,
+            lead: row.optional_json(7)?,
             conflicts: row.json(9)?,
             syncs: self.sync_details(id).await?,
         }))
@@ -285,11 +284,11 @@ impl Store {
             syncs.push(SyncDetail {
                 destination: row.text(1)?,
                 state,
-                why: optional_json(row, 3)?,
-                next_at: if open { Some(timestamp(row.int(4)?)?) } else { None },
+                why: row.optional_json(3)?,
+                next_at: if open { Some(row.timestamp(4)?) } else { None },
                 attempts: row.int(5)?,
-                reasons: optional_json(row, 6)?,
-                planned_at: row.optional_int(7)?.map(timestamp).transpose()?,
+                reasons: row.optional_json(6)?,
+                planned_at: row.optional_timestamp(7)?,
                 steps: steps.iter().map(step_detail).collect::<Result<_, _>>()?,
                 id,
             });
@@ -299,7 +298,7 @@ impl Store {
 }
 
 fn lead_row(row: &Row) -> Result<LeadRow, StoreError> {
-    let contact = optional_json(row, 7)?.and_then(|lead: Value| {
+    let contact = row.optional_json(7)?.and_then(|lead: Value| {
         let contact = lead.get("contact")?;
         Some(serde_json::json!({
             "name": contact.get("name"),
@@ -311,9 +310,9 @@ fn lead_row(row: &Row) -> Result<LeadRow, StoreError> {
         id: row.id(0)?,
         sequence: row.int(1)?,
         source: row.text(2)?,
-        received_at: timestamp(row.int(3)?)?,
+        received_at: row.timestamp(3)?,
         state: row.text(4)?,
-        why: optional_json(row, 5)?,
+        why: row.optional_json(5)?,
         person: row.optional_text(6)?,
         contact,
     })
@@ -326,7 +325,7 @@ fn delivery_json(row: &Row) -> Result<Value, StoreError> {
         "query": row.optional_text(2)?,
         "headers": row.json::<Value>(3)?,
         "body": String::from_utf8_lossy(&row.bytes(4)?),
-        "received_at": timestamp(row.int(5)?)?,
+        "received_at": row.timestamp(5)?,
     }))
 }
 
@@ -337,13 +336,9 @@ fn step_detail(row: &Row) -> Result<StepDetail, StoreError> {
         action: row.json(2)?,
         state: row.text(3)?,
         record: row.optional_text(4)?,
-        sent_at: row.optional_int(5)?.map(timestamp).transpose()?,
-        ended_at: row.optional_int(6)?.map(timestamp).transpose()?,
+        sent_at: row.optional_timestamp(5)?,
+        ended_at: row.optional_timestamp(6)?,
         why: row.optional_text(7)?,
         past: row.int(8)? != 0,
     })
-}
-
-fn optional_json(row: &Row, column: usize) -> Result<Option<Value>, StoreError> {
-    row.optional_text(column)?.map(|_| row.json(column)).transpose()
 }

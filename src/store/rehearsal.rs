@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::prepare::timestamp;
+use super::prepare::delivery;
 use super::sql::{Arg, args, list};
 use super::{Store, StoreError};
 use crate::event::Delivery;
@@ -101,16 +101,7 @@ impl Store {
         let rows = self.read(&sql, arguments).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in &rows {
-            let delivery = Delivery {
-                id: row.id(0)?,
-                source: row.text(1)?,
-                method: row.text(2)?,
-                query: row.optional_text(3)?,
-                headers: row.json(4)?,
-                body: row.bytes(5)?,
-                received_at: timestamp(row.int(6)?)?,
-            };
-            deliveries.push(StoredDelivery { delivery, events: Vec::new() });
+            deliveries.push(StoredDelivery { delivery: delivery(row)?, events: Vec::new() });
         }
         if deliveries.is_empty() {
             return Ok(deliveries);
@@ -126,9 +117,9 @@ impl Store {
             let Some(stored) = deliveries.iter_mut().find(|stored| stored.delivery.id == id) else {
                 continue;
             };
-            let person = || row.optional_text(5)?.map(|_| row.id(5)).transpose();
-            let lead =
-                row.optional_text(3)?.map(|_| Ok::<_, StoreError>((row.id(3)?, row.int(4)?, person()?)));
+            let lead = row
+                .optional_text(3)?
+                .map(|_| Ok::<_, StoreError>((row.id(3)?, row.int(4)?, row.optional_id(5)?)));
             stored.events.push(StoredEvent {
                 position: usize::try_from(row.int(1)?).unwrap_or(usize::MAX),
                 is_redelivery: row.optional_text(2)?.is_some(),
@@ -157,7 +148,7 @@ impl Store {
                     id: row.id(0)?,
                     action: row.json(1)?,
                     record: row.optional_text(2)?.map(RecordId),
-                    at: row.optional_int(3)?.map(timestamp).transpose()?,
+                    at: row.optional_timestamp(3)?,
                     own: row.int(4)? == sequence,
                 })
             })

@@ -299,10 +299,10 @@ fn item(row: &Row) -> Result<Item, StoreError> {
     Ok(Item {
         lead: row.id(0)?,
         source: row.text(1)?,
-        sync: row.optional_text(2)?.map(|_| row.id(2)).transpose()?,
+        sync: row.optional_id(2)?,
         destination: row.optional_text(3)?,
         state: row.text(4)?,
-        why: row.optional_text(5)?.map(|_| row.json(5)).transpose()?,
+        why: row.optional_json(5)?,
         snag: snag(row, 6)?,
         has_deal: row.int(9)? > 0,
     })

@@ -216,7 +216,7 @@ impl ReplanLeads {
         let before =
             connection.fetch("SELECT person, sequence FROM leads WHERE id = $1", args![lead.lead]).await?;
         let Some(before) = before.first() else { return Ok(Err(LeftAlone::Done)) };
-        let person = before.optional_text(0)?.map(|_| before.id::<PersonId>(0)).transpose()?;
+        let person = before.optional_id::<PersonId>(0)?;
         let sequence = before.int(1)?;
         let mut people = People::load(connection, std::iter::once(mapped.lead), millis).await?;
         let resolution = resolve(&mapped.lead.identifiers, &people.known, &self.order, lead.fresh_person);

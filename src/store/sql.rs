@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use sqlx::{Column as _, Row as _};
 
 use super::StoreError;
@@ -365,6 +366,30 @@ impl Row {
     /// A text column that holds JSON of ours.
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, column: usize) -> Result<T, StoreError> {
         self.parsed(column, |text| serde_json::from_str(text).ok())
+    }
+
+    /// A text column that holds one of our typed ids, or NULL.
+    pub(crate) fn optional_id<T: std::str::FromStr>(&self, column: usize) -> Result<Option<T>, StoreError> {
+        self.optional_text(column)?.map(|_| self.id(column)).transpose()
+    }
+
+    /// A text column that holds JSON of ours, or NULL.
+    pub(crate) fn optional_json<T: serde::de::DeserializeOwned>(
+        &self,
+        column: usize,
+    ) -> Result<Option<T>, StoreError> {
+        self.optional_text(column)?.map(|_| self.json(column)).transpose()
+    }
+
+    /// An integer column that holds milliseconds since 1970 and is never NULL.
+    pub(crate) fn timestamp(&self, column: usize) -> Result<Timestamp, StoreError> {
+        self.optional_timestamp(column)?.ok_or_else(|| self.unexpected_null(column))
+    }
+
+    /// An integer column that holds milliseconds since 1970.
+    pub(crate) fn optional_timestamp(&self, column: usize) -> Result<Option<Timestamp>, StoreError> {
+        let at = self.optional_int(column)?.map(Timestamp::from_millisecond).transpose();
+        at.map_err(|error| StoreError::damaged(error.to_string()))
     }
 
     fn unexpected_null(&self, column: usize) -> StoreError {

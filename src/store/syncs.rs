@@ -6,7 +6,6 @@
 use jiff::Timestamp;
 
 use super::claims::{Claim, FreeClaims, PutDownAbandoned};
-use super::prepare::timestamp;
 use super::sql::{Arg, args, list};
 use super::sync_work::{DropLink, MergeOnEvidence, TakeLease};
 use super::{Store, StoreError};
@@ -270,7 +269,7 @@ impl Store {
         let sql =
             format!("SELECT MIN(next_at) FROM syncs WHERE destination = $1 AND next_at > $2 AND {OPEN}");
         let rows = self.read(&sql, args![destination, now.as_millisecond()]).await?;
-        rows.first().map(|row| row.optional_int(0)).transpose()?.flatten().map(timestamp).transpose()
+        rows.first().map_or(Ok(None), |row| row.optional_timestamp(0))
     }
 
     /// To whom these contacts are linked at a destination.
@@ -306,7 +305,7 @@ impl Store {
                 args![person, destination],
             )
             .await?;
-        rows.first().map(|row| row.optional_int(0)).transpose()?.flatten().map(timestamp).transpose()
+        rows.first().map_or(Ok(None), |row| row.optional_timestamp(0))
     }
 
     /// Puts down those of these syncs that are still claimed under this lease.

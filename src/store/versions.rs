@@ -6,7 +6,6 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::prepare::timestamp;
 use super::sql::{Connection, args, json};
 use super::{Store, StoreError, Work};
 use crate::map::Files;
@@ -105,10 +104,10 @@ impl Store {
             .map(|row| {
                 Ok(VersionRow {
                     hash: row.text(0)?,
-                    first_active: timestamp(row.int(1)?)?,
-                    active_since: row.optional_int(2)?.map(timestamp).transpose()?,
+                    first_active: row.timestamp(1)?,
+                    active_since: row.optional_timestamp(2)?,
                     leads: row.int(3)?,
-                    last_lead: row.optional_int(4)?.map(timestamp).transpose()?,
+                    last_lead: row.optional_timestamp(4)?,
                 })
             })
             .collect()
