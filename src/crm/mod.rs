@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`http`], [`limit`] | calls, and the account's rate budget |
 //! | [`matching`] | the exact re-check of what a search gave |
+//! | `unmarked` | a lost step where records carry no marker |
 //! | `settings`, `entries` | reading what the workspace says; a plan's fields as JSON |
 //! | [`catalog`] | what an account has: fields, users, pipelines, stages |
 //! | [`examine`] | asks an account everything that can be asked without writing |
@@ -21,6 +22,7 @@ mod odoo;
 mod rest;
 mod sandbox;
 mod settings;
+mod unmarked;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Worker;
@@ -263,30 +264,27 @@ impl Worker {
                 now,
             },
         );
-        let (next, plan) = match decision {
+        let (plan, turn) = match decision {
             Decision::Push { plan, .. } if !self.writes(claimed) => {
                 let hold = Arc::new(Entry::Hold { sync: claimed.id, person: claimed.person, plan });
                 self.insist(claimed.id, || self.ledger.enter(Arc::clone(&hold), now)).await;
                 return Ok(None);
             }
-            Decision::Push { plan, turn } => (None, Some((plan, turn))),
-            Decision::Filtered(reason) => (Some((SyncState::Filtered, reason, now)), None),
-            Decision::Waiting { until, reason } => (Some((SyncState::Waiting, reason, until)), None),
+            Decision::Push { plan, turn } => (plan, turn),
+            Decision::Filtered(reason) => {
+                self.end_without_plan(claimed, SyncState::Filtered, reason, now).await;
+                return Ok(None);
+            }
+            Decision::Waiting { until, reason } => {
+                self.end_without_plan(claimed, SyncState::Waiting, reason, until).await;
+                return Ok(None);
+            }
             Decision::NeedsAttention { mut reason, todo } => {
                 reason.text = format!("{} {todo}", reason.text);
-                (Some((SyncState::NeedsAttention, reason, now)), None)
+                self.end_without_plan(claimed, SyncState::NeedsAttention, reason, now).await;
+                return Ok(None);
             }
         };
-        if let Some((state, why, next_at)) = next {
-            let next = Next::Release { state, why: Some(why), next_at, attempts: claimed.attempts };
-            let verdict = Arc::new(Entry::Verdict { sync: claimed.id, person: claimed.person, next });
-            let stored = self.insist(claimed.id, || self.ledger.enter(Arc::clone(&verdict), now)).await;
-            if stored == Some(true) && !state.is_open() {
-                self.count_end(state);
-            }
-            return Ok(None);
-        }
-        let Some((plan, turn)) = plan else { return Ok(None) };
         let turn = claimed.lead.owners.clone().zip(turn);
         let to_store = PlanToStore {
             sync: claimed.id,
@@ -308,6 +306,16 @@ impl Worker {
             return Ok(None);
         }
         Ok(Some(plan))
+    }
+
+    /// Puts a sync down with a decision that is no plan, unless it has become another person's since.
+    async fn end_without_plan(&self, claimed: &Claimed, state: SyncState, why: Reason, next_at: Timestamp) {
+        let next = Next::Release { state, why: Some(why), next_at, attempts: claimed.attempts };
+        let verdict = Arc::new(Entry::Verdict { sync: claimed.id, person: claimed.person, next });
+        let enter = || self.ledger.enter(Arc::clone(&verdict), self.clock.now());
+        if self.insist(claimed.id, enter).await == Some(true) && !state.is_open() {
+            self.count_end(state);
+        }
     }
 
     /// Decides with the pool's memory, and moves that memory on before anybody else decides.

@@ -6,7 +6,7 @@ use super::Rest;
 use super::find::strange;
 use super::operation::Op;
 use super::write::values;
-use crate::crm::{CrmError, Priority, Query};
+use crate::crm::{CrmError, Priority, Query, unmarked};
 use crate::map::Values;
 use crate::plan::{Action, ContactFields, RecordId, RecordKind, Reference, Step};
 
@@ -49,13 +49,11 @@ impl Rest {
             | Action::CreateTask { .. }
             | Action::AddNote { .. }
             | Action::UpdateContact { .. }
-            | Action::UpdateDeal { .. } => Err(CrmError::Rejected {
-                why: format!("a lost \"{}\" cannot be found without markers", step.action.kind().as_str()),
-            }),
+            | Action::UpdateDeal { .. } => Err(unmarked::cannot_be_found(&step.action)),
         }
     }
 
-    /// Without markers a contact that we may have made is the oldest one with the phone or email that we sent.
+    /// A contact that we may have made, by the phone or email that we sent.
     async fn contact_like(&self, contact: &ContactFields) -> Result<Option<RecordId>, CrmError> {
         let searched = |op: Op, values: &[String]| {
             if self.api.operations.contains_key(&op) { values.to_vec() } else { Vec::new() }
@@ -70,6 +68,6 @@ impl Rest {
             return Err(CrmError::Rejected { why: why.to_owned() });
         }
         let found = self.find_one(&query).await?;
-        Ok(found.contacts.into_iter().min_by_key(|contact| contact.created_at).map(|contact| contact.id))
+        Ok(unmarked::oldest(found))
     }
 }

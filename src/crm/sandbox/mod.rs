@@ -19,6 +19,7 @@ use super::limit::Usage;
 use super::settings::Reader;
 use super::{
     ConnectError, Crm, CrmError, Description, Found, Guarantee, Journal, Outcome, Priority, Query, Remaining,
+    unmarked,
 };
 use crate::plan::{Action, ContactFields, RecordId, RecordKind, Reference, Step, StepKind};
 use crate::rules::{Destination, Setting};
@@ -177,13 +178,11 @@ impl Sandbox {
             | Action::CreateTask { .. }
             | Action::AddNote { .. }
             | Action::UpdateContact { .. }
-            | Action::UpdateDeal { .. } => Err(CrmError::Rejected {
-                why: format!("a lost \"{}\" cannot be found without markers", step.action.kind().as_str()),
-            }),
+            | Action::UpdateDeal { .. } => Err(unmarked::cannot_be_found(&step.action)),
         }
     }
 
-    /// Without markers a contact that we may have made is the oldest one with the phone or email that we sent.
+    /// A contact that we may have made, by the phone or email that we sent.
     async fn contact_like(&self, contact: &ContactFields) -> Result<Option<RecordId>, CrmError> {
         let query = Query {
             contact: None,
@@ -198,7 +197,7 @@ impl Sandbox {
         }
         let found =
             self.find_all(&[query]).await.into_iter().next().unwrap_or_else(|| Ok(Found::default()))?;
-        Ok(found.contacts.into_iter().min_by_key(|contact| contact.created_at).map(|contact| contact.id))
+        Ok(unmarked::oldest(found))
     }
 }
 
