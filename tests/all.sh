@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
 # Everything that is tested, on a machine that has Rust from rustup and nothing else: installs what is missing from the
-# distribution, then checks format, lints and documentation, and runs every test.
+# distribution, then checks format, lints and documentation, and runs every test, also on a PostgreSQL of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The embedded SQLite and the TLS library are C: cargo needs a compiler for them.
-if ! command -v cc >/dev/null 2>&1; then
-    if [ "$(id -u)" = 0 ]; then as_root=""; else as_root="sudo"; fi
+install() {
+    local as_root=""
+    if [ "$(id -u)" != 0 ]; then as_root="sudo"; fi
     $as_root apt-get update -q
-    $as_root apt-get install -y -q build-essential
-fi
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends "$@"
+}
+
+# The embedded SQLite and the TLS library are C: cargo needs a compiler for them.
+command -v cc >/dev/null 2>&1 || install build-essential
+
+. tests/postgres.sh
 
 step() { printf '\n== %s\n' "$*"; "$@"; }
 
@@ -19,6 +24,8 @@ done
 step cargo fmt --check
 step cargo clippy --locked --all-targets -- --deny warnings
 RUSTDOCFLAGS="--deny warnings" step cargo doc --locked --no-deps --lib --document-private-items
+trap stop_postgres EXIT
+step start_postgres
 step cargo test --locked
 step cargo run --locked --quiet -- check
 step cargo run --locked --quiet -- test

@@ -17,6 +17,7 @@ mod mishaps;
 mod odoo;
 mod phone_differential;
 mod pools;
+mod postgres;
 mod receive;
 mod rehearse;
 mod reload;

@@ -16,6 +16,8 @@ use leadfold::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use crate::postgres::Database;
+
 /// Longest that anything here may take.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
 
@@ -96,6 +98,8 @@ pub(crate) struct Rig {
     pub(crate) app: Option<App>,
     pub(crate) sandbox: Running,
     pub(crate) folder: PathBuf,
+    /// What the registry is in, when it is not the file in `folder`.
+    pub(crate) postgres: Option<Database>,
     pub(crate) files: Files,
     pub(crate) follow: Follow,
     pub(crate) listen: SocketAddr,
@@ -152,6 +156,7 @@ impl Rig {
             app: None,
             sandbox,
             folder,
+            postgres: None,
             files,
             follow: Follow::Files,
             listen: ([127, 0, 0, 1], 0).into(),
@@ -199,6 +204,9 @@ impl Rig {
     }
 
     pub(crate) fn database(&self) -> String {
+        if let Some(postgres) = &self.postgres {
+            return postgres.url.clone();
+        }
         format!("sqlite://{}", self.folder.join("leadfold.db").display())
     }
 
@@ -320,6 +328,9 @@ impl Rig {
         let counts = self.counts().await;
         assert_eq!((counts.open, counts.received), (0, 0), "nothing is left open: {counts:?}");
         self.shut_down().await;
+        if let Some(postgres) = self.postgres {
+            postgres.remove().await;
+        }
         std::fs::remove_dir_all(&self.folder).unwrap();
     }
 }

@@ -30,6 +30,7 @@ use leadfold::store::syncs::{
 use leadfold::store::versions::RememberedSource;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
+use crate::postgres::Database;
 use IdentifierKind::{Chat, Email as ByEmail, Phone as ByPhone};
 
 #[tokio::test]
@@ -43,18 +44,10 @@ async fn the_story_on_sqlite() {
 
 #[tokio::test]
 async fn the_story_on_postgres() {
-    #[expect(clippy::disallowed_methods, reason = "the usual way to tell a test of its database")]
-    let Ok(url) = std::env::var("DATABASE_URL") else {
-        eprintln!("skipped: DATABASE_URL is not set, so there is no PostgreSQL to tell the story on");
-        return;
-    };
-    let schema = format!("leadfold_story_{}", SystemClock.new_id().simple());
-    let sign = if url.contains('?') { '&' } else { '?' };
-    let inside = format!("{url}{sign}options[search_path]={schema}");
-    run(&url, &format!("CREATE SCHEMA {schema}")).await;
-    let story = Story::begin(inside.clone(), inside).await;
+    let Some(database) = Database::create().await else { return };
+    let story = Story::begin(database.url.clone(), database.url.clone()).await;
     story.tell().await;
-    run(&url, &format!("DROP SCHEMA {schema} CASCADE")).await;
+    database.remove().await;
 }
 
 /// What nobody but the database itself can do or tell.
