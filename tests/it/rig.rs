@@ -11,7 +11,9 @@ use leadfold::clock::{Clock, SystemClock};
 use leadfold::map::Files;
 use leadfold::receive::Limits;
 use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions, Stats, Truth};
+use leadfold::store::Store;
 use leadfold::store::registry::Counts;
+use leadfold::sync::{Hold, Session};
 use leadfold::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -107,6 +109,12 @@ pub(crate) struct Rig {
     /// The token of `/api`; without one it is open, as in the demo.
     pub(crate) token: Option<&'static str>,
     client: reqwest::Client,
+}
+
+/// The lease of a destination in the hands of a worker that a test starts by itself.
+pub(crate) async fn hold(store: &Store, destination: &str) -> Hold {
+    let lease = store.take_lease(destination, "me").await.unwrap();
+    Hold::new(lease, Arc::new(Session::new("me".to_owned(), store.is_alone())))
 }
 
 /// One recorder serves the whole process.
