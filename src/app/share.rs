@@ -21,7 +21,7 @@ pub(super) struct Situation<'a> {
     pub(super) processes: &'a [Process],
     /// Destinations of its version of the workspace.
     pub(super) wanted: usize,
-    /// What it holds, or is taking or ending at the moment.
+    /// What it holds and is not giving away already.
     pub(super) mine: &'a BTreeSet<String>,
     /// Those of the destinations that no living process holds.
     pub(super) free: &'a [String],
@@ -237,6 +237,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn it_becomes_even_and_stays_so(
             destinations in 0_usize..60,
@@ -262,7 +264,7 @@ mod tests {
                 world.alive[0] = Some(Balance::default());
             }
             let round = |world: &mut World| (0..processes).filter(|of| world.look(*of)).count();
-            for _ in 0..400 {
+            for _ in 0..200 {
                 round(&mut world);
             }
             prop_assert_eq!(round(&mut world), 0, "nothing moves any more");

@@ -360,12 +360,13 @@ impl Tending {
         if wanted.is_empty() {
             return Ok(());
         }
-        let mine: BTreeSet<String> = self.running.keys().chain(self.ending.keys()).cloned().collect();
+        let edited = self.ending.iter().filter(|(_, ending)| !ending.given).map(|(name, _)| name);
+        let mine: BTreeSet<String> = self.running.keys().chain(edited).cloned().collect();
         let free: BTreeMap<&str, &LeaseRow> = view
             .seen
             .free
             .iter()
-            .filter(|lease| wanted.contains_key(&lease.destination) && !mine.contains(&lease.destination))
+            .filter(|lease| wanted.contains_key(&lease.destination) && !self.has(&lease.destination))
             .map(|lease| (lease.destination.as_str(), lease))
             .collect();
         let names: Vec<String> = free.keys().map(|name| (*name).to_owned()).collect();

@@ -177,7 +177,12 @@ impl Rig {
     /// Starts leadfold on what is in the folder.
     pub(crate) async fn boot(&mut self) {
         self.save();
-        let options = Options {
+        self.app = Some(App::start(self.options()).await.unwrap());
+    }
+
+    /// How it is started; more than one at a time only on PostgreSQL.
+    pub(crate) fn options(&self) -> Options {
+        Options {
             files: self.files.clone(),
             folder: self.workspace(),
             follow: self.follow,
@@ -188,8 +193,7 @@ impl Rig {
             limits: Limits::default(),
             environment: Arc::new(|_| None),
             clock: Arc::clone(&self.clock),
-        };
-        self.app = Some(App::start(options).await.unwrap());
+        }
     }
 
     /// Where the files are.
