@@ -12,6 +12,7 @@ mod doctor;
 mod hostile;
 mod kill;
 mod laws;
+mod leases;
 mod live;
 mod mishaps;
 mod odoo;
