@@ -56,7 +56,8 @@ pub enum Entry {
         /// How it goes on.
         next: Next,
     },
-    /// These steps are about to be sent.
+    /// These steps are about to be sent. Refused when nothing of the plan of one was sent before, and its person has become
+    /// one with another since it was stored: it is decided anew.
     Sent(Vec<StepId>),
     /// What became of steps.
     Outcomes {
@@ -187,12 +188,16 @@ impl Work for Group {
             bump(connection, &self.lease).await?;
             record::lock(connection, &self.entries).await?;
             let refused = record::put_back(connection, &self.entries).await?;
+            let dropped = record::dropped(connection, &self.entries).await?;
             let mut record = Record::new(&self.lease);
             let mut taken = Vec::with_capacity(self.entries.len());
             let mut ended = Vec::new();
             let mut now = 0;
             for (entry, at) in &*self.entries {
-                let take = !entry.decided().is_some_and(|(sync, _)| refused.contains(&sync));
+                let take = match &**entry {
+                    Entry::Sent(steps) => steps.iter().all(|step| !dropped.contains(step)),
+                    _ => !entry.decided().is_some_and(|(sync, _)| refused.contains(&sync)),
+                };
                 if take {
                     now = at.as_millisecond();
                     record.add(entry, now)?;

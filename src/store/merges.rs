@@ -114,7 +114,13 @@ pub(super) async fn merge_people(
             args![clock.new_id().to_string(), from, into, json(reason)?, json(&moved)?, now],
         )
         .await?;
+    // What was planned without knowing of the other, and not begun, is decided anew.
+    let unsent = format!(
+        "UPDATE syncs SET state = 'ready' WHERE person IN ($1, $2) AND {OPEN} AND state = 'pushing' \
+         AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 AND steps.state <> 'planned')"
+    );
     for sql in [
+        &*unsent,
         "UPDATE persons SET merged_into = $1 WHERE id = $2",
         "UPDATE identifiers SET person = $1 WHERE person = $2",
         "UPDATE leads SET person = $1 WHERE person = $2",

@@ -283,7 +283,7 @@ impl Store {
 
     async fn open_postgres(url: &str, patience: Duration, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let (pool, _) = postgres_pool(url, 16, patience).await?;
-        migrator().run(&pool).await.map_err(|error| migration_failed(&error))?;
+        postgres_migrator().run(&pool).await.map_err(|error| migration_failed(&error))?;
         for (setting, safe) in [
             ("SHOW fsync", &["on"][..]),
             ("SHOW synchronous_commit", &["on", "remote_apply", "remote_write", "local"]),
@@ -405,6 +405,19 @@ fn migrator() -> Migrator {
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
     ])
+}
+
+/// The same texts for PostgreSQL, where every text is compared byte by byte: ids are ordered as they were born whatever the
+/// locale of the database (a Danish one puts `aa` behind `z`), locks are taken in one order everywhere, and no index goes
+/// wrong when the operating system brings other collation rules.
+fn postgres_migrator() -> Migrator {
+    let ours = migrator();
+    let migrations = ours.iter().map(|migration| {
+        let text = migration.sql.as_str().replace(" TEXT", " TEXT COLLATE \"C\"");
+        // The checksum stays that of the file.
+        Migration { sql: sqlx::SqlSafeStr::into_sql_str(sqlx::AssertSqlSafe(text)), ..migration.clone() }
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
 fn migration_failed(error: &sqlx::migrate::MigrateError) -> StoreError {

@@ -15,12 +15,50 @@ type Rows = Vec<Vec<Arg>>;
 /// Locks the syncs of these entries, where others write: whose they are stays as it is until the entries are durable. Who
 /// makes one person of two waits for it, and then sees what was stored, or was before us, and then we see that.
 pub(super) async fn lock(connection: &mut Connection, entries: &[Dated]) -> Result<(), StoreError> {
-    let syncs: Vec<Arg> = entries.iter().filter_map(|(entry, _)| entry.sync()).map(Arg::from).collect();
-    if syncs.is_empty() || !connection.others_write() {
+    if !connection.others_write() {
         return Ok(());
     }
-    let sql = format!("SELECT 1 FROM syncs WHERE id IN ({}) ORDER BY id FOR UPDATE", list(1, syncs.len()));
-    connection.fetch(&sql, syncs).await.map(drop)
+    let mut arguments: Vec<Arg> =
+        entries.iter().filter_map(|(entry, _)| entry.sync()).map(Arg::from).collect();
+    let syncs = list(1, arguments.len());
+    let sent = sent(entries);
+    let steps = list(1 + arguments.len(), sent.len());
+    let of_steps = format!("SELECT sync FROM steps WHERE id IN ({steps})");
+    let wanted = match (syncs.is_empty(), sent.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, true) => syncs,
+        (true, false) => of_steps,
+        (false, false) => format!("{syncs}) OR id IN ({of_steps}"),
+    };
+    arguments.extend(sent.into_iter().map(Arg::from));
+    let sql = format!("SELECT 1 FROM syncs WHERE id IN ({wanted}) ORDER BY id FOR UPDATE");
+    connection.fetch(&sql, arguments).await.map(drop)
+}
+
+fn sent(entries: &[Dated]) -> Vec<StepId> {
+    let steps = entries.iter().filter_map(|(entry, _)| match &**entry {
+        Entry::Sent(steps) => Some(steps),
+        Entry::Plan(_) | Entry::Hold { .. } | Entry::Verdict { .. } | Entry::Outcomes { .. } => None,
+    });
+    steps.flatten().copied().collect()
+}
+
+/// Steps that must not be sent, because their plan was dropped: it was made for one of two people who are one by now.
+pub(super) async fn dropped(
+    connection: &mut Connection,
+    entries: &[Dated],
+) -> Result<HashSet<StepId>, StoreError> {
+    let sent = sent(entries);
+    if sent.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let sql = format!(
+        "SELECT steps.id FROM steps JOIN syncs ON syncs.id = steps.sync \
+         WHERE steps.id IN ({}) AND syncs.state = 'ready'",
+        list(1, sent.len())
+    );
+    let rows = connection.fetch(&sql, sent.into_iter().map(Arg::from).collect()).await?;
+    rows.iter().map(|row| row.id(0)).collect()
 }
 
 /// Puts syncs back into the queue that were decided for somebody who is another by now, or whose other lead has begun

@@ -433,11 +433,11 @@ impl Journal for SentJournal<'_> {
             }
             let ids: Vec<StepId> = steps.iter().map(|(_, step)| *step).collect();
             let at = self.worker.clock.now();
-            self.worker
-                .ledger
-                .enter(Arc::new(Entry::Sent(ids.clone())), at)
-                .await
-                .map_err(|failure| self.refuse(steps, failure.to_string()))?;
+            let entered = self.worker.ledger.enter(Arc::new(Entry::Sent(ids.clone())), at).await;
+            if !entered.map_err(|failure| self.refuse(steps, failure.to_string()))? {
+                let why = "its person has become one with another since it was planned; it is decided anew";
+                return Err(self.refuse(steps, why.to_owned()));
+            }
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
             sent.extend(ids.into_iter().map(|id| (id, at)));
             Ok(())

@@ -13,6 +13,7 @@ mod hostile;
 mod kill;
 mod laws;
 mod live;
+mod many;
 mod mishaps;
 mod odoo;
 mod phone_differential;
