@@ -269,7 +269,7 @@ async fn contacts_elsewhere_of_two_who_are_one_record_here_come_before_a_person(
         let clock = Arc::clone(&story.clock) as Arc<dyn Clock>;
         story.store.merge_on_evidence(&here, evidence, clock).await.unwrap();
         assert_eq!(story.state(other_lead).await, "needs-attention", "the newest of their leads there");
-        assert_eq!(story.state(lead).await, "ready", "where nothing stands against it, it goes on");
+        assert_eq!(story.state(lead).await, "synced", "and on no other");
     })
     .await;
 }
@@ -435,10 +435,56 @@ async fn deliveries_that_another_process_has_in_hand_are_passed_over() {
 }
 
 #[tokio::test]
+async fn stages_that_panic_leave_no_transaction_behind() {
+    let Some(database) = Database::create().await else { return };
+    let (one, other) = two(&database).await;
+    keep(&one.store, 0, &message(1, "telegram", Some(1), None, 0)).await;
+    // More often than there are connections.
+    for _ in 0..20 {
+        let stages: Stages = Arc::new(|_| panic!("as a bug would"));
+        let order = shipped().identifier_order.clone();
+        assert!(one.store.prepare_oldest(9, stages, order, Arc::new(SystemClock)).await.is_err());
+    }
+    let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND state LIKE 'idle in transaction%'";
+    assert_eq!(database.run(open).await, [0]);
+    assert_eq!(prepare_oldest(&other.store, 9).await.unwrap(), 1);
+    end(database, [one, other]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_freezes_keeps_nobody_waiting() {
+    let Some(database) = Database::create().await else { return };
+    let (one, other) = two(&database).await;
+    keep(&one.store, 0, &message(1, "telegram", Some(1), None, 0)).await;
+    let frozen = Arc::new(AtomicBool::new(false));
+    let stages: Stages = {
+        let frozen = Arc::clone(&frozen);
+        Arc::new(move |received| {
+            frozen.store(true, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_secs(8));
+            prepare(received, shipped(), &SystemClock)
+        })
+    };
+    let order = shipped().identifier_order.clone();
+    let store = one.store.clone();
+    let freezes =
+        tokio::spawn(async move { store.prepare_oldest(9, stages, order, Arc::new(SystemClock)).await });
+    let others = async {
+        while !frozen.load(Ordering::SeqCst) || prepare_oldest(&other.store, 9).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, others).await.unwrap();
+    assert!(freezes.await.unwrap().is_err(), "what woke up again stores nothing");
+    assert_eq!(one.store.counts().await.unwrap().leads, 1);
+    end(database, [one, other]).await;
+}
+
+#[tokio::test]
 async fn a_delivery_that_the_database_refuses_stops_nobody_on_postgres() {
     let Some(database) = Database::create().await else { return };
     let mut rig = Rig::prepare(Faults::default(), "mode: paused", crate::rig::MAPPING).await;
-    run(&database.url, "SELECT 1").await;
     rig.postgres = Some(database);
     rig.boot().await;
     let url = rig.database();

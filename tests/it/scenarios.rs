@@ -39,7 +39,6 @@ scenarios! { sandbox: crate::rig::Account::Sandbox;
 scenarios! { postgres: crate::rig::Account::SandboxOnPostgres;
     one_human_a_hundred_times
     one_human_while_a_fifth_times_out_after_committing
-    one_human_while_connections_are_cut
     five_hundred_humans_in_four_spellings
     the_same_body_is_counted_once
     a_chat_without_phone_goes_along_with_the_first_lead_that_has_one
