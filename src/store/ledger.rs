@@ -13,10 +13,11 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::doubles::tell_of_two_contacts;
 use super::lease::{Lease, bump};
 use super::pools::count_turns;
-use super::record::Record;
-use super::sql::Connection;
+use super::record::{self, Record};
+use super::sql::{Arg, Connection, list};
 use super::syncs::{Next, PlanToStore, StepEnd};
 use super::{Store, StoreError, Work};
 use crate::id::{PersonId, StepId, SyncId};
@@ -35,7 +36,7 @@ const CAPACITY: usize = 1024;
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// A plan, before its first step is sent, in place of what was planned and not sent. Refused when the sync has become
-    /// another person's since it was decided, perhaps of one whose lead is under way; then it is back in the queue.
+    /// another person's since it was decided, or when another lead of its person has begun; then it is back in the queue.
     Plan(PlanToStore),
     /// A plan that is not pushed (mode observe), for people to look at; refused like any plan.
     Hold {
@@ -55,7 +56,8 @@ pub enum Entry {
         /// How it goes on.
         next: Next,
     },
-    /// These steps are about to be sent.
+    /// These steps are about to be sent. Refused when nothing of the plan of one was sent before, and its person has become
+    /// one with another since it was stored: it is decided anew.
     Sent(Vec<StepId>),
     /// What became of steps.
     Outcomes {
@@ -184,17 +186,30 @@ impl Work for Group {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Vec<bool>, StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
-            let refused = super::record::put_back(connection, &self.entries).await?;
+            record::lock(connection, &self.entries).await?;
+            let refused = record::put_back(connection, &self.entries).await?;
+            let dropped = record::dropped(connection, &self.entries).await?;
             let mut record = Record::new(&self.lease);
             let mut taken = Vec::with_capacity(self.entries.len());
+            let mut ended = Vec::new();
+            let mut now = 0;
             for (entry, at) in &*self.entries {
-                let take = !entry.decided().is_some_and(|(sync, _)| refused.contains(&sync));
+                let take = match &**entry {
+                    Entry::Sent(steps) => steps.iter().all(|step| !dropped.contains(step)),
+                    _ => !entry.decided().is_some_and(|(sync, _)| refused.contains(&sync)),
+                };
                 if take {
-                    record.add(entry, at.as_millisecond())?;
+                    now = at.as_millisecond();
+                    record.add(entry, now)?;
+                    ended.extend(entry.ended().map(Arg::from));
                 }
                 taken.push(take);
             }
             connection.execute_all(record.statements()).await?;
+            if !ended.is_empty() {
+                let people = format!("SELECT person FROM syncs WHERE id IN ({})", list(1, ended.len()));
+                tell_of_two_contacts(connection, &people, ended, now).await?;
+            }
             let turns = self.entries.iter().zip(&taken).filter(|(_, taken)| **taken);
             count_turns(connection, &self.lease, turns.filter_map(|((entry, _), _)| entry.turn())).await?;
             Ok(taken)
@@ -208,6 +223,26 @@ impl Entry {
         match self {
             Self::Plan(plan) => plan.turn.as_ref().map(|(pool, turn)| (pool.as_str(), turn)),
             Self::Hold { .. } | Self::Verdict { .. } | Self::Sent(_) | Self::Outcomes { .. } => None,
+        }
+    }
+
+    /// The sync it is about; what was sent is told by its steps alone.
+    pub(super) fn sync(&self) -> Option<SyncId> {
+        match self {
+            Self::Plan(plan) => Some(plan.sync),
+            Self::Hold { sync, .. } | Self::Verdict { sync, .. } | Self::Outcomes { sync, .. } => Some(*sync),
+            Self::Sent(_) => None,
+        }
+    }
+
+    /// The sync, when its plan has come to its end with this.
+    fn ended(&self) -> Option<SyncId> {
+        match self {
+            Self::Plan(plan) => plan.plan.steps.is_empty().then_some(plan.sync),
+            Self::Outcomes { sync, next: Next::Release { state, .. }, .. } => {
+                (!state.is_open()).then_some(*sync)
+            }
+            Self::Outcomes { .. } | Self::Hold { .. } | Self::Verdict { .. } | Self::Sent(_) => None,
         }
     }
 

@@ -9,6 +9,7 @@
 //! | [`inbox`], `writer` | deliveries as they arrive |
 //! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
 //! | [`lease`] | processes, and who of them pushes to which destination |
+//! | `merges`, `doubles` | two people who become one, and what that shows in a CRM |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
 //! | `pools` | what owner pools remember |
@@ -26,11 +27,13 @@ mod apart;
 pub mod backlog;
 mod claims;
 mod context;
+mod doubles;
 pub mod held;
 pub mod inbox;
 pub mod lease;
 pub mod ledger;
 mod lock;
+mod merges;
 mod open;
 mod pools;
 pub mod prepare;
@@ -83,6 +86,8 @@ enum Failure {
     MayPass,
     /// The same work may succeed when it is simply run again (a serialisation failure or a deadlock).
     RunAgain,
+    /// The database works, and does not take these very rows.
+    Refused,
     /// Another process has the lease, or the store is closed: this process records nothing more.
     Final,
 }
@@ -103,6 +108,11 @@ impl StoreError {
         self.kind == Failure::Final
     }
 
+    /// Whether the database works and does not take these very rows.
+    pub fn is_refusal(&self) -> bool {
+        self.kind == Failure::Refused
+    }
+
     /// The database holds something that this version did not write.
     pub(crate) fn damaged(message: impl Into<String>) -> Self {
         Self::new(format!("the database holds an unexpected value: {}", message.into()))
@@ -111,17 +121,30 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // 40001 serialisation failure, 40P01 deadlock (PostgreSQL). The message alone: its detail quotes row values.
         let code = error.as_database_error().and_then(|error| error.code().map(Cow::into_owned));
-        let kind = match code.as_deref() {
-            Some("40001" | "40P01") => Failure::RunAgain,
-            _ => Failure::MayPass,
-        };
+        let kind = code.as_deref().map_or(Failure::MayPass, failure);
+        // The message alone: its detail quotes row values.
         let message = match error.as_database_error() {
             Some(database) => format!("the database says: {}", masked(database.message())),
             None => format!("the database did not answer: {error}"),
         };
         Self { message, kind }
+    }
+}
+
+/// What an error code means. PostgreSQL's have five characters, of which two name a class (its documentation, appendix A);
+/// SQLite's are numbers, of which the lowest byte counts.
+fn failure(code: &str) -> Failure {
+    let sqlite = || code.parse::<u32>().ok().map(|code| code & 0xff);
+    match code.as_bytes() {
+        // Serialisation failure and deadlock.
+        b"40001" | b"40P01" => Failure::RunAgain,
+        // Data that does not fit, a constraint, a limit of the program, or an exception that a trigger raised.
+        [b'2', b'2' | b'3', _, _, _] | [b'5', b'4', _, _, _] | [b'P', b'0', _, _, _] => Failure::Refused,
+        [_, _, _, _, _] => Failure::MayPass,
+        // Too large, a constraint, and a type that does not fit.
+        _ if matches!(sqlite(), Some(18 | 19 | 20)) => Failure::Refused,
+        _ => Failure::MayPass,
     }
 }
 
@@ -271,7 +294,7 @@ impl Store {
 
     async fn open_postgres(url: &str, patience: Duration, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let (pool, _) = postgres_pool(url, 16, patience).await?;
-        migrator().run(&pool).await.map_err(|error| migration_failed(&error))?;
+        postgres_migrator().run(&pool).await.map_err(|error| migration_failed(&error))?;
         for (setting, safe) in [
             ("SHOW fsync", &["on"][..]),
             ("SHOW synchronous_commit", &["on", "remote_apply", "remote_write", "local"]),
@@ -310,6 +333,14 @@ impl Store {
         let store = Self { backend, inbox, arrived };
         store.has_our_schema(&place).await?;
         Ok(store)
+    }
+
+    /// Whether other processes may work on the same database.
+    pub fn is_shared(&self) -> bool {
+        match &self.backend {
+            Backend::Sqlite { .. } => false,
+            Backend::Postgres { .. } => true,
+        }
     }
 
     /// Told whenever deliveries have become durable.
@@ -399,6 +430,19 @@ fn migrator() -> Migrator {
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
         migration(4, "leases", include_str!("../../migrations/0004_leases.sql")),
     ])
+}
+
+/// The same texts for PostgreSQL, where every text is compared byte by byte: ids are ordered as they were born whatever the
+/// locale of the database (a Danish one puts `aa` behind `z`), locks are taken in one order everywhere, and no index goes
+/// wrong when the operating system brings other collation rules.
+fn postgres_migrator() -> Migrator {
+    let ours = migrator();
+    let migrations = ours.iter().map(|migration| {
+        let text = migration.sql.as_str().replace(" TEXT", " TEXT COLLATE \"C\"");
+        // The checksum stays that of the file.
+        Migration { sql: sqlx::SqlSafeStr::into_sql_str(sqlx::AssertSqlSafe(text)), ..migration.clone() }
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
 fn migration_failed(error: &sqlx::migrate::MigrateError) -> StoreError {

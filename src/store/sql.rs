@@ -79,6 +79,10 @@ pub(crate) struct Connection {
     bumped: Vec<(String, i64)>,
 }
 
+/// A transaction of ours never pauses for long: between its statements there is no network call but those to the database.
+const BEGIN_IN_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+     SET LOCAL idle_in_transaction_session_timeout = '5s'";
+
 enum Driver {
     Sqlite(sqlx::SqliteConnection),
     Postgres(sqlx::pool::PoolConnection<sqlx::Postgres>),
@@ -119,13 +123,33 @@ impl From<sqlx::pool::PoolConnection<sqlx::Postgres>> for Connection {
 
 impl Connection {
     /// Begins a transaction. SQLite takes the write lock at once, so that one never fails half-way for want of it.
+    ///
+    /// On PostgreSQL every statement sees what was committed before it, whatever the server's defaults say: rows that must
+    /// not change meanwhile are locked. A process that freezes half-way would keep its locks for as long, and all others
+    /// waiting; the server ends its transaction instead.
     pub(crate) async fn begin(&mut self) -> Result<(), StoreError> {
         self.bumped.clear();
-        let begin = match &self.driver {
-            Driver::Sqlite(_) => "BEGIN IMMEDIATE",
-            Driver::Postgres(_) => "BEGIN",
-        };
-        self.execute(begin, vec![]).await.map(drop)
+        match &mut self.driver {
+            Driver::Sqlite(_) => self.execute("BEGIN IMMEDIATE", vec![]).await.map(drop),
+            Driver::Postgres(connection) => {
+                // Two statements in one piece: one way to the server and back.
+                sqlx::raw_sql(BEGIN_IN_POSTGRES).execute(&mut **connection).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether others may write meanwhile. SQLite has one writer, and nothing to lock.
+    pub(crate) fn others_write(&self) -> bool {
+        match &self.driver {
+            Driver::Sqlite(_) => false,
+            Driver::Postgres(_) => true,
+        }
+    }
+
+    /// The clause at the end of a SELECT that locks the rows it finds; nothing where nobody else writes.
+    pub(crate) fn row_locks(&self, clause: &'static str) -> &'static str {
+        if self.others_write() { clause } else { "" }
     }
 
     /// Makes everything since `begin` durable.

@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::lease::{Lease, bump};
-use super::people::{merge_people, present_person};
+use super::merges::{lock_both, merge_people};
 use super::sql::{Connection, args};
 use super::syncs::Evidence;
 use super::{StoreError, Work};
@@ -48,8 +48,7 @@ impl Work for MergeOnEvidence {
             let Evidence { sync, from, into, reason } = &self.evidence;
             // Either may have become somebody else since the claim. Whose sync this is by then is only known afterwards,
             // so it goes back into the queue in any case.
-            let present = present_person(connection, *from).await?;
-            let into = present_person(connection, *into).await?;
+            let (present, into) = lock_both(connection, *from, *into).await?;
             if present == *from && into != *from {
                 merge_people(connection, &*self.clock, *from, into, reason, &[]).await?;
             }

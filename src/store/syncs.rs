@@ -166,8 +166,10 @@ impl StepState {
 /// What the database knows of a person at one destination.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PersonContext {
-    /// Our link to their contact.
+    /// Our link to their contact; to the oldest of several.
     pub contact: Option<RecordId>,
+    /// Their further contacts, oldest first: there before it was known that two people are one.
+    pub further: Vec<RecordId>,
     /// Deals we know of: record, the contact it is on, when we linked it.
     pub deals: Vec<(RecordId, Option<RecordId>, Timestamp)>,
     /// E.164 phones attached to them, oldest first.

@@ -4,13 +4,15 @@
 //! On SQLite one task owns the only writing connection. Arrivals (acknowledgements) go first; other work goes when they
 //! pause, and now and then when they do not, so that neither starves. Work that fails does not fail its group.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::{PgPool, SqliteConnection};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::error;
 
 use super::inbox::{Arrival, Pending};
@@ -31,7 +33,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(40);
 /// Work that may wait before its callers wait too.
 const WORK_CAPACITY: usize = 1024;
 /// How often work is run again when the database asks for it.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: u32 = 5;
+/// How long work waits for its second attempt; twice as long for the third, and so on.
+const RUN_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// Handle on the task that owns SQLite's writing connection.
 #[derive(Clone)]
@@ -326,13 +330,16 @@ pub(crate) fn keep_arrivals_in_postgres(
     });
 }
 
-/// PostgreSQL: a transaction on a connection of the pool, run again when the database asks for it.
+/// PostgreSQL: a transaction on a connection of the pool, run again from the start when the database asks for it.
 pub(crate) async fn write_in_postgres<W: Work>(pool: &PgPool, work: &W) -> Result<W::Output, StoreError> {
     let mut attempt = 1;
     loop {
         let mut connection = Connection::from(pool.acquire().await?);
         connection.begin().await?;
-        let result = match work.run(&mut connection).await {
+        // A panic must not give back a connection in the middle of a transaction: the next one would go on with it.
+        let run = AssertUnwindSafe(work.run(&mut connection)).catch_unwind().await;
+        let run = run.unwrap_or_else(|_| Err(StoreError::new("a write ended abnormally; this is a bug")));
+        let result = match run {
             Ok(output) => connection.commit().await.map(|()| output),
             Err(failure) => {
                 roll_back(&mut connection).await;
@@ -340,7 +347,12 @@ pub(crate) async fn write_in_postgres<W: Work>(pool: &PgPool, work: &W) -> Resul
             }
         };
         match result {
-            Err(failure) if failure.kind == Failure::RunAgain && attempt < ATTEMPTS => attempt += 1,
+            Err(failure) if failure.kind == Failure::RunAgain && attempt < ATTEMPTS => {
+                drop(connection);
+                // Whoever was in the way is let through first.
+                sleep(RUN_AGAIN_AFTER * attempt).await;
+                attempt += 1;
+            }
             result => return result,
         }
     }

@@ -442,11 +442,11 @@ impl Journal for SentJournal<'_> {
             }
             let ids: Vec<StepId> = steps.iter().map(|(_, step)| *step).collect();
             let at = self.worker.clock.now();
-            self.worker
-                .ledger
-                .enter(Arc::new(Entry::Sent(ids.clone())), at)
-                .await
-                .map_err(|failure| self.refuse(steps, failure.to_string()))?;
+            let entered = self.worker.ledger.enter(Arc::new(Entry::Sent(ids.clone())), at).await;
+            if !entered.map_err(|failure| self.refuse(steps, failure.to_string()))? {
+                let why = "its person has become one with another since it was planned; it is decided anew";
+                return Err(self.refuse(steps, why.to_owned()));
+            }
             // The last look before the request: a process that was frozen since that commit may have been given up.
             if !self.worker.hold.is_sure(&*self.worker.clock) {
                 return Err(self.refuse(steps, NOT_SURE.to_owned()));

@@ -14,6 +14,7 @@ mod kill;
 mod laws;
 mod leases;
 mod live;
+mod many;
 mod mishaps;
 mod odoo;
 mod phone_differential;
