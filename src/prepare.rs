@@ -66,7 +66,9 @@ impl Preparer {
                 Ok(BATCH..) => {}
                 Ok(_) => tokio::time::sleep(COMPANY).await,
                 Err(failure) => {
-                    error!(%failure, "STORAGE FAILURE: deliveries could not be prepared; they are kept and tried again");
+                    if failure.is_news() {
+                        error!(%failure, "STORAGE FAILURE: deliveries could not be prepared; they are kept and tried again");
+                    }
                     tokio::time::sleep(LONGEST_SLEEP).await;
                 }
             }
@@ -84,7 +86,7 @@ impl Preparer {
         let prepared: Arc<[PreparedDelivery]> =
             received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();
         match self.store(Arc::clone(&prepared), &workspace).await {
-            Err(failure) if count > 1 && !failure.is_final() => {
+            Err(failure) if count > 1 && !failure.is_final() && !failure.is_away() => {
                 self.store_one_by_one(&prepared, &workspace, failure).await?;
             }
             stored => stored?,

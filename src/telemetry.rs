@@ -39,6 +39,8 @@ pub mod metric {
     pub const WORKSPACE_NOTICE: &str = "leadfold_workspace_notice";
     /// Gauge, 0 or 1: the active version cannot be used by this process, which receives and neither prepares nor pushes.
     pub const STANDING_BY: &str = "leadfold_standing_by";
+    /// Gauge, 0 or 1: the database takes no writes, and senders are answered 503.
+    pub const STORAGE_FAILING: &str = "leadfold_storage_failing";
 }
 
 /// How log lines look.
@@ -136,6 +138,7 @@ fn describe() {
     describe_counter!(metric::RELOADS, "Edits of the workspace that were taken up or refused");
     describe_gauge!(metric::WORKSPACE_NOTICE, "1 while the files of the workspace are not what runs");
     describe_gauge!(metric::STANDING_BY, "1 while this process only receives");
+    describe_gauge!(metric::STORAGE_FAILING, "1 while the database takes no writes and senders are answered 503");
 }
 
 /// A run of this many digits may be a phone.

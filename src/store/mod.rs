@@ -6,7 +6,7 @@
 //!
 //! | module | its rows |
 //! |---|---|
-//! | [`inbox`], `writer` | deliveries as they arrive |
+//! | [`inbox`], `arrivals`, `writer` | deliveries as they arrive |
 //! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
@@ -17,13 +17,16 @@
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
 //! | `open`, `sql`, `lock` | opening; one text for both databases; one process on a SQLite file |
+//! | `session`, `health` | what a database that hangs, breaks or is full means, and until when |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod alerts;
+mod arrivals;
 pub mod backlog;
 mod claims;
 mod context;
+mod health;
 pub mod held;
 pub mod inbox;
 pub mod ledger;
@@ -38,6 +41,7 @@ pub mod rehearsal;
 pub mod replay;
 mod replay_work;
 mod selection;
+mod session;
 pub mod syncs;
 pub mod versions;
 
@@ -55,11 +59,13 @@ use futures_util::future::BoxFuture;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
-use self::inbox::Inbox;
+use self::health::Health;
+use self::inbox::{Inbox, Pending};
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
+use self::session::{PATIENT, Session};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
 use crate::telemetry::masked;
@@ -75,8 +81,14 @@ pub struct StoreError {
 /// What a failure means for whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
-    /// It may pass: a full disk, a broken connection.
+    /// It may pass.
     MayPass,
+    /// The database is not there, or cannot do what it is asked: a full disk, a broken connection. Nothing is wrong with
+    /// what was asked, and nothing else would fare better. `known` when somebody has said so already.
+    Away {
+        /// It is no news.
+        known: bool,
+    },
     /// The same work may succeed when it is simply run again (a serialisation failure or a deadlock).
     RunAgain,
     /// Another process has the lease, or the store is closed: this process records nothing more.
@@ -94,6 +106,26 @@ impl StoreError {
         Self { message: message.into(), kind: Failure::Final }
     }
 
+    /// The database is not there, or cannot do what it is asked.
+    pub(crate) fn away(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Failure::Away { known: false } }
+    }
+
+    /// Whether nothing is wrong with what was asked and nothing else would fare better: it is of no use to try the parts
+    /// of a group one by one.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self.kind, Failure::Away { .. })
+    }
+
+    /// Whether the log should tell of it: the trouble of a database is told of once, not by everybody who has to do with it.
+    pub(crate) fn is_news(&self) -> bool {
+        self.kind != Failure::Away { known: true }
+    }
+
+    fn known(self) -> Self {
+        Self { kind: Failure::Away { known: true }, ..self }
+    }
+
     /// Whether trying the same again can only fail again.
     pub fn is_final(&self) -> bool {
         self.kind == Failure::Final
@@ -107,18 +139,43 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // 40001 serialisation failure, 40P01 deadlock (PostgreSQL). The message alone: its detail quotes row values.
-        let code = error.as_database_error().and_then(|error| error.code().map(Cow::into_owned));
-        let kind = match code.as_deref() {
-            Some("40001" | "40P01") => Failure::RunAgain,
-            _ => Failure::MayPass,
+        let away = Failure::Away { known: false };
+        let Some(refusal) = error.as_database_error() else {
+            let kind = match &error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::WorkerCrashed => away,
+                _ => Failure::MayPass,
+            };
+            return Self { message: format!("the database did not answer: {error}"), kind };
         };
-        let message = match error.as_database_error() {
-            Some(database) => format!("the database says: {}", masked(database.message())),
-            None => format!("the database did not answer: {error}"),
+        let code = refusal.code().unwrap_or_default();
+        let kind = if refusal.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+            if sqlite_is_away(&code) { away } else { Failure::MayPass }
+        } else {
+            match &*code {
+                // Serialisation failure, deadlock.
+                "40001" | "40P01" => Failure::RunAgain,
+                // A statement that took too long, perhaps for a lock: the database is there.
+                "57014" => Failure::MayPass,
+                // A read-only transaction; and the classes of lost connections, insufficient resources (a full disk),
+                // intervention by an operator, and errors of the system (PostgreSQL documentation, appendix A).
+                "25006" => away,
+                _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => away,
+                _ => Failure::MayPass,
+            }
         };
-        Self { message, kind }
+        // The message alone: its detail quotes row values.
+        Self { message: format!("the database says: {}", masked(refusal.message())), kind }
     }
+}
+
+/// Whether SQLite's (extended) result code speaks of the file and not of what was asked: permission, busy, locked, out of
+/// memory, read-only, input and output, damaged, full, cannot open, locking protocol, not a database.
+fn sqlite_is_away(code: &str) -> bool {
+    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 11 | 13 | 14 | 15 | 26))
 }
 
 /// One unit of writing: runs inside one transaction, and again from the start when the database asks for that.
@@ -134,8 +191,9 @@ pub(crate) trait Work: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
-    inbox: Inbox,
+    arrivals: mpsc::Sender<Pending>,
     arrived: Arc<Notify>,
+    health: Arc<Health>,
 }
 
 #[derive(Clone)]
@@ -166,8 +224,9 @@ const STARTING: Duration = Duration::from_secs(30);
 /// How long a command does: somebody sits there.
 const WAITING: Duration = Duration::from_secs(5);
 
-/// Arrivals that may wait for the writer before receivers wait too.
-const INBOX_CAPACITY: usize = 4096;
+/// Arrivals that may wait for the writer before receivers wait too. As many as there are requests at one time: those whose
+/// sender has gone stay here, and each may be as large as a request, so this bounds what a slow database can pile up.
+const INBOX_CAPACITY: usize = 512;
 
 impl Store {
     /// Opens the database, brings its schema up to date, and refuses settings under which an acknowledged lead could be
@@ -250,16 +309,17 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
+        let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
-        let writer = writer::Writer::start(connection, arrivals, Arc::clone(&arrived), clock);
+        let writer = writer::Writer::start(connection, queue, Arc::clone(&arrived), clock);
         let backend =
             Backend::Sqlite { readers, writer: Some(writer), lock: Arc::new(Mutex::new(Some(lock))) };
-        Ok(Self { backend, inbox, arrived })
+        Ok(Self { backend, arrivals, arrived, health: Health::new() })
     }
 
     async fn open_postgres(url: &str, patience: Duration, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let (pool, _) = postgres_pool(url, 16, patience).await?;
+        let health = Health::new();
+        let (pool, _) = postgres_pool(url, 16, patience, &health).await?;
         migrator().run(&pool).await.map_err(|error| migration_failed(&error))?;
         for (setting, safe) in [
             ("SHOW fsync", &["on"][..]),
@@ -273,18 +333,18 @@ impl Store {
                 )));
             }
         }
-        let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
+        let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
-        writer::keep_arrivals_in_postgres(pool.clone(), arrivals, Arc::clone(&arrived), clock);
-        Ok(Self { backend: Backend::Postgres { pool }, inbox, arrived })
+        arrivals::keep_in_postgres(&pool, &health, queue, &arrived, &clock);
+        Ok(Self { backend: Backend::Postgres { pool }, arrivals, arrived, health })
     }
 
     /// Opens a database for looking only, also while a server runs on it.
     pub async fn open_to_read(url: &str) -> Result<Self, StoreError> {
-        let (inbox, _nobody_reads) = Inbox::channel(1);
-        let arrived = Arc::new(Notify::new());
+        let (arrivals, _nobody_reads) = mpsc::channel(1);
+        let (arrived, health) = (Arc::new(Notify::new()), Health::new());
         let (backend, place) = if is_postgres(url)? {
-            let (pool, place) = postgres_pool(url, 2, WAITING).await?;
+            let (pool, place) = postgres_pool(url, 2, WAITING, &health).await?;
             (Backend::Postgres { pool }, place)
         } else {
             let options = sqlite_options(url)?.read_only(true);
@@ -294,7 +354,7 @@ impl Store {
             let readers = readers.map_err(|error| cannot_open(&place, &error))?;
             (Backend::Sqlite { readers, writer: None, lock: Arc::default() }, place)
         };
-        let store = Self { backend, inbox, arrived };
+        let store = Self { backend, arrivals, arrived, health };
         store.has_our_schema(&place).await?;
         Ok(store)
     }
@@ -306,11 +366,15 @@ impl Store {
 
     /// Where the receiving edge puts deliveries.
     pub fn inbox(&self) -> Inbox {
-        self.inbox.clone()
+        Inbox::new(self.clone(), self.arrivals.clone())
     }
 
     /// Runs a unit of writing and returns once it is durable.
     pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
+        self.write_unobserved(work).await.map_err(|failure| self.suspect(failure))
+    }
+
+    async fn write_unobserved<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
         match &self.backend {
             Backend::Sqlite { writer: Some(writer), .. } => writer.write(work).await,
             Backend::Sqlite { writer: None, .. } => {
@@ -319,8 +383,8 @@ impl Store {
             Backend::Postgres { pool } => {
                 // In a task of its own: a caller that is dropped half-way would give back a connection with an open
                 // transaction.
-                let pool = pool.clone();
-                tokio::spawn(async move { writer::write_in_postgres(&pool, &work).await })
+                let (pool, health) = (pool.clone(), Arc::clone(&self.health));
+                tokio::spawn(async move { writer::write_in_postgres(&pool, &health, &work).await })
                     .await
                     .map_err(|failure| StoreError::new(format!("a write ended abnormally: {failure}")))?
             }
@@ -329,14 +393,17 @@ impl Store {
 
     /// Reads committed rows. The text is ours, never data.
     pub(crate) async fn read(&self, sql: &str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        Ok(match &self.backend {
+        let rows = match &self.backend {
             Backend::Sqlite { readers, .. } => {
-                bind!(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+                let rows = bind!(sql, args).fetch_all(readers).await;
+                rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect()).map_err(StoreError::from)
             }
-            Backend::Postgres { pool } => {
-                bind!(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
-            }
-        })
+            Backend::Postgres { pool } => match Session::take(pool, &self.health, PATIENT).await {
+                Ok(session) => Connection::from(session).fetch(sql, args).await,
+                Err(failure) => Err(failure),
+            },
+        };
+        rows.map_err(|failure| self.suspect(failure))
     }
 
     /// Finishes what was handed over and closes the connections.
@@ -373,6 +440,7 @@ fn migrator() -> Migrator {
         migration(1, "registry", include_str!("../../migrations/0001_registry.sql")),
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
+        migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
     ])
 }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use sqlx::{Column as _, Row as _};
 
 use super::StoreError;
+use super::session::{self, Session};
 
 /// A value for a placeholder.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ pub(crate) struct Connection {
 
 enum Driver {
     Sqlite(sqlx::SqliteConnection),
-    Postgres(sqlx::pool::PoolConnection<sqlx::Postgres>),
+    Postgres(Session),
 }
 
 /// One row of either database. Columns are read by position.
@@ -111,9 +112,9 @@ impl From<sqlx::SqliteConnection> for Connection {
     }
 }
 
-impl From<sqlx::pool::PoolConnection<sqlx::Postgres>> for Connection {
-    fn from(connection: sqlx::pool::PoolConnection<sqlx::Postgres>) -> Self {
-        Self { driver: Driver::Postgres(connection), bumped: Vec::new() }
+impl From<Session> for Connection {
+    fn from(session: Session) -> Self {
+        Self { driver: Driver::Postgres(session), bumped: Vec::new() }
     }
 }
 
@@ -121,11 +122,12 @@ impl Connection {
     /// Begins a transaction. SQLite takes the write lock at once, so that one never fails half-way for want of it.
     pub(crate) async fn begin(&mut self) -> Result<(), StoreError> {
         self.bumped.clear();
-        let begin = match &self.driver {
-            Driver::Sqlite(_) => "BEGIN IMMEDIATE",
-            Driver::Postgres(_) => "BEGIN",
-        };
-        self.execute(begin, vec![]).await.map(drop)
+        match &mut self.driver {
+            Driver::Sqlite(_) => self.execute("BEGIN IMMEDIATE", vec![]).await.map(drop),
+            Driver::Postgres(session) => {
+                session.ask(|postgres| sqlx::raw_sql(session::BEGIN).execute(postgres)).await.map(drop)
+            }
+        }
     }
 
     /// Makes everything since `begin` durable.
@@ -171,7 +173,7 @@ impl Connection {
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.driver {
             Driver::Sqlite(connection) => sqlx::Connection::close(connection).await?,
-            Driver::Postgres(connection) => drop(connection),
+            Driver::Postgres(session) => drop(session),
         }
         Ok(())
     }
@@ -182,8 +184,8 @@ impl Connection {
             Driver::Sqlite(connection) => {
                 bind!(&*in_order(sql, &args), args).execute(connection).await?.rows_affected()
             }
-            Driver::Postgres(connection) => {
-                bind!(sql, args).execute(&mut **connection).await?.rows_affected()
+            Driver::Postgres(session) => {
+                session.ask(|postgres| bind!(sql, args).execute(postgres)).await?.rows_affected()
             }
         })
     }
@@ -218,8 +220,9 @@ impl Connection {
                 .into_iter()
                 .map(Row::Sqlite)
                 .collect(),
-            Driver::Postgres(connection) => {
-                bind!(sql, args).fetch_all(&mut **connection).await?.into_iter().map(Row::Postgres).collect()
+            Driver::Postgres(session) => {
+                let rows = session.ask(|postgres| bind!(sql, args).fetch_all(postgres)).await?;
+                rows.into_iter().map(Row::Postgres).collect()
             }
         })
     }

@@ -198,7 +198,7 @@ impl WorkerHandle {
                         }
                     }
                     Err(failure) => {
-                        error!(destination = worker.destination.name, %failure, "syncs could not be claimed");
+                        self.complain(&failure, "syncs could not be claimed");
                         hands.claim_failed = true;
                     }
                 }
@@ -260,9 +260,16 @@ impl WorkerHandle {
                 .clamp(SHORTEST_SLEEP, LONGEST_SLEEP),
             Ok(None) => LONGEST_SLEEP,
             Err(failure) => {
-                error!(destination = worker.destination.name, %failure, "the next due sync could not be read");
+                self.complain(&failure, "the next due sync could not be read");
                 LONGEST_SLEEP
             }
+        }
+    }
+
+    /// The trouble of a database is no news from each of its destinations.
+    fn complain(&self, failure: &StoreError, what: &str) {
+        if failure.is_news() {
+            error!(destination = self.worker.destination.name, %failure, "{what}");
         }
     }
 
@@ -326,7 +333,7 @@ impl WorkerHandle {
                 true
             }
             Err(failure) => {
-                error!(destination = worker.destination.name, %failure, "syncs could not be claimed");
+                self.complain(&failure, "syncs could not be claimed");
                 false
             }
         }
