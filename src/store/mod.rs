@@ -10,7 +10,7 @@
 //! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
-//! | `pools` | what owner pools remember |
+//! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
 //! | [`held`] | leads that wait for an answer |
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
@@ -24,6 +24,7 @@
 mod alerts;
 mod arrivals;
 pub mod backlog;
+mod budgets;
 mod claims;
 mod context;
 mod health;

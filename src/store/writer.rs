@@ -268,6 +268,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::store::Store;
+    use crate::store::sql::args;
 
     struct Insert {
         name: &'static str,

@@ -15,6 +15,7 @@
 
 mod backoff;
 mod breaker;
+mod budget;
 mod judge;
 mod push;
 mod records;

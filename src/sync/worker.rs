@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::breaker::Breaker;
+use super::budget;
 use super::push::{Report, later};
 use super::records::Records;
 use crate::clock::Clock;
@@ -99,7 +100,12 @@ impl Worker {
         let holder = clock.new_id().to_string();
         let lease = store.take_lease(&destination.name, &holder).await?;
         let pools = store.pools(&destination.name).await?.into_iter().collect();
-        let ledger = Ledger::open(store.clone(), lease.clone());
+        budget::resume(&store, &lease, &*crm, clock.now()).await?;
+        let used = {
+            let (crm, clock) = (Arc::clone(&crm), Arc::clone(&clock));
+            Box::new(move || budget::noted(&*crm, clock.now(), false))
+        };
+        let ledger = Ledger::open(store.clone(), lease.clone(), used);
         Ok(Self {
             store,
             clock,
@@ -121,7 +127,11 @@ impl Worker {
         let handle = WorkerHandle { worker: Arc::new(self), wake: Arc::new(Notify::new()) };
         let (running, keeping) = (handle.clone(), handle.clone());
         tasks.spawn(keeping.keep_up_with_users(stop.clone()));
-        tasks.spawn(async move { running.run(stop).await });
+        tasks.spawn(async move {
+            if running.run(stop).await {
+                running.worker.note_end().await;
+            }
+        });
         handle
     }
 
@@ -167,11 +177,12 @@ impl Worker {
 }
 
 impl WorkerHandle {
-    async fn run(self, stop: CancellationToken) {
+    /// Returns whether nothing is under way any more.
+    async fn run(&self, stop: CancellationToken) -> bool {
         let worker = &self.worker;
         if worker.destination.mode == Mode::Paused {
             info!(destination = worker.destination.name, "paused by the workspace; its queue is kept");
-            return;
+            return true;
         }
         self.warn_of_held().await;
         let mut under_way: JoinSet<Vec<Report>> = JoinSet::new();
@@ -224,9 +235,11 @@ impl WorkerHandle {
                 self.ended(ended, &mut hands).await;
             }
         };
-        if tokio::time::timeout(DRAIN, drain).await.is_err() {
+        let drained = tokio::time::timeout(DRAIN, drain).await.is_ok();
+        if !drained {
             warn!(destination = worker.destination.name, "pushes under way are looked up at the next start");
         }
+        drained
     }
 
     /// What was held while the destination was only observed waits for a person, who must know of it.
