@@ -159,7 +159,8 @@ impl App {
         let loopback = options.listen.ip().is_loopback();
         let means = Means { store: store.clone(), versions, loopback, clock, wake_workers };
         let pages = web::api::router(store.clone()).merge(web::operations::router(means));
-        let router = receive::router(receiver).merge(web::router(access, ready, options.metrics, pages));
+        let health = web::router(access, ready, store.trouble(), options.metrics, pages);
+        let router = receive::router(receiver).merge(health);
         let shutdown = stop.clone().cancelled_owned();
         store.announce(address)?;
         let server = tokio::spawn(receive::serve(listener, router, Connections::default(), shutdown));

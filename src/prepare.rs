@@ -70,7 +70,9 @@ impl Preparer {
                 Ok(prepared) if prepared >= u64::try_from(self.batch()).unwrap_or(u64::MAX) => {}
                 Ok(_) => tokio::time::sleep(COMPANY).await,
                 Err(failure) => {
-                    error!(%failure, "STORAGE FAILURE: deliveries could not be prepared; they are kept and tried again");
+                    if failure.is_news() {
+                        error!(%failure, "STORAGE FAILURE: deliveries could not be prepared; they are kept and tried again");
+                    }
                     tokio::time::sleep(LONGEST_SLEEP).await;
                 }
             }

@@ -41,6 +41,8 @@ pub mod metric {
     pub const STANDING_BY: &str = "leadfold_standing_by";
     /// Gauge: destinations whose lease this process holds. Summed over all processes it is the number of destinations.
     pub const HELD_LEASES: &str = "leadfold_held_leases";
+    /// Gauge, 0 or 1: the database takes no writes, and senders are answered 503.
+    pub const STORAGE_FAILING: &str = "leadfold_storage_failing";
 }
 
 /// How log lines look.
@@ -139,6 +141,10 @@ fn describe() {
     describe_gauge!(metric::WORKSPACE_NOTICE, "1 while the files of the workspace are not what runs");
     describe_gauge!(metric::STANDING_BY, "1 while this process only receives");
     describe_gauge!(metric::HELD_LEASES, "Destinations whose lease this process holds");
+    describe_gauge!(
+        metric::STORAGE_FAILING,
+        "1 while the database takes no writes and senders are answered 503"
+    );
 }
 
 /// A run of this many digits may be a phone.

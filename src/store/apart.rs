@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
+use super::health::Health;
 use super::open::pool_options;
 use super::{StoreError, Work, writer};
 
@@ -16,12 +17,13 @@ const CONNECT: Duration = Duration::from_secs(2);
 pub(super) struct Apart {
     /// The pool whose settings it has.
     like: PgPool,
+    health: Arc<Health>,
     own: Arc<Mutex<Option<PgPool>>>,
 }
 
 impl Apart {
-    pub(super) fn new(like: PgPool) -> Self {
-        Self { like, own: Arc::default() }
+    pub(super) fn new(like: PgPool, health: Arc<Health>) -> Self {
+        Self { like, health, own: Arc::default() }
     }
 
     /// Runs a unit of writing on it, in the task of the caller.
@@ -30,9 +32,9 @@ impl Apart {
         // one that never answers again, and its transaction is open.
         let pool = self.lock().take();
         let pool = pool.unwrap_or_else(|| {
-            pool_options(1, CONNECT).connect_lazy_with((*self.like.connect_options()).clone())
+            pool_options(1, CONNECT, &self.health).connect_lazy_with((*self.like.connect_options()).clone())
         });
-        let written = writer::write_in_postgres(&pool, work).await;
+        let written = writer::write_in_postgres(&pool, &self.health, work).await;
         *self.lock() = Some(pool);
         written
     }

@@ -175,10 +175,19 @@ pub(super) async fn bump(connection: &mut Connection, lease: &Lease) -> Result<(
     if connection.has_bumped(&lease.destination, lease.epoch) {
         return Ok(());
     }
+    bump_noting(connection, lease, None).await
+}
+
+/// Bumps the lease row, and notes what was used of the account's rate budget.
+pub(super) async fn bump_noting(
+    connection: &mut Connection,
+    lease: &Lease,
+    budget: Option<&str>,
+) -> Result<(), StoreError> {
     let bumped = connection
         .execute(
-            "UPDATE leases SET beat = beat + 1 WHERE destination = $1 AND epoch = $2",
-            args![lease.destination.as_str(), lease.epoch],
+            "UPDATE leases SET beat = beat + 1, budget = COALESCE($3, budget) WHERE destination = $1 AND epoch = $2",
+            args![lease.destination.as_str(), lease.epoch, budget.map(str::to_owned)],
         )
         .await?;
     if bumped == 1 {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::doubles::tell_of_two_contacts;
-use super::lease::{Lease, bump};
+use super::lease::{Lease, bump_noting};
 use super::pools::count_turns;
 use super::record::{self, Record};
 use super::sql::{Arg, Connection, list};
@@ -79,6 +79,9 @@ pub struct Ledger {
     entries: mpsc::Sender<Waiting>,
 }
 
+/// Says what is used of a rate budget; `None` where there is none.
+pub type Used = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 struct Waiting {
     /// `None` only asks for everything before it.
     entry: Option<Dated>,
@@ -86,10 +89,11 @@ struct Waiting {
 }
 
 impl Ledger {
-    /// Opens the ledger of a destination under its lease. Its task ends with the last handle.
-    pub fn open(store: Store, lease: Lease) -> Self {
+    /// Opens the ledger of a destination under its lease. Its task ends with the last handle. `budget` says what is used of
+    /// the account's rate budget, and is noted with every group.
+    pub fn open(store: Store, lease: Lease, budget: Used) -> Self {
         let (entries, queue) = mpsc::channel(CAPACITY);
-        tokio::spawn(write_groups(store, lease, queue));
+        tokio::spawn(write_groups(store, lease, budget, queue));
         Self { entries }
     }
 
@@ -111,7 +115,7 @@ impl Ledger {
     }
 }
 
-async fn write_groups(store: Store, lease: Lease, mut queue: mpsc::Receiver<Waiting>) {
+async fn write_groups(store: Store, lease: Lease, budget: Used, mut queue: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(LARGEST_GROUP);
     let mut began = Instant::now();
     while queue.recv_many(&mut group, LARGEST_GROUP).await > 0 {
@@ -125,11 +129,11 @@ async fn write_groups(store: Store, lease: Lease, mut queue: mpsc::Receiver<Wait
             }
         }
         began = Instant::now();
-        write_group(&store, &lease, group.drain(..)).await;
+        write_group(&store, &lease, &budget, group.drain(..)).await;
     }
 }
 
-async fn write_group(store: &Store, lease: &Lease, group: impl Iterator<Item = Waiting>) {
+async fn write_group(store: &Store, lease: &Lease, budget: &Used, group: impl Iterator<Item = Waiting>) {
     let (mut entries, mut tells, mut settled) = (Vec::new(), Vec::new(), Vec::new());
     for Waiting { entry, tell } in group {
         match entry {
@@ -141,14 +145,14 @@ async fn write_group(store: &Store, lease: &Lease, group: impl Iterator<Item = W
         }
     }
     // Whoever asked may have gone; what they entered is written all the same.
-    match store.record(lease, entries.clone()).await {
+    match store.record_with_budget(lease, entries.clone(), budget()).await {
         Ok(stored) => {
             for (tell, stored) in tells.into_iter().zip(stored) {
                 tell.send(Ok(stored)).ok();
             }
         }
         // One entry that the database does not take must not fail the others.
-        Err(failure) if entries.len() > 1 && !failure.is_final() => {
+        Err(failure) if entries.len() > 1 && !failure.is_final() && !failure.is_away() => {
             for (entry, tell) in entries.into_iter().zip(tells) {
                 let stored = store.record(lease, vec![entry]).await;
                 tell.send(stored.map(|stored| stored.first().copied().unwrap_or(false))).ok();
@@ -168,16 +172,26 @@ async fn write_group(store: &Store, lease: &Lease, group: impl Iterator<Item = W
 impl Store {
     /// Writes these entries in one transaction; says of each whether it was taken. No two may be of one sync.
     pub async fn record(&self, lease: &Lease, entries: Vec<Dated>) -> Result<Vec<bool>, StoreError> {
+        self.record_with_budget(lease, entries, None).await
+    }
+
+    async fn record_with_budget(
+        &self,
+        lease: &Lease,
+        entries: Vec<Dated>,
+        budget: Option<String>,
+    ) -> Result<Vec<bool>, StoreError> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        self.write(Group { lease: lease.clone(), entries: entries.into() }).await
+        self.write(Group { lease: lease.clone(), entries: entries.into(), budget }).await
     }
 }
 
 struct Group {
     lease: Lease,
     entries: Arc<[Dated]>,
+    budget: Option<String>,
 }
 
 impl Work for Group {
@@ -185,7 +199,7 @@ impl Work for Group {
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Vec<bool>, StoreError>> {
         Box::pin(async move {
-            bump(connection, &self.lease).await?;
+            bump_noting(connection, &self.lease, self.budget.as_deref()).await?;
             record::lock(connection, &self.entries).await?;
             let refused = record::put_back(connection, &self.entries).await?;
             let dropped = record::dropped(connection, &self.entries).await?;
@@ -310,7 +324,7 @@ mod tests {
     async fn a_plan_that_is_entered_again_because_its_answer_was_lost_is_stored_once() {
         let (store, folder) = temporary().await;
         let lease = store.take_lease("crm", "me").await.unwrap();
-        let ledger = Ledger::open(store.clone(), lease);
+        let ledger = Ledger::open(store.clone(), lease, Box::new(|| None));
         let entry = Arc::new(plan(StepId(SystemClock.new_id())));
         for _ in 0..2 {
             assert!(ledger.enter(Arc::clone(&entry), SystemClock.now()).await.unwrap());
@@ -324,7 +338,7 @@ mod tests {
     async fn an_entry_that_is_not_taken_fails_alone_and_a_lost_lease_fails_all() {
         let (store, folder) = temporary().await;
         let lease = store.take_lease("crm", "me").await.unwrap();
-        let ledger = Ledger::open(store.clone(), lease);
+        let ledger = Ledger::open(store.clone(), lease, Box::new(|| None));
         let [first, refused, second] = std::array::from_fn(|_| StepId(SystemClock.new_id()));
         store.write(Refuse(refused)).await.unwrap();
         let now = SystemClock.now();

@@ -6,28 +6,32 @@
 //!
 //! | module | its rows |
 //! |---|---|
-//! | [`inbox`], `writer` | deliveries as they arrive |
+//! | [`inbox`], `arrivals`, `writer` | deliveries as they arrive |
 //! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
 //! | [`lease`] | processes, and who of them pushes to which destination |
 //! | `merges`, `doubles` | two people who become one, and what that shows in a CRM |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
-//! | `pools` | what owner pools remember |
+//! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
 //! | [`held`] | leads that wait for an answer |
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
-//! | `open`, `sql`, `lock`, `apart` | opening; one text for both databases; one process on a SQLite file; a connection apart |
+//! | `open`, `sql`, `lock` | opening; one text for both databases; one process on a SQLite file |
+//! | `session`, `health`, `apart` | what a database that hangs, breaks or is full means, and until when; a connection apart |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod alerts;
 mod apart;
+mod arrivals;
 pub mod backlog;
+mod budgets;
 mod claims;
 mod context;
 mod doubles;
+mod health;
 pub mod held;
 pub mod inbox;
 pub mod lease;
@@ -44,6 +48,7 @@ pub mod rehearsal;
 pub mod replay;
 mod replay_work;
 mod selection;
+mod session;
 pub mod syncs;
 pub mod versions;
 
@@ -61,12 +66,14 @@ use futures_util::future::BoxFuture;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use self::apart::Apart;
-use self::inbox::Inbox;
+use self::health::Health;
+use self::inbox::{Inbox, Pending};
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
+use self::session::{PATIENT, Session};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
 use crate::telemetry::masked;
@@ -82,8 +89,14 @@ pub struct StoreError {
 /// What a failure means for whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
-    /// It may pass: a full disk, a broken connection.
+    /// It may pass.
     MayPass,
+    /// The database is not there, or cannot do what it is asked: a full disk, a broken connection. Nothing is wrong with
+    /// what was asked, and nothing else would fare better. `known` when somebody has said so already.
+    Away {
+        /// It is no news.
+        known: bool,
+    },
     /// The same work may succeed when it is simply run again (a serialisation failure or a deadlock).
     RunAgain,
     /// The database works, and does not take these very rows.
@@ -101,6 +114,26 @@ impl StoreError {
     /// An error after which this process must not go on with what it was recording.
     pub(crate) fn is_over(message: impl Into<String>) -> Self {
         Self { message: message.into(), kind: Failure::Final }
+    }
+
+    /// The database is not there, or cannot do what it is asked.
+    pub(crate) fn away(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Failure::Away { known: false } }
+    }
+
+    /// Whether nothing is wrong with what was asked and nothing else would fare better: it is of no use to try the parts
+    /// of a group one by one.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self.kind, Failure::Away { .. })
+    }
+
+    /// Whether the log should tell of it: the trouble of a database is told of once, not by everybody who has to do with it.
+    pub(crate) fn is_news(&self) -> bool {
+        self.kind != Failure::Away { known: true }
+    }
+
+    fn known(self) -> Self {
+        Self { kind: Failure::Away { known: true }, ..self }
     }
 
     /// Whether trying the same again can only fail again.
@@ -121,30 +154,47 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code().map(Cow::into_owned));
-        let kind = code.as_deref().map_or(Failure::MayPass, failure);
-        // The message alone: its detail quotes row values.
-        let message = match error.as_database_error() {
-            Some(database) => format!("the database says: {}", masked(database.message())),
-            None => format!("the database did not answer: {error}"),
+        let away = Failure::Away { known: false };
+        let Some(refusal) = error.as_database_error() else {
+            let kind = match &error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::WorkerCrashed => away,
+                _ => Failure::MayPass,
+            };
+            return Self { message: format!("the database did not answer: {error}"), kind };
         };
-        Self { message, kind }
+        let kind = refusal.code().map_or(Failure::MayPass, |code| failure(&code));
+        // The message alone: its detail quotes row values.
+        Self { message: format!("the database says: {}", masked(refusal.message())), kind }
     }
 }
 
 /// What an error code means. PostgreSQL's have five characters, of which two name a class (its documentation, appendix A);
 /// SQLite's are numbers, of which the lowest byte counts.
 fn failure(code: &str) -> Failure {
-    let sqlite = || code.parse::<u32>().ok().map(|code| code & 0xff);
+    let away = Failure::Away { known: false };
     match code.as_bytes() {
         // Serialisation failure and deadlock.
         b"40001" | b"40P01" => Failure::RunAgain,
+        // A statement that took too long, perhaps for a lock: the database is there.
+        b"57014" => Failure::MayPass,
+        // A read-only transaction; and the classes of lost connections, insufficient resources (a full disk), intervention
+        // by an operator, and errors of the system.
+        b"25006" | [b'0', b'8', _, _, _] | [b'5', b'3' | b'7' | b'8', _, _, _] => away,
         // Data that does not fit, a constraint, a limit of the program, or an exception that a trigger raised.
         [b'2', b'2' | b'3', _, _, _] | [b'5', b'4', _, _, _] | [b'P', b'0', _, _, _] => Failure::Refused,
         [_, _, _, _, _] => Failure::MayPass,
-        // Too large, a constraint, and a type that does not fit.
-        _ if matches!(sqlite(), Some(18 | 19 | 20)) => Failure::Refused,
-        _ => Failure::MayPass,
+        _ => match code.parse::<u32>().map(|code| code & 0xff) {
+            // What speaks of the file and not of what was asked: permission, busy, locked, out of memory, read-only, input
+            // and output, damaged, full, cannot open, locking protocol, not a database.
+            Ok(3 | 5..=8 | 10 | 11 | 13..=15 | 26) => away,
+            // Too large, a constraint, and a type that does not fit.
+            Ok(18..=20) => Failure::Refused,
+            _ => Failure::MayPass,
+        },
     }
 }
 
@@ -161,8 +211,9 @@ pub(crate) trait Work: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
-    inbox: Inbox,
+    arrivals: mpsc::Sender<Pending>,
     arrived: Arc<Notify>,
+    health: Arc<Health>,
 }
 
 #[derive(Clone)]
@@ -195,8 +246,9 @@ const STARTING: Duration = Duration::from_secs(30);
 /// How long a command does: somebody sits there.
 const WAITING: Duration = Duration::from_secs(5);
 
-/// Arrivals that may wait for the writer before receivers wait too.
-const INBOX_CAPACITY: usize = 4096;
+/// Arrivals that may wait for the writer before receivers wait too. As many as there are requests at one time: those whose
+/// sender has gone stay here, and each may be as large as a request, so this bounds what a slow database can pile up.
+const INBOX_CAPACITY: usize = 512;
 
 impl Store {
     /// Opens the database, brings its schema up to date, and refuses settings under which an acknowledged lead could be
@@ -284,16 +336,17 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
+        let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
-        let writer = writer::Writer::start(connection, arrivals, Arc::clone(&arrived), clock);
+        let writer = writer::Writer::start(connection, queue, Arc::clone(&arrived), clock);
         let backend =
             Backend::Sqlite { readers, writer: Some(writer), lock: Arc::new(Mutex::new(Some(lock))) };
-        Ok(Self { backend, inbox, arrived })
+        Ok(Self { backend, arrivals, arrived, health: Health::new() })
     }
 
     async fn open_postgres(url: &str, patience: Duration, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let (pool, _) = postgres_pool(url, 16, patience).await?;
+        let health = Health::new();
+        let (pool, _) = postgres_pool(url, 16, patience, &health).await?;
         postgres_migrator().run(&pool).await.map_err(|error| migration_failed(&error))?;
         for (setting, safe) in [
             ("SHOW fsync", &["on"][..]),
@@ -307,20 +360,20 @@ impl Store {
                 )));
             }
         }
-        let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
+        let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
-        writer::keep_arrivals_in_postgres(pool.clone(), arrivals, Arc::clone(&arrived), clock);
-        let apart = Apart::new(pool.clone());
-        Ok(Self { backend: Backend::Postgres { pool, apart }, inbox, arrived })
+        arrivals::keep_in_postgres(&pool, &health, queue, &arrived, &clock);
+        let apart = Apart::new(pool.clone(), Arc::clone(&health));
+        Ok(Self { backend: Backend::Postgres { pool, apart }, arrivals, arrived, health })
     }
 
     /// Opens a database for looking only, also while a server runs on it.
     pub async fn open_to_read(url: &str) -> Result<Self, StoreError> {
-        let (inbox, _nobody_reads) = Inbox::channel(1);
-        let arrived = Arc::new(Notify::new());
+        let (arrivals, _nobody_reads) = mpsc::channel(1);
+        let (arrived, health) = (Arc::new(Notify::new()), Health::new());
         let (backend, place) = if is_postgres(url)? {
-            let (pool, place) = postgres_pool(url, 2, WAITING).await?;
-            let apart = Apart::new(pool.clone());
+            let (pool, place) = postgres_pool(url, 2, WAITING, &health).await?;
+            let apart = Apart::new(pool.clone(), Arc::clone(&health));
             (Backend::Postgres { pool, apart }, place)
         } else {
             let options = sqlite_options(url)?.read_only(true);
@@ -330,7 +383,7 @@ impl Store {
             let readers = readers.map_err(|error| cannot_open(&place, &error))?;
             (Backend::Sqlite { readers, writer: None, lock: Arc::default() }, place)
         };
-        let store = Self { backend, inbox, arrived };
+        let store = Self { backend, arrivals, arrived, health };
         store.has_our_schema(&place).await?;
         Ok(store)
     }
@@ -350,11 +403,15 @@ impl Store {
 
     /// Where the receiving edge puts deliveries.
     pub fn inbox(&self) -> Inbox {
-        self.inbox.clone()
+        Inbox::new(self.clone(), self.arrivals.clone())
     }
 
     /// Runs a unit of writing and returns once it is durable.
     pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
+        self.write_unobserved(work).await.map_err(|failure| self.suspect(failure))
+    }
+
+    async fn write_unobserved<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
         match &self.backend {
             Backend::Sqlite { writer: Some(writer), .. } => writer.write(work).await,
             Backend::Sqlite { writer: None, .. } => {
@@ -363,8 +420,8 @@ impl Store {
             Backend::Postgres { pool, .. } => {
                 // In a task of its own: a caller that is dropped half-way would give back a connection with an open
                 // transaction.
-                let pool = pool.clone();
-                tokio::spawn(async move { writer::write_in_postgres(&pool, &work).await })
+                let (pool, health) = (pool.clone(), Arc::clone(&self.health));
+                tokio::spawn(async move { writer::write_in_postgres(&pool, &health, &work).await })
                     .await
                     .map_err(|failure| StoreError::new(format!("a write ended abnormally: {failure}")))?
             }
@@ -381,14 +438,17 @@ impl Store {
 
     /// Reads committed rows. The text is ours, never data.
     pub(crate) async fn read(&self, sql: &str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        Ok(match &self.backend {
+        let rows = match &self.backend {
             Backend::Sqlite { readers, .. } => {
-                bind!(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+                let rows = bind!(sql, args).fetch_all(readers).await;
+                rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect()).map_err(StoreError::from)
             }
-            Backend::Postgres { pool, .. } => {
-                bind!(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
-            }
-        })
+            Backend::Postgres { pool, .. } => match Session::take(pool, &self.health, PATIENT).await {
+                Ok(session) => Connection::from(session).fetch(sql, args).await,
+                Err(failure) => Err(failure),
+            },
+        };
+        rows.map_err(|failure| self.suspect(failure))
     }
 
     /// Finishes what was handed over and closes the connections.
@@ -429,6 +489,7 @@ fn migrator() -> Migrator {
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
         migration(4, "leases", include_str!("../../migrations/0004_leases.sql")),
+        migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
     ])
 }
 

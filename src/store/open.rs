@@ -1,13 +1,18 @@
 //! Finding a database by its address, and saying which one could not be opened and what to do about it.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Executor as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
+use super::health::Health;
 use super::{Store, StoreError, migrator};
+
+/// A connection that was idle for longer may have been cut by a firewall.
+const ASK_AFTER: Duration = Duration::from_secs(30);
 
 /// Whether a database is PostgreSQL; otherwise it is SQLite.
 pub(super) fn is_postgres(url: &str) -> Result<bool, StoreError> {
@@ -41,14 +46,23 @@ pub(super) fn exists(options: &SqliteConnectOptions) -> Result<(), StoreError> {
     )))
 }
 
-/// Nothing of ours thinks for long inside a transaction. Whoever does is frozen, or gone without a word, and keeps its
-/// locks, also on leases that others have to take.
-const LET_GO: &str = "SET idle_in_transaction_session_timeout = '5s'";
-
 /// How connections are pooled.
-pub(super) fn pool_options(connections: u32, patience: Duration) -> PgPoolOptions {
-    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(patience);
-    options.after_connect(|connection, _| Box::pin(async move { connection.execute(LET_GO).await.map(drop) }))
+pub(super) fn pool_options(connections: u32, patience: Duration, health: &Arc<Health>) -> PgPoolOptions {
+    let health = Arc::clone(health);
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        // Asking each time would double what a small read costs. Those that may be broken are asked, or not used at all.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, about| {
+            let trusted = health.trusts(about.age);
+            Box::pin(async move {
+                if trusted && about.idle_for > ASK_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(trusted)
+            })
+        })
 }
 
 /// Connections to PostgreSQL, and where it is.
@@ -56,6 +70,7 @@ pub(super) async fn postgres_pool(
     url: &str,
     connections: u32,
     patience: Duration,
+    health: &Arc<Health>,
 ) -> Result<(PgPool, String), StoreError> {
     // The text of the error never holds the address, which may carry a password.
     let options = PgConnectOptions::from_str(url).map_err(|error| {
@@ -65,7 +80,7 @@ pub(super) async fn postgres_pool(
     })?;
     let database = options.get_database().unwrap_or_default();
     let place = format!("{}:{}/{database}", options.get_host(), options.get_port());
-    let pool = pool_options(connections, patience);
+    let pool = pool_options(connections, patience, health);
     match pool.connect_with(options.clone()).await {
         Ok(pool) => Ok((pool, place)),
         // The pool has tried again and again, and does not say what went wrong.

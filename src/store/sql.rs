@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use sqlx::{Column as _, Row as _};
 
 use super::StoreError;
+use super::session::{self, Session};
 
 /// A value for a placeholder.
 #[derive(Clone, Debug)]
@@ -79,13 +80,9 @@ pub(crate) struct Connection {
     bumped: Vec<(String, i64)>,
 }
 
-/// A transaction of ours never pauses for long: between its statements there is no network call but those to the database.
-const BEGIN_IN_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
-     SET LOCAL idle_in_transaction_session_timeout = '5s'";
-
 enum Driver {
     Sqlite(sqlx::SqliteConnection),
-    Postgres(sqlx::pool::PoolConnection<sqlx::Postgres>),
+    Postgres(Session),
 }
 
 /// One row of either database. Columns are read by position.
@@ -115,9 +112,9 @@ impl From<sqlx::SqliteConnection> for Connection {
     }
 }
 
-impl From<sqlx::pool::PoolConnection<sqlx::Postgres>> for Connection {
-    fn from(connection: sqlx::pool::PoolConnection<sqlx::Postgres>) -> Self {
-        Self { driver: Driver::Postgres(connection), bumped: Vec::new() }
+impl From<Session> for Connection {
+    fn from(session: Session) -> Self {
+        Self { driver: Driver::Postgres(session), bumped: Vec::new() }
     }
 }
 
@@ -131,10 +128,8 @@ impl Connection {
         self.bumped.clear();
         match &mut self.driver {
             Driver::Sqlite(_) => self.execute("BEGIN IMMEDIATE", vec![]).await.map(drop),
-            Driver::Postgres(connection) => {
-                // Two statements in one piece: one way to the server and back.
-                sqlx::raw_sql(BEGIN_IN_POSTGRES).execute(&mut **connection).await?;
-                Ok(())
+            Driver::Postgres(session) => {
+                session.ask(|postgres| sqlx::raw_sql(session::BEGIN).execute(postgres)).await.map(drop)
             }
         }
     }
@@ -195,7 +190,7 @@ impl Connection {
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.driver {
             Driver::Sqlite(connection) => sqlx::Connection::close(connection).await?,
-            Driver::Postgres(connection) => drop(connection),
+            Driver::Postgres(session) => drop(session),
         }
         Ok(())
     }
@@ -206,8 +201,8 @@ impl Connection {
             Driver::Sqlite(connection) => {
                 bind!(&*in_order(sql, &args), args).execute(connection).await?.rows_affected()
             }
-            Driver::Postgres(connection) => {
-                bind!(sql, args).execute(&mut **connection).await?.rows_affected()
+            Driver::Postgres(session) => {
+                session.ask(|postgres| bind!(sql, args).execute(postgres)).await?.rows_affected()
             }
         })
     }
@@ -242,8 +237,9 @@ impl Connection {
                 .into_iter()
                 .map(Row::Sqlite)
                 .collect(),
-            Driver::Postgres(connection) => {
-                bind!(sql, args).fetch_all(&mut **connection).await?.into_iter().map(Row::Postgres).collect()
+            Driver::Postgres(session) => {
+                let rows = session.ask(|postgres| bind!(sql, args).fetch_all(postgres)).await?;
+                rows.into_iter().map(Row::Postgres).collect()
             }
         })
     }

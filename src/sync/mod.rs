@@ -15,6 +15,7 @@
 
 mod backoff;
 mod breaker;
+mod budget;
 mod hold;
 mod judge;
 mod push;

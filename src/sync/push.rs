@@ -287,7 +287,9 @@ impl Worker {
                     return None;
                 }
                 Err(failure) => {
-                    error!(%sync, %failure, "STORAGE FAILURE: what became of a sync could not be stored; tried again");
+                    if failure.is_news() {
+                        error!(%sync, %failure, "STORAGE FAILURE: what became of a sync could not be stored; tried again");
+                    }
                     sleep(STORE_AGAIN).await;
                 }
             }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::breaker::Breaker;
+use super::budget;
 use super::hold::Hold;
 use super::push::{Report, later};
 use super::records::Records;
@@ -115,7 +116,12 @@ impl Worker {
     ) -> Result<Self, StoreError> {
         let lease = hold.lease.clone();
         let pools = store.pools(&destination.name).await?.into_iter().collect();
-        let ledger = Ledger::open(store.clone(), lease.clone());
+        budget::resume(&store, &lease, &*crm, clock.now()).await?;
+        let used = {
+            let (crm, clock) = (Arc::clone(&crm), Arc::clone(&clock));
+            Box::new(move || budget::noted(&*crm, clock.now(), false))
+        };
+        let ledger = Ledger::open(store.clone(), lease.clone(), used);
         Ok(Self {
             store,
             clock,
@@ -137,12 +143,17 @@ impl Worker {
     pub fn start(self, stop: CancellationToken, tasks: &tokio_util::task::TaskTracker) -> WorkerHandle {
         let handle = WorkerHandle { worker: Arc::new(self), wake: Arc::new(Notify::new()) };
         let (running, keeping, hold) = (handle.clone(), handle.clone(), handle.worker.hold.clone());
-        let run = async move { tokio::join!(keeping.keep_up_with_users(stop.clone()), running.run(stop)) };
+        let run = async move {
+            let ((), ended) = tokio::join!(keeping.keep_up_with_users(stop.clone()), running.run(stop));
+            if ended {
+                running.worker.note_end().await;
+            }
+        };
         tasks.spawn(async move {
             tokio::select! {
                 biased;
                 () = hold.lost() => {}
-                _ = run => {}
+                () = run => {}
             }
         });
         handle
@@ -190,11 +201,12 @@ impl Worker {
 }
 
 impl WorkerHandle {
-    async fn run(self, stop: CancellationToken) {
+    /// Returns whether nothing is under way any more.
+    async fn run(&self, stop: CancellationToken) -> bool {
         let worker = &self.worker;
         if worker.destination.mode == Mode::Paused {
             info!(destination = worker.destination.name, "paused by the workspace; its queue is kept");
-            return;
+            return true;
         }
         self.warn_of_held().await;
         let mut under_way: JoinSet<Vec<Report>> = JoinSet::new();
@@ -222,7 +234,7 @@ impl WorkerHandle {
                     }
                     Err(failure) if failure.is_final() => worker.hold.lose(),
                     Err(failure) => {
-                        error!(destination = worker.destination.name, %failure, "syncs could not be claimed");
+                        self.complain(&failure, "syncs could not be claimed");
                         hands.claim_failed = true;
                     }
                 }
@@ -249,9 +261,11 @@ impl WorkerHandle {
                 self.ended(ended, &mut hands).await;
             }
         };
-        if tokio::time::timeout(DRAIN, drain).await.is_err() {
+        let drained = tokio::time::timeout(DRAIN, drain).await.is_ok();
+        if !drained {
             warn!(destination = worker.destination.name, "pushes under way are looked up at the next start");
         }
+        drained
     }
 
     /// What was held while the destination was only observed waits for a person, who must know of it.
@@ -287,9 +301,16 @@ impl WorkerHandle {
                 .clamp(SHORTEST_SLEEP, LONGEST_SLEEP),
             Ok(None) => LONGEST_SLEEP,
             Err(failure) => {
-                error!(destination = worker.destination.name, %failure, "the next due sync could not be read");
+                self.complain(&failure, "the next due sync could not be read");
                 TRY_AGAIN
             }
+        }
+    }
+
+    /// The trouble of a database is no news from each of its destinations.
+    fn complain(&self, failure: &StoreError, what: &str) {
+        if failure.is_news() {
+            error!(destination = self.worker.destination.name, %failure, "{what}");
         }
     }
 
@@ -357,7 +378,7 @@ impl WorkerHandle {
                 false
             }
             Err(failure) => {
-                error!(destination = worker.destination.name, %failure, "syncs could not be claimed");
+                self.complain(&failure, "syncs could not be claimed");
                 false
             }
         }
