@@ -15,6 +15,8 @@
 
 mod backoff;
 mod breaker;
+#[cfg(test)]
+mod fixture;
 mod hold;
 mod judge;
 mod push;

@@ -250,7 +250,7 @@ impl WorkerHandle {
             }
         };
         if tokio::time::timeout(DRAIN, drain).await.is_err() {
-            warn!(destination = worker.destination.name, "pushes under way are looked up at the next start");
+            warn!(destination = worker.destination.name, "pushes under way are looked up by whoever goes on");
         }
     }
 
