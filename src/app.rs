@@ -3,8 +3,8 @@
 //! `keeper` keeps the process on the active version of the workspace, `examine` says whether a version can be run here,
 //! `sources` says which paths answer.
 //!
-//! `leases` keeps the leases of the process and sees who else lives, `share` says which it takes and gives away, `workers`
-//! runs a worker for each that it holds, and `due` wakes those that have something to do.
+//! `leases` keeps the leases of the process and sees who else lives, `share` says which it takes and gives away, `tend`
+//! runs a worker for each that it holds, `due` wakes those that have something to do, and `workers` is the front of the four.
 
 mod due;
 mod examine;
@@ -12,6 +12,7 @@ mod keeper;
 mod leases;
 mod share;
 mod sources;
+mod tend;
 mod workers;
 
 use std::net::SocketAddr;

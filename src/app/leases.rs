@@ -1,7 +1,7 @@
 //! Keeps the leases of this process: renews them about once a second, sees who else lives, and gives up who does not.
 //!
 //! It does nothing else, so that nothing which takes long (a worker that ends, thousands that start) ever costs a lease.
-//! [`workers`](super::workers) follows what is seen here.
+//! [`tend`](super::tend) follows what is seen here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -134,7 +134,9 @@ impl Leases {
         session.end();
         self.session = None;
         self.watch = Watch::default();
+        let leases = self.view.borrow().as_ref().map_or(0, |view| view.seen.mine.len());
         warn!(
+            leases,
             "others have given this process up, because it did not beat for {} s, and take its destinations over. What it \
              had in hand is dropped unrecorded; it begins anew",
             WATCH.as_secs()

@@ -271,16 +271,13 @@ impl Work for Remove {
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
-            let removed = match self.beat {
-                Some(beat) => {
-                    let sql = "DELETE FROM processes WHERE id = $1 AND beat = $2";
-                    connection.execute(sql, args![self.process.as_str(), beat]).await?
-                }
-                None => {
-                    let sql = "DELETE FROM processes WHERE id = $1";
-                    connection.execute(sql, args![self.process.as_str()]).await?
-                }
-            };
+            let mut sql = "DELETE FROM processes WHERE id = $1".to_owned();
+            let mut arguments = args![self.process.as_str()];
+            if let Some(beat) = self.beat {
+                sql.push_str(" AND beat = $2");
+                arguments.push(beat.into());
+            }
+            let removed = connection.execute(&sql, arguments).await?;
             Ok(removed > 0)
         })
     }

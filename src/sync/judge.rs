@@ -412,6 +412,10 @@ impl Worker {
     }
 
     async fn storage_failed(&self, claimed: &Claimed, failure: &StoreError) -> PutDown {
+        if failure.is_final() {
+            self.hold.lose();
+            return Report::Untouched;
+        }
         tracing::error!(sync = %claimed.id, %failure, "STORAGE FAILURE: a lead could not be decided; it is tried again");
         self.store_outcomes(claimed.id, Vec::new(), self.ready(claimed, Duration::from_secs(1))).await;
         Report::Untouched

@@ -16,6 +16,8 @@
 mod backoff;
 mod breaker;
 mod budget;
+#[cfg(test)]
+mod fixture;
 mod hold;
 mod judge;
 mod push;

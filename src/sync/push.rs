@@ -462,18 +462,15 @@ impl Journal for SentJournal<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use jiff::SignedDuration;
-    use tokio::sync::watch;
     use uuid::Uuid;
 
     use super::*;
     use crate::clock::{Clock, ManualClock, SystemClock};
-    use crate::store::Store;
-    use crate::sync::{Hold, Moment, Session};
-    use crate::workspace::{Versions, read_files};
+    use crate::sync::fixture::Fixture;
+    use crate::sync::{Moment, Session};
 
     /// A clock that is 8 s later from one of its looks on: the process was frozen just before.
     struct Freezes {
@@ -497,36 +494,21 @@ mod tests {
 
     #[tokio::test]
     async fn who_was_frozen_before_the_request_does_not_send_it() {
-        let folder = std::env::temp_dir().join(format!("leadfold-test-{}", SystemClock.new_id()));
-        let url = format!("sqlite://{}", folder.join("leadfold.db").display());
-        let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
-        let files = read_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings")).unwrap();
-        let versions = Arc::new(Versions::new(store.clone(), Arc::new(|_| None)));
-        let destination = versions.compile(&files).await.unwrap().workspace.destinations["crm"].clone();
+        let fixture = Fixture::new().await;
         // Before the journal is asked, between its first look and the commit, and between the commit and the request.
         for (before, sends) in [(1, false), (2, false), (3, false), (4, true)] {
             let clock = Freezes { clock: ManualClock::new(SystemClock.now()), looks: 0.into(), before };
-            let clock = Arc::new(clock);
-            let session = Arc::new(Session::new("me".to_owned(), false));
+            let clock: Arc<dyn Clock> = Arc::new(clock);
+            let session = Session::new("me".to_owned(), false);
             session.renewed(Moment::now(&*clock));
-            let lease = store.take_lease("crm", "me").await.unwrap();
-            let worker = Worker::new(
-                store.clone(),
-                Arc::clone(&clock) as Arc<dyn Clock>,
-                destination.clone(),
-                crate::crm::connect(&destination).unwrap(),
-                Arc::clone(&versions),
-                watch::channel(None).1,
-                Hold::new(lease, session),
-            );
-            let worker = worker.await.unwrap();
+            let lease = fixture.store.take_lease("crm", "me").await.unwrap();
+            let worker = fixture.worker(clock, lease, session).await;
             let journal = SentJournal::new(&worker, &[]);
             let step = (SyncId(SystemClock.new_id()), StepId(SystemClock.new_id()));
             let sent = journal.sent(&[step]).await;
             assert_eq!(sent.is_ok(), sends, "frozen before look {before}");
             assert_eq!(journal.refused(step.1), !sends);
         }
-        store.close().await;
-        std::fs::remove_dir_all(&folder).unwrap();
+        fixture.end().await;
     }
 }

@@ -263,7 +263,7 @@ impl WorkerHandle {
         };
         let drained = tokio::time::timeout(DRAIN, drain).await.is_ok();
         if !drained {
-            warn!(destination = worker.destination.name, "pushes under way are looked up at the next start");
+            warn!(destination = worker.destination.name, "pushes under way are looked up by whoever goes on");
         }
         drained
     }
