@@ -172,9 +172,14 @@ impl App {
         self.hurry.notify_one();
     }
 
+    /// From now on `/readyz` answers 503, so that a load balancer sends new requests elsewhere; all else goes on.
+    pub fn leave(&self) {
+        drop(self.readiness.send_replace(Err("leadfold is stopping".to_owned())));
+    }
+
     /// Stops taking requests, finishes those that were taken and the pushes under way, and closes the database.
     pub async fn stop(self) {
-        drop(self.readiness.send_replace(Err("leadfold is stopping".to_owned())));
+        self.leave();
         self.stop.cancel();
         match self.server.await {
             Ok(Ok(())) => {}

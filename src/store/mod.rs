@@ -16,12 +16,14 @@
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
+//! | [`backup`] | a copy of a SQLite database in use |
 //! | `open`, `sql`, `lock` | opening; one text for both databases; one process on a SQLite file |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod alerts;
 pub mod backlog;
+pub mod backup;
 mod claims;
 mod context;
 pub mod held;
@@ -58,6 +60,7 @@ use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::sync::Notify;
 
 use self::inbox::Inbox;
+pub use self::lock::reachable;
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
 use self::sql::{Arg, Connection, Row, bind};
