@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::error;
+use tracing::{error, warn};
 
 use self::keeper::{Channels, Keeper};
 use crate::alerts::Alerts;
@@ -121,6 +121,14 @@ impl App {
         let address = listener
             .local_addr()
             .map_err(|error| StartError(format!("the listening address is unknown: {error}")))?;
+        if let Some(doubted) = store.doubt_if_copied(options.clock.now()).await? {
+            warn!(
+                copied_at = doubted.copied_at.map(tracing::field::display),
+                leads = doubted.leads,
+                "this database was put back from a backup: what came since is not in it, and leads that were under way are \
+                 looked up in the CRM before anything of them is written"
+            );
+        }
         keeper.begin(beginning).await?;
 
         let stop = CancellationToken::new();

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::terminal::Progress;
 use super::{DatabaseOption, End, Failure, how_many, say};
+use crate::clock::{Clock as _, SystemClock};
 use crate::store::backup::back_up;
 
 const EXAMPLES: &str = "\
@@ -23,13 +24,14 @@ To restore:
   1. Stop leadfold. Move leadfold.db, leadfold.db-wal and leadfold.db-shm away,
      all three: an old -wal beside another database destroys it.
   2. Copy the backup to leadfold.db; it must belong to the user of leadfold.
-  3. Set `mode: observe` on every destination, start, and look at what
-     `leadfold live <destination>` lists: leads that the CRM may have already.
-     --push brings them there; set `mode: live` again.
+  3. Start it. It sees that this is a copy, and looks up in the CRM what was
+     under way when it was made.
+  Any other copy (of the disk, of PostgreSQL): `leadfold restored` before 3.
 
-What came after the backup is not in it. What leadfold made in the CRM since then
-it does not remember: contacts and open deals are found there and used, no second
-ones are made.";
+What came after the backup is not in it. Contacts and deals that leadfold made
+since then are found in the CRM and used, so none is made twice; a lead that had
+not begun may leave a task there once more. To see that first, set `mode:
+observe` on the destination before 3, then see `leadfold live --help`.";
 
 /// Arguments of `backup`.
 #[derive(Debug, Args)]
@@ -51,7 +53,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let file = &options.file;
     // The size is known with the first news.
     let progress: RefCell<Option<(Progress, u64)>> = RefCell::new(None);
-    let copied = back_up(&options.database.database, file, |done, total| {
+    let copied = back_up(&options.database.database, file, SystemClock.now(), |done, total| {
         let mut progress = progress.borrow_mut();
         let (bar, before) = progress.get_or_insert_with(|| (Progress::new("MB copied", total / MEGABYTE), 0));
         bar.advance((done / MEGABYTE).saturating_sub(*before));

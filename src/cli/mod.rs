@@ -29,6 +29,7 @@ mod pools;
 mod ready;
 mod rehearse;
 mod replay;
+mod restored;
 mod sandbox;
 mod schema;
 mod serve;
@@ -83,6 +84,8 @@ enum Command {
     Deploy(deploy::Options),
     /// Copy the SQLite database while leadfold runs
     Backup(backup::Options),
+    /// Look up in the CRM what was under way in a restored database
+    Restored(restored::Options),
     /// Make the files the version that every process runs
     Apply(apply::Options),
     /// List the versions of the workspace, or compare two of them
@@ -156,6 +159,7 @@ pub fn run() -> ExitCode {
         Command::Ready(options) => in_runtime(ready::run(options)),
         Command::Deploy(options) => deploy::run(&options),
         Command::Backup(options) => in_runtime(backup::run(options)),
+        Command::Restored(options) => in_runtime(restored::run(options)),
         Command::Apply(options) => in_runtime(apply::run(options)),
         Command::Versions(options) => in_runtime(versions::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),

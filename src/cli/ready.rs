@@ -16,7 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   leadfold ready                                   the one on this machine
   leadfold ready --server http://10.0.0.7:8080
-  leadfold ready --wait 60 && echo it is up        after a start
+  leadfold ready --wait 60                         after a start: until it is up
   leadfold ready --json
 
 It asks /readyz, which is open to anybody. Where to ask is --server, or else the

@@ -13,8 +13,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::open::is_postgres;
-use super::sql::args;
+use sqlx::ConnectOptions as _;
+
+use super::open::{is_postgres, sqlite_options};
+use super::restored::COPIED;
+use super::sql::{Connection, args};
 use super::{Store, StoreError};
 
 /// What is in a copy.
@@ -33,7 +36,14 @@ const TELL: Duration = Duration::from_millis(200);
 
 /// Copies the SQLite database at `url` to a file that is not there yet. The file has its name only once it is whole, on
 /// disk, and found to be sound. `told` learns the bytes that are written and about how many there will be.
-pub async fn back_up(url: &str, to: &Path, told: impl Fn(u64, u64)) -> Result<Copied, StoreError> {
+///
+/// Whoever starts on the copy knows by a mark in it that it is one, made `now`: see [`restored`](super::restored).
+pub async fn back_up(
+    url: &str,
+    to: &Path,
+    now: Timestamp,
+    told: impl Fn(u64, u64),
+) -> Result<Copied, StoreError> {
     if is_postgres(url)? {
         return Err(StoreError::new(
             "this copies a SQLite database, and yours is PostgreSQL: use pg_dump, or better the continuous archive of your \
@@ -57,7 +67,7 @@ pub async fn back_up(url: &str, to: &Path, told: impl Fn(u64, u64)) -> Result<Co
         .mode(0o600)
         .open(&part)
         .map_err(|error| cannot("written", &part, error))?;
-    let copied = copy(url, &part, told).await;
+    let copied = copy(url, &part, now, told).await;
     if copied.is_ok() {
         std::fs::rename(&part, to).map_err(|error| cannot("written", to, error))?;
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -72,7 +82,7 @@ pub async fn back_up(url: &str, to: &Path, told: impl Fn(u64, u64)) -> Result<Co
     copied
 }
 
-async fn copy(url: &str, part: &Path, told: impl Fn(u64, u64)) -> Result<Copied, StoreError> {
+async fn copy(url: &str, part: &Path, now: Timestamp, told: impl Fn(u64, u64)) -> Result<Copied, StoreError> {
     let store = Store::open_to_read(url).await?;
     let pages = store.read("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", args![]);
     let total = pages.await?.first().map_or(Ok(0), |row| row.int(0))?;
@@ -88,10 +98,21 @@ async fn copy(url: &str, part: &Path, told: impl Fn(u64, u64)) -> Result<Copied,
         }
     }?;
     store.close().await;
+    mark(part, now).await?;
     File::open(part)
         .and_then(|file| file.sync_all())
         .map_err(|error| StoreError::new(format!("{} cannot be made durable: {error}", part.display())))?;
     look_at(part).await
+}
+
+/// Marks the copy as one.
+async fn mark(part: &Path, now: Timestamp) -> Result<(), StoreError> {
+    let options = sqlite_options(&format!("sqlite://{}", part.display()))?;
+    let mut connection = Connection::from(options.connect().await?);
+    let sql =
+        "INSERT INTO counters (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = $2";
+    connection.execute(sql, args![COPIED, now.as_millisecond()]).await?;
+    connection.close().await
 }
 
 /// Whether the copy is sound, and what is in it.
