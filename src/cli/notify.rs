@@ -1,7 +1,7 @@
 //! Telling the service manager how far the server is (`Type=notify` of systemd), so that `systemctl restart` returns once
 //! the new process answers, and several processes can be restarted one after another without a script that asks.
 //!
-//! The protocol is one datagram of text to the socket that `$NOTIFY_SOCKET` names: sd_notify(3). systemd names a path;
+//! The protocol is one datagram of text to the socket that `$NOTIFY_SOCKET` names: `sd_notify(3)`. systemd names a path;
 //! the abstract names (`@…`) of that page are not spoken. There is deliberately no watchdog: on a machine that is short
 //! of processor time it would kill what only waits for its turn.
 

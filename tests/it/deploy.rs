@@ -389,10 +389,9 @@ impl Nginx {
             .replace("/var/log/nginx/", &folder.path(""));
         fs::write(folder.path("leadfold.conf"), site).unwrap();
         let here = folder.path("");
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {here}{name};\n"))
-            .collect();
+            .concat();
         // One process and no master: it ends when it is killed, and leaves nobody behind.
         let main = format!(
             "daemon off; master_process off; pid {here}pid; error_log {here}error.log info;\n\
@@ -484,16 +483,16 @@ async fn behind_nginx_no_webhook_is_lost_while_processes_are_restarted_and_kille
         servers[place] = again;
     }
     stop.send(true).unwrap();
-    let mut posts = 0;
+    let mut sent = 0;
     for sender in senders {
-        posts += sender.await.unwrap();
+        sent += sender.await.unwrap();
     }
-    assert!(posts > 100, "{posts} posts are no load");
+    assert!(sent > 100, "{sent} posts are no load");
     let first = "SELECT COUNT(*) FROM events WHERE redelivery_of IS NULL";
     let start = Instant::now();
-    while database.run(first).await != [posts] {
+    while database.run(first).await != [sent] {
         let events = database.run(first).await;
-        assert!(start.elapsed() < PATIENCE, "{posts} posts, {events:?} events");
+        assert!(start.elapsed() < PATIENCE, "{sent} posts, {events:?} events");
         sleep(Duration::from_millis(100)).await;
     }
 
