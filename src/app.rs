@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::error;
+use tracing::{error, warn};
 
 use self::keeper::{Channels, Keeper};
 use crate::alerts::Alerts;
@@ -128,6 +128,14 @@ impl App {
         let address = listener
             .local_addr()
             .map_err(|error| StartError(format!("the listening address is unknown: {error}")))?;
+        if let Some(doubted) = store.doubt_if_copied(options.clock.now()).await? {
+            warn!(
+                copied_at = doubted.copied_at.map(tracing::field::display),
+                leads = doubted.leads,
+                "this database was put back from a backup: what came since is not in it, and leads that were under way are \
+                 looked up in the CRM before anything of them is written"
+            );
+        }
         keeper.begin(beginning).await?;
 
         let stop = CancellationToken::new();
@@ -178,9 +186,14 @@ impl App {
         self.hurry.notify_one();
     }
 
+    /// From now on `/readyz` answers 503, so that a load balancer sends new requests elsewhere; all else goes on.
+    pub fn leave(&self) {
+        drop(self.readiness.send_replace(Err("leadfold is stopping".to_owned())));
+    }
+
     /// Stops taking requests, finishes those that were taken and the pushes under way, and closes the database.
     pub async fn stop(self) {
-        drop(self.readiness.send_replace(Err("leadfold is stopping".to_owned())));
+        self.leave();
         self.stop.cancel();
         match self.server.await {
             Ok(Ok(())) => {}

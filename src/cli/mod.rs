@@ -9,10 +9,12 @@
 //! else gave.
 
 mod apply;
+mod backup;
 mod check;
 mod client;
 mod completions;
 mod demo;
+mod deploy;
 mod difference;
 mod doctor;
 mod explain;
@@ -22,9 +24,12 @@ mod init;
 mod live;
 mod moment;
 mod normalise;
+mod notify;
 mod pools;
+mod ready;
 mod rehearse;
 mod replay;
+mod restored;
 mod sandbox;
 mod schema;
 mod serve;
@@ -73,6 +78,14 @@ enum Command {
     Schema(schema::Options),
     /// Receive webhooks and bring their leads to the CRM
     Serve(serve::Options),
+    /// Say whether a running leadfold can do its work
+    Ready(ready::Options),
+    /// Print files to run it with: systemd, container, proxy
+    Deploy(deploy::Options),
+    /// Copy the SQLite database while leadfold runs
+    Backup(backup::Options),
+    /// Look up in the CRM what was under way in a restored database
+    Restored(restored::Options),
     /// Make the files the version that every process runs
     Apply(apply::Options),
     /// List the versions of the workspace, or compare two of them
@@ -143,6 +156,10 @@ pub fn run() -> ExitCode {
         Command::Rehearse(options) => in_runtime(rehearse::run(options)),
         Command::Schema(options) => schema::run(&options),
         Command::Serve(options) => in_runtime(serve::run(options)),
+        Command::Ready(options) => in_runtime(ready::run(options)),
+        Command::Deploy(options) => deploy::run(&options),
+        Command::Backup(options) => in_runtime(backup::run(options)),
+        Command::Restored(options) => in_runtime(restored::run(options)),
         Command::Apply(options) => in_runtime(apply::run(options)),
         Command::Versions(options) => in_runtime(versions::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),

@@ -18,6 +18,7 @@
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
+//! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
 //! | `open`, `sql`, `lock` | opening; one text for both databases; one process on a SQLite file |
 //! | `session`, `health`, `apart` | what a database that hangs, breaks or is full means, and until when; a connection apart |
 //!
@@ -27,6 +28,7 @@ mod alerts;
 mod apart;
 mod arrivals;
 pub mod backlog;
+pub mod backup;
 mod budgets;
 mod claims;
 mod context;
@@ -47,6 +49,7 @@ pub mod registry;
 pub mod rehearsal;
 pub mod replay;
 mod replay_work;
+pub mod restored;
 mod selection;
 mod session;
 pub mod syncs;
@@ -71,6 +74,7 @@ use tokio::sync::{Notify, mpsc};
 use self::apart::Apart;
 use self::health::Health;
 use self::inbox::{Inbox, Pending};
+pub use self::lock::reachable;
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
 use self::session::{PATIENT, Session};

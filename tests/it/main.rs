@@ -8,6 +8,7 @@ mod api;
 mod apply;
 mod commands;
 mod crm;
+mod deploy;
 mod doctor;
 mod hostile;
 mod kill;
