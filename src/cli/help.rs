@@ -11,7 +11,7 @@ use super::Cli;
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Try it", &["demo", "init", "sandbox"]),
     ("Write the workspace", &["check", "test", "doctor", "rehearse", "schema"]),
-    ("Run it", &["serve", "apply", "versions"]),
+    ("Run it", &["serve", "apply", "versions", "migrate", "move"]),
     ("Every day", &["explain", "replay", "live", "pools"]),
     ("Tools", &["normalise", "completions"]),
 ];

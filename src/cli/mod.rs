@@ -20,7 +20,9 @@ mod faults;
 mod help;
 mod init;
 mod live;
+mod migrate;
 mod moment;
+mod moving;
 mod normalise;
 mod pools;
 mod rehearse;
@@ -73,6 +75,10 @@ enum Command {
     Schema(schema::Options),
     /// Receive webhooks and bring their leads to the CRM
     Serve(serve::Options),
+    /// Bring the schema of a database up to date
+    Migrate(migrate::Options),
+    /// Move the registry from SQLite to PostgreSQL
+    Move(moving::Options),
     /// Make the files the version that every process runs
     Apply(apply::Options),
     /// List the versions of the workspace, or compare two of them
@@ -143,6 +149,8 @@ pub fn run() -> ExitCode {
         Command::Rehearse(options) => in_runtime(rehearse::run(options)),
         Command::Schema(options) => schema::run(&options),
         Command::Serve(options) => in_runtime(serve::run(options)),
+        Command::Migrate(options) => in_runtime(migrate::run(options)),
+        Command::Move(options) => in_runtime(moving::run(options)),
         Command::Apply(options) => in_runtime(apply::run(options)),
         Command::Versions(options) => in_runtime(versions::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),

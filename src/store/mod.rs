@@ -16,18 +16,21 @@
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
-//! | `open`, `sql`, `lock` | opening; one text for both databases; one process on a SQLite file |
+//! | `open`, `checks`, `sql`, `lock` | opening, and what is refused; one text for both databases; one process on a SQLite file |
+//! | [`schema`], [`moving`] | bringing a database up to date; moving a registry from SQLite to PostgreSQL |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod alerts;
 pub mod backlog;
+mod checks;
 mod claims;
 mod context;
 pub mod held;
 pub mod inbox;
 pub mod ledger;
 mod lock;
+pub mod moving;
 mod open;
 mod pools;
 pub mod prepare;
@@ -37,6 +40,7 @@ pub mod registry;
 pub mod rehearsal;
 pub mod replay;
 mod replay_work;
+pub mod schema;
 mod selection;
 pub mod syncs;
 pub mod versions;
@@ -60,6 +64,7 @@ use tokio::sync::Notify;
 use self::inbox::Inbox;
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
+use self::schema::Upgrade;
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
 use crate::telemetry::masked;
@@ -166,12 +171,15 @@ const STARTING: Duration = Duration::from_secs(30);
 /// How long a command does: somebody sits there.
 const WAITING: Duration = Duration::from_secs(5);
 
+/// Connections of one process to PostgreSQL.
+const CONNECTIONS: u32 = 16;
+
 /// Arrivals that may wait for the writer before receivers wait too.
 const INBOX_CAPACITY: usize = 4096;
 
 impl Store {
-    /// Opens the database, brings its schema up to date, and refuses settings under which an acknowledged lead could be
-    /// lost. `url` is `sqlite://path/to/file.db` or `postgres://…`.
+    /// Opens the database, makes its schema (and on SQLite brings it up to date: see [`schema`]), and refuses settings
+    /// under which an acknowledged lead could be lost. `url` is `sqlite://path/to/file.db` or `postgres://…`.
     pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         if is_postgres(url)? {
             return Self::open_postgres(url, STARTING, clock).await;
@@ -231,18 +239,11 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         let writing = options.clone().pragma("cache_size", "-32768");
-        let mut connection = writing.connect().await.map_err(|error| cannot_open(&place, &error))?;
-        migrator().run(&mut connection).await.map_err(|error| migration_failed(&error))?;
-        let (synchronous, journal): (i64, String) = (
-            sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await?,
-            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await?,
-        );
-        if synchronous < 2 || journal != "wal" {
-            return Err(StoreError::new(format!(
-                "SQLite runs with synchronous={synchronous} and journal_mode={journal}; leadfold needs FULL (2) and wal, \
-                 because an acknowledged lead must survive a power cut. Put the database on a local disk"
-            )));
-        }
+        let connection = writing.connect().await.map_err(|error| cannot_open(&place, &error))?;
+        let mut connection = Connection::from(connection);
+        schema::bring_up(&mut connection, &place, Upgrade::Any, &mut |_| {}).await?;
+        checks::sqlite(&mut connection).await?;
+        moving::refuse_moved(&mut connection, &place).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .min_connections(1)
@@ -259,20 +260,11 @@ impl Store {
     }
 
     async fn open_postgres(url: &str, patience: Duration, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let (pool, _) = postgres_pool(url, 16, patience).await?;
-        migrator().run(&pool).await.map_err(|error| migration_failed(&error))?;
-        for (setting, safe) in [
-            ("SHOW fsync", &["on"][..]),
-            ("SHOW synchronous_commit", &["on", "remote_apply", "remote_write", "local"]),
-        ] {
-            let value: String = sqlx::query_scalar(setting).fetch_one(&pool).await?;
-            if !safe.contains(&value.as_str()) {
-                return Err(StoreError::new(format!(
-                    "PostgreSQL answers {setting} with '{value}'; leadfold needs 'on', because an acknowledged lead must \
-                     survive a crash of the database. Change it in postgresql.conf"
-                )));
-            }
-        }
+        let (pool, place) = postgres_pool(url, CONNECTIONS, patience).await?;
+        checks::postgres(&pool, &place).await?;
+        let mut connection = Connection::from(pool.acquire().await?);
+        schema::bring_up(&mut connection, &place, Upgrade::OnlyNew, &mut |_| {}).await?;
+        drop(connection);
         let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
         writer::keep_arrivals_in_postgres(pool.clone(), arrivals, Arc::clone(&arrived), clock);
@@ -281,6 +273,15 @@ impl Store {
 
     /// Opens a database for looking only, also while a server runs on it.
     pub async fn open_to_read(url: &str) -> Result<Self, StoreError> {
+        let (store, place) = Self::open_as_it_is(url).await?;
+        match store.look_at_schema().await?.unreadable(&place) {
+            Some(refusal) => Err(refusal),
+            None => Ok(store),
+        }
+    }
+
+    /// The same, whatever it holds; and where it is.
+    async fn open_as_it_is(url: &str) -> Result<(Self, String), StoreError> {
         let (inbox, _nobody_reads) = Inbox::channel(1);
         let arrived = Arc::new(Notify::new());
         let (backend, place) = if is_postgres(url)? {
@@ -294,9 +295,11 @@ impl Store {
             let readers = readers.map_err(|error| cannot_open(&place, &error))?;
             (Backend::Sqlite { readers, writer: None, lock: Arc::default() }, place)
         };
-        let store = Self { backend, inbox, arrived };
-        store.has_our_schema(&place).await?;
-        Ok(store)
+        Ok((Self { backend, inbox, arrived }, place))
+    }
+
+    fn is_postgres(&self) -> bool {
+        matches!(self.backend, Backend::Postgres { .. })
     }
 
     /// Told whenever deliveries have become durable.
@@ -374,12 +377,6 @@ fn migrator() -> Migrator {
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
     ])
-}
-
-fn migration_failed(error: &sqlx::migrate::MigrateError) -> StoreError {
-    StoreError::new(format!(
-        "the database schema cannot be brought up to date: {error}. If a newer leadfold wrote it, run that version"
-    ))
 }
 
 #[cfg(test)]
