@@ -91,14 +91,21 @@ impl Store {
         let (pool, _) = postgres_pool(to, 1, WAITING).await?;
         checks::postgres(&pool, &place).await?;
         let mut target = Connection::from(pool.acquire().await?);
+        let tables = source.tables().await?;
+        let rows = source.count(&tables).await?;
         target.begin().await?;
+        // However long it takes: a limit that somebody set is meant for other statements.
+        for limit in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+            target.limit(limit, "0").await?;
+        }
         target.lock_schema().await?;
         let taken = tables_of(target.postgres()?).await?;
         if !taken.is_empty() {
             return Err(source.is_taken(&place, &taken).await?);
         }
         source.unmark().await?;
-        let moved = copy(&mut source, &mut target, &place, told).await?;
+        told(Step::Counted(rows));
+        let moved = copy(&mut source, &mut target, &tables, &place, told).await?;
         source.mark(&place, now).await?;
         // Whether a commit that was not answered has happened is not known, so the mark stays.
         target.commit().await.map_err(|failure| {
@@ -220,6 +227,16 @@ impl Source {
         self.connection.close().await
     }
 
+    async fn count(&mut self, tables: &[Table]) -> Result<u64, StoreError> {
+        let mut total = 0;
+        for table in tables {
+            let rows =
+                self.connection.fetch(&format!("SELECT COUNT(*) FROM {}", table.name), args![]).await?;
+            total += rows.first().map_or(Ok(0), |row| row.int(0))?;
+        }
+        Ok(total.unsigned_abs())
+    }
+
     /// The tables as the database itself describes them, so that none can be forgotten.
     async fn tables(&mut self) -> Result<Vec<Table>, StoreError> {
         let mut tables = Vec::new();
@@ -261,12 +278,12 @@ async fn tables_of(target: &mut PgConnection) -> Result<Vec<String>, StoreError>
 async fn copy(
     source: &mut Source,
     target: &mut Connection,
+    tables: &[Table],
     place: &str,
     told: Told<'_>,
 ) -> Result<Moved, StoreError> {
     schema::create(target, &mut |_| {}).await?;
     let target = target.postgres()?;
-    let tables = source.tables().await?;
     let mut made = tables_of(target).await?;
     made.retain(|name| name != "_sqlx_migrations");
     let names: Vec<&String> = tables.iter().map(|table| &table.name).collect();
@@ -279,15 +296,9 @@ async fn copy(
     if let Some(lacking) = made.iter().find(|name| !names.contains(name)) {
         return Err(StoreError::damaged(format!("the table '{lacking}' is missing in {}", source.file)));
     }
-    let mut total = 0;
-    for table in &tables {
-        let rows = source.connection.fetch(&format!("SELECT COUNT(*) FROM {}", table.name), args![]).await?;
-        total += rows.first().map_or(Ok(0), |row| row.int(0))?;
-    }
-    told(Step::Counted(total.unsigned_abs()));
     let mut moved = Moved { place: place.to_owned(), tables: Vec::new(), without_zero: 0 };
     let mut sums = Vec::new();
-    for table in &tables {
+    for table in tables {
         // Migrations put rows in.
         sqlx::query(AssertSqlSafe(format!("DELETE FROM {}", table.name))).execute(&mut *target).await?;
         let (sum, without_zero) = copy_table(source, target, table, told).await?;

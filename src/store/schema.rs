@@ -213,7 +213,9 @@ async fn advance(
     if present.is_new() {
         create(connection, told).await
     } else if let Some((next, _)) = present.missing.first() {
-        connection.wait_at_most(LOCK_PATIENCE).await?;
+        connection.limit("lock_timeout", LOCK_PATIENCE).await?;
+        // An index of a large table takes as long as it takes.
+        connection.limit("statement_timeout", "0").await?;
         let ours = migrator();
         match ours.iter().find(|migration| migration.version == *next) {
             Some(migration) => run(connection, migration, told).await,

@@ -149,10 +149,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Lets the statements of this transaction wait at most so long for a lock. SQLite has one lock, which it has already.
-    pub(super) async fn wait_at_most(&mut self, time: &str) -> Result<(), StoreError> {
+    /// Sets one of PostgreSQL's time limits until the end of the transaction. SQLite has none.
+    pub(super) async fn limit(&mut self, name: &str, time: &str) -> Result<(), StoreError> {
         if self.is_postgres() {
-            self.execute(&format!("SET LOCAL lock_timeout = '{time}'"), vec![]).await?;
+            self.execute(&format!("SET LOCAL {name} = '{time}'"), vec![]).await?;
         }
         Ok(())
     }
