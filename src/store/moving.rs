@@ -411,7 +411,7 @@ async fn refused(source: &mut Source, table: &Table, error: &sqlx::Error) -> Res
          again",
         table.name,
         row.int(0)?,
-        masked(&row.text(1)?),
+        masked(&row.text(1)?.chars().take(100).collect::<String>()),
         masked(database.message()),
         source.file
     )))

@@ -137,7 +137,7 @@ pub(super) fn cannot_open(place: &str, error: &sqlx::Error) -> StoreError {
 /// Why an encrypted connection did not come about.
 fn untrusted(error: &sqlx::Error) -> Option<(String, &'static str)> {
     use rustls::CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
     };
     let refused = match error {
         sqlx::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
@@ -151,7 +151,8 @@ fn untrusted(error: &sqlx::Error) -> Option<(String, &'static str)> {
     };
     #[expect(clippy::wildcard_enum_match_arm, reason = "of the many, these are told apart")]
     Some(match why {
-        UnknownIssuer => (
+        // An authority may share the name of one that is known.
+        UnknownIssuer | BadSignature => (
             "its certificate is from an authority that this machine does not know".to_owned(),
             "Name the file with that authority's certificate: ?sslmode=verify-full&sslrootcert=FILE",
         ),

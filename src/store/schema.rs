@@ -67,6 +67,13 @@ pub(super) enum Upgrade {
 const LOCK_PATIENCE: &str = "3s";
 
 impl Schema {
+    fn read(applied: &[Row]) -> Result<Self, StoreError> {
+        let oldest = applied.first().map_or(Ok(None), |row| row.optional_int(2))?;
+        let applied: Result<Vec<_>, StoreError> =
+            applied.iter().map(|row| Ok((row.int(0)?, row.bytes(1)?))).collect();
+        Ok(Self::of(&applied?, oldest.unwrap_or_default(), &migrator()))
+    }
+
     /// A database that has these migrations, and says that programs which know `oldest` work with it.
     fn of(applied: &[(i64, Vec<u8>)], oldest: i64, ours: &Migrator) -> Self {
         let text_of = |version| ours.iter().find(|migration| migration.version == version);
@@ -138,28 +145,29 @@ impl Schema {
     }
 }
 
-/// Which migrations a database has. `fetch` reads from it.
-pub(super) async fn look(
-    is_postgres: bool,
-    mut fetch: impl AsyncFnMut(&'static str) -> Result<Vec<Row>, StoreError>,
-) -> Result<Schema, StoreError> {
-    let is_there = if is_postgres {
-        "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')"
+/// Whether a database has anything of ours: `counters` is made by the first migration.
+fn is_there(is_postgres: bool) -> &'static str {
+    if is_postgres {
+        "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('counters')"
     } else {
-        "SELECT COUNT(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'"
-    };
-    let mut applied = Vec::new();
-    let mut oldest = 0;
-    if fetch(is_there).await?.first().map_or(Ok(0), |row| row.int(0))? > 0 {
-        for row in fetch("SELECT version, checksum FROM _sqlx_migrations ORDER BY version").await? {
-            applied.push((row.int(0)?, row.bytes(1)?));
-        }
+        "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'counters'"
     }
-    if !applied.is_empty() {
-        let rows = fetch("SELECT value FROM counters WHERE name = 'oldest_schema'").await?;
-        oldest = rows.first().map_or(Ok(0), |row| row.int(0))?;
+}
+
+/// The migrations of a database that has any, and the oldest schema whose programs work with it.
+const APPLIED: &str = "\
+    SELECT version, checksum, (SELECT value FROM counters WHERE name = 'oldest_schema') \
+    FROM _sqlx_migrations ORDER BY version";
+
+/// Which schema the database at the other end has.
+pub(super) async fn look_at(connection: &mut Connection) -> Result<Schema, StoreError> {
+    let mut applied = connection.fetch(is_there(connection.is_postgres()), args![]).await?;
+    if applied.first().map_or(Ok(0), |row| row.int(0))? > 0 {
+        applied = connection.fetch(APPLIED, args![]).await?;
+    } else {
+        applied.clear();
     }
-    Ok(Schema::of(&applied, oldest, &migrator()))
+    Schema::read(&applied)
 }
 
 /// Brings the schema up to date, or refuses with what to do. Returns what it was before.
@@ -270,10 +278,6 @@ async fn run(
     Ok(())
 }
 
-pub(super) async fn look_at(connection: &mut Connection) -> Result<Schema, StoreError> {
-    look(connection.is_postgres(), async |sql| connection.fetch(sql, args![]).await).await
-}
-
 fn cannot_migrate(place: &str, failure: &StoreError) -> StoreError {
     let text = failure.to_string();
     let advice = if text.contains("permission denied") {
@@ -328,7 +332,13 @@ impl Store {
     }
 
     pub(super) async fn look_at_schema(&self) -> Result<Schema, StoreError> {
-        look(self.is_postgres(), async |sql| self.read(sql, args![]).await).await
+        let mut applied = self.read(is_there(self.is_postgres()), args![]).await?;
+        if applied.first().map_or(Ok(0), |row| row.int(0))? > 0 {
+            applied = self.read(APPLIED, args![]).await?;
+        } else {
+            applied.clear();
+        }
+        Schema::read(&applied)
     }
 }
 

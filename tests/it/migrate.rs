@@ -10,7 +10,9 @@ use leadfold::store::Store;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, SqliteConnection,
+};
 
 use crate::commands::run;
 use crate::postgres::Database;
@@ -129,7 +131,9 @@ async fn what_an_earlier_release_acknowledged_is_brought_to_the_crm() {
             if place.is_postgres() {
                 // Others may be working on it: a person decides when.
                 let refusal = place.open().await.err().unwrap();
-                let needs = format!("has schema {from}, and this leadfold needs {newest}: run its `leadfold migrate`");
+                let needs = format!(
+                    "has schema {from}, and this leadfold needs {newest}: run its `leadfold migrate`"
+                );
                 assert!(refusal.contains(&needs), "{refusal}");
                 assert_eq!(place.version().await, from, "a refusal changes nothing");
                 Store::migrate(&place.url(), &mut |_| {}).await.unwrap();
@@ -159,10 +163,7 @@ async fn processes_that_start_together_make_the_schema_once() {
     for store in stores {
         store.unwrap().close().await;
     }
-    assert_eq!(
-        database.run("SELECT version FROM _sqlx_migrations ORDER BY version").await,
-        versions().await
-    );
+    assert_eq!(database.run("SELECT version FROM _sqlx_migrations ORDER BY version").await, versions().await);
     database.remove().await;
 }
 
@@ -236,7 +237,11 @@ async fn migrate_says_what_it_would_do_and_what_it_did() {
         assert_eq!(place.version().await, 1, "--check changes nothing");
         let (code, out, _) = run(&["migrate", "--database", &url, "--json"]);
         let done: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!((code, &done["from"], &done["migrations"][0]["version"]), (0, &1.into(), &2.into()), "{out}");
+        assert_eq!(
+            (code, &done["from"], &done["migrations"][0]["version"]),
+            (0, &1.into(), &2.into()),
+            "{out}"
+        );
         assert!(done["migrations"][0]["seconds"].as_f64().unwrap() > 0.0, "{out}");
         for check in [&["--check"][..], &[]] {
             let (code, out, _) = run(&[&["migrate", "--database", &url][..], check].concat());
@@ -282,7 +287,10 @@ async fn a_postgres_that_would_lose_leads_is_refused() {
 async fn a_postgres_that_damages_or_disorders_texts_is_refused() {
     for (settings, says) in [
         ("ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0", "its encoding is SQL_ASCII"),
-        ("LOCALE_PROVIDER icu ICU_LOCALE 'en-u-kn-true' TEMPLATE template0", "does not sort ids by their bytes"),
+        (
+            "LOCALE_PROVIDER icu ICU_LOCALE 'en-u-kn-true' TEMPLATE template0",
+            "does not sort ids by their bytes",
+        ),
     ] {
         let Some(database) = Database::create_with(settings).await else { return };
         let refusal = Store::open(&database.url, Arc::new(SystemClock)).await.err().unwrap().to_string();
