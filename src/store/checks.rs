@@ -61,7 +61,15 @@ const FREE: &str = "\
 
 /// Under which settings PostgreSQL runs.
 pub(super) async fn postgres(pool: &PgPool, place: &str) -> Result<(), StoreError> {
-    let row = sqlx::query(FACTS).fetch_one(pool).await?;
+    let mut connection = pool.acquire().await?;
+    let row = sqlx::query(FACTS).fetch_one(&mut *connection).await?;
+    if pool.options().get_max_connections() > 1 {
+        // A second connection prepares what the first one has: a pooler that mixes them up fails here and not when leads
+        // come.
+        let mut second = pool.acquire().await?;
+        sqlx::query(FACTS).fetch_one(&mut *second).await?;
+    }
+    drop(connection);
     let facts = Facts {
         number: row.try_get(0)?,
         version: row.try_get(1)?,

@@ -110,6 +110,11 @@ impl StoreError {
     }
 }
 
+/// Somebody stands between, and hands statements of several clients to one connection.
+const SHARED: &str = "a pooler before the database lends its connections from statement to statement, and mixes up what \
+    was prepared there. PgBouncer in transaction mode does without trouble from version 1.21 on, with \
+    max_prepared_statements = 1000; an older one needs pool_mode = session, or name the database itself with --database";
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         // 40001 serialisation failure, 40P01 deadlock (PostgreSQL). The message alone: its detail quotes row values.
@@ -119,6 +124,8 @@ impl From<sqlx::Error> for StoreError {
             _ => Failure::MayPass,
         };
         let message = match error.as_database_error() {
+            // An invalid name of a prepared statement, or one that is there already.
+            Some(_) if matches!(code.as_deref(), Some("26000" | "42P05")) => SHARED.to_owned(),
             Some(database) => format!("the database says: {}", masked(database.message())),
             None => format!("the database did not answer: {error}"),
         };

@@ -85,11 +85,9 @@ pub(super) fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError
     // Poolers refuse to start a connection with it, and there are no such numbers here.
     let options = options.extra_float_digits(None);
     // As PostgreSQL's own programs do: whoever names an authority wants nobody else.
+    let only_encrypts = matches!(options.get_ssl_mode(), PgSslMode::Require);
     let names_authority = url.contains("sslrootcert=");
-    Ok(match options.get_ssl_mode() {
-        PgSslMode::Require if names_authority => options.ssl_mode(PgSslMode::VerifyCa),
-        _ => options,
-    })
+    Ok(if only_encrypts && names_authority { options.ssl_mode(PgSslMode::VerifyCa) } else { options })
 }
 
 /// Host, port and name of a database, as messages name it.
@@ -139,13 +137,11 @@ fn untrusted(error: &sqlx::Error) -> Option<(String, &'static str)> {
     use rustls::CertificateError::{
         BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
     };
-    let refused = match error {
-        sqlx::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
-        sqlx::Error::Tls(error) => {
-            return Some((error.to_string(), "Switch TLS on at the server, or write sslmode=disable"));
-        }
-        _ => return None,
-    };
+    if let sqlx::Error::Tls(why) = error {
+        return Some((why.to_string(), "Switch TLS on at the server, or write sslmode=disable"));
+    }
+    let sqlx::Error::Io(broken) = error else { return None };
+    let refused = broken.get_ref()?.downcast_ref::<rustls::Error>()?;
     let rustls::Error::InvalidCertificate(why) = refused else {
         return Some((refused.to_string(), "Look at the TLS settings of the server"));
     };

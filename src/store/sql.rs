@@ -159,11 +159,10 @@ impl Connection {
 
     /// Runs the statements of a text without arguments, one after another.
     pub(super) async fn execute_script(&mut self, script: sqlx::SqlStr) -> Result<(), StoreError> {
+        let script = sqlx::raw_sql(script);
         match &mut self.driver {
-            Driver::Sqlite(connection) => sqlx::raw_sql(script).execute(connection).await.map(drop)?,
-            Driver::Postgres(connection) => {
-                sqlx::raw_sql(script).execute(&mut **connection).await.map(drop)?
-            }
+            Driver::Sqlite(connection) => script.execute(connection).await.map(drop)?,
+            Driver::Postgres(connection) => script.execute(&mut **connection).await.map(drop)?,
         }
         Ok(())
     }

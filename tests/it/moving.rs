@@ -99,7 +99,7 @@ shown!(PgRow, shown_by_postgres);
 /// SQL for a value that a table may have in this column of this row.
 fn value(table: &str, (column, kind, nullable): &(String, String, bool), ddl: &str, row: usize) -> String {
     // What a CHECK allows.
-    let allowed = |from: &str| ddl.split(from).nth(1).map(|rest| rest.trim_start());
+    let allowed = |from: &str| ddl.split(from).nth(1).map(str::trim_start);
     if let Some(rest) = allowed(&format!("CHECK ({column} IN")) {
         return format!("'{}'", rest.split('\'').nth(1).unwrap());
     }
@@ -113,10 +113,9 @@ fn value(table: &str, (column, kind, nullable): &(String, String, bool), ddl: &s
         "bigint" => {
             [i64::MAX.to_string(), "-9223372036854775807 - 1".to_owned(), "0".to_owned()][row % 3].clone()
         }
-        "bytea" => {
-            let bytes: String = (0..=255_u8).map(|byte| format!("{byte:02x}")).collect();
-            ["X''".to_owned(), format!("X'{bytes}'"), "X'00'".to_owned()][row % 3].clone()
-        }
+        "bytea" => ["X''".to_owned(), "X'00FF0A0D5C092E4E277F80C328'".to_owned(), "X'00'".to_owned()]
+            [row % 3]
+            .clone(),
         _ => format!("'{table} {row} \t\\N\\\\.\r\n''\"Олена 👍🏽 \\u0000 {}'", "ї".repeat(row % 60)),
     }
 }
@@ -229,6 +228,16 @@ async fn a_move_that_breaks_off_leaves_nothing_and_is_run_again() {
     old.remove();
 }
 
+const SPOILER: &str = "
+    CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN NEW.text := upper(NEW.text); RETURN NEW; END $$;
+    CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF to_regclass('alerts') IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'spoil') THEN
+            CREATE TRIGGER spoil BEFORE INSERT ON alerts FOR EACH ROW EXECUTE FUNCTION spoil();
+        END IF;
+    END $$;
+    CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION watch();";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_moved_is_named() {
     let Some(database) = Database::create().await else { return };
@@ -264,6 +273,11 @@ async fn what_cannot_be_moved_is_named() {
     sqlx::query("CREATE TABLE theirs (id BIGINT)").execute(&mut connection).await.unwrap();
     check(&["is not empty (it has the table 'theirs')"]).await;
     sqlx::query("DROP TABLE theirs").execute(&mut connection).await.unwrap();
+    // A database that alters what it is given, as soon as there is a table to do so on.
+    old.run("INSERT INTO alerts VALUES ('a', 'x', 1)").await;
+    sqlx::raw_sql(SPOILER).execute(&mut connection).await.unwrap();
+    check(&["does not give back what was copied into 'alerts' (1 rows sent, 1 kept)"]).await;
+    sqlx::raw_sql("DROP EVENT TRIGGER watch").execute(&mut connection).await.unwrap();
     old.run("DELETE FROM _sqlx_migrations WHERE version > 1").await;
     let refusal = old.move_to(&database.url).await.unwrap_err();
     assert!(refusal.contains("run its `leadfold migrate` first"), "{refusal}");

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::postgres::Database;
 
-/// What a client sends that wants TLS (PostgreSQL documentation, "SSLRequest").
+/// What a client sends that wants TLS (PostgreSQL documentation, "SSL Session Encryption").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// An authority that nobody knows, with its certificate in a file.

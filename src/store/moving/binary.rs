@@ -108,7 +108,9 @@ mod tests {
         for columns in rows {
             let mut row = Vec::new();
             begin_row(&mut row, columns.len()).unwrap();
-            columns.iter().for_each(|column| add_column(&mut row, column.as_deref()).unwrap());
+            for column in columns {
+                add_column(&mut row, column.as_deref()).unwrap();
+            }
             sum.add(&row);
             copy.extend(row);
         }
