@@ -219,7 +219,9 @@ async fn a_migration_does_not_stand_in_line_behind_a_backup() {
     let place = Place::Postgres(database);
     place.migrate_to(1).await;
     let mut backup = place.postgres().await;
-    backup.execute("BEGIN; SELECT COUNT(*) FROM syncs").await.unwrap();
+    // Ends by itself, so that a migration that waits for it does not wait for ever.
+    let begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '1min'; SELECT COUNT(*) FROM syncs";
+    backup.execute(begin).await.unwrap();
     let (code, _, err) = run(&["migrate", "--database", &place.url()]);
     assert!(code == 2 && err.contains("such as a backup: run it again"), "{err}");
     backup.execute("COMMIT").await.unwrap();

@@ -348,8 +348,7 @@ async fn leads_that_are_being_pushed_go_on_where_they_were() {
     let (code, out, err) = run(&["move", "--from", &old.url, "--to", &database.url]);
     assert!(code == 0 && out.contains("each compared with what is there"), "{out}{err}");
     assert!(out.contains("  deliveries                40"), "{out}");
-    let (code, _, err) = crate::commands::read(serve(&old.url).output().unwrap());
-    assert!(code == 2 && err.contains("was moved to"), "{err}");
+    assert!(old.open().await.err().unwrap().contains("was moved to"));
 
     let server = Running::start(serve(&database.url), "receives on");
     let registry = Store::open_to_read(&database.url).await.unwrap();
