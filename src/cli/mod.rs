@@ -22,7 +22,9 @@ mod faults;
 mod help;
 mod init;
 mod live;
+mod migrate;
 mod moment;
+mod moving;
 mod normalise;
 mod notify;
 mod pools;
@@ -86,6 +88,10 @@ enum Command {
     Backup(backup::Options),
     /// Look up in the CRM what was under way in a restored database
     Restored(restored::Options),
+    /// Bring the schema of a database up to date
+    Migrate(migrate::Options),
+    /// Move the registry from SQLite to PostgreSQL
+    Move(moving::Options),
     /// Make the files the version that every process runs
     Apply(apply::Options),
     /// List the versions of the workspace, or compare two of them
@@ -160,6 +166,8 @@ pub fn run() -> ExitCode {
         Command::Deploy(options) => deploy::run(&options),
         Command::Backup(options) => in_runtime(backup::run(options)),
         Command::Restored(options) => in_runtime(restored::run(options)),
+        Command::Migrate(options) => in_runtime(migrate::run(options)),
+        Command::Move(options) => in_runtime(moving::run(options)),
         Command::Apply(options) => in_runtime(apply::run(options)),
         Command::Versions(options) => in_runtime(versions::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),

@@ -19,7 +19,8 @@
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
-//! | `open`, `sql`, `lock` | opening; one text for both databases; one process on a SQLite file |
+//! | `open`, `checks`, `sql`, `lock` | opening, and what is refused; one text for both databases; one process on a SQLite file |
+//! | [`schema`], [`moving`] | bringing a database up to date; moving a registry from SQLite to PostgreSQL |
 //! | `session`, `health`, `apart` | what a database that hangs, breaks or is full means, and until when; a connection apart |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
@@ -30,6 +31,7 @@ mod arrivals;
 pub mod backlog;
 pub mod backup;
 mod budgets;
+mod checks;
 mod claims;
 mod context;
 mod doubles;
@@ -40,6 +42,7 @@ pub mod lease;
 pub mod ledger;
 mod lock;
 mod merges;
+pub mod moving;
 mod open;
 mod pools;
 pub mod prepare;
@@ -50,6 +53,7 @@ pub mod rehearsal;
 pub mod replay;
 mod replay_work;
 pub mod restored;
+pub mod schema;
 mod selection;
 mod session;
 pub mod syncs;
@@ -77,6 +81,7 @@ use self::inbox::{Inbox, Pending};
 pub use self::lock::reachable;
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
+use self::schema::Upgrade;
 use self::session::{PATIENT, Session};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
@@ -156,6 +161,11 @@ impl StoreError {
     }
 }
 
+/// Somebody stands between, and hands statements of several clients to one connection.
+const SHARED: &str = "a pooler before the database lends its connections from statement to statement, and mixes up what \
+    was prepared there. PgBouncer in transaction mode does without trouble from version 1.21 on, with \
+    max_prepared_statements = 1000; an older one needs pool_mode = session, or name the database itself with --database";
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let away = Failure::Away { known: false };
@@ -170,9 +180,14 @@ impl From<sqlx::Error> for StoreError {
             };
             return Self { message: format!("the database did not answer: {error}"), kind };
         };
-        let kind = refusal.code().map_or(Failure::MayPass, |code| failure(&code));
-        // The message alone: its detail quotes row values.
-        Self { message: format!("the database says: {}", masked(refusal.message())), kind }
+        let code = refusal.code().unwrap_or_default();
+        let message = match &*code {
+            // An invalid name of a prepared statement, or one that is there already.
+            "26000" | "42P05" => SHARED.to_owned(),
+            // The message alone: its detail quotes row values.
+            _ => format!("the database says: {}", masked(refusal.message())),
+        };
+        Self { message, kind: failure(&code) }
     }
 }
 
@@ -250,13 +265,16 @@ const STARTING: Duration = Duration::from_secs(30);
 /// How long a command does: somebody sits there.
 const WAITING: Duration = Duration::from_secs(5);
 
+/// Connections of one process to PostgreSQL, beside the one of its beat.
+const CONNECTIONS: u32 = 16;
+
 /// Arrivals that may wait for the writer before receivers wait too. As many as there are requests at one time: those whose
 /// sender has gone stay here, and each may be as large as a request, so this bounds what a slow database can pile up.
 const INBOX_CAPACITY: usize = 512;
 
 impl Store {
-    /// Opens the database, brings its schema up to date, and refuses settings under which an acknowledged lead could be
-    /// lost. `url` is `sqlite://path/to/file.db` or `postgres://…`.
+    /// Opens the database, makes its schema (and on SQLite brings it up to date: see [`schema`]), and refuses settings
+    /// under which an acknowledged lead could be lost. `url` is `sqlite://path/to/file.db` or `postgres://…`.
     pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         if is_postgres(url)? {
             return Self::open_postgres(url, STARTING, clock).await;
@@ -321,18 +339,11 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         let writing = options.clone().pragma("cache_size", "-32768");
-        let mut connection = writing.connect().await.map_err(|error| cannot_open(&place, &error))?;
-        migrator().run(&mut connection).await.map_err(|error| migration_failed(&error))?;
-        let (synchronous, journal): (i64, String) = (
-            sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await?,
-            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await?,
-        );
-        if synchronous < 2 || journal != "wal" {
-            return Err(StoreError::new(format!(
-                "SQLite runs with synchronous={synchronous} and journal_mode={journal}; leadfold needs FULL (2) and wal, \
-                 because an acknowledged lead must survive a power cut. Put the database on a local disk"
-            )));
-        }
+        let connection = writing.connect().await.map_err(|error| cannot_open(&place, &error))?;
+        let mut connection = Connection::from(connection);
+        schema::bring_up(&mut connection, &place, Upgrade::Any, &mut |_| {}).await?;
+        checks::sqlite(&mut connection).await?;
+        moving::refuse_moved(&mut connection, &place).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .min_connections(1)
@@ -350,20 +361,11 @@ impl Store {
 
     async fn open_postgres(url: &str, patience: Duration, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let health = Health::new();
-        let (pool, _) = postgres_pool(url, 16, patience, &health).await?;
-        postgres_migrator().run(&pool).await.map_err(|error| migration_failed(&error))?;
-        for (setting, safe) in [
-            ("SHOW fsync", &["on"][..]),
-            ("SHOW synchronous_commit", &["on", "remote_apply", "remote_write", "local"]),
-        ] {
-            let value: String = sqlx::query_scalar(setting).fetch_one(&pool).await?;
-            if !safe.contains(&value.as_str()) {
-                return Err(StoreError::new(format!(
-                    "PostgreSQL answers {setting} with '{value}'; leadfold needs 'on', because an acknowledged lead must \
-                     survive a crash of the database. Change it in postgresql.conf"
-                )));
-            }
-        }
+        let (pool, place) = postgres_pool(url, CONNECTIONS, patience, &health).await?;
+        checks::postgres(&pool, &place).await?;
+        let mut connection = Connection::from(Session::take(&pool, &health, PATIENT).await?);
+        schema::bring_up(&mut connection, &place, Upgrade::OnlyNew, &mut |_| {}).await?;
+        drop(connection);
         let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
         arrivals::keep_in_postgres(&pool, &health, queue, &arrived, &clock);
@@ -373,6 +375,15 @@ impl Store {
 
     /// Opens a database for looking only, also while a server runs on it.
     pub async fn open_to_read(url: &str) -> Result<Self, StoreError> {
+        let (store, place) = Self::open_as_it_is(url).await?;
+        match store.look_at_schema().await?.unreadable(&place) {
+            Some(refusal) => Err(refusal),
+            None => Ok(store),
+        }
+    }
+
+    /// The same, whatever it holds; and where it is.
+    async fn open_as_it_is(url: &str) -> Result<(Self, String), StoreError> {
         let (arrivals, _nobody_reads) = mpsc::channel(1);
         let (arrived, health) = (Arc::new(Notify::new()), Health::new());
         let (backend, place) = if is_postgres(url)? {
@@ -387,9 +398,7 @@ impl Store {
             let readers = readers.map_err(|error| cannot_open(&place, &error))?;
             (Backend::Sqlite { readers, writer: None, lock: Arc::default() }, place)
         };
-        let store = Self { backend, arrivals, arrived, health };
-        store.has_our_schema(&place).await?;
-        Ok(store)
+        Ok((Self { backend, arrivals, arrived, health }, place))
     }
 
     /// Whether other processes may work on the same database.
@@ -495,25 +504,6 @@ fn migrator() -> Migrator {
         migration(4, "leases", include_str!("../../migrations/0004_leases.sql")),
         migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
     ])
-}
-
-/// The same texts for PostgreSQL, where every text is compared byte by byte: ids are ordered as they were born whatever the
-/// locale of the database (a Danish one puts `aa` behind `z`), locks are taken in one order everywhere, and no index goes
-/// wrong when the operating system brings other collation rules.
-fn postgres_migrator() -> Migrator {
-    let ours = migrator();
-    let migrations = ours.iter().map(|migration| {
-        let text = migration.sql.as_str().replace(" TEXT", " TEXT COLLATE \"C\"");
-        // The checksum stays that of the file.
-        Migration { sql: sqlx::SqlSafeStr::into_sql_str(sqlx::AssertSqlSafe(text)), ..migration.clone() }
-    });
-    Migrator::with_migrations(migrations.collect())
-}
-
-fn migration_failed(error: &sqlx::migrate::MigrateError) -> StoreError {
-    StoreError::new(format!(
-        "the database schema cannot be brought up to date: {error}. If a newer leadfold wrote it, run that version"
-    ))
 }
 
 #[cfg(test)]

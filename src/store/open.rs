@@ -4,12 +4,12 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
+use super::StoreError;
 use super::health::Health;
-use super::{Store, StoreError, migrator};
 
 /// A connection that was idle for longer may have been cut by a firewall.
 const ASK_AFTER: Duration = Duration::from_secs(30);
@@ -46,6 +46,64 @@ pub(super) fn exists(options: &SqliteConnectOptions) -> Result<(), StoreError> {
     )))
 }
 
+/// Parameters that an address of PostgreSQL may have. Another would be left out of account without a word, and some are
+/// about who may read what is sent.
+const PARAMETERS: [&str; 12] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "application_name",
+    "options",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+];
+
+/// How to reach a PostgreSQL.
+pub(super) fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    for (name, value) in form_urlencoded::parse(url.split_once('?').map_or("", |(_, query)| query).as_bytes())
+    {
+        if !PARAMETERS.contains(&&*name) {
+            return Err(StoreError::new(format!(
+                "--database has the parameter '{name}', which leadfold does not know: take it out. It knows {}",
+                PARAMETERS.join(", ")
+            )));
+        }
+        if matches!(&*name, "sslrootcert" | "sslcert" | "sslkey")
+            && let Err(error) = std::fs::File::open(&*value)
+        {
+            return Err(StoreError::new(format!(
+                "--database names {value} as {name}, which cannot be read: {error}"
+            )));
+        }
+    }
+    // The text of the error never holds the address, which may carry a password.
+    let options = PgConnectOptions::from_str(url).map_err(|error| {
+        StoreError::new(format!(
+            "--database cannot be read ({error}): write postgres://user:password@host/name"
+        ))
+    })?;
+    // Poolers refuse to start a connection with it, and there are no such numbers here.
+    let options = options.extra_float_digits(None);
+    // As PostgreSQL's own programs do: whoever names an authority wants nobody else.
+    let only_encrypts = matches!(options.get_ssl_mode(), PgSslMode::Require);
+    let names_authority = url.contains("sslrootcert=");
+    Ok(if only_encrypts && names_authority { options.ssl_mode(PgSslMode::VerifyCa) } else { options })
+}
+
+/// Host, port and name of a database, as messages name it.
+pub(super) fn place_of(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or(options.get_username());
+    match options.get_socket() {
+        Some(socket) => format!("{}:{}/{database}", socket.display(), options.get_port()),
+        None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}
+
 /// How connections are pooled.
 pub(super) fn pool_options(connections: u32, patience: Duration, health: &Arc<Health>) -> PgPoolOptions {
     let health = Arc::clone(health);
@@ -72,14 +130,8 @@ pub(super) async fn postgres_pool(
     patience: Duration,
     health: &Arc<Health>,
 ) -> Result<(PgPool, String), StoreError> {
-    // The text of the error never holds the address, which may carry a password.
-    let options = PgConnectOptions::from_str(url).map_err(|error| {
-        StoreError::new(format!(
-            "--database cannot be read ({error}): write postgres://user:password@host/name"
-        ))
-    })?;
-    let database = options.get_database().unwrap_or_default();
-    let place = format!("{}:{}/{database}", options.get_host(), options.get_port());
+    let options = postgres_options(url)?;
+    let place = place_of(&options);
     let pool = pool_options(connections, patience, health);
     match pool.connect_with(options.clone()).await {
         Ok(pool) => Ok((pool, place)),
@@ -95,44 +147,74 @@ pub(super) async fn postgres_pool(
 
 /// Which database it is, what is wrong with it, and what to do.
 pub(super) fn cannot_open(place: &str, error: &sqlx::Error) -> StoreError {
-    let why = match error.as_database_error() {
+    let usual = "Look whether it is up and yours, or name another with --database";
+    let (why, advice) = match error.as_database_error() {
         // The message alone: its detail quotes row values.
-        Some(refusal) => refusal.message().to_owned(),
-        None if matches!(error, sqlx::Error::PoolTimedOut) => "it does not answer".to_owned(),
-        None => error.to_string(),
+        Some(refusal) => (refusal.message().to_owned(), usual),
+        None if matches!(error, sqlx::Error::PoolTimedOut) => ("it does not answer".to_owned(), usual),
+        None => untrusted(error).unwrap_or_else(|| (error.to_string(), usual)),
     };
-    StoreError::new(format!(
-        "the database at {place} cannot be opened: {why}. Look whether it is up and yours, or name another with --database"
-    ))
+    StoreError::new(format!("the database at {place} cannot be opened: {why}. {advice}"))
 }
 
-impl Store {
-    /// Whoever only reads brings no schema up to date, so it must be the one that this version knows.
-    pub(super) async fn has_our_schema(&self, place: &str) -> Result<(), StoreError> {
-        let refused = |text: String| Err(StoreError::new(text));
-        let ours = migrator().iter().map(|migration| migration.version).max().unwrap_or_default();
-        let rows = self.read("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations", Vec::new()).await;
-        let theirs = match rows {
-            Ok(rows) => rows.first().map_or(Ok(0), |row| row.int(0))?,
-            Err(failure) if failure.to_string().contains("_sqlx_migrations") => 0,
-            Err(failure) => {
-                return refused(format!(
-                    "the database at {place} cannot be read ({failure}): name the one of your leadfold with --database"
-                ));
-            }
-        };
-        match theirs {
-            0 => refused(format!(
-                "the database at {place} holds nothing of leadfold's: start `leadfold serve` on it once, or name another with \
-                 --database"
-            )),
-            older if older < ours => refused(format!(
-                "the database at {place} was last used by an older leadfold: start this version's `leadfold serve` on it once"
-            )),
-            newer if newer > ours => refused(format!(
-                "the database at {place} is used by a newer leadfold: run the command of that version"
-            )),
-            _ => Ok(()),
+/// Why an encrypted connection did not come about.
+fn untrusted(error: &sqlx::Error) -> Option<(String, &'static str)> {
+    use rustls::CertificateError::{
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
+    };
+    if let sqlx::Error::Tls(why) = error {
+        return Some((why.to_string(), "Switch TLS on at the server, or write sslmode=disable"));
+    }
+    let sqlx::Error::Io(broken) = error else { return None };
+    let refused = broken.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let rustls::Error::InvalidCertificate(why) = refused else {
+        return Some((refused.to_string(), "Look at the TLS settings of the server"));
+    };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of the many, these are told apart")]
+    Some(match why {
+        // An authority may share the name of one that is known.
+        UnknownIssuer | BadSignature => (
+            "its certificate is from an authority that this machine does not know".to_owned(),
+            "Name the file with that authority's certificate: ?sslmode=verify-full&sslrootcert=FILE",
+        ),
+        NotValidForName | NotValidForNameContext { .. } => (
+            "its certificate is for another host".to_owned(),
+            "Name the host as its certificate does; a server that cannot be trusted must not get leads",
+        ),
+        Expired | ExpiredContext { .. } => {
+            ("its certificate has expired".to_owned(), "Renew it at the server, or set the clock here")
         }
+        other => (
+            format!("its certificate is refused ({other:?})"),
+            "Give the server a certificate that an authority has signed for its host",
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_address_asks_for_is_done_or_refused() {
+        let check = |url: &str, expect: &str| {
+            let said = match postgres_options(url) {
+                Ok(options) => format!("{} {:?}", place_of(&options), options.get_ssl_mode()),
+                Err(refusal) => refusal.to_string(),
+            };
+            assert!(said.contains(expect), "{url}: {said}");
+            assert!(!said.contains("s3cret"), "{url}: {said}");
+        };
+        let file = std::env::current_exe().unwrap();
+        let file = file.display();
+        check("postgres://leadfold:s3cret@db:6432/leads?sslmode=require", "db:6432/leads Require");
+        check("postgres://db/leads?sslmode=verify-full", "db:5432/leads VerifyFull");
+        check(&format!("postgres://db/leads?sslmode=require&sslrootcert={file}"), "VerifyCa");
+        check(&format!("postgres://db/leads?sslmode=verify-full&sslrootcert={file}"), "VerifyFull");
+        check("postgres://db/leads?sslrootcert=/nowhere/ca.pem", "names /nowhere/ca.pem as sslrootcert");
+        check("postgres://db/leads?sslmode=safe", "--database cannot be read");
+        check("postgres://db/leads?channel_binding=require", "the parameter 'channel_binding'");
+        check("postgres://db/leads?sslpassword=s3cret", "the parameter 'sslpassword'");
+        check("postgres://leadfold:s3cret@db:x/leads", "--database cannot be read");
     }
 }

@@ -119,6 +119,55 @@ impl From<Session> for Connection {
 }
 
 impl Connection {
+    /// Whether it is to PostgreSQL.
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.driver, Driver::Postgres(_))
+    }
+
+    /// The driver's own connection, for what one text cannot say.
+    pub(super) fn postgres(&mut self) -> Result<&mut sqlx::PgConnection, StoreError> {
+        match &mut self.driver {
+            Driver::Postgres(session) => session.connection(),
+            Driver::Sqlite(_) => Err(StoreError::is_over("this is SQLite, and PostgreSQL was meant")),
+        }
+    }
+
+    /// The driver's own connection, for what one text cannot say.
+    pub(super) fn sqlite(&mut self) -> Result<&mut sqlx::SqliteConnection, StoreError> {
+        match &mut self.driver {
+            Driver::Sqlite(connection) => Ok(connection),
+            Driver::Postgres(_) => Err(StoreError::is_over("this is PostgreSQL, and SQLite was meant")),
+        }
+    }
+
+    /// Waits until no other process changes the schema; until the end of the transaction none begins. SQLite's transaction
+    /// keeps everybody else out by itself.
+    pub(super) async fn lock_schema(&mut self) -> Result<(), StoreError> {
+        if self.is_postgres() {
+            // "leadfold": advisory locks are numbers, and those of other programs may be in the same database.
+            self.execute("SELECT pg_advisory_xact_lock(7810759614411271268)", vec![]).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets one of PostgreSQL's time limits until the end of the transaction. SQLite has none.
+    pub(super) async fn limit(&mut self, name: &str, time: &str) -> Result<(), StoreError> {
+        if self.is_postgres() {
+            self.execute(&format!("SET LOCAL {name} = '{time}'"), vec![]).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the statements of a text without arguments, one after another.
+    pub(super) async fn execute_script(&mut self, script: sqlx::SqlStr) -> Result<(), StoreError> {
+        let script = sqlx::raw_sql(script);
+        match &mut self.driver {
+            Driver::Sqlite(connection) => script.execute(connection).await.map(drop)?,
+            Driver::Postgres(session) => session.ask(|postgres| script.execute(postgres)).await.map(drop)?,
+        }
+        Ok(())
+    }
+
     /// Begins a transaction. SQLite takes the write lock at once, so that one never fails half-way for want of it.
     ///
     /// On PostgreSQL every statement sees what was committed before it, whatever the server's defaults say: rows that must

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use sqlx::{PgPool, SqliteConnection};
+use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::error;
@@ -84,13 +84,13 @@ impl<W: Work> Job for Asked<W> {
 impl Writer {
     /// Starts the task. It ends when told to close, after everything that had been handed over.
     pub(crate) fn start(
-        connection: SqliteConnection,
+        connection: Connection,
         arrivals: mpsc::Receiver<Pending>,
         arrived: Arc<Notify>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (jobs, queue) = mpsc::channel(WORK_CAPACITY);
-        let task = Task { connection: connection.into(), arrivals, arrived, queue, clock };
+        let task = Task { connection, arrivals, arrived, queue, clock };
         tokio::spawn(task.run());
         Self { jobs }
     }

@@ -15,6 +15,11 @@ pub(crate) struct Database {
 impl Database {
     /// Makes one on the server that `DATABASE_URL` names; says that the test is skipped when it names none.
     pub(crate) async fn create() -> Option<Self> {
+        Self::create_with("").await
+    }
+
+    /// The same with what follows the name in `CREATE DATABASE`.
+    pub(crate) async fn create_with(settings: &str) -> Option<Self> {
         #[expect(clippy::disallowed_methods, reason = "the usual way to tell a test of its database")]
         let Ok(server) = std::env::var("DATABASE_URL") else {
             eprintln!(
@@ -29,7 +34,7 @@ impl Database {
         };
         let (root, _) = address.rsplit_once('/').expect("DATABASE_URL is postgres://user@host/name");
         let url = format!("{root}/{name}{parameters}");
-        run(&server, &format!("CREATE DATABASE {name}")).await;
+        run(&server, &format!("CREATE DATABASE {name} {settings}")).await;
         Some(Self { server, name, url })
     }
 
