@@ -139,7 +139,7 @@ fn failure(code: &str) -> Failure {
         [b'2', b'2' | b'3', _, _, _] | [b'5', b'4', _, _, _] | [b'P', b'0', _, _, _] => Failure::Refused,
         [_, _, _, _, _] => Failure::MayPass,
         // Too large, a constraint, and a type that does not fit.
-        _ if matches!(sqlite(), Some(18 | 19 | 20)) => Failure::Refused,
+        _ if matches!(sqlite(), Some(18..=20)) => Failure::Refused,
         _ => Failure::MayPass,
     }
 }
