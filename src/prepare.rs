@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::event::{Event, KeyLifetime, Preset, preset};
+use crate::failpoint::failpoint;
 use crate::id::{EventId, LeadId, PersonId, SyncId};
 use crate::map::{Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, interpret};
@@ -83,6 +84,7 @@ impl Preparer {
         let count = received.len();
         let prepared: Arc<[PreparedDelivery]> =
             received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();
+        failpoint!("prepare.mapped");
         match self.store(Arc::clone(&prepared), &workspace).await {
             Err(failure) if count > 1 && !failure.is_final() => {
                 self.store_one_by_one(&prepared, &workspace, failure).await?;
@@ -99,6 +101,7 @@ impl Preparer {
     ) -> Result<(), StoreError> {
         let order = workspace.identifier_order.clone();
         let counts = self.store.prepare(prepared, order, Arc::clone(&self.clock)).await?;
+        failpoint!("prepare.stored");
         self.report(&counts);
         Ok(())
     }

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::crm::Crm;
+use crate::failpoint::failpoint;
 use crate::map::Workspace;
 use crate::rules::{Destination, Mode};
 use crate::store::{Store, StoreError};
@@ -92,6 +93,9 @@ impl Workers {
             self.publish();
         }
         join_all(ending.into_iter().map(Running::end)).await;
+        if changed {
+            failpoint!("workers.stopped");
+        }
         let mut failed = None;
         let missing: Vec<Wanted> =
             wanted.values().filter(|wanted| self.serves(&wanted.destination).is_none()).cloned().collect();

@@ -62,6 +62,7 @@ use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
+use crate::failpoint::failpoint;
 use crate::telemetry::masked;
 
 /// Why something could not be stored or read, in words for the log and for whoever runs the server.
@@ -311,6 +312,13 @@ impl Store {
 
     /// Runs a unit of writing and returns once it is durable.
     pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
+        failpoint!("store.write", StoreError::new("a test wants this write to fail"));
+        let written = self.write_once(work).await;
+        failpoint!("store.written", StoreError::new("a test wants the answer of this write to be lost"));
+        written
+    }
+
+    async fn write_once<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
         match &self.backend {
             Backend::Sqlite { writer: Some(writer), .. } => writer.write(work).await,
             Backend::Sqlite { writer: None, .. } => {

@@ -9,6 +9,7 @@ use tracing::info;
 use super::Worker;
 use super::push::{Job, Report, attention, known, later, with_records};
 use crate::crm::{CrmError, Guarantee};
+use crate::failpoint::failpoint;
 use crate::plan::{RecordId, RecordKind, Step};
 use crate::rules::Blind;
 use crate::store::syncs::{Claimed, Next, StepEnd, StepState, StoredStep, SyncState};
@@ -105,6 +106,7 @@ impl Worker {
             let questions: Vec<(RecordKind, &Step)> =
                 asked.iter().map(|(_, _, kind, step)| (*kind, step)).collect();
             let answers = self.crm.look_up(&questions).await;
+            failpoint!("sync.looked_up");
             for ((job, index, ..), answer) in asked.into_iter().zip(answers) {
                 if let Some(job) = self.answered(job, index, answer, reports).await {
                     again.push(job);
@@ -156,6 +158,7 @@ impl Worker {
                     Next::Continue
                 };
                 self.store_outcomes(sync, vec![(id, StepEnd::Done { record, link })], next).await;
+                failpoint!("sync.adopted");
                 (!finished).then_some(job)
             }
             Ok(None) => {
@@ -164,6 +167,7 @@ impl Worker {
                 let end =
                     StepEnd::NotWritten("looked up after the CRM had settled: it was not written".to_owned());
                 self.store_outcomes(sync, vec![(id, end)], Next::Continue).await;
+                failpoint!("sync.not_there");
                 Some(job)
             }
             Err(CrmError::Retry { after, why }) => {

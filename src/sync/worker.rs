@@ -15,6 +15,7 @@ use super::push::{Report, later};
 use super::records::Records;
 use crate::clock::Clock;
 use crate::crm::Crm;
+use crate::failpoint::failpoint;
 use crate::id::SyncId;
 use crate::map::Workspace;
 use crate::plan::Reason;
@@ -98,6 +99,7 @@ impl Worker {
     ) -> Result<Self, StoreError> {
         let holder = clock.new_id().to_string();
         let lease = store.take_lease(&destination.name, &holder).await?;
+        failpoint!("sync.leased");
         let pools = store.pools(&destination.name).await?.into_iter().collect();
         let ledger = Ledger::open(store.clone(), lease.clone());
         Ok(Self {
@@ -190,6 +192,9 @@ impl WorkerHandle {
                 {
                     Ok(syncs) => {
                         claimed = syncs.len();
+                        if claimed > 0 {
+                            failpoint!("sync.claimed");
+                        }
                         for batch in batches(syncs, batch) {
                             let worker = Arc::clone(worker);
                             let ids = batch.iter().map(|claimed| claimed.id).collect();
