@@ -9,6 +9,7 @@ mod apply;
 mod commands;
 mod crm;
 mod doctor;
+mod failpoints;
 mod hostile;
 mod kill;
 mod laws;
