@@ -41,6 +41,8 @@ pub const POINTS: &[(&str, &str)] = &[
     ("sync.looked_up", "the CRM said whether a lost step was written and that is not stored"),
     ("sync.adopted", "what a lost step had written is adopted and the next step is not begun"),
     ("sync.not_there", "a lost step is stored as not written and is not sent again"),
+    ("audit.looked_up", "the CRM said how often a step is there that was sent again, and that is not stored"),
+    ("audit.ended", "it is stored how often a step is there that was sent again"),
     ("replay.piece", "some leads of a page are replayed and nobody is told"),
     ("held.piece", "some held leads are answered for and nobody is told"),
     ("apply.activated", "another version is active and whoever applied it is not told"),

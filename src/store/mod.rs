@@ -10,6 +10,7 @@
 //! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
+//! | [`audits`] | steps that were sent again, and are looked for once more |
 //! | `pools` | what owner pools remember |
 //! | [`held`] | leads that wait for an answer |
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
@@ -21,6 +22,7 @@
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod alerts;
+pub mod audits;
 pub mod backlog;
 mod claims;
 mod context;
@@ -381,6 +383,7 @@ fn migrator() -> Migrator {
         migration(1, "registry", include_str!("../../migrations/0001_registry.sql")),
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
+        migration(6, "audits", include_str!("../../migrations/0006_audits.sql")),
     ])
 }
 

@@ -121,8 +121,9 @@ impl Worker {
     /// Runs until `stop`, then finishes what is under way.
     pub fn start(self, stop: CancellationToken, tasks: &tokio_util::task::TaskTracker) -> WorkerHandle {
         let handle = WorkerHandle { worker: Arc::new(self), wake: Arc::new(Notify::new()) };
-        let (running, keeping) = (handle.clone(), handle.clone());
+        let (running, keeping, auditing) = (handle.clone(), handle.clone(), handle.clone());
         tasks.spawn(keeping.keep_up_with_users(stop.clone()));
+        tasks.spawn(auditing.keep_auditing(stop.clone()));
         tasks.spawn(async move { running.run(stop).await });
         handle
     }

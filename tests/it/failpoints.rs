@@ -12,9 +12,11 @@ use leadfold::failpoint::POINTS;
 use leadfold::sandbox::{Running, Sandbox, SandboxOptions, Truth};
 use leadfold::store::registry::LeadDetail;
 use serde_json::{Value, json};
+use tokio::time::{Duration, Instant, sleep};
 
 use crate::alerts::Hook;
 use crate::kill::server::{Home, Server};
+use crate::postgres::Database;
 use crate::rig::{MAPPING, PATIENCE, WORKSPACE, event, now_millis};
 
 /// Cases that run at one time: each waits for processes most of its time.
@@ -24,7 +26,7 @@ const ABORTED: i32 = 6;
 /// What a process says when it ends at a place, behind the name of that.
 const ENDS: &str = ": the process ends here";
 /// The calls of this CRM are over when they are answered.
-const DESTINATION: &str = "settle: 100ms";
+const DESTINATION: &str = "settle: 100ms, audit: 300ms";
 
 /// How a process is brought to a place.
 enum Way {
@@ -48,6 +50,7 @@ fn way(point: &str) -> Option<Way> {
         "store.write" | "store.written" => Way::Posts(&[1, 2, 3, 4, 5, 6, 8, 10, 12, 15]),
         "sync.looked_up" | "sync.adopted" => Way::After("crm.committed"),
         "sync.not_there" => Way::After("crm.sent"),
+        "audit.looked_up" | "audit.ended" => Way::After("crm.sent"),
         "sync.unlinked" => Way::By(|case| Box::pin(case.a_link_is_gone())),
         "sync.joined" => Way::By(|case| Box::pin(case.two_are_one())),
         "sync.held" => Way::By(|case| Box::pin(case.plans_are_held())),
@@ -101,6 +104,49 @@ async fn writes_that_fail_now_and_then_lose_and_double_nothing() {
     tokio::join!(failing("store.write"), failing("store.written"));
 }
 
+/// The hole that findable steps have: a process that freezes between its last look at the lease and its request, for longer
+/// than somebody needs to take over, look, find nothing and send it again. It is doubled then, and it is reported.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_wrote_that_froze_before_its_request_is_reported() {
+    if skipped() {
+        return;
+    }
+    let Some(database) = Database::create().await else { return };
+    let crm = Sandbox::start(SandboxOptions::default()).await.unwrap();
+    let home = Home::new(crm.addr(), "settle: 300ms, audit: 2s").on(&database.url);
+    let frozen = home.start_with("crm.sent=1*return(freeze)->off").await;
+    let body = event("chat-1", "telegram", json!({ "phone": PHONES[0] }), now_millis());
+    // Its acknowledgement may have been on the way when it froze.
+    let post = tokio::spawn(home.post(frozen.address, &body));
+    until("the freeze", || home.logged("failpoint crm.sent: the process freezes here") > 0).await;
+    let other = home.start().await;
+    assert!(home.post(other.address, &body).await, "{}", home.log());
+    home.until(|counts| counts.synced == 1).await;
+    assert_eq!(crm.stats().contacts, 1);
+    frozen.thaw();
+    until("the late request", || crm.stats().contacts == 2).await;
+    home.until(|counts| counts.needs_attention == 1).await;
+
+    let registry = home.registry().await;
+    let row = registry.leads(None, 2).await.unwrap().remove(0);
+    let lead = registry.lead(row.id).await.unwrap().unwrap();
+    registry.close().await;
+    assert_eq!(lead.row.why.as_ref().unwrap()["code"], "written_twice", "{}", json!(lead));
+    let [audit] = &lead.syncs[0].audits[..] else { panic!("one audit: {}", json!(lead)) };
+    assert_eq!((audit.result.as_deref(), audit.records.len()), (Some("twice"), 2), "{}", json!(lead));
+    // Who froze wrote its request, and nothing more: neither in the CRM nor in the registry.
+    let stats = crm.stats();
+    assert_eq!((stats.contacts, stats.deals, stats.tasks), (2, 1, 0), "{stats:?}\n{}", home.log());
+    for step in &lead.syncs[0].steps {
+        assert_eq!(step.state, "done", "{}", json!(lead));
+    }
+    frozen.kill();
+    other.kill();
+    post.await.unwrap();
+    home.remove();
+    database.remove().await;
+}
+
 /// A mark that nobody ends a process at proves nothing, and neither does a name without a mark.
 #[test]
 fn every_mark_is_in_the_table() {
@@ -123,6 +169,14 @@ fn every_mark_is_in_the_table() {
     assert_eq!(listed.len(), POINTS.len(), "a name stands twice in the table");
     for point in listed {
         assert!(way(point).is_some(), "say in `way` how {point} is reached");
+    }
+}
+
+async fn until(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "{what} did not come");
+        sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -6,6 +6,7 @@ mod alerts;
 mod answers;
 mod api;
 mod apply;
+mod audits;
 mod commands;
 mod crm;
 mod doctor;

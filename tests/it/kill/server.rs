@@ -25,6 +25,8 @@ const SHOWN: usize = 60;
 /// Where servers live one after another: workspace, database, log.
 pub(crate) struct Home {
     folder: PathBuf,
+    /// Where the registry is, when it is not a file in `folder`.
+    postgres: Option<String>,
     client: reqwest::Client,
 }
 
@@ -48,7 +50,12 @@ impl Home {
         fs::write(folder.join("mappings/sendpulse.yaml"), MAPPING).unwrap();
         leadfold::crm::http::install_tls();
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().unwrap();
-        Self { folder, client }
+        Self { folder, postgres: None, client }
+    }
+
+    /// The same with its registry in this database.
+    pub(crate) fn on(self, postgres: &str) -> Self {
+        Self { postgres: Some(postgres.to_owned()), ..self }
     }
 
     /// Puts another mapping in place of the usual one.
@@ -57,7 +64,8 @@ impl Home {
     }
 
     pub(crate) fn database(&self) -> String {
-        format!("sqlite://{}", self.folder.join("leadfold.db").display())
+        let file = || format!("sqlite://{}", self.folder.join("leadfold.db").display());
+        self.postgres.clone().unwrap_or_else(file)
     }
 
     /// `leadfold serve` on a free port, with nothing of this process's environment.
@@ -227,6 +235,11 @@ impl Server {
     /// SIGHUP: it looks at the workspace at once.
     pub(crate) fn look_again(&self) {
         self.signal("-HUP");
+    }
+
+    /// SIGCONT: one that froze goes on.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
     }
 
     fn signal(&self, signal: &str) {
