@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::{ConnectOptions as _, Executor as _, PgPool};
 
 use super::{Store, StoreError, migrator};
 
@@ -41,6 +41,16 @@ pub(super) fn exists(options: &SqliteConnectOptions) -> Result<(), StoreError> {
     )))
 }
 
+/// Nothing of ours thinks for long inside a transaction. Whoever does is frozen, or gone without a word, and keeps its
+/// locks, also on leases that others have to take.
+const LET_GO: &str = "SET idle_in_transaction_session_timeout = '5s'";
+
+/// How connections are pooled.
+pub(super) fn pool_options(connections: u32, patience: Duration) -> PgPoolOptions {
+    let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(patience);
+    options.after_connect(|connection, _| Box::pin(async move { connection.execute(LET_GO).await.map(drop) }))
+}
+
 /// Connections to PostgreSQL, and where it is.
 pub(super) async fn postgres_pool(
     url: &str,
@@ -55,7 +65,7 @@ pub(super) async fn postgres_pool(
     })?;
     let database = options.get_database().unwrap_or_default();
     let place = format!("{}:{}/{database}", options.get_host(), options.get_port());
-    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(patience);
+    let pool = pool_options(connections, patience);
     match pool.connect_with(options.clone()).await {
         Ok(pool) => Ok((pool, place)),
         // The pool has tried again and again, and does not say what went wrong.

@@ -24,8 +24,8 @@ use crate::store::audits::{AuditEnd, AuditResult, DueAudit};
 use crate::store::syncs::{StepState, SyncState};
 use crate::telemetry::metric;
 
-/// The longest sleep between two looks at what is due.
-const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// The longest sleep. Whatever is noted meanwhile wakes it, so this is for a clock that was set and a CRM that was away.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 /// The shortest.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(100);
 /// Audits of one look: they share the budget with leads.
@@ -65,6 +65,7 @@ impl WorkerHandle {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = worker.noted.notified() => {}
                 () = sleep(wait) => {}
             }
         }

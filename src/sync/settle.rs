@@ -168,6 +168,7 @@ impl Worker {
                 let end = StepEnd::NotThere { action, audit_at: later(now, self.destination.audit) };
                 self.store_outcomes(sync, vec![(id, end)], Next::Continue).await;
                 failpoint!("sync.not_there");
+                self.noted.notify_one();
                 Some(job)
             }
             Err(CrmError::Retry { after, why }) => {

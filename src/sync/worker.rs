@@ -55,6 +55,8 @@ pub struct Worker {
     pub(super) pools: Mutex<HashMap<String, PoolState>>,
     /// Who left, as far as known.
     pub(super) inactive: Mutex<Arc<InactiveUsers>>,
+    /// Told when there is something new to audit.
+    pub(super) noted: Notify,
     breaker: Mutex<Breaker>,
 }
 
@@ -114,6 +116,7 @@ impl Worker {
             active,
             pools: Mutex::new(pools),
             inactive: Mutex::default(),
+            noted: Notify::new(),
             breaker: Mutex::default(),
         })
     }
