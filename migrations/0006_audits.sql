@@ -15,4 +15,5 @@ CREATE TABLE audits (
     note        TEXT
 );
 CREATE INDEX audits_due ON audits (destination, due_at) WHERE done_at IS NULL;
+CREATE INDEX audits_old ON audits (destination, due_at);
 CREATE INDEX audits_sync ON audits (sync);

@@ -58,10 +58,6 @@ impl AuditResult {
 /// How an audit ended.
 #[derive(Clone, Debug)]
 pub struct AuditEnd {
-    /// Of which step.
-    pub step: StepId,
-    /// Whose step it is.
-    pub sync: SyncId,
     /// What it found.
     pub result: AuditResult,
     /// Which records.
@@ -70,6 +66,13 @@ pub struct AuditEnd {
     pub note: Option<String>,
     /// Why a person must look.
     pub attention: Option<Reason>,
+}
+
+impl AuditEnd {
+    /// Nobody can tell, and why.
+    pub fn cannot_tell(why: String) -> Self {
+        Self { result: AuditResult::CannotTell, records: Vec::new(), note: Some(why), attention: None }
+    }
 }
 
 /// An audit as people see it.
@@ -129,12 +132,26 @@ impl Store {
     }
 
     /// Stores how an audit ended; `false` when its sync goes on again by now, and the audit is due as before.
-    pub async fn end_audit(&self, lease: &Lease, end: AuditEnd, now: Timestamp) -> Result<bool, StoreError> {
-        self.write(EndAudit { lease: lease.clone(), end, now }).await
+    pub async fn end_audit(
+        &self,
+        lease: &Lease,
+        step: StepId,
+        sync: SyncId,
+        end: AuditEnd,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(EndAudit { lease: lease.clone(), step, sync, end, now }).await
     }
 
-    /// Forgets audits of a destination that ended before this time.
+    /// Forgets audits of a destination that were due before this time.
     pub async fn prune_audits(&self, lease: &Lease, before: Timestamp) -> Result<u64, StoreError> {
+        // There is hardly ever anything, and a look costs the writer nothing.
+        let sql = "SELECT MIN(due_at) FROM audits WHERE destination = $1";
+        let rows = self.read(sql, args![lease.destination.as_str()]).await?;
+        let oldest = rows.first().map_or(Ok(None), |row| row.optional_timestamp(0))?;
+        if oldest.is_none_or(|oldest| oldest >= before) {
+            return Ok(0);
+        }
         self.write(PruneAudits { lease: lease.clone(), before }).await
     }
 
@@ -194,6 +211,8 @@ impl Work for PostponeAudit {
 
 struct EndAudit {
     lease: Lease,
+    step: StepId,
+    sync: SyncId,
     end: AuditEnd,
     now: Timestamp,
 }
@@ -204,10 +223,10 @@ impl Work for EndAudit {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
-            let AuditEnd { step, sync, result, records, note, attention } = &self.end;
+            let AuditEnd { result, records, note, attention } = &self.end;
             let now = self.now.as_millisecond();
             if let Some(reason) = attention
-                && !put_before_a_person(connection, *sync, reason, now).await?
+                && !put_before_a_person(connection, self.sync, reason, now).await?
             {
                 return Ok(false);
             }
@@ -215,7 +234,7 @@ impl Work for EndAudit {
                 .execute(
                     "UPDATE audits SET done_at = $2, result = $3, records = $4, note = $5, action = NULL \
                      WHERE step = $1 AND done_at IS NULL",
-                    args![*step, now, result.as_str(), json(records)?, note.clone()],
+                    args![self.step, now, result.as_str(), json(records)?, note.clone()],
                 )
                 .await?;
             Ok(true)
@@ -264,7 +283,7 @@ impl Work for PruneAudits {
             // Those of syncs that are gone are never due, because they are read together with their sync.
             connection
                 .execute(
-                    "DELETE FROM audits WHERE destination = $1 AND COALESCE(done_at, due_at) < $2",
+                    "DELETE FROM audits WHERE destination = $1 AND due_at < $2",
                     args![self.lease.destination.as_str(), self.before.as_millisecond()],
                 )
                 .await

@@ -93,7 +93,10 @@ impl Worker {
                 (Some(until), _) => self.store.postpone_audit(&self.lease, audit.step.id, until).await?,
                 (None, Some(kind)) => asked.push((kind, audit)),
                 // An update is never looked up, so there is no such row.
-                (None, None) => self.end_audit(&audit, AuditResult::CannotTell, Vec::new(), None).await?,
+                (None, None) => {
+                    let why = "it is no step that makes a record; this is a bug of leadfold".to_owned();
+                    self.end_audit(&audit, AuditEnd::cannot_tell(why)).await?;
+                }
             }
         }
         if !asked.is_empty() {
@@ -116,15 +119,12 @@ impl Worker {
                 Ok(found) => {
                     let linked = self.store.linked_persons(&self.destination.name, &found).await?;
                     let linked: HashSet<&RecordId> = linked.iter().map(|(record, _)| record).collect();
-                    let ours = |record: &RecordId| linked.contains(record);
-                    let result = verdict(audit.step_state, &found, ours);
-                    let reason = (result == AuditResult::Twice)
+                    let result = verdict(audit.step_state, &found, |record| linked.contains(record));
+                    let attention = (result == AuditResult::Twice)
                         .then(|| written_twice(&self.destination.name, *kind, audit, &found));
-                    self.end_audit_with(audit, result, found, None, reason).await?;
+                    self.end_audit(audit, AuditEnd { result, records: found, note: None, attention }).await?;
                 }
-                Err(CrmError::Rejected { why }) => {
-                    self.end_audit(audit, AuditResult::CannotTell, Vec::new(), Some(why)).await?;
-                }
+                Err(CrmError::Rejected { why }) => self.end_audit(audit, AuditEnd::cannot_tell(why)).await?,
                 Err(CrmError::Retry { why, after }) => {
                     let wait = after.unwrap_or(TRY_AGAIN).max(TRY_AGAIN);
                     self.put_off(audit, &why, wait).await?;
@@ -140,34 +140,17 @@ impl Worker {
         self.store.postpone_audit(&self.lease, audit.step.id, later(self.clock.now(), wait)).await
     }
 
-    async fn end_audit(
-        &self,
-        audit: &DueAudit,
-        result: AuditResult,
-        records: Vec<RecordId>,
-        note: Option<String>,
-    ) -> Result<(), StoreError> {
-        self.end_audit_with(audit, result, records, note, None).await
-    }
-
-    async fn end_audit_with(
-        &self,
-        audit: &DueAudit,
-        result: AuditResult,
-        records: Vec<RecordId>,
-        note: Option<String>,
-        attention: Option<Reason>,
-    ) -> Result<(), StoreError> {
+    async fn end_audit(&self, audit: &DueAudit, end: AuditEnd) -> Result<(), StoreError> {
         let name = &self.destination.name;
-        if let Some(reason) = &attention {
+        if let Some(reason) = &end.attention {
             warn!(lead = %audit.lead, destination = name, step = %audit.step.id, why = reason.text, "written twice");
         }
-        let end = AuditEnd { step: audit.step.id, sync: audit.sync, result, records, note, attention };
-        let ended = self.store.end_audit(&self.lease, end, self.clock.now()).await?;
+        let result = end.result.as_str();
+        let ended =
+            self.store.end_audit(&self.lease, audit.step.id, audit.sync, end, self.clock.now()).await?;
         failpoint!("audit.ended");
         if ended {
-            metrics::counter!(metric::AUDITS, "destination" => name.clone(), "result" => result.as_str())
-                .increment(1);
+            metrics::counter!(metric::AUDITS, "destination" => name.clone(), "result" => result).increment(1);
         }
         Ok(())
     }
@@ -190,11 +173,10 @@ fn verdict(step: Option<StepState>, found: &[RecordId], linked: impl Fn(&RecordI
     match found {
         [] => AuditResult::None,
         [only] => match step {
-            // One that is in doubt is taken when its lead goes on.
-            Some(StepState::Done | StepState::Sent | StepState::Unknown) => AuditResult::Once,
             // Its plan was dropped before it was sent again, and the next one may have made a record of its own.
             Some(StepState::Planned | StepState::Rejected) | None if !linked(only) => AuditResult::Twice,
-            Some(StepState::Planned | StepState::Rejected) | None => AuditResult::Once,
+            // One that is in doubt is taken when its lead goes on.
+            Some(_) | None => AuditResult::Once,
         },
         [_, _, ..] => AuditResult::Twice,
     }

@@ -137,10 +137,10 @@ async fn a_request_that_arrives_after_it_was_sent_again_is_reported() {
     watched.hook.called("written_twice:crm", 2).await;
     let never = watched.audited(&never).await;
     assert_eq!((never.row.state.as_str(), result(&never)), ("synced", ("once", 1)), "{}", json!(never));
-    let counted = metrics().render();
+    let shown = metrics().render();
     for result in ["once", "twice"] {
         let counter = format!("leadfold_audits_total{{destination=\"crm\",result=\"{result}\"}}");
-        assert!(counted.contains(&counter), "{counter}");
+        assert!(shown.contains(&counter), "{counter}");
     }
 
     // The person deletes the one that leadfold knew of; the other one takes its place, without a second task.
@@ -152,8 +152,8 @@ async fn a_request_that_arrives_after_it_was_sent_again_is_reported() {
     assert!(status == 200 && answer.contains("\"count\":1"), "{answer}");
     watched.rig.settle().await;
     assert_eq!(watched.lead(&late.row.id.to_string()).await.row.state, "synced");
-    let stats = watched.rig.stats();
-    assert_eq!((stats.contacts, stats.tasks), (2, before.tasks), "{stats:?}");
+    let after = watched.rig.stats();
+    assert_eq!((after.contacts, after.tasks), (2, before.tasks), "{after:?}");
     watched.end().await;
 }
 
