@@ -1,10 +1,16 @@
 //! Wiring: one running leadfold, from the database up to the listening socket, and its orderly end.
 //!
 //! `keeper` keeps the process on the active version of the workspace, `examine` says whether a version can be run here,
-//! `workers` exchanges the workers of destinations that were changed, `sources` says which paths answer.
+//! `sources` says which paths answer.
+//!
+//! `leases` keeps the leases of the process and sees who else lives, `share` says which it takes and gives away, `workers`
+//! runs a worker for each that it holds, and `due` wakes those that have something to do.
 
+mod due;
 mod examine;
 mod keeper;
+mod leases;
+mod share;
 mod sources;
 mod workers;
 
@@ -126,9 +132,7 @@ impl App {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let workers = keeper.workers().handles();
-        let to_wake = workers.clone();
-        let wake_workers: Arc<dyn Fn() + Send + Sync> =
-            Arc::new(move || to_wake.borrow().iter().for_each(WorkerHandle::wake));
+        let wake_workers = keeper.workers().wake();
         let preparer = Preparer {
             store: store.clone(),
             clock: Arc::clone(&options.clock),
@@ -162,7 +166,7 @@ impl App {
         Ok(Self { address, store, workers, stop, server, readiness, tasks, hurry })
     }
 
-    /// The workers that run now, one per destination.
+    /// The workers that run now, one for each destination whose lease this process holds.
     pub fn workers(&self) -> Vec<WorkerHandle> {
         self.workers.borrow().clone()
     }

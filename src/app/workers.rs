@@ -1,25 +1,43 @@
-//! The workers of a process, one per destination, and exchanging those whose destination was changed.
+//! The workers of a process: one for each destination whose lease it holds.
 //!
 //! A worker is never told that its destination is another now. It is stopped, finishes what is under way, and a new one
-//! takes the lease under the next epoch: the same way as a restart of the process, which is tested the hardest.
+//! begins under the next epoch: the same way as a restart of the process, which is tested the hardest. A worker whose lease
+//! goes to another process ends in the same way, and the lease is handed over. Only a worker whose lease is lost is dropped
+//! where it stands, with what it had in hand: somebody else does that already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use metrics::gauge;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use super::due::Due;
+use super::leases::{Leases, Looks, View};
+use super::share::{Balance, Moves, Situation};
 use crate::clock::Clock;
 use crate::crm::Crm;
 use crate::failpoint::failpoint;
 use crate::map::Workspace;
 use crate::rules::{Destination, Mode};
+use crate::store::lease::{Lease, LeaseRow};
 use crate::store::{Store, StoreError};
-use crate::sync::{Worker, WorkerHandle};
+use crate::sync::{Hold, Worker, WorkerHandle};
+use crate::telemetry::metric;
 use crate::workspace::Versions;
+
+/// How long a caller waits until other destinations are taken up.
+const TAKEN_UP: Duration = Duration::from_secs(10);
+/// How long one statement about leases may take. A later answer does no harm: the rows say who holds what.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Names of destinations that one log line has room for.
+const NAMED: usize = 20;
 
 /// A destination and its account, prepared.
 #[derive(Clone)]
@@ -28,27 +46,26 @@ pub(super) struct Wanted {
     pub(super) crm: Arc<dyn Crm>,
 }
 
-/// The workers that run.
+/// What the workspace asks for: how often it has changed, and the destinations by name.
+type Wants = (u64, Arc<BTreeMap<String, Wanted>>);
+
+/// The workers that run, for the rest of the process.
 pub(super) struct Workers {
-    store: Store,
-    clock: Arc<dyn Clock>,
-    versions: Arc<Versions>,
-    active: watch::Receiver<Option<Arc<Workspace>>>,
-    running: BTreeMap<String, Running>,
-    handles: watch::Sender<Vec<WorkerHandle>>,
-}
-
-struct Running {
-    handle: WorkerHandle,
+    wanted: watch::Sender<Wants>,
+    taken_up: watch::Receiver<u64>,
+    handles: watch::Receiver<Vec<WorkerHandle>>,
+    stored: Arc<Notify>,
     stop: CancellationToken,
-    tasks: TaskTracker,
+    state: State,
+    /// A start that fails half-way leaves nothing behind.
+    _stop_at_the_end: DropGuard,
 }
 
-impl Running {
-    async fn end(self) {
-        self.stop.cancel();
-        self.tasks.wait().await;
-    }
+enum State {
+    /// In no registry yet.
+    Idle(Box<(Leases, Tending, Due)>),
+    Running(JoinHandle<()>),
+    Ended,
 }
 
 impl Workers {
@@ -59,68 +76,367 @@ impl Workers {
         versions: Arc<Versions>,
         active: watch::Receiver<Option<Arc<Workspace>>>,
     ) -> Self {
-        let (handles, _) = watch::channel(Vec::new());
-        Self { store, clock, versions, active, running: BTreeMap::new(), handles }
+        let (wanted, follow_wanted) = watch::channel((0, Arc::default()));
+        let (tell_taken_up, taken_up) = watch::channel(0);
+        let (tell_handles, handles) = watch::channel(Vec::new());
+        let (leases, looks) = Leases::new(store.clone(), Arc::clone(&clock));
+        let stored: Arc<Notify> = Arc::default();
+        let due = Due {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            stored: Arc::clone(&stored),
+            view: looks.view.clone(),
+            workers: handles.clone(),
+        };
+        let tending = Tending {
+            store,
+            clock,
+            versions,
+            active,
+            wanted: follow_wanted,
+            taken_up: tell_taken_up,
+            handles: tell_handles,
+            looks,
+            announced: BTreeSet::new(),
+            balance: Balance::default(),
+            shared: None,
+            handed_over: None,
+            running: BTreeMap::new(),
+            ending: BTreeMap::new(),
+            endings: JoinSet::new(),
+            stopping: false,
+            failing: false,
+        };
+        let stop = CancellationToken::new();
+        let _stop_at_the_end = stop.clone().drop_guard();
+        let state = State::Idle(Box::new((leases, tending, due)));
+        Self { wanted, taken_up, handles, stored, stop, state, _stop_at_the_end }
     }
 
     /// The handles of those that run now, for as long as somebody looks.
     pub(super) fn handles(&self) -> watch::Receiver<Vec<WorkerHandle>> {
-        self.handles.subscribe()
+        self.handles.clone()
     }
 
-    /// Whether a worker runs for exactly this destination.
-    pub(super) fn serves(&self, destination: &Destination) -> Option<&WorkerHandle> {
-        let running = self.running.get(&destination.name)?;
-        (running.handle.destination() == destination).then_some(&running.handle)
+    /// Says that something was stored that may be due.
+    pub(super) fn wake(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let stored = Arc::clone(&self.stored);
+        Arc::new(move || stored.notify_one())
     }
 
-    /// Stops what is no longer wanted, finishes what it has under way, and starts what is new. After a failure the next
-    /// call goes on where this one stopped.
-    pub(super) async fn change_to(&mut self, wanted: &BTreeMap<String, Wanted>) -> Result<(), StoreError> {
+    /// Ends the workers of what is no longer wanted, and begins those of what is new as far as the leases are to be had.
+    /// What is under way in those that end is finished afterwards.
+    pub(super) async fn change_to(&mut self, wanted: &BTreeMap<String, Wanted>) {
+        if let State::Idle(_) = self.state
+            && let State::Idle(tasks) = std::mem::replace(&mut self.state, State::Ended)
+        {
+            let (leases, tending, due) = *tasks;
+            let (stop, over) = (self.stop.clone(), CancellationToken::new());
+            self.state = State::Running(tokio::spawn(async move {
+                let tend = async {
+                    tending.run(stop).await;
+                    over.cancel();
+                };
+                tokio::join!(tend, leases.run(over.clone()), due.run(over.clone()));
+            }));
+        }
+        let same = |(name, one): (&String, &Wanted), (other_name, other): (&String, &Wanted)| {
+            name == other_name && one.destination == other.destination
+        };
+        let changed = self.wanted.send_if_modified(|(version, before)| {
+            let changes = *version == 0
+                || before.len() != wanted.len()
+                || !before.iter().zip(wanted).all(|(one, other)| same(one, other));
+            if changes {
+                *version += 1;
+                *before = Arc::new(wanted.clone());
+            }
+            changes
+        });
+        if changed {
+            let version = self.wanted.borrow().0;
+            // While the database is away it is taken up later; an end of the task means that the process stops.
+            let taken_up = self.taken_up.wait_for(|taken_up| *taken_up >= version);
+            timeout(TAKEN_UP, taken_up).await.ok();
+        }
+    }
+
+    /// Stops all and hands their leases over; returns when nothing is under way any more.
+    pub(super) async fn end(&mut self) {
+        self.stop.cancel();
+        if let State::Running(task) = std::mem::replace(&mut self.state, State::Ended)
+            && let Err(failure) = task.await
+        {
+            error!(%failure, "the workers ended abnormally; this is a bug of leadfold. Their leads go on elsewhere or at the \
+                next start");
+        }
+    }
+}
+
+/// The task that begins and ends workers.
+struct Tending {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    versions: Arc<Versions>,
+    active: watch::Receiver<Option<Arc<Workspace>>>,
+    wanted: watch::Receiver<Wants>,
+    taken_up: watch::Sender<u64>,
+    handles: watch::Sender<Vec<WorkerHandle>>,
+    looks: Looks,
+    /// Destinations whose lease rows are there.
+    announced: BTreeSet<String>,
+    balance: Balance,
+    /// The look that was shared by last.
+    shared: Option<Instant>,
+    /// When leases were handed over last: an earlier look still shows them as ours.
+    handed_over: Option<Instant>,
+    running: BTreeMap<String, Running>,
+    ending: BTreeMap<String, Ending>,
+    endings: JoinSet<String>,
+    stopping: bool,
+    failing: bool,
+}
+
+struct Running {
+    handle: WorkerHandle,
+    hold: Hold,
+    /// From when on a look has to show the lease as ours.
+    since: Instant,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+struct Ending {
+    hold: Hold,
+    since: Instant,
+    /// Another process is to have it.
+    given: bool,
+}
+
+impl Tending {
+    async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let mut ended = Vec::new();
+            tokio::select! {
+                () = stop.cancelled(), if !self.stopping => self.stopping = true,
+                Ok(()) = self.looks.view.changed() => {}
+                Ok(()) = self.wanted.changed() => {}
+                Some(name) = self.endings.join_next() => ended.extend(name.ok()),
+            }
+            while let Some(name) = self.endings.try_join_next() {
+                ended.extend(name.ok());
+            }
+            let (version, wanted) = self.wanted.borrow_and_update().clone();
+            let wanted = if self.stopping { Arc::default() } else { wanted };
+            self.looks.pushes.store(!wanted.is_empty(), Ordering::Relaxed);
+            let passed = self.pass(&wanted, ended).await;
+            self.publish();
+            match passed {
+                Ok(true) => {
+                    self.failing = false;
+                    self.taken_up.send_replace(version);
+                }
+                Ok(false) => {}
+                Err(failure) if !self.failing => {
+                    self.failing = true;
+                    error!(%failure, "destinations could not be taken up or handed over; it is tried again all the time");
+                }
+                Err(_) => {}
+            }
+            if self.stopping && self.running.is_empty() && self.ending.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Brings the workers in line with what is wanted and what was seen. Returns whether that was all; a failure is tried
+    /// again at the next look.
+    async fn pass(
+        &mut self,
+        wanted: &BTreeMap<String, Wanted>,
+        ended: Vec<String>,
+    ) -> Result<bool, StoreError> {
+        let view = self.looks.view.borrow_and_update().clone();
+        if let Some(view) = &view {
+            self.drop_lost(view);
+        }
         let stays = |name: &String, running: &Running| {
             wanted.get(name).is_some_and(|wanted| wanted.destination == *running.handle.destination())
         };
-        let ending: Vec<Running> = self
+        let unwanted: Vec<String> = self
             .running
-            .extract_if(.., |name, running| !stays(name, running))
-            .map(|(_, running)| running)
+            .iter()
+            .filter(|(name, running)| !stays(name, running))
+            .map(|(name, _)| name.clone())
             .collect();
-        let changed = !ending.is_empty();
-        let names: Vec<String> =
-            ending.iter().map(|running| running.handle.destination().name.clone()).collect();
-        if changed {
-            info!(destinations = names.join(", "), "stopping: pushes under way are finished first");
-            self.publish();
-        }
-        join_all(ending.into_iter().map(Running::end)).await;
-        if changed {
+        self.end_workers(unwanted, false);
+        self.publish();
+
+        if !ended.is_empty() {
             failpoint!("workers.stopped");
         }
-        let mut failed = None;
-        let missing: Vec<Wanted> =
-            wanted.values().filter(|wanted| self.serves(&wanted.destination).is_none()).cloned().collect();
-        let started = !missing.is_empty();
-        for wanted in missing {
-            failed = self.start(wanted).await.err().or(failed);
+        let mut over: Vec<LeaseRow> = Vec::new();
+        let mut anew = Vec::new();
+        for Ending { hold, given, .. } in ended.iter().filter_map(|name| self.ending.remove(name)) {
+            if hold.is_lost() {
+                continue;
+            }
+            let again = wanted.get(&hold.lease.destination).filter(|_| !given);
+            match again {
+                Some(wanted) => anew.push((hold.lease, wanted.clone())),
+                None => over.push(row_of(&hold)),
+            }
         }
-        if started {
-            self.publish();
+        let Some(view) = view else { return Ok(false) };
+        let new: Vec<String> =
+            wanted.keys().filter(|name| !self.announced.contains(*name)).cloned().collect();
+        if !new.is_empty() {
+            in_time(self.store.announce_leases(new.clone())).await?;
+            self.announced.extend(new);
+            self.looks.hurry.notify_one();
+            self.hand_over(&view, over).await?;
+            self.begin_anew(&view, anew).await?;
+            return Ok(false);
+        }
+        let fresh = self.shared != Some(view.asked);
+        self.shared = Some(view.asked);
+        // Ours by the rows, and in nobody's hands: an answer was lost, or a worker could not be started.
+        let newer = fresh && self.handed_over.is_none_or(|handed_over| view.asked > handed_over);
+        for lease in view.seen.mine.iter().filter(|lease| newer && !self.has(&lease.destination)) {
+            let known = |row: &LeaseRow| row.destination == lease.destination;
+            if over.iter().any(known) || anew.iter().any(|(known, _)| known.destination == lease.destination)
+            {
+                continue;
+            }
+            match wanted.get(&lease.destination) {
+                Some(wanted) => {
+                    let LeaseRow { destination, epoch, .. } = lease.clone();
+                    let taken_at = self.clock.now();
+                    anew.push((Lease { destination, epoch, taken_at, clean: false }, wanted.clone()));
+                }
+                None => over.push(lease.clone()),
+            }
+        }
+        self.hand_over(&view, over).await?;
+        self.begin_anew(&view, anew).await?;
+        if fresh {
+            self.share(&view, wanted).await?;
+        }
+        Ok(true)
+    }
+
+    fn has(&self, destination: &str) -> bool {
+        self.running.contains_key(destination) || self.ending.contains_key(destination)
+    }
+
+    /// Drops the workers whose lease is another one's, or is none any more.
+    fn drop_lost(&mut self, view: &View) {
+        let mine: BTreeMap<&str, i64> =
+            view.seen.mine.iter().map(|lease| (lease.destination.as_str(), lease.epoch)).collect();
+        let is_lost = |hold: &Hold, since: Instant| {
+            let Lease { destination, epoch, .. } = &hold.lease;
+            let seen = mine.get(destination.as_str()) == Some(epoch);
+            hold.is_lost() || !Arc::ptr_eq(hold.session(), &view.session) || (view.asked > since && !seen)
+        };
+        let lose = |hold: &Hold| {
+            hold.lose();
+            // Who was given up as a whole has said so once.
+            if !hold.session().is_over() {
+                let Lease { destination, epoch, .. } = &hold.lease;
+                warn!(
+                    destination,
+                    epoch, "lost the lease: another process pushes there now. What was in hand is dropped"
+                );
+            }
+        };
+        for (_, running) in self.running.extract_if(.., |_, running| is_lost(&running.hold, running.since)) {
+            lose(&running.hold);
+        }
+        for ending in self.ending.values() {
+            if !ending.hold.is_lost() && is_lost(&ending.hold, ending.since) {
+                lose(&ending.hold);
+            }
+        }
+    }
+
+    /// Takes and gives what is fair.
+    async fn share(&mut self, view: &View, wanted: &BTreeMap<String, Wanted>) -> Result<(), StoreError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let edited = self.ending.iter().filter(|(_, ending)| !ending.given).map(|(name, _)| name);
+        let mine: BTreeSet<String> = self.running.keys().chain(edited).cloned().collect();
+        let free: BTreeMap<&str, &LeaseRow> = view
+            .seen
+            .free
+            .iter()
+            .filter(|lease| wanted.contains_key(&lease.destination) && !self.has(&lease.destination))
+            .map(|lease| (lease.destination.as_str(), lease))
+            .collect();
+        let names: Vec<String> = free.keys().map(|name| (*name).to_owned()).collect();
+        let Moves { take, give } = self.balance.look(&Situation {
+            me: &view.session.id,
+            processes: &view.seen.processes,
+            wanted: wanted.len(),
+            mine: &mine,
+            free: &names,
+        });
+        self.end_workers(give, true);
+        let rows: Vec<LeaseRow> =
+            take.iter().filter_map(|name| free.get(name.as_str())).map(|row| (*row).clone()).collect();
+        let taking = self.store.take_leases(&view.session.id, rows, self.clock.now());
+        let taken = in_time(taking).await?;
+        say_taken(view, &free, &taken);
+        self.start_all(view, taken, wanted).await
+    }
+
+    async fn start_all(
+        &mut self,
+        view: &View,
+        leases: Vec<Lease>,
+        wanted: &BTreeMap<String, Wanted>,
+    ) -> Result<(), StoreError> {
+        let mut failed = None;
+        for lease in leases {
+            if let Some(wanted) = wanted.get(&lease.destination) {
+                failed = self.start(view, lease, wanted.clone()).await.err().or(failed);
+            }
         }
         failed.map_or(Ok(()), Err)
     }
 
-    /// Stops all; returns when nothing is under way any more.
-    pub(super) async fn end(&mut self) {
-        join_all(std::mem::take(&mut self.running).into_values().map(Running::end)).await;
-        self.publish();
+    async fn begin_anew(&mut self, view: &View, leases: Vec<(Lease, Wanted)>) -> Result<(), StoreError> {
+        let mut failed = None;
+        for (lease, wanted) in leases {
+            let begun = match in_time(self.store.begin_anew(&view.session.id, &lease)).await {
+                Ok(Some(lease)) => self.start(view, lease, wanted).await,
+                Ok(None) => Ok(()),
+                Err(failure) => Err(failure),
+            };
+            failed = begun.err().or(failed);
+        }
+        failed.map_or(Ok(()), Err)
     }
 
-    async fn start(&mut self, wanted: Wanted) -> Result<(), StoreError> {
+    async fn hand_over(&mut self, view: &View, leases: Vec<LeaseRow>) -> Result<(), StoreError> {
+        if leases.is_empty() {
+            return Ok(());
+        }
+        let destinations = named(leases.iter().map(|lease| lease.destination.as_str()));
+        let rows = leases.into_iter().map(|lease| (lease.destination, lease.epoch)).collect();
+        in_time(self.store.hand_over(&view.session.id, rows)).await?;
+        self.handed_over = Some(Instant::now());
+        info!(destinations, "handed over");
+        Ok(())
+    }
+
+    async fn start(&mut self, view: &View, lease: Lease, wanted: Wanted) -> Result<(), StoreError> {
         let Wanted { destination, crm } = wanted;
         let name = destination.name.clone();
         if destination.mode == Mode::Observe {
             warn!(destination = name, "mode observe: plans are made and explained, nothing is written");
         }
+        let hold = Hold::new(lease, Arc::clone(&view.session));
         let worker = Worker::new(
             self.store.clone(),
             Arc::clone(&self.clock),
@@ -128,16 +444,88 @@ impl Workers {
             crm,
             Arc::clone(&self.versions),
             self.active.clone(),
-        )
-        .await?;
+            hold.clone(),
+        );
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let handle = worker.start(stop.clone(), &tasks);
+        let handle = in_time(worker).await?.start(stop.clone(), &tasks);
         tasks.close();
-        self.running.insert(name, Running { handle, stop, tasks });
+        let since = Instant::now();
+        self.running.insert(name, Running { handle, hold, since, stop, tasks });
         Ok(())
     }
 
-    fn publish(&self) {
-        self.handles.send_replace(self.running.values().map(|running| running.handle.clone()).collect());
+    /// Has these workers finish what is under way.
+    fn end_workers(&mut self, names: Vec<String>, given: bool) {
+        if names.is_empty() {
+            return;
+        }
+        let destinations = named(names.iter().map(String::as_str));
+        info!(destinations, "stopping: pushes under way are finished first");
+        for name in names {
+            let Some(Running { hold, since, stop, tasks, .. }) = self.running.remove(&name) else { continue };
+            self.ending.insert(name.clone(), Ending { hold, since, given });
+            stop.cancel();
+            self.endings.spawn(async move {
+                tasks.wait().await;
+                name
+            });
+        }
     }
+
+    fn publish(&self) {
+        gauge!(metric::HELD_LEASES)
+            .set(u32::try_from(self.running.len() + self.ending.len()).unwrap_or(u32::MAX));
+        let same = |before: &[WorkerHandle]| {
+            before.len() == self.running.len()
+                && before.iter().zip(self.running.values()).all(|(one, other)| one.is(&other.handle))
+        };
+        self.handles.send_if_modified(|handles| {
+            let changed = !same(handles);
+            if changed {
+                *handles = self.running.values().map(|running| running.handle.clone()).collect();
+            }
+            changed
+        });
+    }
+}
+
+fn row_of(hold: &Hold) -> LeaseRow {
+    LeaseRow {
+        destination: hold.lease.destination.clone(),
+        holder: hold.session().id.clone(),
+        epoch: hold.lease.epoch,
+    }
+}
+
+/// Says who had what was taken: a line for each that a process died with.
+fn say_taken(view: &View, free: &BTreeMap<&str, &LeaseRow>, taken: &[Lease]) {
+    for lease in taken.iter().filter(|lease| !lease.clean) {
+        let holder = free.get(lease.destination.as_str()).map_or("", |row| &row.holder);
+        let gone = view.gone.get(holder);
+        let (destination, epoch) = (&lease.destination, lease.epoch);
+        let from = gone.map_or(holder, |gone| &gone.name);
+        match gone.map(|gone| gone.beat.elapsed().as_millis()) {
+            Some(after_ms) => info!(destination, from, epoch, after_ms, "took over the lease"),
+            None => info!(destination, from, epoch, "took over the lease"),
+        }
+    }
+    let clean = taken.iter().filter(|lease| lease.clean).map(|lease| lease.destination.as_str());
+    let destinations = named(clean);
+    if !destinations.is_empty() {
+        info!(destinations, "took what was free");
+    }
+}
+
+/// The first of these names, and how many more there are.
+fn named<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    let more = names.len().saturating_sub(NAMED);
+    let listed = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    if more == 0 { listed } else { format!("{listed} and {more} more") }
+}
+
+async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    timeout(ANSWER, asked).await.unwrap_or_else(|_| {
+        Err(StoreError::new(format!("the database did not answer within {} s", ANSWER.as_secs())))
+    })
 }

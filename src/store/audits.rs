@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::lease::{Lease, bump};
 use super::sql::{Connection, Row, args, json};
-use super::sync_work::bump;
-use super::syncs::{Lease, StepState, SyncState};
+use super::syncs::{StepState, SyncState};
 use super::{Store, StoreError, Work};
 use crate::id::{LeadId, StepId, SyncId};
 use crate::plan::{Reason, RecordId, Step};

@@ -3,9 +3,9 @@
 use futures_util::future::BoxFuture;
 
 use super::context;
+use super::lease::{Lease, bump};
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
-use super::sync_work::bump;
-use super::syncs::{Abandoned, Claimed, Lease, OPEN, PersonContext, StepState, StoredStep};
+use super::syncs::{Abandoned, Claimed, OPEN, PersonContext, StepState, StoredStep};
 use super::{StoreError, Work};
 use crate::id::SyncId;
 use crate::plan::{Priority, Reason, RecordId, Step};

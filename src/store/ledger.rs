@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::lease::{Lease, bump};
 use super::pools::count_turns;
 use super::record::Record;
 use super::sql::Connection;
-use super::sync_work::bump;
-use super::syncs::{Lease, Next, PlanToStore, StepEnd};
+use super::syncs::{Next, PlanToStore, StepEnd};
 use super::{Store, StoreError, Work};
 use crate::id::{PersonId, StepId, SyncId};
 use crate::plan::Plan;

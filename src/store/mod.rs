@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`inbox`], `writer` | deliveries as they arrive |
 //! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
+//! | [`lease`] | processes, and who of them pushes to which destination |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
 //! | [`audits`] | steps that were sent again, and are looked for once more |
@@ -17,17 +18,19 @@
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
-//! | `open`, `sql`, `lock` | opening; one text for both databases; one process on a SQLite file |
+//! | `open`, `sql`, `lock`, `apart` | opening; one text for both databases; one process on a SQLite file; a connection apart |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod alerts;
+mod apart;
 pub mod audits;
 pub mod backlog;
 mod claims;
 mod context;
 pub mod held;
 pub mod inbox;
+pub mod lease;
 pub mod ledger;
 mod lock;
 mod open;
@@ -59,6 +62,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::sync::Notify;
 
+use self::apart::Apart;
 use self::inbox::Inbox;
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
@@ -152,6 +156,8 @@ enum Backend {
     },
     Postgres {
         pool: PgPool,
+        /// For beats.
+        apart: Apart,
     },
 }
 
@@ -221,6 +227,11 @@ impl Store {
         }
     }
 
+    /// Whether nobody else can work on this database while we have it. Then nobody else's leases live.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.backend, Backend::Sqlite { .. })
+    }
+
     async fn open_sqlite(
         options: SqliteConnectOptions,
         lock: Lock,
@@ -279,7 +290,8 @@ impl Store {
         let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
         writer::keep_arrivals_in_postgres(pool.clone(), arrivals, Arc::clone(&arrived), clock);
-        Ok(Self { backend: Backend::Postgres { pool }, inbox, arrived })
+        let apart = Apart::new(pool.clone());
+        Ok(Self { backend: Backend::Postgres { pool, apart }, inbox, arrived })
     }
 
     /// Opens a database for looking only, also while a server runs on it.
@@ -288,7 +300,8 @@ impl Store {
         let arrived = Arc::new(Notify::new());
         let (backend, place) = if is_postgres(url)? {
             let (pool, place) = postgres_pool(url, 2, WAITING).await?;
-            (Backend::Postgres { pool }, place)
+            let apart = Apart::new(pool.clone());
+            (Backend::Postgres { pool, apart }, place)
         } else {
             let options = sqlite_options(url)?.read_only(true);
             exists(&options)?;
@@ -326,7 +339,7 @@ impl Store {
             Backend::Sqlite { writer: None, .. } => {
                 Err(StoreError::is_over("the database is open for reading only in this process"))
             }
-            Backend::Postgres { pool } => {
+            Backend::Postgres { pool, .. } => {
                 // In a task of its own: a caller that is dropped half-way would give back a connection with an open
                 // transaction.
                 let pool = pool.clone();
@@ -337,13 +350,21 @@ impl Store {
         }
     }
 
+    /// The same on the connection apart, where there is one; undone when the caller stops waiting before its commit.
+    pub(crate) async fn write_apart<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
+        match &self.backend {
+            Backend::Sqlite { .. } => self.write(work).await,
+            Backend::Postgres { apart, .. } => apart.write(&work).await,
+        }
+    }
+
     /// Reads committed rows. The text is ours, never data.
     pub(crate) async fn read(&self, sql: &str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
         Ok(match &self.backend {
             Backend::Sqlite { readers, .. } => {
                 bind!(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
             }
-            Backend::Postgres { pool } => {
+            Backend::Postgres { pool, .. } => {
                 bind!(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
             }
         })
@@ -360,7 +381,10 @@ impl Store {
                 // Somebody may still have a handle, but nothing is written through it any more.
                 drop(locked(lock).take());
             }
-            Backend::Postgres { pool } => pool.close().await,
+            Backend::Postgres { pool, apart } => {
+                apart.close().await;
+                pool.close().await;
+            }
         }
     }
 }
@@ -383,6 +407,7 @@ fn migrator() -> Migrator {
         migration(1, "registry", include_str!("../../migrations/0001_registry.sql")),
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
+        migration(4, "leases", include_str!("../../migrations/0004_leases.sql")),
         migration(6, "audits", include_str!("../../migrations/0006_audits.sql")),
     ])
 }

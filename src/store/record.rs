@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use super::StoreError;
+use super::lease::Lease;
 use super::ledger::{Dated, Entry};
 use super::sql::{Arg, Connection, args, json, placeholders};
-use super::syncs::{Lease, Next, PlanToStore, StepEnd, StepState, SyncState};
+use super::syncs::{Next, PlanToStore, StepEnd, StepState, SyncState};
 use crate::id::{StepId, SyncId};
 use crate::plan::{Plan, Reason, RecordId, RecordKind, Step};
 

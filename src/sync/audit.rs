@@ -55,7 +55,7 @@ impl WorkerHandle {
                 () = stop.cancelled() => return,
                 ended = round => match ended {
                     Ok(wait) => wait,
-                    Err(failure) if failure.is_final() => return,
+                    Err(failure) if failure.is_final() => return worker.hold.lose(),
                     Err(failure) => {
                         error!(destination = worker.destination.name, %failure,
                             "steps that were sent again could not be looked for once more; tried again");
@@ -83,7 +83,7 @@ impl Worker {
     async fn audit_what_is_due(&self) -> Result<Duration, StoreError> {
         let name = &self.destination.name;
         let now = self.clock.now();
-        if self.breaker().paused().is_some() {
+        if self.breaker().paused().is_some() || !self.hold.is_sure(&*self.clock) {
             return Ok(LONGEST_SLEEP);
         }
         let due = self.store.due_audits(name, now, TOGETHER).await?;

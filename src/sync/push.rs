@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::records::Held;
 use super::{Worker, backoff};
@@ -27,6 +27,9 @@ const STALE: Duration = Duration::from_mins(1);
 const MOST_ATTEMPTS: i64 = 20;
 /// While the database does not take an outcome, it is offered again this often.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why a step is not sent.
+const NOT_SURE: &str = "the lease could not be renewed in time, and another process may push there by now";
 
 /// What handling one sync said about the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub(super) struct Job {
 impl Worker {
     /// Brings a batch of claimed syncs as far as it goes now, and puts every one of them down.
     pub(super) async fn process(&self, batch: Vec<Claimed>) -> Vec<Report> {
+        // The budget is the holder's alone, for reads as well.
+        self.hold.until_sure(&*self.clock).await;
         let mut reports = Vec::with_capacity(batch.len());
         let (under_way, fresh): (Vec<_>, Vec<_>) = batch
             .into_iter()
@@ -274,7 +279,8 @@ impl Worker {
             .increment(1);
     }
 
-    /// Repeats a write until it is stored, or gives `None` when the lease is lost (then the new holder looks the step up).
+    /// Repeats a write until it is stored, or gives `None` when the lease is lost (then the new holder looks the step up, and
+    /// this worker is dropped).
     pub(super) async fn insist<F, T>(&self, sync: SyncId, write: impl Fn() -> F) -> Option<T>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -283,7 +289,7 @@ impl Worker {
             match write().await {
                 Ok(stored) => return Some(stored),
                 Err(failure) if failure.is_final() => {
-                    warn!(%sync, %failure, "what became of this sync is not recorded by this process");
+                    self.hold.lose();
                     return None;
                 }
                 Err(failure) => {
@@ -437,6 +443,9 @@ impl Journal for SentJournal<'_> {
                 let why = "the plan is older than a minute and is decided anew";
                 return Err(self.refuse(steps, why.to_owned()));
             }
+            if !self.worker.hold.is_sure(&*self.worker.clock) {
+                return Err(self.refuse(steps, NOT_SURE.to_owned()));
+            }
             let ids: Vec<StepId> = steps.iter().map(|(_, step)| *step).collect();
             let at = self.worker.clock.now();
             self.worker
@@ -444,6 +453,10 @@ impl Journal for SentJournal<'_> {
                 .enter(Arc::new(Entry::Sent(ids.clone())), at)
                 .await
                 .map_err(|failure| self.refuse(steps, failure.to_string()))?;
+            // The last look before the request: a process that was frozen since that commit may have been given up.
+            if !self.worker.hold.is_sure(&*self.worker.clock) {
+                return Err(self.refuse(steps, NOT_SURE.to_owned()));
+            }
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
             sent.extend(ids.into_iter().map(|id| (id, at)));
             Ok(())

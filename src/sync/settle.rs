@@ -125,7 +125,9 @@ impl Worker {
             Guarantee::Blind if self.destination.blind == Blind::AtLeastOnce => Doubt::Repeat,
             Guarantee::Blind => Doubt::Blind,
             Guarantee::Findable => {
-                let settled = later(stored.sent_at.unwrap_or(now), self.settle());
+                let sent_at = stored.sent_at.unwrap_or(now);
+                let sent_at = self.hold.earlier_sent_at().map_or(sent_at, |taken_at| taken_at.max(sent_at));
+                let settled = later(sent_at, self.settle());
                 if now < settled { Doubt::Early(settled) } else { Doubt::LookUp(creates) }
             }
         }

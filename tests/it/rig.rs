@@ -11,7 +11,9 @@ use leadfold::clock::{Clock, SystemClock};
 use leadfold::map::Files;
 use leadfold::receive::Limits;
 use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions, Stats, Truth};
+use leadfold::store::Store;
 use leadfold::store::registry::Counts;
+use leadfold::sync::{Hold, Session};
 use leadfold::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -109,6 +111,12 @@ pub(crate) struct Rig {
     client: reqwest::Client,
 }
 
+/// The lease of a destination in the hands of a worker that a test starts by itself.
+pub(crate) async fn hold(store: &Store, destination: &str) -> Hold {
+    let lease = store.take_lease(destination, "me").await.unwrap();
+    Hold::new(lease, Arc::new(Session::new("me".to_owned(), store.is_alone())))
+}
+
 /// One recorder serves the whole process.
 pub(crate) fn metrics() -> Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
@@ -169,7 +177,12 @@ impl Rig {
     /// Starts leadfold on what is in the folder.
     pub(crate) async fn boot(&mut self) {
         self.save();
-        let options = Options {
+        self.app = Some(App::start(self.options()).await.unwrap());
+    }
+
+    /// How it is started; more than one at a time only on PostgreSQL.
+    pub(crate) fn options(&self) -> Options {
+        Options {
             files: self.files.clone(),
             folder: self.workspace(),
             follow: self.follow,
@@ -180,8 +193,7 @@ impl Rig {
             limits: Limits::default(),
             environment: Arc::new(|_| None),
             clock: Arc::clone(&self.clock),
-        };
-        self.app = Some(App::start(options).await.unwrap());
+        }
     }
 
     /// Where the files are.

@@ -21,11 +21,12 @@ use leadfold::rules::{IdentifierOrder, Mode, PoolState, Turn};
 use leadfold::store::Store;
 use leadfold::store::held::{Answer, HeldAnswer};
 use leadfold::store::inbox::Arrival;
+use leadfold::store::lease::Lease;
 use leadfold::store::ledger::Entry;
 use leadfold::store::prepare::{EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent};
 use leadfold::store::replay::{How, LeftAlone, Remapped, Selection, Snag};
 use leadfold::store::syncs::{
-    Abandoned, Claimed, Evidence, Lease, Next, PlanToStore, StepEnd, StepState, SyncState,
+    Abandoned, Claimed, Evidence, Next, PlanToStore, StepEnd, StepState, SyncState,
 };
 use leadfold::store::versions::RememberedSource;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
