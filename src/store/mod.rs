@@ -12,6 +12,7 @@
 //! | `merges`, `doubles` | two people who become one, and what that shows in a CRM |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
+//! | [`audits`] | steps that were sent again, and are looked for once more |
 //! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
 //! | [`held`] | leads that wait for an answer |
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
@@ -28,6 +29,7 @@
 mod alerts;
 mod apart;
 mod arrivals;
+pub mod audits;
 pub mod backlog;
 pub mod backup;
 mod budgets;
@@ -85,6 +87,7 @@ use self::schema::Upgrade;
 use self::session::{PATIENT, Session};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
+use crate::failpoint::failpoint;
 use crate::telemetry::masked;
 
 /// Why something could not be stored or read, in words for the log and for whoever runs the server.
@@ -421,7 +424,10 @@ impl Store {
 
     /// Runs a unit of writing and returns once it is durable.
     pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
-        self.write_unobserved(work).await.map_err(|failure| self.suspect(failure))
+        failpoint!("store.write", StoreError::new("a test wants this write to fail"));
+        let written = self.write_unobserved(work).await.map_err(|failure| self.suspect(failure));
+        failpoint!("store.written", StoreError::new("a test wants the answer of this write to be lost"));
+        written
     }
 
     async fn write_unobserved<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
@@ -502,6 +508,7 @@ fn migrator() -> Migrator {
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
         migration(4, "leases", include_str!("../../migrations/0004_leases.sql")),
+        migration(6, "audits", include_str!("../../migrations/0006_audits.sql")),
         migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
     ])
 }
