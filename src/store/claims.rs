@@ -10,6 +10,37 @@ use super::{StoreError, Work};
 use crate::id::SyncId;
 use crate::plan::{Priority, Reason, RecordId, Step};
 
+/// The statement that claims. What waits for somebody may be very much and not due for hours, so it is looked for by the
+/// time at which it is due; everything else in the order of the queue.
+pub(super) fn claim(live: bool) -> String {
+    // One human's leads go one after another: first what has begun (people who became one may have begun several), then
+    // in their order, but backfill that has not begun last. What is held waits for a person and holds nobody back. Where
+    // nothing is to be written, nothing that has begun goes on, unless a person let it through.
+    let mine = if live { "" } else { "AND (s.let_through = 1 OR s.state IN ('ready', 'waiting'))" };
+    let turn = |of: &str| {
+        format!(
+            "CASE WHEN {of}.state IN ('pushing', 'unknown') THEN 0 \
+             WHEN {of}.priority = 1 AND {of}.state = 'ready' THEN 2 ELSE 1 END"
+        )
+    };
+    let free = format!(
+        "s.destination = $1 AND s.next_at <= $3 AND s.claimed <> $2 {mine} AND NOT EXISTS (SELECT 1 FROM syncs e \
+           WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
+             AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence)))",
+        turn("e"),
+        turn("s"),
+    );
+    format!(
+        "UPDATE syncs SET claimed = $2 WHERE id IN (SELECT id FROM ( \
+           SELECT * FROM (SELECT s.id, s.priority, s.sequence FROM syncs s \
+             WHERE s.state IN ('ready', 'pushing', 'unknown') AND {free} \
+             ORDER BY s.priority, s.sequence LIMIT $4) AS queued \
+           UNION ALL SELECT * FROM (SELECT s.id, s.priority, s.sequence FROM syncs s \
+             WHERE s.state = 'waiting' AND {free} ORDER BY s.next_at LIMIT $4) AS woken) AS due \
+         ORDER BY priority, sequence LIMIT $4) RETURNING id"
+    )
+}
+
 pub(crate) struct Claim {
     pub(crate) lease: Lease,
     pub(crate) live: bool,
@@ -23,27 +54,7 @@ impl Work for Claim {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Vec<Claimed>, StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
-            // One human's leads go one after another: first what has begun (people who became one may have begun several),
-            // then in their order, but backfill that has not begun last. What is held waits for a person and holds nobody
-            // back. Where nothing is to be written, nothing that has begun goes on, unless a person let it through.
-            let mine =
-                if self.live { "" } else { "AND (s.let_through = 1 OR s.state IN ('ready', 'waiting'))" };
-            let turn = |of: &str| {
-                format!(
-                    "CASE WHEN {of}.state IN ('pushing', 'unknown') THEN 0 \
-                     WHEN {of}.priority = 1 AND {of}.state = 'ready' THEN 2 ELSE 1 END"
-                )
-            };
-            let sql = format!(
-                "UPDATE syncs SET claimed = $2 WHERE id IN (SELECT s.id FROM syncs s \
-                   WHERE s.destination = $1 AND s.{OPEN} AND s.next_at <= $3 AND s.claimed <> $2 {mine} \
-                   AND NOT EXISTS (SELECT 1 FROM syncs e \
-                     WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
-                       AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence))) \
-                   ORDER BY s.priority, s.sequence LIMIT $4) RETURNING id",
-                turn("e"),
-                turn("s"),
-            );
+            let sql = claim(self.live);
             let rows = connection
                 .fetch(&sql, args![self.lease.destination.as_str(), self.lease.epoch, self.now, self.limit])
                 .await?;

@@ -16,6 +16,7 @@
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
+//! | [`retention`] | what is old goes |
 //! | `open`, `sql`, `lock` | opening; one text for both databases; one process on a SQLite file |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
@@ -37,6 +38,7 @@ pub mod registry;
 pub mod rehearsal;
 pub mod replay;
 mod replay_work;
+pub mod retention;
 mod selection;
 pub mod syncs;
 pub mod versions;
@@ -373,6 +375,7 @@ fn migrator() -> Migrator {
         migration(1, "registry", include_str!("../../migrations/0001_registry.sql")),
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
+        migration(5, "growth", include_str!("../../migrations/0005_growth.sql")),
     ])
 }
 

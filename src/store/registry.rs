@@ -66,7 +66,8 @@ pub struct LeadDetail {
     pub row: LeadRow,
     /// Version of the workspace that made it.
     pub version: String,
-    /// The delivery it came in: id, method, query, headers, when, and its body as text.
+    /// The delivery it came in: id, method, query, headers, when, and its body as text; or when retention removed query,
+    /// headers and body.
     pub delivery: Value,
     /// Later deliveries of the same event.
     pub redeliveries: Vec<Value>,
@@ -139,6 +140,30 @@ pub(super) fn newest_leads() -> String {
     )
 }
 
+/// The statement that finds leads by so many values. Where a value was scoped (by which bot, in which CRM) is not asked
+/// of whoever looks for it: the few scopes there are come from the key itself, one seek each.
+pub(super) fn leads_of(values: usize) -> String {
+    let next = |column: &str| {
+        format!(
+            "(SELECT i.{column} FROM identifiers i WHERE (i.kind, i.scope) > (place.kind, place.scope) \
+             ORDER BY i.kind, i.scope LIMIT 1)"
+        )
+    };
+    format!(
+        "WITH RECURSIVE place (kind, scope) AS (SELECT '', '' UNION ALL SELECT {}, {} FROM place \
+           WHERE place.kind IS NOT NULL) \
+         SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} WHERE leads.person IN ( \
+           SELECT identifiers.person FROM place JOIN identifiers ON identifiers.kind = place.kind \
+             AND identifiers.scope = place.scope AND identifiers.value IN ({2}) \
+           UNION SELECT person FROM identifiers WHERE kind = 'phone' AND shown <> value AND shown IN ({2})) \
+         ORDER BY leads.sequence DESC LIMIT ${3}",
+        next("kind"),
+        next("scope"),
+        list(1, values),
+        values + 1
+    )
+}
+
 impl Store {
     /// Counts everything. Walks the tables: for the demo, the tests and the command line, not for every request.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
@@ -200,20 +225,7 @@ impl Store {
         }
         let mut arguments: Vec<Arg> = values.iter().map(|value| Arg::from(value.as_str())).collect();
         arguments.push(limit.into());
-        let rows = self
-            .read(
-                &format!(
-                    "SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} \
-                     WHERE leads.person IN (SELECT person FROM identifiers \
-                       WHERE kind IN ('phone', 'email', 'chat', 'crm_id', 'external_customer', 'device', 'click') \
-                       AND (value IN ({0}) OR shown IN ({0}))) \
-                     ORDER BY leads.sequence DESC LIMIT ${1}",
-                    list(1, values.len()),
-                    values.len() + 1
-                ),
-                arguments,
-            )
-            .await?;
+        let rows = self.read(&leads_of(values.len()), arguments).await?;
         rows.iter().map(lead_row).collect()
     }
 
@@ -233,7 +245,7 @@ impl Store {
         let deliveries = self
             .read(
                 "SELECT deliveries.id, deliveries.method, deliveries.query, deliveries.headers, deliveries.body, \
-                 deliveries.received_at, events.id FROM events JOIN deliveries ON deliveries.id = events.delivery \
+                 deliveries.received_at, events.id, deliveries.emptied_at FROM events JOIN deliveries ON deliveries.id = events.delivery \
                  WHERE events.id = $1 OR events.redelivery_of = $1 ORDER BY events.id",
                 args![event.as_str()],
             )
@@ -319,6 +331,14 @@ fn lead_row(row: &Row) -> Result<LeadRow, StoreError> {
 }
 
 fn delivery_json(row: &Row) -> Result<Value, StoreError> {
+    if let Some(at) = row.optional_timestamp(7)? {
+        return Ok(serde_json::json!({
+            "id": row.text(0)?,
+            "method": row.text(1)?,
+            "received_at": row.timestamp(5)?,
+            "emptied_at": at,
+        }));
+    }
     Ok(serde_json::json!({
         "id": row.text(0)?,
         "method": row.text(1)?,

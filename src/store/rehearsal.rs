@@ -27,6 +27,8 @@ pub struct Selection {
 pub struct StoredDelivery {
     /// The request.
     pub delivery: Delivery,
+    /// When retention removed its body.
+    pub emptied_at: Option<Timestamp>,
     /// Its events by position; empty while it waits, and when it could not be read.
     pub events: Vec<StoredEvent>,
 }
@@ -47,7 +49,7 @@ pub struct StoredEvent {
 pub struct Past {
     /// Written steps of the leads before, and the steps of this lead itself, in order.
     pub steps: Vec<PastStep>,
-    /// Contacts that were found in the CRM and are theirs.
+    /// Contacts that were found in the CRM and are theirs, or were made by a step that retention removed.
     pub adopted: Vec<RecordId>,
     /// E.164 phones attached to them, oldest first.
     pub phones: Vec<String>,
@@ -95,13 +97,14 @@ impl Store {
             also = format!("{also} AND source = ${}", arguments.len());
         }
         let sql = format!(
-            "SELECT id, source, method, query, headers, body, received_at FROM deliveries \
+            "SELECT id, source, method, query, headers, body, received_at, emptied_at FROM deliveries \
              WHERE state <> 'refused' AND received_at >= $1 AND received_at < $2 {also} ORDER BY id DESC LIMIT $3"
         );
         let rows = self.read(&sql, arguments).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in &rows {
-            deliveries.push(StoredDelivery { delivery: delivery(row)?, events: Vec::new() });
+            let emptied_at = row.optional_timestamp(7)?;
+            deliveries.push(StoredDelivery { delivery: delivery(row)?, emptied_at, events: Vec::new() });
         }
         if deliveries.is_empty() {
             return Ok(deliveries);
@@ -157,7 +160,8 @@ impl Store {
         let rows = self
             .read(
                 "SELECT 'contact', record, NULL, created_at FROM links \
-                   WHERE person = $1 AND destination = $2 AND kind = 'contact' AND step IS NULL \
+                   WHERE person = $1 AND destination = $2 AND kind = 'contact' AND (step IS NULL \
+                     OR NOT EXISTS (SELECT 1 FROM steps WHERE steps.id = links.step)) \
                  UNION ALL SELECT kind, shown, NULL, first_seen FROM identifiers \
                    WHERE person = $1 AND kind IN ('phone', 'email') AND shown IS NOT NULL \
                  UNION ALL SELECT 'kept', syncs.id, leads.lead, syncs.sequence FROM syncs \

@@ -241,6 +241,11 @@ pub enum Next {
     },
 }
 
+/// The statement behind [`Store::next_due`]: one seek, however many syncs wait.
+pub(super) fn next_due() -> String {
+    format!("SELECT MIN(next_at) FROM syncs WHERE destination = $1 AND next_at > $2 AND {OPEN}")
+}
+
 impl Store {
     /// Takes the lease of a destination. Everything an earlier holder had in its hands is free again.
     pub async fn take_lease(&self, destination: &str, holder: &str) -> Result<Lease, StoreError> {
@@ -266,9 +271,7 @@ impl Store {
 
     /// When the next open sync is due that is not due yet.
     pub async fn next_due(&self, destination: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let sql =
-            format!("SELECT MIN(next_at) FROM syncs WHERE destination = $1 AND next_at > $2 AND {OPEN}");
-        let rows = self.read(&sql, args![destination, now.as_millisecond()]).await?;
+        let rows = self.read(&next_due(), args![destination, now.as_millisecond()]).await?;
         rows.first().map_or(Ok(None), |row| row.optional_timestamp(0))
     }
 

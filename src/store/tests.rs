@@ -4,11 +4,17 @@ use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
-use super::pools::wake_waiting;
-use super::registry::newest_leads;
+use super::alerts::NEWEST_CAUSES;
+use super::backlog::open_syncs;
+use super::claims::claim;
+use super::pools::WAKE_WAITING;
+use super::registry::{leads_of, newest_leads};
 use super::replay::Selection;
+use super::retention::{OLDEST_UNPREPARED, What, old};
 use super::selection;
 use super::sql::{Arg, Connection, args};
+use super::sync_work::DROP_LINK;
+use super::syncs::next_due;
 use crate::id::{DeliveryId, LeadId};
 
 /// The query plan of a statement on an empty registry: no statistics, so it is the same on a large one.
@@ -24,17 +30,91 @@ fn states(words: &[&str]) -> Selection {
     Selection { states: words.iter().map(|word| (*word).to_owned()).collect(), ..Selection::default() }
 }
 
+/// Every line of the plan names an index, and these are among them.
+async fn seeks(sql: &str, arguments: Vec<Arg>, indexes: &[&str]) {
+    let plan = plan(sql, arguments).await;
+    for index in indexes {
+        assert!(plan.iter().any(|line| line.contains(index)), "no {index}: {plan:#?}");
+    }
+    let tables = ["deliveries", "event", "persons", "identifiers", "leads", "syncs", "steps", "links"];
+    for line in &plan {
+        let mut words = line.split(' ');
+        let walks = words.next() == Some("SCAN") && words.next().is_some_and(|table| tables.contains(&table));
+        assert!(!walks || line.contains("INDEX"), "walks through a table: {plan:#?}");
+    }
+}
+
 #[tokio::test]
-async fn leads_that_wait_for_an_owner_are_woken_from_the_index_of_the_queue() {
-    let plan = plan(&wake_waiting(), args!["crm", 1]).await;
-    assert!(plan[0].contains("USING INDEX syncs_due"), "{plan:?}");
+async fn leads_that_wait_for_an_owner_are_woken_from_an_index_of_their_own() {
+    seeks(WAKE_WAITING, args!["crm", 1], &["syncs_waiting (destination=? AND next_at>?)"]).await;
+}
+
+#[tokio::test]
+async fn a_claim_passes_over_what_waits_for_somebody() {
+    for live in [true, false] {
+        let indexes = [
+            "s USING INDEX syncs_due (destination=?)",
+            "s USING INDEX syncs_waiting (destination=? AND next_at<?)",
+            "e USING INDEX syncs_queue (person=? AND destination=?)",
+        ];
+        seeks(&claim(live), args!["crm", 1, 2, 3], &indexes).await;
+        // Both halves come in the order of their index and end where they are long enough; only what they gave is sorted.
+        let plan = plan(&claim(live), args!["crm", 1, 2, 3]).await;
+        let sorts = plan.iter().filter(|line| line.contains("TEMP B-TREE")).count();
+        assert_eq!(sorts, 1, "{plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn when_something_is_due_next_is_one_seek() {
+    seeks(&next_due(), args!["crm", 1], &["COVERING INDEX syncs_next (destination=? AND next_at>?)"]).await;
+}
+
+#[tokio::test]
+async fn what_waits_is_counted_in_its_index() {
+    seeks(&open_syncs(), args![], &["COVERING INDEX syncs_next", "INDEX syncs_held"]).await;
+}
+
+#[tokio::test]
+async fn causes_are_read_from_the_newest_on() {
+    seeks(NEWEST_CAUSES, args![], &["leads_needs_attention", "syncs_needs_attention"]).await;
+    let plan = plan(NEWEST_CAUSES, args![]).await;
+    let sorted = plan.iter().position(|line| line.contains("TEMP B-TREE")).unwrap();
+    assert_eq!(sorted, plan.len() - 1, "only the newest are sorted: {plan:#?}");
+}
+
+#[tokio::test]
+async fn people_are_found_by_what_somebody_types() {
+    let indexes = [
+        "identifiers_1 (kind=? AND scope=? AND value=?)",
+        "identifiers_shown (kind=? AND shown=?)",
+        "leads_person",
+    ];
+    seeks(&leads_of(2), args!["a", "b", 5], &indexes).await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_gone_is_not_looked_for_among_all() {
+    let [contact, deals] = DROP_LINK;
+    seeks(contact, args!["crm", "c1"], &["(destination=? AND kind=? AND record=?)"]).await;
+    seeks(deals, args!["crm", "c1"], &["links_contact (destination=? AND contact=?)"]).await;
+}
+
+#[tokio::test]
+async fn what_is_old_is_found_from_the_oldest_on() {
+    let id = DeliveryId(Uuid::nil());
+    seeks(&old(What::Bodies), args![id, id, 64], &["deliveries_bodies (id>? AND id<?)", "leads_event"]).await;
+    seeks(&old(What::Rows), args![id, id, 64], &["deliveries_1 (id>? AND id<?)", "syncs_lead"]).await;
+    seeks(OLDEST_UNPREPARED, args![], &["deliveries_received", "deliveries_waiting"]).await;
+    for what in [What::Bodies, What::Rows] {
+        let plan = plan(&old(what), args![id, id, 64]).await;
+        assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");
+    }
 }
 
 #[tokio::test]
 async fn the_newest_leads_are_not_looked_for_among_all() {
-    let plan = plan(&newest_leads(), args![7, 50]).await;
-    assert!(plan[0].contains("USING INDEX leads_sequence"), "{plan:?}");
-    assert!(plan.iter().all(|line| !line.contains("SCAN leads")), "{plan:?}");
+    seeks(&newest_leads(), args![7, 50], &["leads_sequence (sequence<?)", "syncs_lead"]).await;
 }
 
 #[tokio::test]

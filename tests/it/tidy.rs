@@ -32,6 +32,7 @@ const ORDER: &[&str] = &[
     "sync",
     "alerts",
     "gauges",
+    "retention",
     "operation",
     "web",
     "trial",
