@@ -9,6 +9,7 @@ use super::sql::{Arg, Row, args, list};
 use super::syncs::{OPEN, SyncState};
 use super::{Store, StoreError};
 use crate::id::LeadId;
+use crate::lead::IdentifierKind;
 
 /// How much there is of everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -141,24 +142,23 @@ pub(super) fn newest_leads() -> String {
 }
 
 /// The statement that finds leads by so many values. Where a value was scoped (by which bot, in which CRM) is not asked
-/// of whoever looks for it: the few scopes there are come from the key itself, one seek each.
+/// of whoever looks for it: the few scopes that there are come from the key itself, one seek each.
 pub(super) fn leads_of(values: usize) -> String {
-    let next = |column: &str| {
-        format!(
-            "(SELECT i.{column} FROM identifiers i WHERE (i.kind, i.scope) > (place.kind, place.scope) \
-             ORDER BY i.kind, i.scope LIMIT 1)"
-        )
-    };
+    let kinds: Vec<String> =
+        IdentifierKind::ALL.into_iter().map(|kind| format!("('{}')", kind.as_str())).collect();
+    // CROSS JOIN, because SQLite may otherwise go through all identifiers and look each up among the scopes.
     format!(
-        "WITH RECURSIVE place (kind, scope) AS (SELECT '', '' UNION ALL SELECT {}, {} FROM place \
-           WHERE place.kind IS NOT NULL) \
+        "WITH RECURSIVE place (kind, scope) AS ( \
+           SELECT kinds.column1, (SELECT MIN(i.scope) FROM identifiers i WHERE i.kind = kinds.column1) \
+             FROM (VALUES {}) AS kinds \
+           UNION ALL SELECT place.kind, (SELECT MIN(i.scope) FROM identifiers i \
+             WHERE i.kind = place.kind AND i.scope > place.scope) FROM place WHERE place.scope IS NOT NULL) \
          SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} WHERE leads.person IN ( \
-           SELECT identifiers.person FROM place JOIN identifiers ON identifiers.kind = place.kind \
-             AND identifiers.scope = place.scope AND identifiers.value IN ({2}) \
-           UNION SELECT person FROM identifiers WHERE kind = 'phone' AND shown <> value AND shown IN ({2})) \
-         ORDER BY leads.sequence DESC LIMIT ${3}",
-        next("kind"),
-        next("scope"),
+           SELECT identifiers.person FROM place CROSS JOIN identifiers WHERE identifiers.kind = place.kind \
+             AND identifiers.scope = place.scope AND identifiers.value IN ({1}) \
+           UNION SELECT person FROM identifiers WHERE kind = 'phone' AND shown <> value AND shown IN ({1})) \
+         ORDER BY leads.sequence DESC LIMIT ${2}",
+        kinds.join(","),
         list(1, values),
         values + 1
     )

@@ -86,7 +86,9 @@ async fn causes_are_read_from_the_newest_on() {
 #[tokio::test]
 async fn people_are_found_by_what_somebody_types() {
     let indexes = [
-        "identifiers_1 (kind=? AND scope=? AND value=?)",
+        "i USING COVERING INDEX sqlite_autoindex_identifiers_1 (kind=?)",
+        "i USING COVERING INDEX sqlite_autoindex_identifiers_1 (kind=? AND scope>?)",
+        "identifiers USING INDEX sqlite_autoindex_identifiers_1 (kind=? AND scope=? AND value=?)",
         "identifiers_shown (kind=? AND shown=?)",
         "leads_person",
     ];
