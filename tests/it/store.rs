@@ -51,7 +51,7 @@ async fn the_story_on_postgres() {
 }
 
 /// What nobody but the database itself can do or tell.
-async fn run(url: &str, sql: &str) -> Vec<i64> {
+pub(crate) async fn run(url: &str, sql: &str) -> Vec<i64> {
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
     if url.starts_with("sqlite") {
         let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
