@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::prepare_work::{PrepareBatch, RequeueWaiting};
+use super::prepare_work::{PrepareBatch, REQUEUED_TOGETHER, RequeueWaiting};
 use super::sql::{Arg, Row, args, list};
 use super::{Store, StoreError};
 use crate::clock::Clock;
@@ -114,6 +114,9 @@ pub struct PrepareCounts {
     pub by_source: BTreeMap<(String, &'static str), u64>,
 }
 
+/// Transactions in which waiting deliveries are let go on, one after another.
+const REQUEUES: usize = 8;
+
 impl Store {
     /// The oldest deliveries that are to be prepared.
     pub async fn received(&self, limit: usize) -> Result<Vec<Received>, StoreError> {
@@ -151,8 +154,17 @@ impl Store {
         if self.read(&sql, names).await?.is_empty() {
             return Ok(0);
         }
-        let requeued = self.write(RequeueWaiting { sources }).await?;
-        self.arrived.notify_one();
+        let work = RequeueWaiting { sources };
+        let mut requeued = 0;
+        // Not until none is left: whoever prepares them may find that they have to wait again.
+        for _ in 0..REQUEUES {
+            let count = self.write(work.clone()).await?;
+            requeued += count;
+            self.arrived.notify_one();
+            if count < REQUEUED_TOGETHER {
+                break;
+            }
+        }
         Ok(requeued)
     }
 }

@@ -1,9 +1,10 @@
 //! What a rehearsal reads: stored deliveries with what became of their events, and what the registry knew of a person when
 //! one of their leads came.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::prepare::delivery;
+use super::retention::first_id_of;
 use super::sql::{Arg, args, list};
 use super::{Store, StoreError};
 use crate::event::Delivery;
@@ -74,6 +75,18 @@ pub struct PastStep {
     pub own: bool,
 }
 
+/// An id is given about when its delivery comes.
+const BESIDE: SignedDuration = SignedDuration::from_hours(1);
+
+/// The statement that reads a page of deliveries. By id as well, because times have no index.
+pub(super) fn stored(also: &str) -> String {
+    format!(
+        "SELECT id, source, method, query, headers, body, received_at, emptied_at FROM deliveries \
+         WHERE state <> 'refused' AND received_at >= $1 AND received_at < $2 AND id >= $4 AND id < $5 {also} \
+         ORDER BY id DESC LIMIT $3"
+    )
+}
+
 impl Store {
     /// The newest deliveries before one, newest first. Refused ones are left out.
     pub async fn stored_deliveries(
@@ -82,24 +95,24 @@ impl Store {
         before: Option<DeliveryId>,
         limit: usize,
     ) -> Result<Vec<StoredDelivery>, StoreError> {
+        let (from, to) = (selection.from.unwrap_or(Timestamp::MIN), selection.to.unwrap_or(Timestamp::MAX));
         let mut arguments = args![
-            selection.from.map_or(i64::MIN, Timestamp::as_millisecond),
-            selection.to.map_or(i64::MAX, Timestamp::as_millisecond),
+            from.as_millisecond(),
+            to.as_millisecond(),
             i64::try_from(limit).unwrap_or(i64::MAX),
+            first_id_of(from.saturating_sub(BESIDE).unwrap_or(Timestamp::MIN)),
+            first_id_of(to.saturating_add(BESIDE).unwrap_or(Timestamp::MAX)),
         ];
         let mut also = String::new();
         if let Some(before) = before {
             arguments.push(before.into());
-            also.push_str(" AND id < $4");
+            also.push_str(" AND id < $6");
         }
         if let Some(source) = &selection.source {
             arguments.push(source.as_str().into());
             also = format!("{also} AND source = ${}", arguments.len());
         }
-        let sql = format!(
-            "SELECT id, source, method, query, headers, body, received_at, emptied_at FROM deliveries \
-             WHERE state <> 'refused' AND received_at >= $1 AND received_at < $2 {also} ORDER BY id DESC LIMIT $3"
-        );
+        let sql = stored(&also);
         let rows = self.read(&sql, arguments).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in &rows {

@@ -197,7 +197,7 @@ pub(super) const OLDEST_UNPREPARED: &str = "SELECT MIN(received_at) FROM deliver
      UNION ALL SELECT MIN(received_at) FROM deliveries WHERE state = 'waiting'";
 
 /// The smallest id that can have been given at this moment: ids of deliveries begin with their milliseconds.
-fn first_id_of(moment: Timestamp) -> DeliveryId {
+pub(super) fn first_id_of(moment: Timestamp) -> DeliveryId {
     let millis = u128::try_from(moment.as_millisecond()).unwrap_or(0);
     DeliveryId(Uuid::from_u128(millis << 80))
 }
@@ -237,8 +237,7 @@ impl Work for EndRound {
     }
 }
 
-/// Moves a round on. Two that were begun in the same millisecond of the same clock would be taken for one, and then meet
-/// in the locks of the rows that they remove: that is slow, and not wrong.
+/// Moves a round on. The value only ever grows while somebody has a round, so nobody takes another's for their own.
 async fn move_on(connection: &mut Connection, round: Round, until: i64) -> Result<(), StoreError> {
     let moved = connection
         .execute(

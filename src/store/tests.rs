@@ -8,7 +8,9 @@ use super::alerts::NEWEST_CAUSES;
 use super::backlog::open_syncs;
 use super::claims::claim;
 use super::pools::WAKE_WAITING;
+use super::prepare_work::requeue;
 use super::registry::{leads_of, newest_leads};
+use super::rehearsal::stored;
 use super::replay::Selection;
 use super::retention::{OLDEST_UNPREPARED, What, old};
 use super::selection;
@@ -115,6 +117,12 @@ async fn what_is_old_is_found_from_the_oldest_on() {
 }
 
 #[tokio::test]
+async fn a_rehearsal_of_last_year_does_not_begin_today() {
+    let id = DeliveryId(Uuid::nil());
+    seeks(&stored(""), args![1, 2, 200, id, id], &["deliveries_1 (id>? AND id<?)"]).await;
+}
+
+#[tokio::test]
 async fn the_newest_leads_are_not_looked_for_among_all() {
     seeks(&newest_leads(), args![7, 50], &["leads_sequence (sequence<?)", "syncs_lead"]).await;
 }
@@ -161,4 +169,9 @@ async fn deliveries_that_could_not_be_read_have_an_index() {
         let plan = plan(&sql, arguments).await;
         assert!(plan[0].contains("deliveries_unreadable") && plan.len() == 1, "{plan:?}");
     }
+}
+
+#[tokio::test]
+async fn what_waits_for_its_mapping_is_let_go_on_from_its_index() {
+    seeks(&requeue(2), args!["shop", "chat"], &["deliveries_waiting (source=?)"]).await;
 }
