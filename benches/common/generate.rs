@@ -181,6 +181,7 @@ impl Texts {
         let key = format!("{} || {}", self.hex(&Self::scattered("n"), 8), self.hex("n", 24));
         let phone = format!("'+999' || {}", self.decimal(&Self::scattered("n"), 9));
         let chat = format!("{} || {}", self.hex(&Self::scattered("n + 7"), 12), self.hex("n", 12));
+        let text = |number: &str| format!("CAST({number} AS TEXT)");
         let bytes = |text: &str| match self.kind {
             Kind::Sqlite => format!("CAST('{text}' AS BLOB)"),
             Kind::Postgres => format!("convert_to('{text}', 'UTF8')"),
@@ -235,7 +236,7 @@ impl Texts {
             format!(
                 "SELECT {}, {sync}, 0, 'create task', '{{}}', 'done', {}, {at}, {at} FROM series WHERE {mapped}",
                 self.id('t', "n"),
-                self.decimal("n", 1)
+                text("n")
             ),
         );
         let last = last.min(self.humans);
@@ -258,7 +259,7 @@ impl Texts {
                     format!(
                         "SELECT 'crm', '{kind}', {0}, {person}, CASE WHEN '{kind}' = 'deal' THEN {0} END, NULL, {at} \
                          FROM series",
-                        self.decimal("n", 1)
+                        text("n")
                     ),
                 );
             }

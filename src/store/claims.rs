@@ -120,30 +120,39 @@ impl Claim {
     }
 }
 
+/// The statement that reads so many syncs with their leads.
+pub(super) fn claimed_rows(syncs: usize) -> String {
+    format!(
+        "SELECT s.id, s.lead, l.lead, l.version, l.branch, s.person, s.priority, s.attempts, s.owner, l.conflicts, \
+         s.let_through, s.forced, s.brought \
+         FROM syncs s JOIN leads l ON l.id = s.lead WHERE s.id IN ({}) ORDER BY s.priority, s.sequence",
+        list(1, syncs)
+    )
+}
+
+/// The statement that reads the steps of so many syncs.
+pub(super) fn claimed_steps(syncs: usize) -> String {
+    format!(
+        "SELECT sync, id, action, state, record, sent_at FROM steps WHERE sync IN ({}) AND past = 0 \
+         ORDER BY sync, position",
+        list(1, syncs)
+    )
+}
+
 /// The syncs with their leads and steps, and those that cannot be read.
 async fn load_claimed(
     connection: &mut Connection,
     ids: Vec<Arg>,
 ) -> Result<(Vec<Claimed>, Vec<(String, StoreError)>), StoreError> {
     let mut unreadable = Vec::new();
-    let places = list(1, ids.len());
-    let sql = format!(
-        "SELECT s.id, s.lead, l.lead, l.version, l.branch, s.person, s.priority, s.attempts, s.owner, l.conflicts, \
-         s.let_through, s.forced, s.brought \
-         FROM syncs s JOIN leads l ON l.id = s.lead WHERE s.id IN ({places}) ORDER BY s.priority, s.sequence"
-    );
     let mut claimed = Vec::with_capacity(ids.len());
-    for row in connection.fetch(&sql, ids.clone()).await? {
+    for row in connection.fetch(&claimed_rows(ids.len()), ids.clone()).await? {
         match claimed_row(&row) {
             Ok(sync) => claimed.push(sync),
             Err(failure) => unreadable.push((row.text(0)?, failure)),
         }
     }
-    let sql = format!(
-        "SELECT sync, id, action, state, record, sent_at FROM steps WHERE sync IN ({places}) AND past = 0 \
-         ORDER BY sync, position"
-    );
-    for row in connection.fetch(&sql, ids).await? {
+    for row in connection.fetch(&claimed_steps(ids.len()), ids).await? {
         let sync: SyncId = row.id(0)?;
         let Some(index) = claimed.iter().position(|claimed| claimed.id == sync) else { continue };
         match stored_step(&row) {

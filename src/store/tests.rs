@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::alerts::NEWEST_CAUSES;
 use super::backlog::open_syncs;
-use super::claims::claim;
+use super::claims::{claim, claimed_rows, claimed_steps};
+use super::context;
 use super::pools::WAKE_WAITING;
 use super::prepare_work::requeue;
 use super::registry::{leads_of, newest_leads};
@@ -17,7 +18,7 @@ use super::selection;
 use super::sql::{Arg, Connection, args};
 use super::sync_work::DROP_LINK;
 use super::syncs::next_due;
-use crate::id::{DeliveryId, LeadId};
+use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
 
 /// The query plan of a statement on an empty registry: no statistics, so it is the same on a large one.
 async fn plan(sql: &str, arguments: Vec<Arg>) -> Vec<String> {
@@ -65,6 +66,25 @@ async fn a_claim_passes_over_what_waits_for_somebody() {
         let sorts = plan.iter().filter(|line| line.contains("TEMP B-TREE")).count();
         assert_eq!(sorts, 1, "{plan:#?}");
     }
+}
+
+#[tokio::test]
+async fn what_was_claimed_is_read_by_its_ids() {
+    let ids: Vec<Arg> = (0..32).map(|number| Arg::from(number.to_string())).collect();
+    let indexes =
+        ["s USING INDEX sqlite_autoindex_syncs_1 (id=?)", "l USING INDEX sqlite_autoindex_leads_1 (id=?)"];
+    seeks(&claimed_rows(32), ids.clone(), &indexes).await;
+    seeks(&claimed_steps(32), ids, &["steps_sync (sync=?)"]).await;
+    let people = vec![(SyncId(Uuid::nil()), PersonId(Uuid::nil())); 32];
+    let (sql, arguments) = context::statement(&people, "crm");
+    let indexes = [
+        "identifiers_person (person=?)",
+        "links_person (person=? AND destination=?)",
+        "syncs_person (person=? AND destination=?)",
+        "leads_1 (id=?)",
+        "carrier USING INDEX sqlite_autoindex_syncs_1 (id=?)",
+    ];
+    seeks(&sql, arguments, &indexes).await;
 }
 
 #[tokio::test]
