@@ -288,12 +288,8 @@ async fn take_distinct_keys(
     }
     let rows: Vec<Vec<Arg>> =
         taken.iter().map(|event| args![event.source.as_str(), event.key.as_str()]).collect();
-    let sql = format!(
-        "SELECT source, key, event FROM event_keys WHERE (source, key) IN (VALUES {})",
-        placeholders(&rows)
-    );
     let mut owners = HashMap::new();
-    for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
+    for row in connection.fetch(&taken_keys(&rows), rows.into_iter().flatten().collect()).await? {
         owners.insert((row.text(0)?, row.text(1)?), row.id(2)?);
     }
     for event in taken {
@@ -302,6 +298,14 @@ async fn take_distinct_keys(
         firsts.insert(event.id, *owner);
     }
     Ok(())
+}
+
+/// The statement that reads who has these keys.
+pub(super) fn taken_keys(rows: &[Vec<Arg>]) -> String {
+    format!(
+        "SELECT source, key, event FROM event_keys WHERE (source, key) IN (VALUES {})",
+        placeholders(rows)
+    )
 }
 
 async fn insert_events(

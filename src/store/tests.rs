@@ -1,5 +1,7 @@
 //! How SQLite finds rows: what is asked all the time, or under the eyes of somebody, must not walk through the registry.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
@@ -8,8 +10,10 @@ use super::alerts::NEWEST_CAUSES;
 use super::backlog::open_syncs;
 use super::claims::{claim, claimed_rows, claimed_steps};
 use super::context;
+use super::ledger::{Dated, Entry};
 use super::pools::WAKE_WAITING;
-use super::prepare_work::requeue;
+use super::prepare_work::{requeue, taken_keys};
+use super::record::{Record, put_back_statement};
 use super::registry::{leads_of, newest_leads};
 use super::rehearsal::stored;
 use super::replay::Selection;
@@ -17,8 +21,9 @@ use super::retention::{OLDEST_UNPREPARED, What, old};
 use super::selection;
 use super::sql::{Arg, Connection, args};
 use super::sync_work::DROP_LINK;
-use super::syncs::next_due;
-use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
+use super::syncs::{Lease, Next, PlanToStore, StepEnd, SyncState, next_due};
+use crate::id::{DeliveryId, LeadId, PersonId, StepId, SyncId};
+use crate::plan::{Action, ContactFields, Plan, RecordId, RecordKind, Step};
 
 /// The query plan of a statement on an empty registry: no statistics, so it is the same on a large one.
 async fn plan(sql: &str, arguments: Vec<Arg>) -> Vec<String> {
@@ -194,4 +199,61 @@ async fn deliveries_that_could_not_be_read_have_an_index() {
 #[tokio::test]
 async fn what_waits_for_its_mapping_is_let_go_on_from_its_index() {
     seeks(&requeue(2), args!["shop", "chat"], &["deliveries_waiting (source=?)"]).await;
+}
+
+/// Thirty-two of everything that a worker enters.
+fn entries() -> Vec<Dated> {
+    let now = Timestamp::UNIX_EPOCH;
+    let id = |number: u128| Uuid::from_u128(number);
+    let mut entries = Vec::new();
+    for number in 0..32_u128 {
+        let (sync, person, step) = (SyncId(id(number)), PersonId(id(number)), StepId(id(number)));
+        let action = Action::CreateContact { contact: ContactFields::default() };
+        let plan = Plan { steps: vec![Step { id: step, action }], reasons: Vec::new(), picked_owner: None };
+        let adopt = Some(RecordId(number.to_string()));
+        let (replaces, turn, carried) = (true, None, vec![sync]);
+        let to_store = PlanToStore { sync, person, plan: plan.clone(), replaces, turn, adopt, carried };
+        let next = || Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
+        let link = Some((RecordKind::Contact, None));
+        let done = StepEnd::Done { record: RecordId(number.to_string()), link };
+        for entry in [
+            Entry::Plan(to_store),
+            Entry::Hold { sync, person, plan },
+            Entry::Verdict { sync, person, next: next() },
+            Entry::Sent(vec![step]),
+            Entry::Outcomes { sync, steps: vec![(step, done)], next: next() },
+        ] {
+            entries.push((Arc::new(entry), now));
+        }
+    }
+    entries
+}
+
+#[tokio::test]
+async fn what_a_worker_enters_is_written_by_id() {
+    let lease = Lease { destination: "crm".to_owned(), epoch: 1 };
+    let entries = entries();
+    let mut record = Record::new(&lease);
+    for (entry, at) in &entries {
+        record.add(entry, at.as_millisecond()).unwrap();
+    }
+    let mut statements = record.statements();
+    statements.extend(put_back_statement(&entries));
+    assert_eq!(statements.len(), 10);
+    for (sql, arguments) in statements {
+        if !sql.starts_with("INSERT INTO steps") {
+            let places = ["(id=?)", "steps_sync (sync=?)"];
+            let plan = plan(&sql, arguments.clone()).await;
+            let found = plan.iter().any(|line| places.iter().any(|place| line.contains(place)));
+            assert!(found, "{sql}: {plan:#?}");
+        }
+        seeks(&sql, arguments, &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_taken_are_read_by_key() {
+    let rows: Vec<Vec<Arg>> = (0..32).map(|number| args!["shop", number.to_string()]).collect();
+    let arguments = rows.iter().flatten().cloned().collect();
+    seeks(&taken_keys(&rows), arguments, &["event_keys_1 (source=? AND key=?)"]).await;
 }
