@@ -51,7 +51,7 @@ use load::{count, median, nine_digits, now_millis, sendpulse_request};
 use process::Scratch;
 
 const ROWS: u64 = 10_000_000;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 21;
 /// Deliveries of a round.
 const DELIVERIES: u64 = 1_024;
 const SENDERS: usize = 64;
@@ -76,7 +76,7 @@ fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let scratch = Scratch::new("growth")?;
-        let needed = rows * 2_400 / 1_000_000;
+        let needed = rows * 1_700 / 1_000_000;
         println!("{rows} deliveries; on SQLite this needs about {needed} MB in {}", scratch.path().display());
         let free = free_megabytes(&scratch)?;
         if free < needed + needed / 4 {

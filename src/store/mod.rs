@@ -250,7 +250,8 @@ impl Store {
             .min_connections(1)
             // A file does not hang up between two reads; asking each time would double what a small read costs.
             .test_before_acquire(false)
-            .connect_with(options.read_only(true).create_if_missing(false))
+            // A page of leads and their syncs comes from a dozen places of a grown file.
+            .connect_with(options.read_only(true).create_if_missing(false).pragma("cache_size", "-8192"))
             .await?;
         let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
