@@ -36,6 +36,7 @@
 //! | | [`sync`] | from leads to the CRM, one worker per destination |
 //! | | [`alerts`] | tells a person once per new cause |
 //! | | [`gauges`] | how much waits, for `/metrics` |
+//! | | [`retention`] | removes what is old |
 //! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply |
 //! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
@@ -90,6 +91,7 @@ pub mod prepare;
 pub mod receive;
 pub mod rehearse;
 pub mod resolve;
+pub mod retention;
 pub mod rules;
 pub mod sandbox;
 pub mod store;

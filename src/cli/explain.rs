@@ -81,6 +81,9 @@ fn told(lead: &LeadDetail) -> String {
     let row = &lead.row;
     line(format!("Lead {} from '{}': {}", row.id, row.source, row.state));
     line(format!("  received  {} in delivery {}", row.received_at, word(lead.delivery.get("id"))));
+    if let Some(at) = lead.delivery.get("emptied_at") {
+        line(format!("            its body was removed by retention on {}", word(Some(at))));
+    }
     if !lead.redeliveries.is_empty() {
         let times = how_many(lead.redeliveries.len(), "more time", "more times");
         line(format!("            the platform sent it {times}; counted once"));

@@ -29,6 +29,7 @@ mod receive;
 mod rehearse;
 mod reload;
 mod replay;
+mod retention;
 mod rig;
 mod scenarios;
 mod schema;

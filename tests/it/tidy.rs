@@ -33,6 +33,7 @@ const ORDER: &[&str] = &[
     "sync",
     "alerts",
     "gauges",
+    "retention",
     "operation",
     "web",
     "trial",
