@@ -39,6 +39,7 @@ const ORDER: &[&str] = &[
     "rehearse",
     "sandbox",
     "demo",
+    "torture",
     // wiring
     "app",
     "cli",
