@@ -150,10 +150,14 @@ impl Options {
         if let Some(url) = &database
             && !(url.starts_with("postgres://") || url.starts_with("postgresql://"))
         {
-            return Err("--database wants postgres://…; without it a SQLite file of its own is tortured".to_owned());
+            return Err(
+                "--database wants postgres://…; without it a SQLite file of its own is tortured".to_owned()
+            );
         }
         if database.is_none() && self.processes() > 1 {
-            return Err("SQLite has one process: name an empty PostgreSQL database with --database".to_owned());
+            return Err(
+                "SQLite has one process: name an empty PostgreSQL database with --database".to_owned()
+            );
         }
         let program = std::env::current_exe()
             .map_err(|error| format!("it is not known where leadfold itself is: {error}"))?;
@@ -183,22 +187,22 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let seed = options.seed.unwrap_or_else(drawn);
     let checked = options.checked(seed)?;
     let mut stopped = pin!(stop_signal()?);
-    let bar = Bar::new(options.posts);
+    let watch = Watch::new(options.posts);
     let mut torture = Torture::start(checked, &mut stopped).await?;
     let carried_out = async {
-        torture.storm(&|progress| bar.tell(progress)).await?;
-        torture.come_to_rest(&|progress| bar.tell(progress)).await?;
+        torture.storm(&|progress| watch.tell(progress)).await?;
+        torture.come_to_rest(&|progress| watch.tell(progress)).await?;
         torture.reconcile().await
     };
     let report = tokio::select! {
         report = carried_out => report,
         () = stopped => {
-            bar.end();
+            watch.end();
             torture.end(false).await?;
             return Err("it was stopped; its processes have ended and nothing is left behind".to_owned());
         }
     };
-    bar.end();
+    watch.end();
     let report = match report {
         Ok(report) => report,
         Err(failure) => {
@@ -219,7 +223,9 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         say(&in_words(&report))?;
         match folder {
             None => say("\nNothing was lost or doubled.")?,
-            Some(folder) => say(&format!("{}\nLogs and database stay: {folder}", failures(&report, &torture).await?))?,
+            Some(folder) => {
+                say(&format!("{}\nLogs and database stay: {folder}", failures(&report, &torture).await?))?;
+            }
         }
         say(&format!("The same again: {again}"))?;
     }
@@ -343,7 +349,7 @@ async fn failures(report: &Report, torture: &Torture) -> Result<String, Failure>
 }
 
 /// What is going on: a bar on a terminal, elsewhere a line now and then.
-struct Bar {
+struct Watch {
     bar: Option<ProgressBar>,
     posts: u64,
     told: Mutex<Option<Instant>>,
@@ -352,7 +358,7 @@ struct Bar {
 /// Without a terminal a line comes this often.
 const LINE: Duration = Duration::from_secs(10);
 
-impl Bar {
+impl Watch {
     fn new(posts: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(posts);

@@ -18,11 +18,15 @@ impl Database {
     /// Refuses a database in which there is anything.
     pub(super) async fn empty(url: &str) -> Result<Self, Failure> {
         // The text of the error never holds the address, which may carry a password.
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|error| format!("--database cannot be read ({error}): write postgres://user:password@host/name"))?;
+        let options = PgConnectOptions::from_str(url).map_err(|error| {
+            format!("--database cannot be read ({error}): write postgres://user:password@host/name")
+        })?;
         let database = Self { options };
         let tables = database.tables().await.map_err(|error| {
-            format!("the database {} cannot be opened: {error}. Look whether it is up and yours", database.place())
+            format!(
+                "the database {} cannot be opened: {error}. Look whether it is up and yours",
+                database.place()
+            )
         })?;
         match tables.first() {
             None => Ok(database),
@@ -67,7 +71,9 @@ impl Database {
             return Ok(());
         }
         let mut connection = self.options.clone().connect().await?;
-        sqlx::query(AssertSqlSafe(format!("DROP TABLE {}", tables.join(", ")))).execute(&mut connection).await?;
+        sqlx::query(AssertSqlSafe(format!("DROP TABLE {}", tables.join(", "))))
+            .execute(&mut connection)
+            .await?;
         connection.close().await
     }
 

@@ -232,8 +232,6 @@ impl Place {
 
 impl Shared {
     fn place(&self, process: usize) -> MutexGuard<'_, Place> {
-        // Places are made once, and nobody asks for another.
-        #[expect(clippy::indexing_slicing, reason = "the number of a process is one of those that there are")]
         locked(&self.places[process])
     }
 
@@ -264,7 +262,8 @@ impl Shared {
         let output = child.stdout.take();
         *self.place(process) = Place { child: Some(child), ..Place::default() };
         // Its output ends with it, however it ends.
-        for line in output.into_iter().flat_map(|output| BufReader::new(output).lines()).map_while(Result::ok) {
+        for line in output.into_iter().flat_map(|output| BufReader::new(output).lines()).map_while(Result::ok)
+        {
             if let Some(address) = address_in(&line) {
                 let mut place = self.place(process);
                 place.address = place.killed.is_none().then_some(address);

@@ -149,8 +149,10 @@ impl Torture {
             None => None,
         };
         let blind = options.storm.blind;
-        let sandbox = SandboxOptions { faults: calm(blind), seed: options.storm.seed, ..SandboxOptions::default() };
-        let crm = Sandbox::start(sandbox).await.map_err(|error| format!("the CRM cannot be started: {error}"))?;
+        let sandbox =
+            SandboxOptions { faults: calm(blind), seed: options.storm.seed, ..SandboxOptions::default() };
+        let crm =
+            Sandbox::start(sandbox).await.map_err(|error| format!("the CRM cannot be started: {error}"))?;
         let folder = std::env::temp_dir().join(format!("leadfold-torture-{}", SystemClock.new_id()));
         let workspace = WORKSPACE.replace("{ADDRESS}", &crm.addr().to_string());
         let workspace = workspace.replace("{MARKERS}", if blind { "false" } else { "true" });
@@ -160,7 +162,8 @@ impl Torture {
             .map_err(|error| format!("the folder {} cannot be written: {error}", folder.display()))?;
         let in_folder = || format!("sqlite://{}", folder.join("leadfold.db").display());
         let url = options.database.clone().unwrap_or_else(in_folder);
-        let launch = Launch { program: options.program.clone(), folder: folder.clone(), database: url.clone() };
+        let launch =
+            Launch { program: options.program.clone(), folder: folder.clone(), database: url.clone() };
         let fleet = Arc::new(Fleet::start(launch, options.storm.processes));
         let up = tokio::select! {
             up = fleet.until_all_are_up() => up,
@@ -492,6 +495,9 @@ mod tests {
         let check = |logs: &str, expect: &[u64]| assert_eq!(take_overs(logs), expect, "{logs}");
         check("", &[]);
         check("INFO took over the lease destination=\"crm\" epoch=4 after_ms=10250", &[10_250]);
-        check("INFO took over the lease after_ms=7 epoch=4\nINFO else after_ms=9\nINFO took over the lease\n", &[7]);
+        check(
+            "INFO took over the lease after_ms=7 epoch=4\nINFO else after_ms=9\nINFO took over the lease\n",
+            &[7],
+        );
     }
 }

@@ -63,7 +63,8 @@ impl Platforms {
     pub(super) async fn post_all(self) {
         let begun = Instant::now();
         let next = AtomicUsize::new(0);
-        let senders = (0..self.concurrency as u64).map(|sender| self.send(Dice::new(self.seed ^ sender), &next, begun));
+        let senders =
+            (0..self.concurrency as u64).map(|sender| self.send(Dice::new(self.seed ^ sender), &next, begun));
         let all = join_all(senders);
         tokio::select! {
             _ = all => {}
@@ -75,7 +76,8 @@ impl Platforms {
         let posts = self.schedule.posts.len();
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(event) = self.schedule.posts.get(place).and_then(|event| self.schedule.events.get(*event))
+            let Some(event) =
+                self.schedule.posts.get(place).and_then(|event| self.schedule.events.get(*event))
             else {
                 return;
             };

@@ -191,7 +191,11 @@ impl<'a> Reckoning<'a> {
             let posted = kept.at.is_some_and(|at| self.events.contains_key(&at));
             let leads: Vec<LeadId> = kept.lead.iter().map(|lead| lead.id).collect();
             if !posted {
-                self.say(Harm::Unexpected, leads, "the registry keeps a request that nobody posted".to_owned());
+                self.say(
+                    Harm::Unexpected,
+                    leads,
+                    "the registry keeps a request that nobody posted".to_owned(),
+                );
             }
             let Some(lead) = kept.lead.as_ref().filter(|lead| lead.state == ATTENTION) else { continue };
             let cause = lead.cause.clone().unwrap_or_else(|| "no reason given".to_owned());
@@ -202,15 +206,22 @@ impl<'a> Reckoning<'a> {
     /// Whose every record is.
     fn contacts(&mut self) {
         let facts = self.facts;
-        let of_phone: HashMap<String, u64> =
-            facts.events.iter().map(|event| (phone(event.human), event.human)).collect();
+        let posted: BTreeSet<u64> = facts.events.iter().map(|event| event.human).collect();
+        let of_phone: HashMap<String, u64> = posted.iter().map(|human| (phone(*human), *human)).collect();
         for contact in &facts.holdings.contacts {
             let of_phones = contact.phones.iter().filter_map(|phone| of_phone.get(phone).copied());
             let chats = contact.fields.values().filter_map(serde_json::Value::as_str);
-            let humans: BTreeSet<u64> = of_phones.chain(chats.filter_map(human_of_chat)).collect();
+            let of_chats = chats.filter_map(human_of_chat).filter(|human| posted.contains(human));
+            let humans: BTreeSet<u64> = of_phones.chain(of_chats).collect();
             let id = contact.id;
             match humans.len() {
-                0 => self.say(Harm::Unexpected, Vec::new(), format!("contact {id} is nobody's who was posted")),
+                0 => {
+                    self.say(
+                        Harm::Unexpected,
+                        Vec::new(),
+                        format!("contact {id} is nobody's who was posted"),
+                    );
+                }
                 1 => {}
                 _ => {
                     let leads = humans.iter().flat_map(|human| self.leads_of_human(*human)).collect();
@@ -220,8 +231,10 @@ impl<'a> Reckoning<'a> {
             }
             self.of_contact.insert(id, humans);
         }
-        let deals = facts.holdings.deals.iter().map(|deal| (Made::Deal, deal.id, deal.contact_id, &deal.title));
-        let tasks = facts.holdings.tasks.iter().map(|task| (Made::Task, task.id, task.contact_id, &task.title));
+        let deals =
+            facts.holdings.deals.iter().map(|deal| (Made::Deal, deal.id, deal.contact_id, &deal.title));
+        let tasks =
+            facts.holdings.tasks.iter().map(|task| (Made::Task, task.id, task.contact_id, &task.title));
         for (kind, id, contact, title) in deals.chain(tasks) {
             let at = title.as_deref().and_then(event_of_title);
             let Some(event) = at.and_then(|at| self.events.get(&at).copied()) else {
@@ -231,7 +244,8 @@ impl<'a> Reckoning<'a> {
             };
             if !self.of_contact.get(&contact).is_some_and(|humans| humans.contains(&event.human)) {
                 let (what, human) = (kind.word(), event.human);
-                let text = format!("{what} {id} of human {human} stands on contact {contact}, which is not theirs");
+                let text =
+                    format!("{what} {id} of human {human} stands on contact {contact}, which is not theirs");
                 self.say(Harm::WronglyJoined, self.leads_of([event.at]), text);
             }
             self.made.entry(event.at).or_default().push(Record { kind, id, contact });
@@ -261,7 +275,10 @@ impl<'a> Reckoning<'a> {
                     let kept = if deliveries.is_empty() {
                         "its delivery is not in the registry".to_owned()
                     } else {
-                        format!("its delivery is in the registry ({}), and made no lead", deliveries.join(", "))
+                        format!(
+                            "its delivery is in the registry ({}), and made no lead",
+                            deliveries.join(", ")
+                        )
                     };
                     self.say(Harm::Lost, ids, format!("{name} was acknowledged, and {kept}"));
                 }
@@ -297,12 +314,14 @@ impl<'a> Reckoning<'a> {
         }
         self.verdict.tasks.expected += 1;
         let Some(record) = made.first() else {
-            let text = format!("{name} is synced, as the registry says, and the CRM has no deal and no task of it");
+            let text =
+                format!("{name} is synced, as the registry says, and the CRM has no deal and no task of it");
             self.say(Harm::Lost, ids, text);
             return;
         };
         let field = format!("{}_chat", event.service);
-        let told = self.contacts.get(&record.contact).and_then(|contact| contact.fields.get(&field)?.as_str());
+        let told =
+            self.contacts.get(&record.contact).and_then(|contact| contact.fields.get(&field)?.as_str());
         if told.and_then(human_of_chat) != Some(event.human) {
             let text = format!("{name} is in the CRM, but contact {} lacks its {field}", record.contact);
             self.say(Harm::LostUpdate, ids, text);
@@ -345,6 +364,10 @@ impl<'a> Reckoning<'a> {
                     0 if expected => {
                         let text = format!("human {human} gave a phone and has no {what}");
                         self.say(Harm::Lost, self.leads_of_human(human), text);
+                    }
+                    1 if !expected => {
+                        let text = format!("human {human} never gave a phone and has {what} {records:?}");
+                        self.say(Harm::Unexpected, self.leads_of_human(human), text);
                     }
                     0 | 1 => {}
                     several => {

@@ -144,7 +144,11 @@ mod tests {
     fn a_spread_is_of_real_numbers() {
         let check = |numbers: Vec<u64>, expect: Option<[u64; 4]>| {
             let spread = Spread::of(numbers.clone());
-            assert_eq!(spread.map(|spread| [spread.min, spread.median, spread.p99, spread.max]), expect, "{numbers:?}");
+            assert_eq!(
+                spread.map(|spread| [spread.min, spread.median, spread.p99, spread.max]),
+                expect,
+                "{numbers:?}"
+            );
         };
         check(vec![], None);
         check(vec![7], Some([7, 7, 7, 7]));

@@ -81,7 +81,7 @@ impl Event {
         let Self { at, human, service, phone } = self;
         let variables = phone.as_ref().map_or_else(|| json!([]), |phone| json!({ "phone": phone }));
         let info = (*service == "telegram").then(|| json!({ "message": { "id": format!("message-{at}") } }));
-        let name = NAMES.get((human % NAMES.len() as u64) as usize).copied();
+        let name = usize::try_from(*human).ok().and_then(|human| NAMES.get(human % NAMES.len()));
         json!([{
             "service": service,
             "title": "incoming_message",

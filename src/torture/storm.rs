@@ -182,13 +182,13 @@ mod tests {
             freeze_every: seconds(10),
             cut_every: seconds(7),
             restart: true,
-            lasts: Duration::from_secs(60),
+            lasts: Duration::from_mins(1),
             blind: false,
         }
     }
 
     fn minute(options: &StormOptions) -> Vec<(Duration, Act)> {
-        Storm::new(options).take_while(|(at, _)| *at < Duration::from_secs(60)).collect()
+        Storm::new(options).take_while(|(at, _)| *at < Duration::from_mins(1)).collect()
     }
 
     #[test]
@@ -206,7 +206,9 @@ mod tests {
         assert!((4..=8).contains(&count(|act| matches!(act, Act::Freeze { .. }))));
         assert!((6..=12).contains(&count(|act| matches!(act, Act::Cut))));
         assert_eq!(count(|act| matches!(act, Act::Restart)), 1);
-        let killed = |place| minute.iter().any(|(_, act)| matches!(act, Act::Kill { process, .. } if *process == place));
+        let killed = |place| {
+            minute.iter().any(|(_, act)| matches!(act, Act::Kill { process, .. } if *process == place))
+        };
         assert!((0..3).all(killed), "no process is spared");
     }
 
@@ -221,7 +223,8 @@ mod tests {
         };
         assert!(minute(&never).iter().all(|(_, act)| matches!(act, Act::Misbehave(_))));
         let blind = StormOptions { blind: true, ..never };
-        let finds = |(_, act): &(Duration, Act)| matches!(act, Act::Misbehave(faults) if faults.marker_lookup);
+        let finds =
+            |(_, act): &(Duration, Act)| matches!(act, Act::Misbehave(faults) if faults.marker_lookup);
         assert!(!minute(&blind).iter().any(finds));
     }
 }

@@ -37,4 +37,5 @@ mod states;
 mod store;
 mod tidy;
 mod tls;
+mod torture;
 mod windows;
