@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::explain::told;
 use super::serve::stop_signal;
-use super::{End, Failure, how_many, say};
+use super::{End, Failure, how_many, leads, say};
 use crate::clock::{Clock as _, SystemClock};
 use crate::torture::reconcile::{Count, Harm, Verdict};
 use crate::torture::report::{Report, Spread};
@@ -60,7 +60,7 @@ pub(super) struct Options {
     /// Connections that post at once
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u16).range(1..=1_000))]
     concurrency: u16,
-    /// How long it goes on; the posts are spread over it
+    /// How long it goes on; the posts come in its first half
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = value_parser!(u64).range(1..=86_400))]
     seconds: u64,
     /// kill -9 of a random process, this often on average: 2s, 500ms or never
@@ -253,25 +253,40 @@ fn in_words(report: &Report) -> String {
         how_many(posted.humans as u64, "human", "humans"),
         posted.events,
         posted.acknowledged,
-        posted.per_second,
-        posted.seconds
+        posted.acks_per_second,
+        posted.posting_seconds
     ));
+    let never = posted.events - posted.acknowledged;
+    if never > 0 {
+        line(format!(
+            "            {} never acknowledged",
+            how_many(never as u64, "event was", "events were")
+        ));
+    }
     line(format!("answered    {}", spread(posted.ack_ms)));
-    let failed: Vec<String> = posted.failed.iter().map(|(what, times)| format!("{what} {times}×")).collect();
+    let failed: Vec<String> =
+        posted.sent_again.iter().map(|(what, times)| format!("{what} {times}×")).collect();
     line(format!("sent again  {}", if failed.is_empty() { "nothing".to_owned() } else { failed.join(", ") }));
     line(format!(
-        "suffered    {}, {} ({} longer than a lease), {}, {}, {} of the CRM ({} answered 429)",
-        how_many(suffered.kills as u64, "kill -9", "kill -9"),
+        "suffered    {} kill -9, {} ({} longer than a lease), {} of all connections, {} of the database",
+        suffered.kills,
         how_many(suffered.freezes as u64, "freeze", "freezes"),
         suffered.long_freezes,
-        how_many(suffered.cuts as u64, "cut of all connections", "cuts of all connections"),
-        how_many(suffered.restarts as u64, "restart of the database", "restarts of the database"),
-        how_many(suffered.crm_calls, "call", "calls"),
+        how_many(suffered.cuts as u64, "cut", "cuts"),
+        how_many(suffered.restarts as u64, "restart", "restarts")
+    ));
+    line(format!(
+        "the CRM     {}, {} of them refused for coming too fast",
+        how_many(suffered.crm_calls + suffered.rate_limited, "call", "calls"),
         suffered.rate_limited
     ));
     line(format!("take-overs  {}", spread(report.take_over_ms)));
     let rest = if report.at_rest { "came to rest within" } else { "did NOT come to rest within" };
-    line(format!("afterwards  {rest} {} s", report.rest_seconds));
+    line(format!(
+        "afterwards  {} still waited; {rest} {} s",
+        leads(report.waiting.unsigned_abs()),
+        report.rest_seconds
+    ));
     line(format!(
         "registry    {} kept until they have a phone, {} found again after a lost answer, {} left to a person",
         verdict.kept_without_phone, report.found_again, verdict.left_to_a_person
@@ -308,17 +323,8 @@ fn harm(verdict: &Verdict) -> String {
     words.join(" · ")
 }
 
-fn name(harm: Harm) -> &'static str {
-    match harm {
-        Harm::Lost => "lost",
-        Harm::LostUpdate => "lost updates",
-        Harm::DoubledLead => "doubled leads",
-        Harm::DoubledContact => "doubled contacts",
-        Harm::DoubledDeal => "doubled deals",
-        Harm::DoubledTask => "doubled tasks",
-        Harm::WronglyJoined => "wrongly joined",
-        Harm::Unexpected => "unexpected",
-    }
+fn name(harm: Harm) -> String {
+    harm.name().replace('_', " ")
 }
 
 fn spread(spread: Option<Spread>) -> String {

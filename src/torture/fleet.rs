@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -18,6 +18,8 @@ use super::storm::LEASE;
 
 /// Longest that all may take to answer, on a machine that has other things to do.
 const START: Duration = Duration::from_mins(2);
+/// So many starts may fail while all are waited for; what is wrong then does not pass.
+const TRIES: usize = 10;
 /// A process that could not start tries again after this.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How often somebody who waits looks.
@@ -92,21 +94,26 @@ impl Fleet {
 
     /// Waits until each process has said where it listens.
     pub(super) async fn until_all_are_up(&self) -> Result<(), Failure> {
-        let start = Instant::now();
+        let (start, failed) = (Instant::now(), self.failed_starts());
         while self.live().len() < self.shared.places.len() {
-            if start.elapsed() > START {
-                let down = (0..self.shared.places.len())
-                    .find(|process| self.shared.place(*process).address.is_none())
-                    .unwrap_or_default();
+            if start.elapsed() > START || self.failed_starts() - failed >= TRIES {
+                let is_down = |process: &usize| self.shared.place(*process).address.is_none();
+                let down = (0..self.shared.places.len()).find(is_down).unwrap_or_default();
+                let how: Vec<String> = self.mishaps().into_iter().map(|mishap| mishap.how).collect();
                 return Err(format!(
-                    "process {} did not start within {START:?}; the end of its log:\n{}",
+                    "process {} does not start ({}); the end of its log:\n{}",
                     down + 1,
+                    how.last().map_or("it says nothing", String::as_str),
                     self.end_of_log(down)
                 ));
             }
             sleep(LOOK).await;
         }
         Ok(())
+    }
+
+    fn failed_starts(&self) -> usize {
+        locked(&self.shared.mishaps).iter().filter(|mishap| !mishap.was_up).count()
     }
 
     /// Where those listen that can be reached, as far as a load balancer knows: a frozen one still counts.
@@ -272,7 +279,7 @@ impl Shared {
         let Place { child, address, killed, .. } = std::mem::take(&mut *self.place(process));
         let status = child.map(|mut child| child.wait()).transpose()?;
         if killed.is_none() && !self.stop.load(Ordering::SeqCst) {
-            let how = status.map(told).unwrap_or_default();
+            let how = status.map(|status| status.to_string()).unwrap_or_default();
             locked(&self.mishaps).push(Mishap { process: process + 1, how, was_up: address.is_some() });
         }
         Ok(killed.unwrap_or(AGAIN))
@@ -303,10 +310,6 @@ fn log_of(folder: &Path, process: usize) -> PathBuf {
 /// The address in `leadfold receives on http://127.0.0.1:8080/in/…`.
 fn address_in(line: &str) -> Option<SocketAddr> {
     line.split_once("http://")?.1.split('/').next()?.parse().ok()
-}
-
-fn told(status: ExitStatus) -> String {
-    status.to_string()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

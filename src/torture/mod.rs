@@ -53,7 +53,7 @@ pub type Failure = String;
 /// than a call, the lag of its search and what a busy machine takes for both. An event is named in the title of what it
 /// made, so that a record can be told from another without asking leadfold.
 const WORKSPACE: &str = r#"destinations:
-  crm: { crm: sandbox, url: "http://{ADDRESS}", token: demo, concurrency: 16, timeout: 500ms, settle: 3s, search_lag: 300ms, markers: {MARKERS} }
+  crm: { crm: sandbox, url: "http://{ADDRESS}", token: demo, concurrency: 48, timeout: 500ms, settle: 3s, search_lag: 300ms, markers: {MARKERS} }
 owner_pools:
   sales: [anna, borys, dana]
 "#;
@@ -135,6 +135,7 @@ pub struct Torture {
     registry: Store,
     suffered: Suffered,
     backlog: Option<i64>,
+    waiting: Option<i64>,
     rest: Duration,
     at_rest: bool,
 }
@@ -187,7 +188,7 @@ impl Torture {
                 .build()
                 .map_err(|error| format!("no HTTP client: {}", error.without_url()))?,
             concurrency: options.concurrency,
-            spread: options.storm.lasts,
+            spread: options.storm.lasts / 2,
             seed: options.storm.seed,
             live: {
                 let fleet = Arc::clone(&fleet);
@@ -208,28 +209,39 @@ impl Torture {
             registry,
             suffered: Suffered::default(),
             backlog: None,
+            waiting: None,
             rest: Duration::ZERO,
             at_rest: false,
         })
     }
 
-    /// Posts everything, while whatever can go wrong does.
+    /// Posts everything in the first half of the time, while whatever can go wrong does. In the second half nothing new
+    /// distracts from bringing it to the CRM.
     pub async fn storm(&mut self, tell: &(dyn Fn(&Progress) + Sync)) -> Result<(), Failure> {
-        let (begun, lasts) = (Instant::now(), self.options.storm.lasts);
+        let begun = Instant::now();
         self.posting = Some(tokio::spawn(self.platforms.clone().post_all()));
         for (at, act) in Storm::new(&self.options.storm) {
-            while begun + at > Instant::now() {
-                let posted = self.posting.as_ref().is_none_or(JoinHandle::is_finished);
-                if (posted && begun.elapsed() >= lasts) || begun.elapsed() >= lasts + LATE {
-                    return Ok(());
-                }
+            while !self.is_over(begun.elapsed()) && begun.elapsed() < at {
                 sleep_until((begun + at).min(Instant::now() + LOOK)).await;
                 self.look().await;
                 tell(&self.progress(false));
             }
+            if self.is_over(begun.elapsed()) {
+                break;
+            }
             self.act(act).await?;
         }
         Ok(())
+    }
+
+    /// A storm lasts as long as it was meant to, and a while longer when posts are left.
+    fn is_over(&self, elapsed: Duration) -> bool {
+        let lasts = self.options.storm.lasts;
+        elapsed >= if self.all_is_posted() { lasts } else { lasts + LATE }
+    }
+
+    fn all_is_posted(&self) -> bool {
+        self.posting.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Lets everybody work undisturbed until nothing is left to do, or nothing changes any more.
@@ -243,9 +255,9 @@ impl Torture {
         let mut changed = Instant::now();
         loop {
             let counts = self.look().await;
+            self.waiting = self.waiting.or(self.backlog);
             tell(&self.progress(true));
-            let posted = self.posting.as_ref().is_none_or(JoinHandle::is_finished);
-            if posted && self.registry.is_quiet().await.unwrap_or(false) {
+            if self.all_is_posted() && self.registry.is_quiet().await.unwrap_or(false) {
                 sleep(STRAGGLERS).await;
                 // What arrives that late is leadfold's to deal with as well.
                 if self.registry.is_quiet().await.unwrap_or(false) {
@@ -285,8 +297,9 @@ impl Torture {
             seed: self.options.storm.seed,
             processes: self.options.storm.processes,
             database: if self.database.is_some() { "postgres" } else { "sqlite" },
-            posted: Posted::new(schedule.posts.len(), schedule.events.len(), humans.len(), &tally),
+            posted: Posted::new(schedule, humans.len(), &tally),
             suffered: self.suffered(),
+            waiting: self.waiting.unwrap_or_default(),
             rest_seconds: rounded(self.rest.as_secs_f64()),
             at_rest: self.at_rest,
             verdict: reconcile(&facts),
@@ -426,6 +439,13 @@ impl Torture {
     }
 }
 
+impl Drop for Torture {
+    fn drop(&mut self) {
+        self.platforms.give_up.cancel();
+        self.fleet.end();
+    }
+}
+
 async fn end_processes(fleet: &Arc<Fleet>) -> Result<(), Failure> {
     let fleet = Arc::clone(fleet);
     let ended = tokio::task::spawn_blocking(move || fleet.end()).await;
@@ -442,7 +462,7 @@ async fn clean_up(database: Option<&Database>, folder: &Path) -> Result<(), Fail
 }
 
 /// What a process logs when a look-up finds the record of a step without an answer.
-const FOUND_AGAIN: &str = "found what a lost answer had written";
+pub const FOUND_AGAIN: &str = "found what a lost answer had written";
 /// What it logs when it has taken a lease from another one, and the field that says how long that took.
 const TOOK_OVER: &str = "took over the lease";
 const AFTER_MS: &str = "after_ms=";

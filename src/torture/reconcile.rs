@@ -46,27 +46,48 @@ pub struct Count {
     pub found: usize,
 }
 
-/// What kind of harm was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Harm {
+macro_rules! harm {
+    ($($(#[$doc:meta])+ $harm:ident = $name:literal),+ $(,)?) => {
+        /// What kind of harm was done.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        pub enum Harm {$(
+            $(#[$doc])+
+            #[serde(rename = $name)]
+            $harm,
+        )+}
+
+        impl Harm {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$harm),+];
+
+            /// How often it was done is told under this name.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$harm => $name),+
+                }
+            }
+        }
+    };
+}
+
+harm! {
     /// An acknowledged event is neither in the CRM, nor kept for want of a phone, nor left to a person because the CRM
     /// cannot say; or its human is nobody's contact.
-    Lost,
+    Lost = "lost",
     /// What an event told of its human is not on the contact.
-    LostUpdate,
+    LostUpdate = "lost_updates",
     /// One event made two leads.
-    DoubledLead,
+    DoubledLead = "doubled_leads",
     /// A human has a further contact.
-    DoubledContact,
+    DoubledContact = "doubled_contacts",
     /// A human has a further open deal.
-    DoubledDeal,
+    DoubledDeal = "doubled_deals",
     /// An event made a further task, or a task beside its deal.
-    DoubledTask,
+    DoubledTask = "doubled_tasks",
     /// A record of one human holds or stands on something of another.
-    WronglyJoined,
+    WronglyJoined = "wrongly_joined",
     /// Something that nobody posted.
-    Unexpected,
+    Unexpected = "unexpected",
 }
 
 /// Harm that was done, once.
@@ -84,6 +105,7 @@ pub struct Problem {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// How often which harm was done; every kind is there.
+    #[serde(flatten)]
     pub harm: BTreeMap<Harm, usize>,
     /// Humans who gave a phone: contacts.
     pub contacts: Count,
@@ -101,17 +123,6 @@ pub struct Verdict {
     pub problems: Vec<Problem>,
 }
 
-const HARMS: [Harm; 8] = [
-    Harm::Lost,
-    Harm::LostUpdate,
-    Harm::DoubledLead,
-    Harm::DoubledContact,
-    Harm::DoubledDeal,
-    Harm::DoubledTask,
-    Harm::WronglyJoined,
-    Harm::Unexpected,
-];
-
 /// Compares everything.
 pub fn reconcile(facts: &Facts) -> Verdict {
     let mut reckoning = Reckoning::new(facts);
@@ -120,9 +131,9 @@ pub fn reconcile(facts: &Facts) -> Verdict {
     reckoning.events();
     reckoning.humans();
     let mut verdict = reckoning.verdict;
-    for harm in HARMS {
-        let count = verdict.problems.iter().filter(|problem| problem.harm == harm).count();
-        verdict.harm.insert(harm, count);
+    for harm in Harm::ALL {
+        let count = verdict.problems.iter().filter(|problem| problem.harm == *harm).count();
+        verdict.harm.insert(*harm, count);
     }
     verdict.contacts.found = facts.holdings.contacts.len();
     verdict.deals.found = facts.holdings.deals.len();

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::post::Tally;
 use super::reconcile::Verdict;
+use super::schedule::Schedule;
 
 /// Everything that is told at the end.
 #[derive(Clone, Debug, Serialize)]
@@ -18,9 +19,12 @@ pub struct Report {
     /// `sqlite` or `postgres`.
     pub database: &'static str,
     /// What was posted.
+    #[serde(flatten)]
     pub posted: Posted,
     /// What was done to it.
     pub suffered: Suffered,
+    /// Deliveries and leads that waited when the storm was over; all others had come to their end in it.
+    pub waiting: i64,
     /// How long it took to come to rest afterwards, in seconds.
     pub rest_seconds: f64,
     /// Whether it came to rest.
@@ -49,12 +53,12 @@ pub struct Posted {
     pub humans: usize,
     /// Events that were acknowledged.
     pub acknowledged: usize,
-    /// Requests that were not, by what happened; each was sent again.
-    pub failed: BTreeMap<String, usize>,
+    /// Requests that were not acknowledged and were sent again, by what happened.
+    pub sent_again: BTreeMap<String, usize>,
     /// From the first post to the last acknowledgement, in seconds.
-    pub seconds: f64,
+    pub posting_seconds: f64,
     /// Acknowledgements per second of that time.
-    pub per_second: f64,
+    pub acks_per_second: f64,
     /// How long an acknowledgement took, in milliseconds.
     pub ack_ms: Option<Spread>,
 }
@@ -110,18 +114,18 @@ impl Report {
 }
 
 impl Posted {
-    pub(super) fn new(posts: usize, events: usize, humans: usize, tally: &Tally) -> Self {
+    pub(super) fn new(schedule: &Schedule, humans: usize, tally: &Tally) -> Self {
         let seconds = tally.lasted.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 posts")]
-        let per_second = if seconds > 0.0 { tally.took.len() as f64 / seconds } else { 0.0 };
+        let acks_per_second = if seconds > 0.0 { tally.took.len() as f64 / seconds } else { 0.0 };
         Self {
-            posts,
-            events,
+            posts: schedule.posts.len(),
+            events: schedule.events.len(),
             humans,
             acknowledged: tally.acknowledged.len(),
-            failed: tally.failed.clone(),
-            seconds: rounded(seconds),
-            per_second: rounded(per_second),
+            sent_again: tally.failed.clone(),
+            posting_seconds: rounded(seconds),
+            acks_per_second: rounded(acks_per_second),
             ack_ms: Spread::of(tally.took.iter().copied().map(millis).collect()),
         }
     }

@@ -66,7 +66,7 @@ impl Schedule {
 fn press(dice: &mut Dice, humans: u64) -> Event {
     let human = dice.below(humans);
     let service = pick(dice, &SERVICES);
-    let phone = (dice.below(5) > 0).then(|| pick(dice, &spellings(human)));
+    let phone = (dice.below(5) > 0).then(|| pick(dice, &spellings(&digits(human))));
     Event { at: 0, human, service, phone }
 }
 
@@ -117,9 +117,8 @@ pub fn phone(human: u64) -> String {
     format!("+380{}", digits(human))
 }
 
-/// Ten ways in which people write it.
-fn spellings(human: u64) -> [String; 10] {
-    let digits = digits(human);
+/// Ten ways in which people write one Ukrainian number, from its nine digits.
+pub fn spellings(digits: &str) -> [String; 10] {
     let part = |from, to| digits.get(from..to).unwrap_or_default();
     let (a, b, c, d) = (part(0, 2), part(2, 5), part(5, 7), part(7, 9));
     [
@@ -164,7 +163,7 @@ mod tests {
         let mut seen = BTreeSet::new();
         for human in (0..1_000).chain((0..MOST_HUMANS).step_by(997)) {
             seen.insert(phone(human));
-            for spelling in spellings(human) {
+            for spelling in spellings(&digits(human)) {
                 let found = normalised(&spelling, &["UA".to_owned()]).map(|phone| phone.e164);
                 assert_eq!(found, Ok(phone(human)), "{spelling}");
             }

@@ -81,19 +81,20 @@ impl Storm {
     /// From the beginning.
     pub fn new(options: &StormOptions) -> Self {
         let mut dice = Dice::new(options.seed);
-        let restart = options.restart.then(|| RESTART.min(options.lasts / 2).max(Duration::from_secs(1)));
         let every = [
             (Kind::Misbehave, Some(ANOTHER_FAULT)),
             (Kind::Kill, options.kill_every),
             (Kind::Freeze, options.freeze_every),
             (Kind::Cut, options.cut_every),
-            (Kind::Restart, restart),
         ];
         let habits = every.into_iter().filter_map(|(kind, every)| {
             let every = every?.max(Duration::from_millis(1));
             Some((kind, every, wait(&mut dice, kind, every)))
         });
-        let habits = habits.collect();
+        let mut habits: Vec<_> = habits.collect();
+        if options.restart {
+            habits.push((Kind::Restart, RESTART, RESTART.min(options.lasts / 2)));
+        }
         Self { processes: (options.processes as u64).max(1), blind: options.blind, habits, dice }
     }
 
@@ -205,7 +206,9 @@ mod tests {
         assert!((20..=40).contains(&count(|act| matches!(act, Act::Kill { .. }))));
         assert!((4..=8).contains(&count(|act| matches!(act, Act::Freeze { .. }))));
         assert!((6..=12).contains(&count(|act| matches!(act, Act::Cut))));
-        assert_eq!(count(|act| matches!(act, Act::Restart)), 1);
+        let restarts: Vec<Duration> =
+            minute.iter().filter(|(_, act)| *act == Act::Restart).map(|(at, _)| *at).collect();
+        assert_eq!(restarts, [Duration::from_secs(30)]);
         let killed = |place| {
             minute.iter().any(|(_, act)| matches!(act, Act::Kill { process, .. } if *process == place))
         };

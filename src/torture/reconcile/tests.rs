@@ -100,7 +100,7 @@ fn state_of(facts: &mut Facts, at: i64) -> &mut LeadFate {
 fn all_is_well_where_nothing_is_wrong() {
     let verdict = reconcile(&well());
     assert_eq!(verdict.problems, []);
-    assert!(HARMS.iter().all(|harm| verdict.harm.get(harm) == Some(&0)), "{:?}", verdict.harm);
+    assert!(Harm::ALL.iter().all(|harm| verdict.harm.get(harm) == Some(&0)), "{:?}", verdict.harm);
     let as_expected = |number| Count { expected: number, found: number };
     assert_eq!((verdict.contacts, verdict.deals), (as_expected(2), as_expected(2)));
     assert_eq!((verdict.tasks, verdict.kept_without_phone), (as_expected(2), 1));

@@ -8,6 +8,7 @@ use leadfold::app::until_quiet;
 use leadfold::sandbox::{Dice, Faults, Running, Sandbox, SandboxOptions, Truth};
 use leadfold::store::Store;
 use leadfold::store::registry::{Counts, LeadDetail, StepDetail};
+pub(super) use leadfold::torture::FOUND_AGAIN;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -23,8 +24,6 @@ const HUMANS: u64 = 6;
 const SERVICES: [&str; 3] = ["telegram", "instagram", "viber"];
 /// Within this after a start some lead is brought to its end.
 const RESUMES: Duration = Duration::from_secs(5);
-/// What the server logs when a look-up finds the record of a step without an answer.
-pub(super) const ADOPTED: &str = "found what a lost answer had written";
 /// Settling is longer than a call plus the search lag plus what a busy machine takes for both.
 pub(super) const DESTINATION: &str = "timeout: 300ms, settle: 1500ms, search_lag: 300ms";
 
@@ -198,7 +197,7 @@ impl Trial {
         eprintln!(
             "{} posts acknowledged, {} records found after their answer was lost, slowest resume {:?}",
             self.acknowledged.len(),
-            self.home.logged(ADOPTED),
+            self.home.logged(FOUND_AGAIN),
             self.slowest_resume
         );
     }
