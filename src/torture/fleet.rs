@@ -143,6 +143,13 @@ impl Fleet {
         Some(Frozen { place: frozen, child })
     }
 
+    /// The place of the process with this number of the operating system.
+    pub(super) fn place_of(&self, child: u32) -> Option<usize> {
+        let is =
+            |process: &usize| self.shared.place(*process).child.as_ref().is_some_and(|of| of.id() == child);
+        (0..self.shared.places.len()).find(is)
+    }
+
     /// SIGCONT, unless it has been killed meanwhile.
     pub(super) fn thaw(&self, frozen: &Frozen) {
         let mut place = self.shared.place(frozen.place);

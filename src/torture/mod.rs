@@ -39,7 +39,7 @@ use self::post::{Platforms, Tally};
 use self::reconcile::{Facts, Kept, reconcile};
 use self::report::{Posted, Report, Spread, Suffered, rounded};
 use self::schedule::Schedule;
-use self::storm::{Act, Storm, StormOptions, calm};
+use self::storm::{Act, LEASE, Storm, StormOptions, calm};
 use crate::clock::{Clock, SystemClock};
 use crate::crm::http::install_tls;
 use crate::sandbox::{Running, Sandbox, SandboxOptions};
@@ -350,7 +350,9 @@ impl Torture {
             Act::Misbehave(faults) => self.crm.set_faults(faults),
             Act::Kill { process, down } => self.suffered.kills += usize::from(self.fleet.kill(process, down)),
             Act::Freeze { process, lasts } => {
-                if let Some(frozen) = self.fleet.freeze(process) {
+                // Only whoever pushes can do harm when it wakes up and another one has done its work.
+                let holder = if lasts > LEASE { self.holder().await } else { None };
+                if let Some(frozen) = self.fleet.freeze(holder.unwrap_or(process)) {
                     self.suffered.freezes += 1;
                     let fleet = Arc::clone(&self.fleet);
                     tokio::spawn(async move {
@@ -375,6 +377,13 @@ impl Torture {
             }
         }
         Ok(())
+    }
+
+    /// Who pushes, as far as the registry can be asked.
+    async fn holder(&self) -> Option<usize> {
+        let leases = timeout(LOOK, self.registry.leases()).await.ok()?.ok()?;
+        let (_, process) = leases.first()?.holder.as_ref()?.rsplit_once(':')?;
+        self.fleet.place_of(process.parse().ok()?)
     }
 
     async fn until_database_is_up(&self) -> Result<(), Failure> {

@@ -46,7 +46,7 @@ pub enum Act {
     },
     /// SIGSTOP, and SIGCONT later.
     Freeze {
-        /// Its place; another one where that does not run.
+        /// Its place; another one where that does not run, or where somebody else pushes and `lasts` is longer than a lease.
         process: usize,
         /// Until it is continued.
         lasts: Duration,
