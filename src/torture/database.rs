@@ -1,12 +1,22 @@
 //! The PostgreSQL that is tortured: empty before, broken in between, empty again afterwards. These are the only
 //! statements outside the registry, because they do what leadfold never does.
 
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
+use tokio::time::{Instant, sleep};
 
 use super::Failure;
+
+/// Longest that a restart may take.
+const RESTART: Duration = Duration::from_mins(2);
+/// How often somebody who waits for it looks.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A database of which every connection can be broken.
 #[derive(Clone)]
@@ -43,8 +53,19 @@ impl Database {
         format!("{}:{}/{name}", self.options.get_host(), self.options.get_port())
     }
 
-    /// Whether it answers.
-    pub(super) async fn is_up(&self) -> bool {
+    /// Waits until it answers.
+    pub(super) async fn until_it_is_up(&self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        while !self.is_up().await {
+            if begun.elapsed() > RESTART {
+                return Err(format!("the database did not come back within {RESTART:?}: look at its log"));
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    async fn is_up(&self) -> bool {
         match self.options.clone().connect().await {
             Ok(connection) => connection.close().await.is_ok(),
             Err(_) => false,
@@ -87,5 +108,32 @@ impl Database {
         let rows = rows.fetch_all(&mut connection).await?;
         connection.close().await?;
         rows.iter().map(|row| row.try_get(0)).collect()
+    }
+}
+
+/// Runs the command that restarts the database. What it says goes to a file, because a server that it starts holds on to
+/// its output.
+pub(super) async fn restart(command: &str, log: &Path) -> Result<(), Failure> {
+    let cannot = |error: std::io::Error| format!("--restart '{command}' cannot be run: {error}");
+    let output = File::options().create(true).append(true).open(log).map_err(cannot)?;
+    let errors = output.try_clone().map_err(cannot)?;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(output).stderr(errors);
+    let mut child = shell.spawn().map_err(cannot)?;
+    let begun = Instant::now();
+    loop {
+        match child.try_wait().map_err(cannot)? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => {
+                let said = std::fs::read_to_string(log).unwrap_or_default();
+                return Err(format!("--restart '{command}' failed ({status}): {}", said.trim()));
+            }
+            None if begun.elapsed() > RESTART => {
+                child.kill().ok();
+                child.wait().ok();
+                return Err(format!("--restart '{command}' did not end within {RESTART:?}"));
+            }
+            None => sleep(LOOK).await,
+        }
     }
 }

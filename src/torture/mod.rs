@@ -11,11 +11,14 @@
 //! | [`reconcile`](mod@reconcile) | pure: what was posted × what the registry holds × what the CRM holds → the harm |
 //! | [`report`] | what is told at the end |
 //! | `fleet`, `post`, `database` | the processes, the platforms, the database |
+//! | `folder`, `logs` | the workspace of the processes, and what they log |
 //!
 //! A seed repeats every draw; what the operating system makes of it, it cannot repeat.
 
 mod database;
 mod fleet;
+mod folder;
+mod logs;
 mod post;
 pub mod reconcile;
 pub mod report;
@@ -23,9 +26,7 @@ pub mod schedule;
 pub mod storm;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,8 +34,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::database::Database;
+use self::database::{Database, restart};
 use self::fleet::{Fleet, Launch};
+pub use self::logs::FOUND_AGAIN;
 use self::post::{Platforms, Tally};
 use self::reconcile::{Facts, Kept, reconcile};
 use self::report::{Posted, Report, Spread, Suffered, rounded};
@@ -49,32 +51,6 @@ use crate::store::registry::Counts;
 /// A torture that could not be carried out, in words that say what to do.
 pub type Failure = String;
 
-/// A call of the CRM is given up after half a second; what was sent is looked up once the CRM has settled, which is longer
-/// than a call, the lag of its search and what a busy machine takes for both. An event is named in the title of what it
-/// made, so that a record can be told from another without asking leadfold.
-const WORKSPACE: &str = r#"destinations:
-  crm: { crm: sandbox, url: "http://{ADDRESS}", token: demo, concurrency: 48, timeout: 500ms, settle: 3s, search_lag: 300ms, markers: {MARKERS} }
-owner_pools:
-  sales: [anna, borys, dana]
-"#;
-const MAPPING: &str = r#"source: { preset: sendpulse, token: torture }
-leads:
-  - name: everybody
-    to: [crm]
-    owners: sales
-    phone: { regions: [UA] }
-    contact:
-      name: "{{ contact.name }}"
-      phone: "{{ contact.variables.phone }}"
-      fields:
-        telegram_chat: "{{ contact.id if service == 'telegram' }}"
-        instagram_chat: "{{ contact.id if service == 'instagram' }}"
-        viber_chat: "{{ contact.id if service == 'viber' }}"
-    deal: { title: "Lead {{ date }}", pipeline: Main, stage: New }
-    task: { title: "Again {{ date }}" }
-    rules: { preset: leadbox, update: only_empty }
-"#;
-
 /// How often somebody who waits looks, and is told how far it is.
 const LOOK: Duration = Duration::from_millis(500);
 /// When nothing has changed for so long, nothing will.
@@ -83,8 +59,6 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const LATE: Duration = Duration::from_mins(2);
 /// What a process that was frozen may still send once it is continued has arrived after this.
 const STRAGGLERS: Duration = Duration::from_millis(500);
-/// Longest that a restart of the database may take.
-const RESTART: Duration = Duration::from_mins(2);
 /// Deliveries that are read at once.
 const PAGE: i64 = 1_000;
 
@@ -154,13 +128,7 @@ impl Torture {
             SandboxOptions { faults: calm(blind), seed: options.storm.seed, ..SandboxOptions::default() };
         let crm =
             Sandbox::start(sandbox).await.map_err(|error| format!("the CRM cannot be started: {error}"))?;
-        let folder = std::env::temp_dir().join(format!("leadfold-torture-{}", SystemClock.new_id()));
-        let workspace = WORKSPACE.replace("{ADDRESS}", &crm.addr().to_string());
-        let workspace = workspace.replace("{MARKERS}", if blind { "false" } else { "true" });
-        fs::create_dir_all(folder.join("mappings"))
-            .and_then(|()| fs::write(folder.join("mappings/workspace.yaml"), workspace))
-            .and_then(|()| fs::write(folder.join("mappings/sendpulse.yaml"), MAPPING))
-            .map_err(|error| format!("the folder {} cannot be written: {error}", folder.display()))?;
+        let folder = folder::make(crm.addr(), blind)?;
         let in_folder = || format!("sqlite://{}", folder.join("leadfold.db").display());
         let url = options.database.clone().unwrap_or_else(in_folder);
         let launch =
@@ -249,7 +217,9 @@ impl Torture {
         let begun = Instant::now();
         self.crm.set_faults(calm(self.options.storm.blind));
         self.fleet.thaw_all();
-        self.until_database_is_up().await?;
+        if let Some(database) = &self.database {
+            database.until_it_is_up().await?;
+        }
         self.fleet.until_all_are_up().await?;
         let mut before: Option<(usize, Counts)> = None;
         let mut changed = Instant::now();
@@ -292,7 +262,7 @@ impl Torture {
         };
         let humans: BTreeSet<u64> = schedule.events.iter().map(|event| event.human).collect();
         let (up, down): (Vec<_>, Vec<_>) = self.fleet.mishaps().into_iter().partition(|mishap| mishap.was_up);
-        let logs = self.logs();
+        let logs = logs::read(self.fleet.logs());
         Ok(Report {
             seed: self.options.storm.seed,
             processes: self.options.storm.processes,
@@ -303,8 +273,8 @@ impl Torture {
             rest_seconds: rounded(self.rest.as_secs_f64()),
             at_rest: self.at_rest,
             verdict: reconcile(&facts),
-            found_again: logs.matches(FOUND_AGAIN).count(),
-            take_over_ms: Spread::of(take_overs(&logs)),
+            found_again: logs::found_again(&logs),
+            take_over_ms: Spread::of(logs::take_overs(&logs)),
             ended_by_themselves: up
                 .iter()
                 .map(|mishap| format!("process {} ended by itself: {}", mishap.process, mishap.how))
@@ -386,18 +356,6 @@ impl Torture {
         self.fleet.place_of(process.parse().ok()?)
     }
 
-    async fn until_database_is_up(&self) -> Result<(), Failure> {
-        let Some(database) = &self.database else { return Ok(()) };
-        let begun = Instant::now();
-        while !database.is_up().await {
-            if begun.elapsed() > RESTART {
-                return Err(format!("the database did not come back within {RESTART:?}: look at its log"));
-            }
-            sleep(LOOK).await;
-        }
-        Ok(())
-    }
-
     /// Everything in the registry.
     async fn kept(&self) -> Result<Vec<Kept>, Failure> {
         let mut kept = Vec::new();
@@ -441,11 +399,6 @@ impl Torture {
             ..self.suffered
         }
     }
-
-    fn logs(&self) -> String {
-        let read = |log: PathBuf| fs::read(log).map(|log| String::from_utf8_lossy(&log).into_owned());
-        self.fleet.logs().into_iter().filter_map(|log| read(log).ok()).collect()
-    }
 }
 
 impl Drop for Torture {
@@ -467,66 +420,11 @@ async fn clean_up(database: Option<&Database>, folder: &Path) -> Result<(), Fail
         let cleared = database.clear().await;
         cleared.map_err(|error| format!("the tables of the database could not be removed: {error}"))?;
     }
-    fs::remove_dir_all(folder).map_err(|error| format!("{} could not be removed: {error}", folder.display()))
-}
-
-/// What a process logs when a look-up finds the record of a step without an answer.
-pub const FOUND_AGAIN: &str = "found what a lost answer had written";
-/// What it logs when it has taken a lease from another one, and the field that says how long that took.
-const TOOK_OVER: &str = "took over the lease";
-const AFTER_MS: &str = "after_ms=";
-
-fn take_overs(logs: &str) -> Vec<u64> {
-    let lines = logs.lines().filter(|line| line.contains(TOOK_OVER));
-    let after = lines.filter_map(|line| line.split_once(AFTER_MS)?.1.split([' ', ',']).next());
-    after.filter_map(|millis| millis.parse().ok()).collect()
+    folder::remove(folder)
 }
 
 /// The time of the event in a body.
 fn event_time(body: &[u8]) -> Option<i64> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     body.pointer("/0/date")?.as_i64()
-}
-
-/// Runs the command that restarts the database. What it says goes to a file, because a server that it starts holds on to
-/// its output.
-async fn restart(command: &str, log: &Path) -> Result<(), Failure> {
-    let cannot = |error: std::io::Error| format!("--restart '{command}' cannot be run: {error}");
-    let output = File::options().create(true).append(true).open(log).map_err(cannot)?;
-    let errors = output.try_clone().map_err(cannot)?;
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]).stdin(Stdio::null()).stdout(output).stderr(errors);
-    let mut child = shell.spawn().map_err(cannot)?;
-    let begun = Instant::now();
-    loop {
-        match child.try_wait().map_err(cannot)? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => {
-                let said = fs::read_to_string(log).unwrap_or_default();
-                return Err(format!("--restart '{command}' failed ({status}): {}", said.trim()));
-            }
-            None if begun.elapsed() > RESTART => {
-                child.kill().ok();
-                child.wait().ok();
-                return Err(format!("--restart '{command}' did not end within {RESTART:?}"));
-            }
-            None => sleep(LOOK).await,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn take_overs_are_read_from_the_log() {
-        let check = |logs: &str, expect: &[u64]| assert_eq!(take_overs(logs), expect, "{logs}");
-        check("", &[]);
-        check("INFO took over the lease destination=\"crm\" epoch=4 after_ms=10250", &[10_250]);
-        check(
-            "INFO took over the lease after_ms=7 epoch=4\nINFO else after_ms=9\nINFO took over the lease\n",
-            &[7],
-        );
-    }
 }
