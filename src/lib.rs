@@ -42,6 +42,7 @@
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
 //! | | [`rehearse`] | runs another version over stored deliveries and says what would change |
 //! | beside | [`sandbox`], [`demo`] | our own small CRM with switchable faults, and the sample requests |
+//! | | [`torture`] | tries to make leadfold lose or double something, and reckons up whether it did |
 //! | wiring | [`app`] | one running leadfold, on the active version of its workspace |
 //! | | [`cli`] | the commands |
 //!
@@ -98,6 +99,7 @@ pub mod store;
 pub mod sync;
 pub mod telemetry;
 pub mod token;
+pub mod torture;
 pub mod trial;
 pub mod web;
 pub mod workspace;

@@ -72,7 +72,8 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     Ok(if leads.is_empty() { End::FoundProblems } else { End::Done })
 }
 
-fn told(lead: &LeadDetail) -> String {
+/// A lead with all that happened to it.
+pub(super) fn told(lead: &LeadDetail) -> String {
     let mut text = String::new();
     let mut line = |words: String| {
         // Writing to a String cannot fail.

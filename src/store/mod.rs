@@ -18,7 +18,7 @@
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
-//! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
+//! | [`registry`], [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
 //! | [`retention`] | what is old goes |
 //! | `open`, `checks`, `sql`, `lock` | opening, and what is refused; one text for both databases; one process on a SQLite file |
@@ -38,6 +38,7 @@ mod checks;
 mod claims;
 mod context;
 mod doubles;
+pub mod fates;
 mod health;
 pub mod held;
 pub mod inbox;

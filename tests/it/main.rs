@@ -38,4 +38,5 @@ mod states;
 mod store;
 mod tidy;
 mod tls;
+mod torture;
 mod windows;

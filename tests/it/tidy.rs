@@ -40,6 +40,7 @@ const ORDER: &[&str] = &[
     "rehearse",
     "sandbox",
     "demo",
+    "torture",
     // wiring
     "app",
     "cli",
