@@ -161,13 +161,11 @@ const APPLIED: &str = "\
 
 /// Which schema the database at the other end has.
 pub(super) async fn look_at(connection: &mut Connection) -> Result<Schema, StoreError> {
-    let mut applied = connection.fetch(is_there(connection.is_postgres()), args![]).await?;
-    if applied.first().map_or(Ok(0), |row| row.int(0))? > 0 {
-        applied = connection.fetch(APPLIED, args![]).await?;
-    } else {
-        applied.clear();
+    let there = connection.fetch(is_there(connection.is_postgres()), args![]).await?;
+    if there.first().map_or(Ok(0), |row| row.int(0))? == 0 {
+        return Schema::read(&[]);
     }
-    Schema::read(&applied)
+    Schema::read(&connection.fetch(APPLIED, args![]).await?)
 }
 
 /// Brings the schema up to date, or refuses with what to do. Returns what it was before.
@@ -296,8 +294,8 @@ fn cannot_migrate(place: &str, failure: &StoreError) -> StoreError {
 impl Store {
     /// Which schema a database has. Changes nothing, also while a server runs on it.
     pub async fn schema(url: &str) -> Result<Schema, StoreError> {
-        let (store, _) = Self::open_as_it_is(url).await?;
-        let schema = store.look_at_schema().await;
+        let (store, place) = Self::open_as_it_is(url).await?;
+        let schema = store.look_at_schema(&place).await;
         store.close().await;
         schema
     }
@@ -331,14 +329,21 @@ impl Store {
         }
     }
 
-    pub(super) async fn look_at_schema(&self) -> Result<Schema, StoreError> {
-        let mut applied = self.read(is_there(self.is_postgres()), args![]).await?;
-        if applied.first().map_or(Ok(0), |row| row.int(0))? > 0 {
-            applied = self.read(APPLIED, args![]).await?;
-        } else {
-            applied.clear();
+    /// Which schema it has, or why that cannot be read at this place.
+    pub(super) async fn look_at_schema(&self, place: &str) -> Result<Schema, StoreError> {
+        self.applied().await.and_then(|applied| Schema::read(&applied)).map_err(|failure| {
+            StoreError::new(format!(
+                "the database at {place} cannot be read: {failure}. Name the one of your leadfold with --database"
+            ))
+        })
+    }
+
+    async fn applied(&self) -> Result<Vec<Row>, StoreError> {
+        let there = self.read(is_there(self.is_postgres()), args![]).await?;
+        if there.first().map_or(Ok(0), |row| row.int(0))? == 0 {
+            return Ok(Vec::new());
         }
-        Schema::read(&applied)
+        self.read(APPLIED, args![]).await
     }
 }
 
