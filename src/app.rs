@@ -1,11 +1,18 @@
 //! Wiring: one running leadfold, from the database up to the listening socket, and its orderly end.
 //!
 //! `keeper` keeps the process on the active version of the workspace, `examine` says whether a version can be run here,
-//! `workers` exchanges the workers of destinations that were changed, `sources` says which paths answer.
+//! `sources` says which paths answer.
+//!
+//! `leases` keeps the leases of the process and sees who else lives, `share` says which it takes and gives away, `tend`
+//! runs a worker for each that it holds, `due` wakes those that have something to do, and `workers` is the front of the four.
 
+mod due;
 mod examine;
 mod keeper;
+mod leases;
+mod share;
 mod sources;
+mod tend;
 mod workers;
 
 use std::net::SocketAddr;
@@ -18,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::error;
+use tracing::{error, warn};
 
 use self::keeper::{Channels, Keeper};
 use crate::alerts::Alerts;
@@ -121,14 +128,20 @@ impl App {
         let address = listener
             .local_addr()
             .map_err(|error| StartError(format!("the listening address is unknown: {error}")))?;
+        if let Some(doubted) = store.doubt_if_copied(options.clock.now()).await? {
+            warn!(
+                copied_at = doubted.copied_at.map(tracing::field::display),
+                leads = doubted.leads,
+                "this database was put back from a backup: what came since is not in it, and leads that were under way are \
+                 looked up in the CRM before anything of them is written"
+            );
+        }
         keeper.begin(beginning).await?;
 
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let workers = keeper.workers().handles();
-        let to_wake = workers.clone();
-        let wake_workers: Arc<dyn Fn() + Send + Sync> =
-            Arc::new(move || to_wake.borrow().iter().for_each(WorkerHandle::wake));
+        let wake_workers = keeper.workers().wake();
         let preparer = Preparer {
             store: store.clone(),
             clock: Arc::clone(&options.clock),
@@ -155,14 +168,15 @@ impl App {
         let loopback = options.listen.ip().is_loopback();
         let means = Means { store: store.clone(), versions, loopback, clock, wake_workers };
         let pages = web::api::router(store.clone()).merge(web::operations::router(means));
-        let router = receive::router(receiver).merge(web::router(access, ready, options.metrics, pages));
+        let health = web::router(access, ready, store.trouble(), options.metrics, pages);
+        let router = receive::router(receiver).merge(health);
         let shutdown = stop.clone().cancelled_owned();
         store.announce(address)?;
         let server = tokio::spawn(receive::serve(listener, router, Connections::default(), shutdown));
         Ok(Self { address, store, workers, stop, server, readiness, tasks, hurry })
     }
 
-    /// The workers that run now, one per destination.
+    /// The workers that run now, one for each destination whose lease this process holds.
     pub fn workers(&self) -> Vec<WorkerHandle> {
         self.workers.borrow().clone()
     }
@@ -172,9 +186,14 @@ impl App {
         self.hurry.notify_one();
     }
 
+    /// From now on `/readyz` answers 503, so that a load balancer sends new requests elsewhere; all else goes on.
+    pub fn leave(&self) {
+        drop(self.readiness.send_replace(Err("leadfold is stopping".to_owned())));
+    }
+
     /// Stops taking requests, finishes those that were taken and the pushes under way, and closes the database.
     pub async fn stop(self) {
-        drop(self.readiness.send_replace(Err("leadfold is stopping".to_owned())));
+        self.leave();
         self.stop.cancel();
         match self.server.await {
             Ok(Ok(())) => {}

@@ -1,7 +1,9 @@
 //! From deliveries to leads: split → map → normalise → filter → resolve, one transaction a batch.
 //!
-//! The pure stages run before the transaction; only `resolve` runs inside it, because it needs the people's locks. There is
-//! one preparer in a process; a signal wakes it, and without one it looks every second.
+//! On SQLite the pure stages run before the transaction, so that the one writer does not wait for them; on PostgreSQL they
+//! run inside it, under the locks of the deliveries, so that no process does the work of another. Only `resolve` always
+//! runs inside, because it needs the people's locks. There is one preparer in a process; a signal wakes it, and without one
+//! it looks every second.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use crate::id::{EventId, LeadId, PersonId, SyncId};
 use crate::map::{Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, interpret};
 use crate::store::prepare::{
-    EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received,
+    EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received, Stages,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metric;
@@ -27,6 +29,8 @@ use crate::token::{self, TokenHash};
 
 /// Deliveries per transaction; acknowledgements wait for it, and none may wait longer than a few milliseconds.
 const BATCH: usize = 32;
+/// The same on PostgreSQL, where acknowledgements have connections of their own and a transaction costs the way there.
+const BATCH_AMONG_OTHERS: usize = 128;
 /// How long a batch that is not full waits for company: its transaction costs nearly the same for one delivery as for
 /// all, acknowledgements wait for it, and nobody sees these milliseconds.
 const COMPANY: Duration = Duration::from_millis(5);
@@ -63,60 +67,61 @@ impl Preparer {
                         () = tokio::time::sleep(LONGEST_SLEEP) => {}
                     }
                 }
-                Ok(BATCH..) => {}
+                Ok(prepared) if prepared >= u64::try_from(self.batch()).unwrap_or(u64::MAX) => {}
                 Ok(_) => tokio::time::sleep(COMPANY).await,
                 Err(failure) => {
-                    error!(%failure, "STORAGE FAILURE: deliveries could not be prepared; they are kept and tried again");
+                    if failure.is_news() {
+                        error!(%failure, "STORAGE FAILURE: deliveries could not be prepared; they are kept and tried again");
+                    }
                     tokio::time::sleep(LONGEST_SLEEP).await;
                 }
             }
         }
     }
 
-    /// Prepares the oldest deliveries; returns how many there were.
-    async fn prepare_batch(&mut self) -> Result<usize, StoreError> {
+    /// Prepares the oldest deliveries that no other process has in hand; returns how many there were.
+    async fn prepare_batch(&mut self) -> Result<u64, StoreError> {
         let Some(workspace) = self.active.borrow_and_update().clone() else { return Ok(0) };
-        let received = self.store.received(BATCH).await?;
-        if received.is_empty() {
-            return Ok(0);
-        }
-        let count = received.len();
-        let prepared: Arc<[PreparedDelivery]> =
-            received.iter().map(|received| prepare(received, &workspace, &*self.clock)).collect();
-        match self.store(Arc::clone(&prepared), &workspace).await {
-            Err(failure) if count > 1 && !failure.is_final() => {
-                self.store_one_by_one(&prepared, &workspace, failure).await?;
+        let stages: Stages = {
+            let (workspace, clock) = (Arc::clone(&workspace), Arc::clone(&self.clock));
+            Arc::new(move |received| prepare(received, &workspace, &*clock))
+        };
+        let order = workspace.identifier_order.clone();
+        let batch = self.batch();
+        match self.store.prepare_oldest(batch, stages, order, Arc::clone(&self.clock)).await {
+            Ok(counts) => {
+                self.report(&counts);
+                Ok(counts.deliveries)
             }
-            stored => stored?,
+            Err(failure) => self.prepare_one_by_one(batch, &workspace, failure).await,
         }
-        Ok(count)
     }
 
-    async fn store(
-        &self,
-        prepared: Arc<[PreparedDelivery]>,
-        workspace: &Workspace,
-    ) -> Result<(), StoreError> {
-        let order = workspace.identifier_order.clone();
-        let counts = self.store.prepare(prepared, order, Arc::clone(&self.clock)).await?;
-        self.report(&counts);
-        Ok(())
+    /// Deliveries per transaction.
+    fn batch(&self) -> usize {
+        if self.store.is_shared() { BATCH_AMONG_OTHERS } else { BATCH }
     }
 
     /// One delivery that the database does not take must not stop those behind it. When others are taken, it is at fault
-    /// and set aside; when none is, the database is.
-    async fn store_one_by_one(
+    /// and set aside; when none is, or for any other failure, the database is.
+    async fn prepare_one_by_one(
         &self,
-        prepared: &[PreparedDelivery],
+        batch: usize,
         workspace: &Workspace,
         failure: StoreError,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
+        if !failure.is_refusal() {
+            return Err(failure);
+        }
+        let received = self.store.received(batch).await?;
+        let count = received.len();
         let mut refused = Vec::new();
-        let count = prepared.len();
-        for delivery in prepared {
-            let id = delivery.id;
-            if let Err(failure) = self.store(Arc::new([delivery.clone()]), workspace).await {
-                refused.push((id, failure));
+        for received in &received {
+            let id = received.delivery.id;
+            match self.store_one(prepare(received, workspace, &*self.clock), workspace).await {
+                Ok(()) => {}
+                Err(failure) if failure.is_refusal() => refused.push((id, failure)),
+                Err(failure) => return Err(failure),
             }
         }
         if refused.len() == count {
@@ -125,12 +130,22 @@ impl Preparer {
         for (id, failure) in refused {
             error!(delivery = %id, %failure, "a delivery is kept, but its leads cannot be stored");
             let result = Prepared::Unreadable(format!("its leads could not be stored: {failure}"));
-            self.store(Arc::new([PreparedDelivery { id, result }]), workspace).await?;
+            self.store_one(PreparedDelivery { id, result }, workspace).await?;
         }
+        Ok(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
+    async fn store_one(&self, prepared: PreparedDelivery, workspace: &Workspace) -> Result<(), StoreError> {
+        let order = workspace.identifier_order.clone();
+        let counts = self.store.prepare([prepared], order, Arc::clone(&self.clock)).await?;
+        self.report(&counts);
         Ok(())
     }
 
     fn report(&self, counts: &PrepareCounts) {
+        if counts.deliveries == 0 {
+            return;
+        }
         for ((source, state), count) in &counts.by_source {
             metrics::counter!(metric::LEADS, "source" => source.clone(), "state" => *state).increment(*count);
         }

@@ -39,6 +39,10 @@ pub mod metric {
     pub const WORKSPACE_NOTICE: &str = "leadfold_workspace_notice";
     /// Gauge, 0 or 1: the active version cannot be used by this process, which receives and neither prepares nor pushes.
     pub const STANDING_BY: &str = "leadfold_standing_by";
+    /// Gauge: destinations whose lease this process holds. Summed over all processes it is the number of destinations.
+    pub const HELD_LEASES: &str = "leadfold_held_leases";
+    /// Gauge, 0 or 1: the database takes no writes, and senders are answered 503.
+    pub const STORAGE_FAILING: &str = "leadfold_storage_failing";
 }
 
 /// How log lines look.
@@ -136,6 +140,11 @@ fn describe() {
     describe_counter!(metric::RELOADS, "Edits of the workspace that were taken up or refused");
     describe_gauge!(metric::WORKSPACE_NOTICE, "1 while the files of the workspace are not what runs");
     describe_gauge!(metric::STANDING_BY, "1 while this process only receives");
+    describe_gauge!(metric::HELD_LEASES, "Destinations whose lease this process holds");
+    describe_gauge!(
+        metric::STORAGE_FAILING,
+        "1 while the database takes no writes and senders are answered 503"
+    );
 }
 
 /// A run of this many digits may be a phone.

@@ -30,10 +30,19 @@ impl Measured {
         count(self.answered) / self.took.as_secs_f64()
     }
 
+    /// The latency that half of the requests stayed below, in milliseconds.
+    pub(crate) fn p50_millis(&mut self) -> f64 {
+        self.percentile_millis(50)
+    }
+
     /// The latency that 99 of 100 requests stayed below, in milliseconds.
     pub(crate) fn p99_millis(&mut self) -> f64 {
+        self.percentile_millis(99)
+    }
+
+    fn percentile_millis(&mut self, percent: usize) -> f64 {
         self.latencies.sort_unstable();
-        let place = self.latencies.len() * 99 / 100;
+        let place = self.latencies.len() * percent / 100;
         self.latencies.get(place).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
     }
 }

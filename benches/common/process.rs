@@ -46,17 +46,22 @@ pub(crate) struct Program {
 impl Program {
     /// `leadfold serve` on the given workspace files, with database and log in the folder.
     pub(crate) fn serve(scratch: &Scratch, workspace: &[(&str, &str)]) -> io::Result<Self> {
+        Self::serve_on(scratch, &scratch.database(), workspace)
+    }
+
+    /// `leadfold serve` on a database that is not in the folder.
+    pub(crate) fn serve_on(
+        scratch: &Scratch,
+        database: &str,
+        workspace: &[(&str, &str)],
+    ) -> io::Result<Self> {
         let folder = scratch.path().join("mappings");
         fs::create_dir_all(&folder)?;
         for (name, text) in workspace {
             fs::write(folder.join(name), text)?;
         }
         let folder = folder.display().to_string();
-        Self::start(
-            scratch,
-            "/healthz",
-            &["serve", "--workspace", &folder, "--database", &scratch.database()],
-        )
+        Self::start(scratch, "/healthz", &["serve", "--workspace", &folder, "--database", database])
     }
 
     /// `leadfold sandbox` with these faults.

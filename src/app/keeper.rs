@@ -308,7 +308,7 @@ impl Keeper {
         Ok(true)
     }
 
-    /// What is done at every look: nothing that waits may wait for ever, and a worker that could not be started is due.
+    /// What is done at every look: nothing that waits may wait for ever.
     async fn tend(&mut self) -> Result<(), StoreError> {
         let active = self.active.borrow().clone();
         if let Some(workspace) = active {
@@ -318,7 +318,8 @@ impl Keeper {
                 info!(deliveries = requeued, "deliveries that waited for their mapping go on");
             }
         }
-        self.workers.change_to(&self.wanted).await
+        self.workers.change_to(&self.wanted).await;
+        Ok(())
     }
 
     /// Runs another version from now on. Leads that are under way keep the one that made them.

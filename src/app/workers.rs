@@ -1,24 +1,33 @@
-//! The workers of a process, one per destination, and exchanging those whose destination was changed.
+//! The workers of a process: one for each destination whose lease it holds.
 //!
 //! A worker is never told that its destination is another now. It is stopped, finishes what is under way, and a new one
-//! takes the lease under the next epoch: the same way as a restart of the process, which is tested the hardest.
+//! begins under the next epoch: the same way as a restart of the process, which is tested the hardest. A worker whose lease
+//! goes to another process ends in the same way, and the lease is handed over. Only a worker whose lease is lost is dropped
+//! where it stands, with what it had in hand: somebody else does that already.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::error;
 
+use super::due::Due;
+use super::leases::Leases;
+use super::tend::{Means, Tending, Ways};
 use crate::clock::Clock;
 use crate::crm::Crm;
 use crate::map::Workspace;
-use crate::rules::{Destination, Mode};
-use crate::store::{Store, StoreError};
-use crate::sync::{Worker, WorkerHandle};
+use crate::rules::Destination;
+use crate::store::Store;
+use crate::sync::WorkerHandle;
 use crate::workspace::Versions;
+
+/// How long a caller waits until other destinations are taken up.
+const TAKEN_UP: Duration = Duration::from_secs(10);
 
 /// A destination and its account, prepared.
 #[derive(Clone)]
@@ -27,27 +36,26 @@ pub(super) struct Wanted {
     pub(super) crm: Arc<dyn Crm>,
 }
 
-/// The workers that run.
+/// What the workspace asks for: how often it has changed, and the destinations by name.
+pub(super) type Wants = (u64, Arc<BTreeMap<String, Wanted>>);
+
+/// The workers that run, for the rest of the process.
 pub(super) struct Workers {
-    store: Store,
-    clock: Arc<dyn Clock>,
-    versions: Arc<Versions>,
-    active: watch::Receiver<Option<Arc<Workspace>>>,
-    running: BTreeMap<String, Running>,
-    handles: watch::Sender<Vec<WorkerHandle>>,
-}
-
-struct Running {
-    handle: WorkerHandle,
+    wanted: watch::Sender<Wants>,
+    taken_up: watch::Receiver<u64>,
+    handles: watch::Receiver<Vec<WorkerHandle>>,
+    stored: Arc<Notify>,
     stop: CancellationToken,
-    tasks: TaskTracker,
+    state: State,
+    /// A start that fails half-way leaves nothing behind.
+    _guard: DropGuard,
 }
 
-impl Running {
-    async fn end(self) {
-        self.stop.cancel();
-        self.tasks.wait().await;
-    }
+enum State {
+    /// In no registry yet.
+    Idle(Box<(Leases, Tending, Due)>),
+    Running(JoinHandle<()>),
+    Ended,
 }
 
 impl Workers {
@@ -58,82 +66,84 @@ impl Workers {
         versions: Arc<Versions>,
         active: watch::Receiver<Option<Arc<Workspace>>>,
     ) -> Self {
-        let (handles, _) = watch::channel(Vec::new());
-        Self { store, clock, versions, active, running: BTreeMap::new(), handles }
+        let (wanted, follow_wanted) = watch::channel((0, Arc::default()));
+        let (tell_taken_up, taken_up) = watch::channel(0);
+        let (tell_handles, handles) = watch::channel(Vec::new());
+        let (leases, looks) = Leases::new(store.clone(), Arc::clone(&clock));
+        let stored: Arc<Notify> = Arc::default();
+        let due = Due {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            stored: Arc::clone(&stored),
+            view: looks.view.clone(),
+            workers: handles.clone(),
+        };
+        let tending = Tending::new(
+            Means { store, clock, versions, active },
+            Ways { wanted: follow_wanted, taken_up: tell_taken_up, handles: tell_handles, looks },
+        );
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        let state = State::Idle(Box::new((leases, tending, due)));
+        Self { wanted, taken_up, handles, stored, stop, state, _guard: guard }
     }
 
     /// The handles of those that run now, for as long as somebody looks.
     pub(super) fn handles(&self) -> watch::Receiver<Vec<WorkerHandle>> {
-        self.handles.subscribe()
+        self.handles.clone()
     }
 
-    /// Whether a worker runs for exactly this destination.
-    pub(super) fn serves(&self, destination: &Destination) -> Option<&WorkerHandle> {
-        let running = self.running.get(&destination.name)?;
-        (running.handle.destination() == destination).then_some(&running.handle)
+    /// Says that something was stored that may be due.
+    pub(super) fn wake(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let stored = Arc::clone(&self.stored);
+        Arc::new(move || stored.notify_one())
     }
 
-    /// Stops what is no longer wanted, finishes what it has under way, and starts what is new. After a failure the next
-    /// call goes on where this one stopped.
-    pub(super) async fn change_to(&mut self, wanted: &BTreeMap<String, Wanted>) -> Result<(), StoreError> {
-        let stays = |name: &String, running: &Running| {
-            wanted.get(name).is_some_and(|wanted| wanted.destination == *running.handle.destination())
+    /// Ends the workers of what is no longer wanted, and begins those of what is new as far as the leases are to be had.
+    /// What is under way in those that end is finished afterwards.
+    pub(super) async fn change_to(&mut self, wanted: &BTreeMap<String, Wanted>) {
+        if let State::Idle(_) = self.state
+            && let State::Idle(tasks) = std::mem::replace(&mut self.state, State::Ended)
+        {
+            let (leases, tending, due) = *tasks;
+            let (stop, over) = (self.stop.clone(), CancellationToken::new());
+            self.state = State::Running(tokio::spawn(async move {
+                let tend = async {
+                    tending.run(stop).await;
+                    over.cancel();
+                };
+                tokio::join!(tend, leases.run(over.clone()), due.run(over.clone()));
+            }));
+        }
+        let same = |(name, one): (&String, &Wanted), (other_name, other): (&String, &Wanted)| {
+            name == other_name && one.destination == other.destination
         };
-        let ending: Vec<Running> = self
-            .running
-            .extract_if(.., |name, running| !stays(name, running))
-            .map(|(_, running)| running)
-            .collect();
-        let changed = !ending.is_empty();
-        let names: Vec<String> =
-            ending.iter().map(|running| running.handle.destination().name.clone()).collect();
+        let changed = self.wanted.send_if_modified(|(version, before)| {
+            let changes = *version == 0
+                || before.len() != wanted.len()
+                || !before.iter().zip(wanted).all(|(one, other)| same(one, other));
+            if changes {
+                *version += 1;
+                *before = Arc::new(wanted.clone());
+            }
+            changes
+        });
         if changed {
-            info!(destinations = names.join(", "), "stopping: pushes under way are finished first");
-            self.publish();
+            let version = self.wanted.borrow().0;
+            // While the database is away it is taken up later; an end of the task means that the process stops.
+            let taken_up = self.taken_up.wait_for(|taken_up| *taken_up >= version);
+            timeout(TAKEN_UP, taken_up).await.ok();
         }
-        join_all(ending.into_iter().map(Running::end)).await;
-        let mut failed = None;
-        let missing: Vec<Wanted> =
-            wanted.values().filter(|wanted| self.serves(&wanted.destination).is_none()).cloned().collect();
-        let started = !missing.is_empty();
-        for wanted in missing {
-            failed = self.start(wanted).await.err().or(failed);
-        }
-        if started {
-            self.publish();
-        }
-        failed.map_or(Ok(()), Err)
     }
 
-    /// Stops all; returns when nothing is under way any more.
+    /// Stops all and hands their leases over; returns when nothing is under way any more.
     pub(super) async fn end(&mut self) {
-        join_all(std::mem::take(&mut self.running).into_values().map(Running::end)).await;
-        self.publish();
-    }
-
-    async fn start(&mut self, wanted: Wanted) -> Result<(), StoreError> {
-        let Wanted { destination, crm } = wanted;
-        let name = destination.name.clone();
-        if destination.mode == Mode::Observe {
-            warn!(destination = name, "mode observe: plans are made and explained, nothing is written");
+        self.stop.cancel();
+        if let State::Running(task) = std::mem::replace(&mut self.state, State::Ended)
+            && let Err(failure) = task.await
+        {
+            error!(%failure, "the workers ended abnormally; this is a bug of leadfold. Their leads go on elsewhere or at the \
+                next start");
         }
-        let worker = Worker::new(
-            self.store.clone(),
-            Arc::clone(&self.clock),
-            destination,
-            crm,
-            Arc::clone(&self.versions),
-            self.active.clone(),
-        )
-        .await?;
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let handle = worker.start(stop.clone(), &tasks);
-        tasks.close();
-        self.running.insert(name, Running { handle, stop, tasks });
-        Ok(())
-    }
-
-    fn publish(&self) {
-        self.handles.send_replace(self.running.values().map(|running| running.handle.clone()).collect());
     }
 }

@@ -28,7 +28,8 @@ pub(super) struct ServerOption {
     api_token: Option<SecretString>,
 }
 
-fn address(text: &str) -> Result<String, String> {
+/// The root of a server's address.
+pub(super) fn address(text: &str) -> Result<String, String> {
     let root = text.trim_end_matches('/');
     if root.starts_with("http://") || root.starts_with("https://") {
         return Ok(root.to_owned());

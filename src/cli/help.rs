@@ -8,10 +8,11 @@ use clap::builder::StyledStr;
 use super::Cli;
 
 /// The commands in the order in which one meets them. clap itself lists them in one long column.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["demo", "init", "sandbox"]),
     ("Write the workspace", &["check", "test", "doctor", "rehearse", "schema"]),
-    ("Run it", &["serve", "apply", "versions", "migrate", "move"]),
+    ("Run it", &["serve", "apply", "versions", "ready"]),
+    ("Look after it", &["deploy", "backup", "restored", "migrate", "move"]),
     ("Every day", &["explain", "replay", "live", "pools"]),
     ("Tools", &["normalise", "completions"]),
 ];

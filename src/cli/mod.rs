@@ -9,10 +9,12 @@
 //! else gave.
 
 mod apply;
+mod backup;
 mod check;
 mod client;
 mod completions;
 mod demo;
+mod deploy;
 mod difference;
 mod doctor;
 mod explain;
@@ -24,9 +26,12 @@ mod migrate;
 mod moment;
 mod moving;
 mod normalise;
+mod notify;
 mod pools;
+mod ready;
 mod rehearse;
 mod replay;
+mod restored;
 mod sandbox;
 mod schema;
 mod serve;
@@ -75,6 +80,14 @@ enum Command {
     Schema(schema::Options),
     /// Receive webhooks and bring their leads to the CRM
     Serve(serve::Options),
+    /// Say whether a running leadfold can do its work
+    Ready(ready::Options),
+    /// Print files to run it with: systemd, container, proxy
+    Deploy(deploy::Options),
+    /// Copy the SQLite database while leadfold runs
+    Backup(backup::Options),
+    /// Look up in the CRM what was under way in a restored database
+    Restored(restored::Options),
     /// Bring the schema of a database up to date
     Migrate(migrate::Options),
     /// Move the registry from SQLite to PostgreSQL
@@ -149,6 +162,10 @@ pub fn run() -> ExitCode {
         Command::Rehearse(options) => in_runtime(rehearse::run(options)),
         Command::Schema(options) => schema::run(&options),
         Command::Serve(options) => in_runtime(serve::run(options)),
+        Command::Ready(options) => in_runtime(ready::run(options)),
+        Command::Deploy(options) => deploy::run(&options),
+        Command::Backup(options) => in_runtime(backup::run(options)),
+        Command::Restored(options) => in_runtime(restored::run(options)),
         Command::Migrate(options) => in_runtime(migrate::run(options)),
         Command::Move(options) => in_runtime(moving::run(options)),
         Command::Apply(options) => in_runtime(apply::run(options)),

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::signal::unix::{Signal, SignalKind};
 
+use super::notify::{Event, notify};
 use super::{DatabaseOption, End, Failure, WorkspaceOption, loopback, process_environment, say};
 use crate::app::{App, Door, Follow, Options as AppOptions};
 use crate::clock::SystemClock;
@@ -28,8 +30,11 @@ Platforms post to /in/<source>/<token>. /healthz and /readyz are open, /api and
   LEADFOLD_API_TOKEN=… SENDPULSE_HOOK_TOKEN=… leadfold serve
 
 The log goes to standard error. SIGTERM or Ctrl-C finishes what was acknowledged
-and ends with 0; SIGHUP looks at the workspace at once. When it cannot start it
-ends with 2.";
+and ends with 0; with --drain it goes on receiving for that long first, while
+/readyz says no, and a second signal cuts that short. SIGHUP looks at the
+workspace at once. When it cannot start it ends with 2.
+
+`leadfold deploy` has files for systemd, containers and proxies.";
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -65,6 +70,10 @@ pub(super) struct Options {
     /// Largest body that is received
     #[arg(long, env = "LEADFOLD_MAX_BODY", hide_env_values = true, value_name = "BYTES", default_value_t = 1024 * 1024)]
     max_body: usize,
+    /// How long to go on receiving after SIGTERM while /readyz answers 503: as long as a load balancer that asks it needs
+    /// to notice
+    #[arg(long, env = "LEADFOLD_DRAIN", hide_env_values = true, value_name = "SECONDS", default_value_t = 0)]
+    drain: u32,
 }
 
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
@@ -92,10 +101,24 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let mut stopped = pin!(stop_signal()?);
     let mut hang_up = signal(SignalKind::hangup())?;
     say(&format!("leadfold receives on http://{}/in/<source>/<token>", app.address))?;
+    notify(Event::Ready);
     loop {
         tokio::select! {
             () = &mut stopped => break,
             _ = hang_up.recv() => app.reload(),
+        }
+    }
+    notify(Event::Stopping);
+    if options.drain > 0 {
+        let impatience = stop_signal()?;
+        tracing::info!(
+            seconds = options.drain,
+            "stopping: /readyz says no, and requests are still taken until the load balancer has noticed"
+        );
+        app.leave();
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(options.drain.into())) => {}
+            () = impatience => {}
         }
     }
     tracing::info!("stopping: finishing what was acknowledged");

@@ -5,7 +5,9 @@
 //! at once and `count` more while it refills, which is nearly twice what the vendor allows in that window.
 //!
 //! It is a limiter of one process. Several processes that push to one account at the same time are not its business:
-//! the destination's lease sees to it that there is one.
+//! the destination's lease sees to it that there is one, and [`Budget`] hands on what was used.
+
+mod budget;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,13 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
+use governor::clock::{Clock, Reference as _};
+use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::sync::{self, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+pub use self::budget::Budget;
 use super::Priority;
 
 /// Calls are spaced this much wider than the vendor's window asks, because they do not arrive as evenly as they leave.
@@ -90,6 +93,12 @@ impl Window {
         self.costs.iter().map(|(_, cost)| *cost).fold(self.other, u32::max).max(1)
     }
 
+    /// What the cheapest operation costs that costs anything.
+    fn cheapest(&self) -> u32 {
+        let costs = self.costs.iter().map(|(_, cost)| *cost).chain([self.other]);
+        costs.filter(|cost| *cost > 0).min().unwrap_or(1)
+    }
+
     /// Time that one unit of cost takes, and how many units may go at once.
     fn schedule(&self, share: f64) -> (Duration, f64) {
         let dearest = f64::from(self.dearest());
@@ -122,8 +131,15 @@ struct Gate<C: Clock> {
     window: Window,
     unit: Duration,
     capacity: u32,
-    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
+    limiter: RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddleware>,
     clock: C,
+    level: Mutex<Option<Level<C>>>,
+}
+
+/// How long after a moment the window was as if nothing had been called.
+struct Level<C: Clock> {
+    at: C::Instant,
+    used: Duration,
 }
 
 impl<C: Clock + Clone> Gate<C> {
@@ -135,24 +151,61 @@ impl<C: Clock + Clone> Gate<C> {
     fn new(window: Window, share: f64, clock: C) -> Self {
         let (unit, burst) = window.schedule(share);
         let capacity = ((burst * f64::from(PARTS)) as u32).max(window.dearest().saturating_mul(PARTS));
-        let part = (unit / PARTS).max(Duration::from_nanos(1));
-        let quota = Quota::with_period(part)
+        let quota = Quota::with_period(part(unit))
             .unwrap_or(Quota::per_second(NonZeroU32::MIN))
             .allow_burst(NonZeroU32::new(capacity).unwrap_or(NonZeroU32::MIN));
-        Self { window, unit, capacity, limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
+        let limiter = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
+        Self { window, unit, capacity, limiter, clock, level: Mutex::default() }
+    }
+
+    fn part(&self) -> Duration {
+        part(self.unit)
     }
 
     /// Takes what the operation costs, or says how long to wait.
     fn take(&self, operation: &str) -> Result<(), Duration> {
-        let parts = self.window.cost(operation).saturating_mul(PARTS).min(self.capacity);
+        self.take_parts(self.window.cost(operation).saturating_mul(PARTS).min(self.capacity))
+    }
+
+    fn take_parts(&self, parts: u32) -> Result<(), Duration> {
         let Some(parts) = NonZeroU32::new(parts) else { return Ok(()) };
+        // Held over both, so that the level that is remembered is that of the last call.
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
         match self.limiter.check_n(parts) {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(left)) => {
+                let used = self.part() * self.capacity.saturating_sub(left.remaining_burst_capacity());
+                *level = Some(Level { at: self.clock.now(), used });
+                Ok(())
+            }
             Ok(Err(not_until)) => Err(not_until.wait_time_from(self.clock.now())),
             // Cannot be: the capacity holds the dearest operation. Waiting is the answer that breaks no limit.
             Err(_) => Err(self.unit),
         }
     }
+
+    /// How long from now the window is as if nothing had been called.
+    fn used(&self) -> Duration {
+        let level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = |level: &Level<C>| {
+            level.used.saturating_sub(Duration::from(self.clock.now().duration_since(level.at)))
+        };
+        level.as_ref().map(left).unwrap_or_default()
+    }
+
+    /// Sees to it that at least this much is used, as far as there is room.
+    fn use_up(&self, used: Duration) {
+        let parts = |time: Duration| {
+            let parts = time.as_nanos().div_ceil(self.part().as_nanos());
+            u32::try_from(parts).unwrap_or(u32::MAX).min(self.capacity)
+        };
+        // There is room for the difference, so this does not say to wait.
+        self.take_parts(parts(used).saturating_sub(parts(self.used()))).ok();
+    }
+}
+
+/// The time that a part of a unit takes.
+fn part(unit: Duration) -> Duration {
+    (unit / PARTS).max(Duration::from_nanos(1))
 }
 
 /// The monotonic clock that also drives tokio's timers.

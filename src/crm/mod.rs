@@ -32,7 +32,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use self::catalog::Catalog;
-use self::limit::{Usage, Window};
+use self::limit::{Limiter, Usage, Window};
 use crate::decide::Capabilities;
 use crate::id::{StepId, SyncId};
 use crate::map::{DestinationKind, ReadNested};
@@ -263,8 +263,13 @@ pub trait Crm: Send + Sync {
     /// How many calls may be under way at once.
     fn concurrency(&self) -> usize;
 
-    /// What the account's limiter has let through, for metrics and for people.
+    /// What keeps the account's rate limit; `None` where nothing is limited.
+    fn limiter(&self) -> Option<&Limiter> {
+        None
+    }
+
+    /// What the limiter has let through, for metrics and for people.
     fn usage(&self) -> Usage {
-        Usage::default()
+        self.limiter().map(Limiter::usage).unwrap_or_default()
     }
 }

@@ -78,7 +78,7 @@ impl Default for Limits {
         Self {
             body_bytes: 1024 * 1024,
             body_time: Duration::from_secs(10),
-            store_time: Duration::from_secs(15),
+            store_time: Duration::from_secs(8),
             in_flight: 512,
         }
     }
@@ -226,16 +226,18 @@ impl Receiver {
         };
         match timeout(self.limits.store_time, self.inbox.keep(arrival)).await {
             Ok(Ok(())) => Answer::Kept,
+            // Who stores says once, and not for each delivery, that the database is in trouble.
+            Ok(Err(why)) if why.is_away() => {
+                debug!(source, %why, "a delivery was not stored; answered 503");
+                Answer::NotStored
+            }
             Ok(Err(why)) => {
                 error!(source, error = %why, "a delivery could NOT be stored; answered 503 so that the platform sends it again");
                 Answer::NotStored
             }
             Err(_) => {
-                error!(
-                    source,
-                    seconds = self.limits.store_time.as_secs(),
-                    "the storage did not confirm a delivery in time; answered 503 so that the platform sends it again"
-                );
+                let why = self.inbox.took_too_long(self.limits.store_time);
+                debug!(source, %why, "a delivery may not be stored; answered 503");
                 Answer::NotStored
             }
         }

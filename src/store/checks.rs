@@ -35,22 +35,14 @@ struct Facts {
     read_only: String,
     standby: bool,
     encoding: String,
-    /// Ids sort by the values of their bytes.
-    sorts_ids: bool,
 }
 
-/// The ids of rows are compared as texts, and sort by birth: under a collation that compares the digits in them as
-/// numbers, they do not.
 const FACTS: &str = "\
     SELECT current_setting('server_version_num')::bigint, current_setting('server_version'), \
     current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'), \
     current_setting('default_transaction_isolation'), current_setting('default_transaction_read_only'), \
     pg_is_in_recovery(), \
-    (SELECT pg_encoding_to_char(encoding)::text FROM pg_database WHERE datname = current_database()), \
-    (SELECT bool_and(smaller < larger) FROM (VALUES \
-        ('01900000-0000-7000-8000-000000000009', '01900000-0000-7000-8000-00000000000a'), \
-        ('01900000-0000-7000-8000-100000000000', '01900000-0000-7000-8000-9a0000000000'), \
-        ('01900000-0000-7000-9000-000000000000', '01900001-0000-7000-8000-000000000000')) AS ids (smaller, larger))";
+    (SELECT pg_encoding_to_char(encoding)::text FROM pg_database WHERE datname = current_database())";
 
 /// Connections that are left for this user on this database, beside those that are reserved for superusers.
 const FREE: &str = "\
@@ -80,7 +72,6 @@ pub(super) async fn postgres(pool: &PgPool, place: &str) -> Result<(), StoreErro
         read_only: row.try_get(6)?,
         standby: row.try_get(7)?,
         encoding: row.try_get(8)?,
-        sorts_ids: row.try_get(9)?,
     };
     if let Some(why) = facts.refusal() {
         return Err(StoreError::new(format!("the database at {place} cannot be used: {why}")));
@@ -135,10 +126,6 @@ impl Facts {
                 "its encoding is {}, and names in any script must fit: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
                 self.encoding
             ))
-        } else if !self.sorts_ids {
-            Some(
-                "its collation does not sort ids by their bytes: CREATE DATABASE … LOCALE 'C' TEMPLATE template0".to_owned(),
-            )
         } else {
             None
         }
@@ -161,7 +148,6 @@ mod tests {
             read_only: "off".to_owned(),
             standby: false,
             encoding: "UTF8".to_owned(),
-            sorts_ids: true,
         };
         let check = |facts: Facts, expect: Option<&str>| {
             let said = facts.refusal();
@@ -182,6 +168,5 @@ mod tests {
         check(Facts { synchronous_commit: off(), ..good() }, Some("synchronous_commit = off"));
         check(Facts { isolation: "serializable".to_owned(), ..good() }, Some("ALTER ROLE"));
         check(Facts { encoding: "SQL_ASCII".to_owned(), ..good() }, Some("ENCODING 'UTF8'"));
-        check(Facts { sorts_ids: false, ..good() }, Some("LOCALE 'C'"));
     }
 }

@@ -3,9 +3,9 @@
 use futures_util::future::BoxFuture;
 
 use super::context;
+use super::lease::{Lease, bump};
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
-use super::sync_work::bump;
-use super::syncs::{Abandoned, Claimed, Lease, OPEN, PersonContext, StepState, StoredStep};
+use super::syncs::{Abandoned, Claimed, OPEN, PersonContext, StepState, StoredStep};
 use super::{StoreError, Work};
 use crate::id::SyncId;
 use crate::plan::{Priority, Reason, RecordId, Step};
@@ -34,15 +34,19 @@ impl Work for Claim {
                      WHEN {of}.priority = 1 AND {of}.state = 'ready' THEN 2 ELSE 1 END"
                 )
             };
+            // One that is changing hands just now is passed over until it has. Two of one human may still be claimed at once,
+            // when they become one during this statement: then the plan of the second is refused.
             let sql = format!(
-                "UPDATE syncs SET claimed = $2 WHERE id IN (SELECT s.id FROM syncs s \
+                "WITH due AS MATERIALIZED (SELECT s.id FROM syncs s \
                    WHERE s.destination = $1 AND s.{OPEN} AND s.next_at <= $3 AND s.claimed <> $2 {mine} \
                    AND NOT EXISTS (SELECT 1 FROM syncs e \
                      WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
                        AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence))) \
-                   ORDER BY s.priority, s.sequence LIMIT $4) RETURNING id",
+                   ORDER BY s.priority, s.sequence LIMIT $4 {}) \
+                 UPDATE syncs SET claimed = $2 WHERE id IN (SELECT id FROM due) RETURNING id",
                 turn("e"),
                 turn("s"),
+                connection.row_locks("FOR UPDATE OF s SKIP LOCKED"),
             );
             let rows = connection
                 .fetch(&sql, args![self.lease.destination.as_str(), self.lease.epoch, self.now, self.limit])

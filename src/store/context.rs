@@ -82,7 +82,11 @@ fn learn(context: &mut PersonContext, row: &Row) -> Result<(), StoreError> {
     match row.text(1)?.as_str() {
         "phone" => context.phones.push(row.text(2)?),
         "email" => context.emails.push(row.text(2)?),
-        "link contact" => context.contact = Some(RecordId(row.text(2)?)),
+        // The oldest of them, until the CRM says that it is gone.
+        "link contact" => match context.contact {
+            None => context.contact = Some(RecordId(row.text(2)?)),
+            Some(_) => context.further.push(RecordId(row.text(2)?)),
+        },
         "link deal" => context.deals.push((
             RecordId(row.text(2)?),
             row.optional_text(3)?.map(RecordId),

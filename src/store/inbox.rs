@@ -1,8 +1,10 @@
 //! The way into the registry: whoever keeps an arrival is told only after it is on disk.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
+use super::{Store, StoreError};
 use crate::event::Delivery;
 
 /// A delivery on its way into the registry.
@@ -20,23 +22,45 @@ pub struct Arrival {
 pub type Pending = (Arrival, oneshot::Sender<Result<(), StoreError>>);
 
 /// Handle for the receiving edge.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Inbox {
     queue: mpsc::Sender<Pending>,
+    /// Whose database it is; `None` where somebody else reads the queue.
+    store: Option<Store>,
 }
 
 impl Inbox {
-    /// An inbox and the queue that the storage writer drains.
-    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<Pending>) {
-        let (queue, receiver) = mpsc::channel(capacity);
-        (Self { queue }, receiver)
+    pub(super) fn new(store: Store, queue: mpsc::Sender<Pending>) -> Self {
+        Self { queue, store: Some(store) }
     }
 
-    /// Keeps an arrival. Returns once it is durable.
+    /// An inbox and its queue, without a store.
+    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<Pending>) {
+        let (queue, receiver) = mpsc::channel(capacity);
+        (Self { queue, store: None }, receiver)
+    }
+
+    /// Keeps an arrival. Returns once it is durable. While the database is known to take no writes nothing waits: memory
+    /// would fill up with what is refused in the end.
     pub async fn keep(&self, arrival: Arrival) -> Result<(), StoreError> {
+        if let Some(why) = self.store.as_ref().and_then(|store| store.health.trouble()) {
+            return Err(self.refused(StoreError::away(why)));
+        }
         let (told, safe) = oneshot::channel();
         let closed = || StoreError::is_over("the storage writer has stopped");
         self.queue.send((arrival, told)).await.map_err(|_| closed())?;
-        safe.await.map_err(|_| closed())?
+        safe.await.map_err(|_| closed())?.map_err(|failure| self.refused(failure))
+    }
+
+    /// Says that an arrival was not kept in the time that its sender has.
+    pub fn took_too_long(&self, time: Duration) -> StoreError {
+        let text = format!("the database did not confirm a delivery within {} s", time.as_secs_f32());
+        self.refused(StoreError::away(text))
+    }
+
+    fn refused(&self, failure: StoreError) -> StoreError {
+        let Some(store) = &self.store else { return failure };
+        store.health.refused();
+        store.suspect(failure)
     }
 }

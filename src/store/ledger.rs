@@ -13,11 +13,12 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::doubles::tell_of_two_contacts;
+use super::lease::{Lease, bump_noting};
 use super::pools::count_turns;
-use super::record::Record;
-use super::sql::Connection;
-use super::sync_work::bump;
-use super::syncs::{Lease, Next, PlanToStore, StepEnd};
+use super::record::{self, Record};
+use super::sql::{Arg, Connection, list};
+use super::syncs::{Next, PlanToStore, StepEnd};
 use super::{Store, StoreError, Work};
 use crate::id::{PersonId, StepId, SyncId};
 use crate::plan::Plan;
@@ -35,7 +36,7 @@ const CAPACITY: usize = 1024;
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// A plan, before its first step is sent, in place of what was planned and not sent. Refused when the sync has become
-    /// another person's since it was decided, perhaps of one whose lead is under way; then it is back in the queue.
+    /// another person's since it was decided, or when another lead of its person has begun; then it is back in the queue.
     Plan(PlanToStore),
     /// A plan that is not pushed (mode observe), for people to look at; refused like any plan.
     Hold {
@@ -55,7 +56,8 @@ pub enum Entry {
         /// How it goes on.
         next: Next,
     },
-    /// These steps are about to be sent.
+    /// These steps are about to be sent. Refused when nothing of the plan of one was sent before, and its person has become
+    /// one with another since it was stored: it is decided anew.
     Sent(Vec<StepId>),
     /// What became of steps.
     Outcomes {
@@ -77,6 +79,9 @@ pub struct Ledger {
     entries: mpsc::Sender<Waiting>,
 }
 
+/// Says what is used of a rate budget; `None` where there is none.
+pub type Used = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 struct Waiting {
     /// `None` only asks for everything before it.
     entry: Option<Dated>,
@@ -84,10 +89,11 @@ struct Waiting {
 }
 
 impl Ledger {
-    /// Opens the ledger of a destination under its lease. Its task ends with the last handle.
-    pub fn open(store: Store, lease: Lease) -> Self {
+    /// Opens the ledger of a destination under its lease. Its task ends with the last handle. `budget` says what is used of
+    /// the account's rate budget, and is noted with every group.
+    pub fn open(store: Store, lease: Lease, budget: Used) -> Self {
         let (entries, queue) = mpsc::channel(CAPACITY);
-        tokio::spawn(write_groups(store, lease, queue));
+        tokio::spawn(write_groups(store, lease, budget, queue));
         Self { entries }
     }
 
@@ -109,7 +115,7 @@ impl Ledger {
     }
 }
 
-async fn write_groups(store: Store, lease: Lease, mut queue: mpsc::Receiver<Waiting>) {
+async fn write_groups(store: Store, lease: Lease, budget: Used, mut queue: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(LARGEST_GROUP);
     let mut began = Instant::now();
     while queue.recv_many(&mut group, LARGEST_GROUP).await > 0 {
@@ -123,11 +129,11 @@ async fn write_groups(store: Store, lease: Lease, mut queue: mpsc::Receiver<Wait
             }
         }
         began = Instant::now();
-        write_group(&store, &lease, group.drain(..)).await;
+        write_group(&store, &lease, &budget, group.drain(..)).await;
     }
 }
 
-async fn write_group(store: &Store, lease: &Lease, group: impl Iterator<Item = Waiting>) {
+async fn write_group(store: &Store, lease: &Lease, budget: &Used, group: impl Iterator<Item = Waiting>) {
     let (mut entries, mut tells, mut settled) = (Vec::new(), Vec::new(), Vec::new());
     for Waiting { entry, tell } in group {
         match entry {
@@ -139,14 +145,14 @@ async fn write_group(store: &Store, lease: &Lease, group: impl Iterator<Item = W
         }
     }
     // Whoever asked may have gone; what they entered is written all the same.
-    match store.record(lease, entries.clone()).await {
+    match store.record_with_budget(lease, entries.clone(), budget()).await {
         Ok(stored) => {
             for (tell, stored) in tells.into_iter().zip(stored) {
                 tell.send(Ok(stored)).ok();
             }
         }
         // One entry that the database does not take must not fail the others.
-        Err(failure) if entries.len() > 1 && !failure.is_final() => {
+        Err(failure) if entries.len() > 1 && !failure.is_final() && !failure.is_away() => {
             for (entry, tell) in entries.into_iter().zip(tells) {
                 let stored = store.record(lease, vec![entry]).await;
                 tell.send(stored.map(|stored| stored.first().copied().unwrap_or(false))).ok();
@@ -166,16 +172,26 @@ async fn write_group(store: &Store, lease: &Lease, group: impl Iterator<Item = W
 impl Store {
     /// Writes these entries in one transaction; says of each whether it was taken. No two may be of one sync.
     pub async fn record(&self, lease: &Lease, entries: Vec<Dated>) -> Result<Vec<bool>, StoreError> {
+        self.record_with_budget(lease, entries, None).await
+    }
+
+    async fn record_with_budget(
+        &self,
+        lease: &Lease,
+        entries: Vec<Dated>,
+        budget: Option<String>,
+    ) -> Result<Vec<bool>, StoreError> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        self.write(Group { lease: lease.clone(), entries: entries.into() }).await
+        self.write(Group { lease: lease.clone(), entries: entries.into(), budget }).await
     }
 }
 
 struct Group {
     lease: Lease,
     entries: Arc<[Dated]>,
+    budget: Option<String>,
 }
 
 impl Work for Group {
@@ -183,18 +199,31 @@ impl Work for Group {
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Vec<bool>, StoreError>> {
         Box::pin(async move {
-            bump(connection, &self.lease).await?;
-            let refused = super::record::put_back(connection, &self.entries).await?;
+            bump_noting(connection, &self.lease, self.budget.as_deref()).await?;
+            record::lock(connection, &self.entries).await?;
+            let refused = record::put_back(connection, &self.entries).await?;
+            let dropped = record::dropped(connection, &self.entries).await?;
             let mut record = Record::new(&self.lease);
             let mut taken = Vec::with_capacity(self.entries.len());
+            let mut ended = Vec::new();
+            let mut now = 0;
             for (entry, at) in &*self.entries {
-                let take = !entry.decided().is_some_and(|(sync, _)| refused.contains(&sync));
+                let take = match &**entry {
+                    Entry::Sent(steps) => steps.iter().all(|step| !dropped.contains(step)),
+                    _ => !entry.decided().is_some_and(|(sync, _)| refused.contains(&sync)),
+                };
                 if take {
-                    record.add(entry, at.as_millisecond())?;
+                    now = at.as_millisecond();
+                    record.add(entry, now)?;
+                    ended.extend(entry.ended().map(Arg::from));
                 }
                 taken.push(take);
             }
             connection.execute_all(record.statements()).await?;
+            if !ended.is_empty() {
+                let people = format!("SELECT person FROM syncs WHERE id IN ({})", list(1, ended.len()));
+                tell_of_two_contacts(connection, &people, ended, now).await?;
+            }
             let turns = self.entries.iter().zip(&taken).filter(|(_, taken)| **taken);
             count_turns(connection, &self.lease, turns.filter_map(|((entry, _), _)| entry.turn())).await?;
             Ok(taken)
@@ -208,6 +237,26 @@ impl Entry {
         match self {
             Self::Plan(plan) => plan.turn.as_ref().map(|(pool, turn)| (pool.as_str(), turn)),
             Self::Hold { .. } | Self::Verdict { .. } | Self::Sent(_) | Self::Outcomes { .. } => None,
+        }
+    }
+
+    /// The sync it is about; what was sent is told by its steps alone.
+    pub(super) fn sync(&self) -> Option<SyncId> {
+        match self {
+            Self::Plan(plan) => Some(plan.sync),
+            Self::Hold { sync, .. } | Self::Verdict { sync, .. } | Self::Outcomes { sync, .. } => Some(*sync),
+            Self::Sent(_) => None,
+        }
+    }
+
+    /// The sync, when its plan has come to its end with this.
+    fn ended(&self) -> Option<SyncId> {
+        match self {
+            Self::Plan(plan) => plan.plan.steps.is_empty().then_some(plan.sync),
+            Self::Outcomes { sync, next: Next::Release { state, .. }, .. } => {
+                (!state.is_open()).then_some(*sync)
+            }
+            Self::Outcomes { .. } | Self::Hold { .. } | Self::Verdict { .. } | Self::Sent(_) => None,
         }
     }
 
@@ -275,7 +324,7 @@ mod tests {
     async fn a_plan_that_is_entered_again_because_its_answer_was_lost_is_stored_once() {
         let (store, folder) = temporary().await;
         let lease = store.take_lease("crm", "me").await.unwrap();
-        let ledger = Ledger::open(store.clone(), lease);
+        let ledger = Ledger::open(store.clone(), lease, Box::new(|| None));
         let entry = Arc::new(plan(StepId(SystemClock.new_id())));
         for _ in 0..2 {
             assert!(ledger.enter(Arc::clone(&entry), SystemClock.now()).await.unwrap());
@@ -289,7 +338,7 @@ mod tests {
     async fn an_entry_that_is_not_taken_fails_alone_and_a_lost_lease_fails_all() {
         let (store, folder) = temporary().await;
         let lease = store.take_lease("crm", "me").await.unwrap();
-        let ledger = Ledger::open(store.clone(), lease);
+        let ledger = Ledger::open(store.clone(), lease, Box::new(|| None));
         let [first, refused, second] = std::array::from_fn(|_| StepId(SystemClock.new_id()));
         store.write(Refuse(refused)).await.unwrap();
         let now = SystemClock.now();

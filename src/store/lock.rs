@@ -73,7 +73,7 @@ impl Drop for Lock {
 }
 
 /// Who listens everywhere is reached on this machine's own address.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

@@ -6,30 +6,42 @@
 //!
 //! | module | its rows |
 //! |---|---|
-//! | [`inbox`], `writer` | deliveries as they arrive |
+//! | [`inbox`], `arrivals`, `writer` | deliveries as they arrive |
 //! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
+//! | [`lease`] | processes, and who of them pushes to which destination |
+//! | `merges`, `doubles` | two people who become one, and what that shows in a CRM |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
-//! | `pools` | what owner pools remember |
+//! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
 //! | [`held`] | leads that wait for an answer |
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
+//! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
 //! | `open`, `checks`, `sql`, `lock` | opening, and what is refused; one text for both databases; one process on a SQLite file |
 //! | [`schema`], [`moving`] | bringing a database up to date; moving a registry from SQLite to PostgreSQL |
+//! | `session`, `health`, `apart` | what a database that hangs, breaks or is full means, and until when; a connection apart |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod alerts;
+mod apart;
+mod arrivals;
 pub mod backlog;
+pub mod backup;
+mod budgets;
 mod checks;
 mod claims;
 mod context;
+mod doubles;
+mod health;
 pub mod held;
 pub mod inbox;
+pub mod lease;
 pub mod ledger;
 mod lock;
+mod merges;
 pub mod moving;
 mod open;
 mod pools;
@@ -40,8 +52,10 @@ pub mod registry;
 pub mod rehearsal;
 pub mod replay;
 mod replay_work;
+pub mod restored;
 pub mod schema;
 mod selection;
+mod session;
 pub mod syncs;
 pub mod versions;
 
@@ -59,12 +73,16 @@ use futures_util::future::BoxFuture;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
-use self::inbox::Inbox;
+use self::apart::Apart;
+use self::health::Health;
+use self::inbox::{Inbox, Pending};
+pub use self::lock::reachable;
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
 use self::schema::Upgrade;
+use self::session::{PATIENT, Session, UNHURRIED};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
 use crate::telemetry::masked;
@@ -80,10 +98,18 @@ pub struct StoreError {
 /// What a failure means for whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
-    /// It may pass: a full disk, a broken connection.
+    /// It may pass.
     MayPass,
+    /// The database is not there, or cannot do what it is asked: a full disk, a broken connection. Nothing is wrong with
+    /// what was asked, and nothing else would fare better. `known` when somebody has said so already.
+    Away {
+        /// It is no news.
+        known: bool,
+    },
     /// The same work may succeed when it is simply run again (a serialisation failure or a deadlock).
     RunAgain,
+    /// The database works, and does not take these very rows.
+    Refused,
     /// Another process has the lease, or the store is closed: this process records nothing more.
     Final,
 }
@@ -99,9 +125,34 @@ impl StoreError {
         Self { message: message.into(), kind: Failure::Final }
     }
 
+    /// The database is not there, or cannot do what it is asked.
+    pub(crate) fn away(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Failure::Away { known: false } }
+    }
+
+    /// Whether nothing is wrong with what was asked and nothing else would fare better: it is of no use to try the parts
+    /// of a group one by one.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self.kind, Failure::Away { .. })
+    }
+
+    /// Whether the log should tell of it: the trouble of a database is told of once, not by everybody who has to do with it.
+    pub(crate) fn is_news(&self) -> bool {
+        self.kind != Failure::Away { known: true }
+    }
+
+    fn known(self) -> Self {
+        Self { kind: Failure::Away { known: true }, ..self }
+    }
+
     /// Whether trying the same again can only fail again.
     pub fn is_final(&self) -> bool {
         self.kind == Failure::Final
+    }
+
+    /// Whether the database works and does not take these very rows.
+    pub fn is_refusal(&self) -> bool {
+        self.kind == Failure::Refused
     }
 
     /// The database holds something that this version did not write.
@@ -117,19 +168,52 @@ const SHARED: &str = "a pooler before the database lends its connections from st
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // 40001 serialisation failure, 40P01 deadlock (PostgreSQL). The message alone: its detail quotes row values.
-        let code = error.as_database_error().and_then(|error| error.code().map(Cow::into_owned));
-        let kind = match code.as_deref() {
-            Some("40001" | "40P01") => Failure::RunAgain,
-            _ => Failure::MayPass,
+        let away = Failure::Away { known: false };
+        let Some(refusal) = error.as_database_error() else {
+            let kind = match &error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::WorkerCrashed => away,
+                _ => Failure::MayPass,
+            };
+            return Self { message: format!("the database did not answer: {error}"), kind };
         };
-        let message = match error.as_database_error() {
+        let code = refusal.code().unwrap_or_default();
+        let message = match &*code {
             // An invalid name of a prepared statement, or one that is there already.
-            Some(_) if matches!(code.as_deref(), Some("26000" | "42P05")) => SHARED.to_owned(),
-            Some(database) => format!("the database says: {}", masked(database.message())),
-            None => format!("the database did not answer: {error}"),
+            "26000" | "42P05" => SHARED.to_owned(),
+            // The message alone: its detail quotes row values.
+            _ => format!("the database says: {}", masked(refusal.message())),
         };
-        Self { message, kind }
+        Self { message, kind: failure(&code) }
+    }
+}
+
+/// What an error code means. PostgreSQL's have five characters, of which two name a class (its documentation, appendix A);
+/// SQLite's are numbers, of which the lowest byte counts.
+fn failure(code: &str) -> Failure {
+    let away = Failure::Away { known: false };
+    match code.as_bytes() {
+        // Serialisation failure and deadlock.
+        b"40001" | b"40P01" => Failure::RunAgain,
+        // A statement that took too long, perhaps for a lock: the database is there.
+        b"57014" => Failure::MayPass,
+        // A read-only transaction; and the classes of lost connections, insufficient resources (a full disk), intervention
+        // by an operator, and errors of the system.
+        b"25006" | [b'0', b'8', _, _, _] | [b'5', b'3' | b'7' | b'8', _, _, _] => away,
+        // Data that does not fit, a constraint, a limit of the program, or an exception that a trigger raised.
+        [b'2', b'2' | b'3', _, _, _] | [b'5', b'4', _, _, _] | [b'P', b'0', _, _, _] => Failure::Refused,
+        [_, _, _, _, _] => Failure::MayPass,
+        _ => match code.parse::<u32>().map(|code| code & 0xff) {
+            // What speaks of the file and not of what was asked: permission, busy, locked, out of memory, read-only, input
+            // and output, damaged, full, cannot open, locking protocol, not a database.
+            Ok(3 | 5..=8 | 10 | 11 | 13..=15 | 26) => away,
+            // Too large, a constraint, and a type that does not fit.
+            Ok(18..=20) => Failure::Refused,
+            _ => Failure::MayPass,
+        },
     }
 }
 
@@ -146,8 +230,9 @@ pub(crate) trait Work: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
-    inbox: Inbox,
+    arrivals: mpsc::Sender<Pending>,
     arrived: Arc<Notify>,
+    health: Arc<Health>,
 }
 
 #[derive(Clone)]
@@ -161,6 +246,8 @@ enum Backend {
     },
     Postgres {
         pool: PgPool,
+        /// For beats.
+        apart: Apart,
     },
 }
 
@@ -181,8 +268,9 @@ const WAITING: Duration = Duration::from_secs(5);
 /// Connections of one process to PostgreSQL.
 const CONNECTIONS: u32 = 16;
 
-/// Arrivals that may wait for the writer before receivers wait too.
-const INBOX_CAPACITY: usize = 4096;
+/// Arrivals that may wait for the writer before receivers wait too. As many as there are requests at one time: those whose
+/// sender has gone stay here, and each may be as large as a request, so this bounds what a slow database can pile up.
+const INBOX_CAPACITY: usize = 512;
 
 impl Store {
     /// Opens the database, makes its schema (and on SQLite brings it up to date: see [`schema`]), and refuses settings
@@ -233,6 +321,11 @@ impl Store {
         }
     }
 
+    /// Whether nobody else can work on this database while we have it. Then nobody else's leases live.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.backend, Backend::Sqlite { .. })
+    }
+
     async fn open_sqlite(
         options: SqliteConnectOptions,
         lock: Lock,
@@ -258,24 +351,26 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
+        let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
-        let writer = writer::Writer::start(connection, arrivals, Arc::clone(&arrived), clock);
+        let writer = writer::Writer::start(connection, queue, Arc::clone(&arrived), clock);
         let backend =
             Backend::Sqlite { readers, writer: Some(writer), lock: Arc::new(Mutex::new(Some(lock))) };
-        Ok(Self { backend, inbox, arrived })
+        Ok(Self { backend, arrivals, arrived, health: Health::new() })
     }
 
     async fn open_postgres(url: &str, patience: Duration, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let (pool, place) = postgres_pool(url, CONNECTIONS, patience).await?;
+        let health = Health::new();
+        let (pool, place) = postgres_pool(url, CONNECTIONS, patience, &health).await?;
         checks::postgres(&pool, &place).await?;
-        let mut connection = Connection::from(pool.acquire().await?);
+        let mut connection = Connection::from(Session::take(&pool, &health, UNHURRIED).await?);
         schema::bring_up(&mut connection, &place, Upgrade::OnlyNew, &mut |_| {}).await?;
         drop(connection);
-        let (inbox, arrivals) = Inbox::channel(INBOX_CAPACITY);
+        let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
-        writer::keep_arrivals_in_postgres(pool.clone(), arrivals, Arc::clone(&arrived), clock);
-        Ok(Self { backend: Backend::Postgres { pool }, inbox, arrived })
+        arrivals::keep_in_postgres(&pool, &health, queue, &arrived, &clock);
+        let apart = Apart::new(pool.clone(), Arc::clone(&health));
+        Ok(Self { backend: Backend::Postgres { pool, apart }, arrivals, arrived, health })
     }
 
     /// Opens a database for looking only, also while a server runs on it.
@@ -289,11 +384,12 @@ impl Store {
 
     /// The same, whatever it holds; and where it is.
     async fn open_as_it_is(url: &str) -> Result<(Self, String), StoreError> {
-        let (inbox, _nobody_reads) = Inbox::channel(1);
-        let arrived = Arc::new(Notify::new());
+        let (arrivals, _nobody_reads) = mpsc::channel(1);
+        let (arrived, health) = (Arc::new(Notify::new()), Health::new());
         let (backend, place) = if is_postgres(url)? {
-            let (pool, place) = postgres_pool(url, 2, WAITING).await?;
-            (Backend::Postgres { pool }, place)
+            let (pool, place) = postgres_pool(url, 2, WAITING, &health).await?;
+            let apart = Apart::new(pool.clone(), Arc::clone(&health));
+            (Backend::Postgres { pool, apart }, place)
         } else {
             let options = sqlite_options(url)?.read_only(true);
             exists(&options)?;
@@ -302,11 +398,15 @@ impl Store {
             let readers = readers.map_err(|error| cannot_open(&place, &error))?;
             (Backend::Sqlite { readers, writer: None, lock: Arc::default() }, place)
         };
-        Ok((Self { backend, inbox, arrived }, place))
+        Ok((Self { backend, arrivals, arrived, health }, place))
     }
 
-    fn is_postgres(&self) -> bool {
-        matches!(self.backend, Backend::Postgres { .. })
+    /// Whether other processes may work on the same database.
+    pub fn is_shared(&self) -> bool {
+        match &self.backend {
+            Backend::Sqlite { .. } => false,
+            Backend::Postgres { .. } => true,
+        }
     }
 
     /// Told whenever deliveries have become durable.
@@ -316,37 +416,52 @@ impl Store {
 
     /// Where the receiving edge puts deliveries.
     pub fn inbox(&self) -> Inbox {
-        self.inbox.clone()
+        Inbox::new(self.clone(), self.arrivals.clone())
     }
 
     /// Runs a unit of writing and returns once it is durable.
     pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
+        self.write_unobserved(work).await.map_err(|failure| self.suspect(failure))
+    }
+
+    async fn write_unobserved<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
         match &self.backend {
             Backend::Sqlite { writer: Some(writer), .. } => writer.write(work).await,
             Backend::Sqlite { writer: None, .. } => {
                 Err(StoreError::is_over("the database is open for reading only in this process"))
             }
-            Backend::Postgres { pool } => {
+            Backend::Postgres { pool, .. } => {
                 // In a task of its own: a caller that is dropped half-way would give back a connection with an open
                 // transaction.
-                let pool = pool.clone();
-                tokio::spawn(async move { writer::write_in_postgres(&pool, &work).await })
+                let (pool, health) = (pool.clone(), Arc::clone(&self.health));
+                tokio::spawn(async move { writer::write_in_postgres(&pool, &health, &work).await })
                     .await
                     .map_err(|failure| StoreError::new(format!("a write ended abnormally: {failure}")))?
             }
         }
     }
 
+    /// The same on the connection apart, where there is one; undone when the caller stops waiting before its commit.
+    pub(crate) async fn write_apart<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
+        match &self.backend {
+            Backend::Sqlite { .. } => self.write(work).await,
+            Backend::Postgres { apart, .. } => apart.write(&work).await,
+        }
+    }
+
     /// Reads committed rows. The text is ours, never data.
     pub(crate) async fn read(&self, sql: &str, args: Vec<Arg>) -> Result<Vec<Row>, StoreError> {
-        Ok(match &self.backend {
+        let rows = match &self.backend {
             Backend::Sqlite { readers, .. } => {
-                bind!(sql, args).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+                let rows = bind!(sql, args).fetch_all(readers).await;
+                rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect()).map_err(StoreError::from)
             }
-            Backend::Postgres { pool } => {
-                bind!(sql, args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
-            }
-        })
+            Backend::Postgres { pool, .. } => match Session::take(pool, &self.health, PATIENT).await {
+                Ok(session) => Connection::from(session).fetch(sql, args).await,
+                Err(failure) => Err(failure),
+            },
+        };
+        rows.map_err(|failure| self.suspect(failure))
     }
 
     /// Finishes what was handed over and closes the connections.
@@ -360,7 +475,10 @@ impl Store {
                 // Somebody may still have a handle, but nothing is written through it any more.
                 drop(locked(lock).take());
             }
-            Backend::Postgres { pool } => pool.close().await,
+            Backend::Postgres { pool, apart } => {
+                apart.close().await;
+                pool.close().await;
+            }
         }
     }
 }
@@ -383,7 +501,22 @@ fn migrator() -> Migrator {
         migration(1, "registry", include_str!("../../migrations/0001_registry.sql")),
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
+        migration(4, "leases", include_str!("../../migrations/0004_leases.sql")),
+        migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
     ])
+}
+
+/// The same texts for PostgreSQL, where every text is compared byte by byte: ids are ordered as they were born whatever the
+/// locale of the database (a Danish one puts `aa` behind `z`), locks are taken in one order everywhere, and no index goes
+/// wrong when the operating system brings other collation rules.
+fn postgres_migrator() -> Migrator {
+    let ours = migrator();
+    let migrations = ours.iter().map(|migration| {
+        let text = migration.sql.as_str().replace(" TEXT", " TEXT COLLATE \"C\"");
+        // The checksum stays that of the file.
+        Migration { sql: sqlx::SqlSafeStr::into_sql_str(sqlx::AssertSqlSafe(text)), ..migration.clone() }
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
 #[cfg(test)]

@@ -14,10 +14,12 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 
 use self::binary::{HEADER, Reader, Sum, TRAILER, add_column, begin_row};
+use super::health::Health;
 use super::lock::{Asked, Lock};
 use super::open::{
     cannot_open, exists, is_postgres, place_of, postgres_options, postgres_pool, sqlite_options,
 };
+use super::session::{Session, UNHURRIED};
 use super::sql::{Connection, args};
 use super::{Store, StoreError, WAITING, checks, schema};
 use crate::telemetry::masked;
@@ -88,9 +90,10 @@ impl Store {
         let place = place_of(&postgres_options(to)?);
         let mut source = Source::open(from).await?;
         source.is_movable(&place).await?;
-        let (pool, _) = postgres_pool(to, 1, WAITING).await?;
+        let health = Health::new();
+        let (pool, _) = postgres_pool(to, 1, WAITING, &health).await?;
         checks::postgres(&pool, &place).await?;
-        let mut target = Connection::from(pool.acquire().await?);
+        let mut target = Connection::from(Session::take(&pool, &health, UNHURRIED).await?);
         let tables = source.tables().await?;
         let rows = source.count(&tables).await?;
         target.begin().await?;

@@ -1,13 +1,18 @@
 //! Finding a database by its address, and saying which one could not be opened and what to do about it.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use super::StoreError;
+use super::health::Health;
+
+/// A connection that was idle for longer may have been cut by a firewall.
+const ASK_AFTER: Duration = Duration::from_secs(30);
 
 /// Whether a database is PostgreSQL; otherwise it is SQLite.
 pub(super) fn is_postgres(url: &str) -> Result<bool, StoreError> {
@@ -99,15 +104,35 @@ pub(super) fn place_of(options: &PgConnectOptions) -> String {
     }
 }
 
+/// How connections are pooled.
+pub(super) fn pool_options(connections: u32, patience: Duration, health: &Arc<Health>) -> PgPoolOptions {
+    let health = Arc::clone(health);
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        // Asking each time would double what a small read costs. Those that may be broken are asked, or not used at all.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, about| {
+            let trusted = health.trusts(about.age);
+            Box::pin(async move {
+                if trusted && about.idle_for > ASK_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(trusted)
+            })
+        })
+}
+
 /// Connections to PostgreSQL, and where it is.
 pub(super) async fn postgres_pool(
     url: &str,
     connections: u32,
     patience: Duration,
+    health: &Arc<Health>,
 ) -> Result<(PgPool, String), StoreError> {
     let options = postgres_options(url)?;
     let place = place_of(&options);
-    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(patience);
+    let pool = pool_options(connections, patience, health);
     match pool.connect_with(options.clone()).await {
         Ok(pool) => Ok((pool, place)),
         // The pool has tried again and again, and does not say what went wrong.

@@ -1,11 +1,10 @@
-//! The identity side of the registry: who has which identifier, and making one person of two.
+//! The identity side of the registry: who has which identifier.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use super::StoreError;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
+use super::merges::{at_last, lock_people, lock_what_moves, merge_people};
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, list, placeholders};
 use crate::clock::Clock;
 use crate::id::PersonId;
 use crate::lead::{Identifier, IdentifierKind, Lead, Proof};
@@ -18,7 +17,8 @@ pub(crate) struct People {
     attached: BTreeMap<Key, Attached>,
     created: Vec<PersonId>,
     merges: Vec<Merge>,
-    now: i64,
+    /// Those who had become somebody else when they were locked.
+    became: BTreeMap<PersonId, PersonId>,
 }
 
 struct Attached {
@@ -33,16 +33,17 @@ struct Merge {
 }
 
 impl People {
-    /// Locks every identifier of the batch, in sorted order, and reads who has it.
+    /// Locks every identifier of these leads, in sorted order, then everybody who has one, and reads what is known of them;
+    /// `also` is locked with them. Whoever changes what belongs to whom takes the same locks in the same order.
     pub(crate) async fn load<'l>(
         connection: &mut Connection,
         leads: impl Iterator<Item = &'l Lead>,
+        also: Option<PersonId>,
         now: i64,
     ) -> Result<Self, StoreError> {
         let keys: BTreeSet<Key> = leads.flat_map(|lead| joining_keys(&lead.identifiers)).collect();
-        let keys: Vec<Key> = keys.into_iter().collect();
         let mut known = Known::default();
-        for piece in keys.chunks(ROWS_PER_STATEMENT) {
+        for piece in in_order_of_locks(keys).chunks(ROWS_PER_STATEMENT) {
             let rows: Vec<Vec<Arg>> = piece
                 .iter()
                 .map(|key| {
@@ -56,18 +57,22 @@ impl People {
                 placeholders(&rows)
             );
             for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
-                if row.optional_text(3)?.is_some() {
-                    let key = Key {
-                        kind: row.parsed(0, IdentifierKind::parse)?,
-                        scope: row.text(1)?,
-                        value: row.text(2)?,
-                    };
-                    known.owners.insert(key, row.id(3)?);
+                if let Some(person) = row.optional_id(3)? {
+                    known.owners.insert(key(&row)?, person);
                 }
             }
         }
+        let became = lock_people(connection, known.owners.values().copied().chain(also).collect()).await?;
+        for owner in known.owners.values_mut() {
+            *owner = at_last(&became, *owner);
+        }
         known.anonymous = anonymous(connection, &known).await?;
-        Ok(Self { known, attached: BTreeMap::new(), created: Vec::new(), merges: Vec::new(), now })
+        Ok(Self { known, attached: BTreeMap::new(), created: Vec::new(), merges: Vec::new(), became })
+    }
+
+    /// Who a person is that was given as `also`.
+    pub(crate) fn present(&self, person: PersonId) -> PersonId {
+        at_last(&self.became, person)
     }
 
     /// Remembers what a resolution said, so that the next lead of the batch sees it.
@@ -97,21 +102,10 @@ impl People {
         }
     }
 
-    pub(crate) async fn store(
-        self,
-        connection: &mut Connection,
-        clock: &dyn Clock,
-        now: i64,
-    ) -> Result<(), StoreError> {
+    /// Stores who is new and who has which identifier, and locks what [`merge`](Self::merge) will move.
+    pub(crate) async fn store(&self, connection: &mut Connection, now: i64) -> Result<(), StoreError> {
         let persons = self.created.iter().map(|person| args![*person, now]).collect();
         connection.insert_rows("persons (id, created_at)", persons, "").await?;
-        for merge in &self.merges {
-            let reason = Reason::new(
-                "anonymous_chat_absorbed",
-                "Nothing but a chat was known of this person, and that chat now gave an identifier of the other.",
-            );
-            merge_people(connection, clock, merge.from, merge.into, &reason, &merge.moved).await?;
-        }
         let identifiers = self
             .attached
             .iter()
@@ -124,8 +118,8 @@ impl People {
                     person,
                     attached.shown.clone(),
                     attached.proof,
-                    self.now,
-                    self.now,
+                    now,
+                    now,
                 ])
             })
             .collect();
@@ -137,6 +131,25 @@ impl People {
                  shown = COALESCE(identifiers.shown, excluded.shown), proof = excluded.proof",
             )
             .await?;
+        for merge in &self.merges {
+            lock_what_moves(connection, merge.from, merge.into).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything of those who were absorbed the property of who absorbed them, also what this batch stored.
+    pub(crate) async fn merge(
+        self,
+        connection: &mut Connection,
+        clock: &dyn Clock,
+    ) -> Result<(), StoreError> {
+        for merge in &self.merges {
+            let reason = Reason::new(
+                "anonymous_chat_absorbed",
+                "Nothing but a chat was known of this person, and that chat now gave an identifier of the other.",
+            );
+            merge_people(connection, clock, merge.from, merge.into, &reason, &merge.moved).await?;
+        }
         Ok(())
     }
 }
@@ -193,85 +206,17 @@ async fn anonymous(connection: &mut Connection, known: &Known) -> Result<BTreeSe
     Ok(anonymous)
 }
 
-/// Makes everything of one person belong to another, and writes down what moved; `also` names keys that are about to be
-/// stored and would have been theirs.
-pub(crate) async fn merge_people(
-    connection: &mut Connection,
-    clock: &dyn Clock,
-    from: PersonId,
-    into: PersonId,
-    reason: &Reason,
-    also: &[Key],
-) -> Result<(), StoreError> {
-    let now = clock.now().as_millisecond();
-    let moved = moved(connection, from, also).await?;
-    connection
-        .execute(
-            "INSERT INTO merges (id, from_person, into_person, reason, moved, at) VALUES ($1, $2, $3, $4, $5, $6)",
-            args![clock.new_id().to_string(), from, into, json(reason)?, json(&moved)?, now],
-        )
-        .await?;
-    for sql in [
-        "UPDATE persons SET merged_into = $1 WHERE id = $2",
-        "UPDATE identifiers SET person = $1 WHERE person = $2",
-        "UPDATE leads SET person = $1 WHERE person = $2",
-        "UPDATE syncs SET person = $1 WHERE person = $2",
-        // A person without a record here may have one elsewhere.
-        "UPDATE links SET person = $1 WHERE person = $2",
-    ] {
-        connection.execute(sql, args![into, from]).await?;
-    }
-    Ok(())
+/// The order in which every transaction locks identifiers: as the database sorts them.
+fn in_order_of_locks(keys: BTreeSet<Key>) -> Vec<Key> {
+    let mut keys: Vec<Key> = keys.into_iter().collect();
+    keys.sort_by(|one, other| {
+        let place = |key: &Key| (key.kind.as_str(), key.scope.clone(), key.value.clone());
+        place(one).cmp(&place(other))
+    });
+    keys
 }
 
-/// What a merge moves, so that it can be undone.
-#[derive(Serialize)]
-struct Moved {
-    identifiers: BTreeSet<Key>,
-    leads: Vec<String>,
-    /// Destination, kind and record.
-    links: Vec<(String, String, String)>,
-}
-
-async fn moved(connection: &mut Connection, from: PersonId, also: &[Key]) -> Result<Moved, StoreError> {
-    let mut identifiers: BTreeSet<Key> = also.iter().cloned().collect();
-    let rows =
-        connection.fetch("SELECT kind, scope, value FROM identifiers WHERE person = $1", args![from]).await?;
-    for row in &rows {
-        identifiers.insert(Key {
-            kind: row.parsed(0, IdentifierKind::parse)?,
-            scope: row.text(1)?,
-            value: row.text(2)?,
-        });
-    }
-    let rows = connection.fetch("SELECT id FROM leads WHERE person = $1 ORDER BY id", args![from]).await?;
-    let leads = rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
-    let rows = connection
-        .fetch(
-            "SELECT destination, kind, record FROM links WHERE person = $1 ORDER BY destination, kind, record",
-            args![from],
-        )
-        .await?;
-    let links = rows
-        .iter()
-        .map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)))
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Moved { identifiers, leads, links })
-}
-
-/// Who a person is by now, after every merge.
-pub(crate) async fn present_person(
-    connection: &mut Connection,
-    mut person: PersonId,
-) -> Result<PersonId, StoreError> {
-    loop {
-        let rows = connection
-            .fetch("SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL", args![person])
-            .await?;
-        // A person is only ever merged into one that was not, so this ends.
-        match rows.first() {
-            Some(row) => person = row.id(0)?,
-            None => return Ok(person),
-        }
-    }
+/// A key from its columns: kind, scope, value.
+pub(super) fn key(row: &Row) -> Result<Key, StoreError> {
+    Ok(Key { kind: row.parsed(0, IdentifierKind::parse)?, scope: row.text(1)?, value: row.text(2)? })
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::lease::{Lease, bump};
 use super::sql::{Connection, args, json};
-use super::sync_work::bump;
-use super::syncs::{Lease, OPEN};
+use super::syncs::OPEN;
 use super::{Store, StoreError, Work};
 use crate::rules::{PoolState, Turn};
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::prepare_work::{PrepareBatch, RequeueWaiting};
+use super::prepare_work::{PrepareBatch, PrepareOldest, RequeueWaiting};
 use super::sql::{Arg, Row, args, list};
-use super::{Store, StoreError};
+use super::{Backend, Store, StoreError};
 use crate::clock::Clock;
 use crate::event::Delivery;
 use crate::id::{DeliveryId, EventId, LeadId, PersonId, SyncId};
@@ -46,6 +46,9 @@ pub enum Prepared {
     /// Its token turned out wrong.
     Refused(String),
 }
+
+/// What makes of a delivery what becomes of it: the pure stages, with the workspace that is active.
+pub type Stages = Arc<dyn Fn(&Received) -> PreparedDelivery + Send + Sync>;
 
 /// What the pure stages made of one event. Ids are given beforehand, so that running again changes nothing.
 #[derive(Clone, Debug)]
@@ -114,17 +117,42 @@ pub struct PrepareCounts {
     pub by_source: BTreeMap<(String, &'static str), u64>,
 }
 
+/// As [`received`] reads it. The transaction that prepares them may add its row locks.
+pub(super) const OLDEST_RECEIVED: &str = "SELECT id, source, method, query, headers, body, received_at, unverified_token \
+     FROM deliveries WHERE state = 'received' ORDER BY id LIMIT $1";
+
 impl Store {
     /// The oldest deliveries that are to be prepared.
     pub async fn received(&self, limit: usize) -> Result<Vec<Received>, StoreError> {
-        let rows = self
-            .read(
-                "SELECT id, source, method, query, headers, body, received_at, unverified_token \
-                 FROM deliveries WHERE state = 'received' ORDER BY id LIMIT $1",
-                args![i64::try_from(limit).unwrap_or(i64::MAX)],
-            )
-            .await?;
+        let rows = self.read(OLDEST_RECEIVED, args![i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
         rows.iter().map(received).collect()
+    }
+
+    /// Prepares the oldest deliveries that nobody else prepares now, at most so many; all of them or none.
+    ///
+    /// SQLite has one preparer, and its one writer does not wait for the stages. On PostgreSQL there is one in every process:
+    /// each locks deliveries that no other has and runs the stages in the same transaction, so no work is done twice, and
+    /// what a process that died had in hand is free at once.
+    pub async fn prepare_oldest(
+        &self,
+        limit: usize,
+        stages: Stages,
+        order: IdentifierOrder,
+        clock: Arc<dyn Clock>,
+    ) -> Result<PrepareCounts, StoreError> {
+        match &self.backend {
+            Backend::Sqlite { .. } => {
+                let rows =
+                    self.read(OLDEST_RECEIVED, args![i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
+                if rows.is_empty() {
+                    return Ok(PrepareCounts::default());
+                }
+                let prepared = rows.iter().map(|row| run_stages(&stages, row));
+                let prepared = prepared.collect::<Result<Arc<[PreparedDelivery]>, _>>()?;
+                self.prepare(prepared, order, clock).await
+            }
+            Backend::Postgres { .. } => self.write(PrepareOldest { limit, stages, order, clock }).await,
+        }
     }
 
     /// Stores what became of a batch of deliveries, in their order.
@@ -155,6 +183,18 @@ impl Store {
         self.arrived.notify_one();
         Ok(requeued)
     }
+}
+
+/// What becomes of the delivery of this row. One that cannot be read from the registry must not stop those behind it.
+pub(super) fn run_stages(stages: &Stages, row: &Row) -> Result<PreparedDelivery, StoreError> {
+    let id = row.id(0)?;
+    Ok(received(row).map_or_else(
+        |failure| PreparedDelivery {
+            id,
+            result: Prepared::Unreadable(format!("it cannot be read from the registry: {failure}")),
+        },
+        |received| stages(&received),
+    ))
 }
 
 /// A delivery from its columns: id, source, method, query, headers, body, time of receipt.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::people::People;
-use super::prepare::{EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent};
+use super::prepare::{
+    EventOutcome, OLDEST_RECEIVED, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Stages,
+    run_stages,
+};
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
 use super::{StoreError, Work};
 use crate::clock::Clock;
@@ -35,6 +38,7 @@ impl Work for RequeueWaiting {
     }
 }
 
+/// Deliveries of which the stages have made what becomes of them.
 pub(super) struct PrepareBatch {
     pub(super) deliveries: Arc<[PreparedDelivery]>,
     pub(super) order: IdentifierOrder,
@@ -45,172 +49,201 @@ impl Work for PrepareBatch {
     type Output = PrepareCounts;
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<PrepareCounts, StoreError>> {
-        Box::pin(async move {
-            let now = self.clock.now().as_millisecond();
-            let mut counts = PrepareCounts::default();
-            let claimed = self.claim(connection).await?;
-            counts.deliveries = u64::try_from(claimed.len()).unwrap_or(u64::MAX);
-            let events: Vec<(DeliveryId, usize, &PreparedEvent)> = self
-                .deliveries
-                .iter()
-                .filter(|delivery| claimed.contains(&delivery.id))
-                .filter_map(|delivery| match &delivery.result {
-                    Prepared::Events(events) => Some((delivery.id, events)),
-                    Prepared::Unreadable(_) | Prepared::Waiting(_) | Prepared::Refused(_) => None,
-                })
-                .flat_map(|(id, events)| {
-                    events.iter().enumerate().map(move |(position, event)| (id, position, event))
-                })
-                .collect();
-            let firsts = take_keys(connection, &events).await?;
-            insert_events(connection, &events, &firsts).await?;
+        Box::pin(async move { store(connection, &self.deliveries, &self.order, &*self.clock).await })
+    }
+}
 
-            let fresh: Vec<&PreparedEvent> = events
-                .iter()
-                .map(|(_, _, event)| *event)
-                .filter(|event| firsts.get(&event.id).is_none_or(|first| *first == event.id))
-                .collect();
-            counts.redeliveries = u64::try_from(events.len() - fresh.len()).unwrap_or(u64::MAX);
-            for event in &fresh {
-                let (count, state) = match event.outcome {
-                    EventOutcome::Lead { .. } => (&mut counts.leads, "mapped"),
-                    EventOutcome::Filtered(_) => (&mut counts.filtered, "filtered"),
-                    EventOutcome::NeedsAttention(_) => (&mut counts.needs_attention, "needs-attention"),
-                };
-                *count += 1;
-                *counts.by_source.entry((event.source.clone(), state)).or_default() += 1;
-            }
-            self.insert_leads(connection, &fresh, now).await?;
-            Ok(counts)
+/// The oldest deliveries that no other process has in hand.
+pub(super) struct PrepareOldest {
+    pub(super) limit: usize,
+    pub(super) stages: Stages,
+    pub(super) order: IdentifierOrder,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Work for PrepareOldest {
+    type Output = PrepareCounts;
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<PrepareCounts, StoreError>> {
+        Box::pin(async move {
+            let sql = format!("{OLDEST_RECEIVED} {}", connection.row_locks("FOR UPDATE SKIP LOCKED"));
+            let rows = connection.fetch(&sql, args![i64::try_from(self.limit).unwrap_or(i64::MAX)]).await?;
+            // Run again, it may find others; whatever the stages make has ids of its own then.
+            let deliveries = rows.iter().map(|row| run_stages(&self.stages, row));
+            let deliveries = deliveries.collect::<Result<Vec<PreparedDelivery>, _>>()?;
+            store(connection, &deliveries, &self.order, &*self.clock).await
         })
     }
 }
 
-impl PrepareBatch {
-    /// Marks the deliveries as prepared; those that another process took first are not returned.
-    async fn claim(&self, connection: &mut Connection) -> Result<HashSet<DeliveryId>, StoreError> {
-        let mut by_state: BTreeMap<(&str, Option<&str>), Vec<DeliveryId>> = BTreeMap::new();
-        for delivery in self.deliveries.iter() {
-            let end = match &delivery.result {
-                Prepared::Events(_) => ("prepared", None),
-                Prepared::Unreadable(why) => ("unreadable", Some(why.as_str())),
-                Prepared::Waiting(why) => ("waiting", Some(why.as_str())),
-                Prepared::Refused(why) => ("refused", Some(why.as_str())),
-            };
-            by_state.entry(end).or_default().push(delivery.id);
+/// Stores what became of deliveries, in their order.
+async fn store(
+    connection: &mut Connection,
+    deliveries: &[PreparedDelivery],
+    order: &IdentifierOrder,
+    clock: &dyn Clock,
+) -> Result<PrepareCounts, StoreError> {
+    let now = clock.now().as_millisecond();
+    let mut counts = PrepareCounts::default();
+    let claimed = claim(connection, deliveries).await?;
+    counts.deliveries = u64::try_from(claimed.len()).unwrap_or(u64::MAX);
+    let events: Vec<(DeliveryId, usize, &PreparedEvent)> = deliveries
+        .iter()
+        .filter(|delivery| claimed.contains(&delivery.id))
+        .filter_map(|delivery| match &delivery.result {
+            Prepared::Events(events) => Some((delivery.id, events)),
+            Prepared::Unreadable(_) | Prepared::Waiting(_) | Prepared::Refused(_) => None,
+        })
+        .flat_map(|(id, events)| {
+            events.iter().enumerate().map(move |(position, event)| (id, position, event))
+        })
+        .collect();
+    let firsts = take_keys(connection, &events).await?;
+    insert_events(connection, &events, &firsts).await?;
+
+    let fresh: Vec<&PreparedEvent> = events
+        .iter()
+        .map(|(_, _, event)| *event)
+        .filter(|event| firsts.get(&event.id).is_none_or(|first| *first == event.id))
+        .collect();
+    counts.redeliveries = u64::try_from(events.len() - fresh.len()).unwrap_or(u64::MAX);
+    for event in &fresh {
+        let (count, state) = match event.outcome {
+            EventOutcome::Lead { .. } => (&mut counts.leads, "mapped"),
+            EventOutcome::Filtered(_) => (&mut counts.filtered, "filtered"),
+            EventOutcome::NeedsAttention(_) => (&mut counts.needs_attention, "needs-attention"),
+        };
+        *count += 1;
+        *counts.by_source.entry((event.source.clone(), state)).or_default() += 1;
+    }
+    insert_leads(connection, &fresh, order, clock, now).await?;
+    Ok(counts)
+}
+
+/// Marks the deliveries as prepared; those that another process took first are not returned.
+async fn claim(
+    connection: &mut Connection,
+    deliveries: &[PreparedDelivery],
+) -> Result<HashSet<DeliveryId>, StoreError> {
+    let mut by_state: BTreeMap<(&str, Option<&str>), Vec<DeliveryId>> = BTreeMap::new();
+    for delivery in deliveries {
+        let end = match &delivery.result {
+            Prepared::Events(_) => ("prepared", None),
+            Prepared::Unreadable(why) => ("unreadable", Some(why.as_str())),
+            Prepared::Waiting(why) => ("waiting", Some(why.as_str())),
+            Prepared::Refused(why) => ("refused", Some(why.as_str())),
+        };
+        by_state.entry(end).or_default().push(delivery.id);
+    }
+    let mut claimed = HashSet::new();
+    for ((state, why), ids) in by_state {
+        for piece in ids.chunks(ROWS_PER_STATEMENT) {
+            let sql = format!(
+                "UPDATE deliveries SET state = $1, why = $2 WHERE state = 'received' AND id IN ({}) RETURNING id",
+                list(3, piece.len())
+            );
+            let mut arguments = args![state, why.map(str::to_owned)];
+            arguments.extend(piece.iter().map(|id| Arg::from(*id)));
+            for row in connection.fetch(&sql, arguments).await? {
+                claimed.insert(row.id(0)?);
+            }
         }
-        let mut claimed = HashSet::new();
-        for ((state, why), ids) in by_state {
-            for piece in ids.chunks(ROWS_PER_STATEMENT) {
-                let sql = format!(
-                    "UPDATE deliveries SET state = $1, why = $2 WHERE state = 'received' AND id IN ({}) RETURNING id",
-                    list(3, piece.len())
-                );
-                let mut arguments = args![state, why.map(str::to_owned)];
-                arguments.extend(piece.iter().map(|id| Arg::from(*id)));
-                for row in connection.fetch(&sql, arguments).await? {
-                    claimed.insert(row.id(0)?);
+    }
+    Ok(claimed)
+}
+
+/// Finds out whose the leads are, and stores them with their syncs.
+///
+/// Their place in the order of all leads is taken last, under the people's locks: who waited for those comes later in the
+/// order too, and no other process waits longer than for these last rows.
+async fn insert_leads(
+    connection: &mut Connection,
+    fresh: &[&PreparedEvent],
+    order: &IdentifierOrder,
+    clock: &dyn Clock,
+    now: i64,
+) -> Result<(), StoreError> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let mut people =
+        People::load(connection, fresh.iter().filter_map(|event| event.lead()), None, now).await?;
+    let mut leads = Vec::with_capacity(fresh.len());
+    let mut syncs = Vec::new();
+    for (event, place) in fresh.iter().zip(0_i64..) {
+        let mut row = |branch: Option<i64>,
+                       person: Option<PersonId>,
+                       state: &str,
+                       why: Option<String>,
+                       lead: Option<String>,
+                       conflicts: String| {
+            leads.push(args![
+                event.lead_id,
+                event.id,
+                event.source.as_str(),
+                event.version.as_str(),
+                branch,
+                person.map(|person| person.to_string()),
+                state,
+                why,
+                lead,
+                conflicts,
+                event.received_at.as_millisecond(),
+            ]);
+        };
+        let none = || "[]".to_owned();
+        match &event.outcome {
+            EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, none()),
+            EventOutcome::NeedsAttention(why) => {
+                row(None, None, "needs-attention", Some(json(why)?), None, none());
+            }
+            EventOutcome::Lead { lead, branch, syncs: ids } => {
+                let resolution = resolve(&lead.identifiers, &people.known, order, event.fresh_person);
+                people.learn(lead, &resolution);
+                let branch = i64::try_from(*branch).unwrap_or(i64::MAX);
+                let person = resolution.person;
+                let conflicts = json(&resolution.conflicts)?;
+                row(Some(branch), Some(person), "mapped", None, Some(json(lead)?), conflicts);
+                for (id, to) in ids {
+                    let row = args![*id, event.lead_id, to.as_str(), person, 0, "ready", now, now];
+                    syncs.push((place, row));
                 }
             }
         }
-        Ok(claimed)
     }
-
-    async fn insert_leads(
-        &self,
-        connection: &mut Connection,
-        fresh: &[&PreparedEvent],
-        now: i64,
-    ) -> Result<(), StoreError> {
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        let count = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
-        let rows = connection
-            .fetch(
-                "UPDATE counters SET value = value + $1 WHERE name = 'sequence' RETURNING value",
-                args![count],
-            )
-            .await?;
-        let last = rows.first().ok_or_else(|| StoreError::damaged("counter 'sequence' is gone"))?.int(0)?;
-        let mut people = People::load(connection, fresh.iter().filter_map(|event| event.lead()), now).await?;
-
-        let mut leads = Vec::with_capacity(fresh.len());
-        let mut syncs = Vec::new();
-        for (event, sequence) in fresh.iter().zip(last - count + 1..) {
-            let mut row = |branch: Option<i64>,
-                           person: Option<PersonId>,
-                           state: &str,
-                           why: Option<String>,
-                           lead: Option<String>,
-                           conflicts: String| {
-                leads.push(args![
-                    event.lead_id,
-                    event.id,
-                    event.source.as_str(),
-                    event.version.as_str(),
-                    branch,
-                    sequence,
-                    person.map(|person| person.to_string()),
-                    state,
-                    why,
-                    lead,
-                    conflicts,
-                    event.received_at.as_millisecond(),
-                ]);
-            };
-            let none = || "[]".to_owned();
-            match &event.outcome {
-                EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, none()),
-                EventOutcome::NeedsAttention(why) => {
-                    row(None, None, "needs-attention", Some(json(why)?), None, none());
-                }
-                EventOutcome::Lead { lead, branch, syncs: ids } => {
-                    let resolution =
-                        resolve(&lead.identifiers, &people.known, &self.order, event.fresh_person);
-                    people.learn(lead, &resolution);
-                    let branch = i64::try_from(*branch).unwrap_or(i64::MAX);
-                    let person = resolution.person;
-                    row(
-                        Some(branch),
-                        Some(person),
-                        "mapped",
-                        None,
-                        Some(json(lead)?),
-                        json(&resolution.conflicts)?,
-                    );
-                    for (id, destination) in ids {
-                        syncs.push(args![
-                            *id,
-                            event.lead_id,
-                            destination.as_str(),
-                            person,
-                            sequence,
-                            0,
-                            "ready",
-                            now,
-                            now
-                        ]);
-                    }
-                }
-            }
-        }
-        connection
-            .insert_rows(
-                "leads (id, event, source, version, branch, sequence, person, state, why, lead, conflicts, received_at)",
-                leads,
-                "",
-            )
-            .await?;
-        connection
-            .insert_rows(
-                "syncs (id, lead, destination, person, sequence, priority, state, next_at, updated_at)",
-                syncs,
-                "",
-            )
-            .await?;
-        people.store(connection, &*self.clock, now).await
+    people.store(connection, now).await?;
+    let first = take_places(connection, fresh.len()).await?;
+    for (row, sequence) in leads.iter_mut().zip(first..) {
+        row.push(Arg::from(sequence));
     }
+    let syncs = syncs.into_iter().map(|(place, mut row)| {
+        row.push(Arg::from(first + place));
+        row
+    });
+    connection
+        .insert_rows(
+            "leads (id, event, source, version, branch, person, state, why, lead, conflicts, received_at, sequence)",
+            leads,
+            "",
+        )
+        .await?;
+    connection
+        .insert_rows(
+            "syncs (id, lead, destination, person, priority, state, next_at, updated_at, sequence)",
+            syncs.collect(),
+            "",
+        )
+        .await?;
+    people.merge(connection, clock).await
+}
+
+/// Takes so many places at the end of the order of all leads; returns the first. What is rolled back gives them back.
+async fn take_places(connection: &mut Connection, count: usize) -> Result<i64, StoreError> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let sql = "UPDATE counters SET value = value + $1 WHERE name = 'sequence' RETURNING value";
+    let rows = connection.fetch(sql, args![count]).await?;
+    let last = rows.first().ok_or_else(|| StoreError::damaged("counter 'sequence' is gone"))?.int(0)?;
+    Ok(last - count + 1)
 }
 
 /// Takes the keys of new events. Returns, for every event, the event that had its key first: itself when it is new.

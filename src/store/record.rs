@@ -3,25 +3,78 @@
 use std::collections::HashSet;
 
 use super::StoreError;
+use super::lease::Lease;
 use super::ledger::{Dated, Entry};
-use super::sql::{Arg, Connection, args, json, placeholders};
-use super::syncs::{Lease, Next, PlanToStore, StepEnd, StepState, SyncState};
+use super::sql::{Arg, Connection, args, json, list, placeholders};
+use super::syncs::{Next, OPEN, PlanToStore, StepEnd, StepState, SyncState};
 use crate::id::{StepId, SyncId};
 use crate::plan::{Plan, Reason, RecordId, RecordKind, Step};
 
 /// Rows of one statement, each with its arguments in the order of the columns.
 type Rows = Vec<Vec<Arg>>;
 
-/// Puts syncs that have become another person's since they were decided back into the queue, and says which.
+/// Locks the syncs of these entries, where others write: whose they are stays as it is until the entries are durable. Who
+/// makes one person of two waits for it, and then sees what was stored, or was before us, and then we see that.
+pub(super) async fn lock(connection: &mut Connection, entries: &[Dated]) -> Result<(), StoreError> {
+    if !connection.others_write() {
+        return Ok(());
+    }
+    let mut arguments: Vec<Arg> =
+        entries.iter().filter_map(|(entry, _)| entry.sync()).map(Arg::from).collect();
+    let syncs = list(1, arguments.len());
+    let sent = sent(entries);
+    let steps = list(1 + arguments.len(), sent.len());
+    let of_steps = format!("SELECT sync FROM steps WHERE id IN ({steps})");
+    let wanted = match (syncs.is_empty(), sent.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, true) => syncs,
+        (true, false) => of_steps,
+        (false, false) => format!("{syncs}) OR id IN ({of_steps}"),
+    };
+    arguments.extend(sent.into_iter().map(Arg::from));
+    let sql = format!("SELECT 1 FROM syncs WHERE id IN ({wanted}) ORDER BY id FOR UPDATE");
+    connection.fetch(&sql, arguments).await.map(drop)
+}
+
+fn sent(entries: &[Dated]) -> Vec<StepId> {
+    let steps = entries.iter().filter_map(|(entry, _)| match &**entry {
+        Entry::Sent(steps) => Some(steps),
+        Entry::Plan(_) | Entry::Hold { .. } | Entry::Verdict { .. } | Entry::Outcomes { .. } => None,
+    });
+    steps.flatten().copied().collect()
+}
+
+/// Steps that must not be sent, because their plan was dropped: it was made for one of two people who are one by now.
+pub(super) async fn dropped(
+    connection: &mut Connection,
+    entries: &[Dated],
+) -> Result<HashSet<StepId>, StoreError> {
+    let sent = sent(entries);
+    if sent.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let sql = format!(
+        "SELECT steps.id FROM steps JOIN syncs ON syncs.id = steps.sync \
+         WHERE steps.id IN ({}) AND syncs.state = 'ready'",
+        list(1, sent.len())
+    );
+    let rows = connection.fetch(&sql, sent.into_iter().map(Arg::from).collect()).await?;
+    rows.iter().map(|row| row.id(0)).collect()
+}
+
+/// Puts syncs back into the queue that were decided for somebody who is another by now, or whose other lead has begun
+/// meanwhile: what is in flight finishes first, and the decision must see it. Says which.
 pub(super) async fn put_back(
     connection: &mut Connection,
     entries: &[Dated],
 ) -> Result<HashSet<SyncId>, StoreError> {
+    let mut people = HashSet::new();
     let decided: Rows = entries
         .iter()
         .filter_map(|(entry, at)| {
             let (sync, person) = entry.decided()?;
-            Some(args![sync, person, at.as_millisecond()])
+            let second = i64::from(!people.insert(person));
+            Some(args![sync, person, at.as_millisecond(), second])
         })
         .collect();
     if decided.is_empty() {
@@ -29,7 +82,10 @@ pub(super) async fn put_back(
     }
     let sql = format!(
         "UPDATE syncs SET state = 'ready', claimed = 0, next_at = decided.column3, updated_at = decided.column3 \
-         FROM (VALUES {}) AS decided WHERE syncs.id = decided.column1 AND syncs.person <> decided.column2 \
+         FROM (VALUES {}) AS decided WHERE syncs.id = decided.column1 \
+           AND (syncs.person <> decided.column2 OR decided.column4 = 1 OR EXISTS (SELECT 1 FROM syncs AS other \
+             WHERE other.person = syncs.person AND other.destination = syncs.destination AND other.{OPEN} \
+               AND other.state IN ('pushing', 'unknown') AND other.id <> syncs.id)) \
          RETURNING syncs.id",
         placeholders(&decided)
     );

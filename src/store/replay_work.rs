@@ -218,7 +218,8 @@ impl ReplanLeads {
         let Some(before) = before.first() else { return Ok(Err(LeftAlone::Done)) };
         let person = before.optional_id::<PersonId>(0)?;
         let sequence = before.int(1)?;
-        let mut people = People::load(connection, std::iter::once(mapped.lead), millis).await?;
+        let mut people = People::load(connection, std::iter::once(mapped.lead), person, millis).await?;
+        let person = person.map(|person| people.present(person));
         let resolution = resolve(&mapped.lead.identifiers, &people.known, &self.order, lead.fresh_person);
         let moved = person.is_some_and(|person| person != resolution.person);
         if moved && syncs.iter().any(|known| known.brought) {
@@ -288,7 +289,8 @@ impl ReplanLeads {
                 "",
             )
             .await?;
-        people.store(connection, &*self.clock, millis).await?;
+        people.store(connection, millis).await?;
+        people.merge(connection, &*self.clock).await?;
         let gone = |known: &&Known| {
             known.item.destination.as_ref().is_some_and(|name| mapped.to.iter().all(|(_, to)| to != name))
         };
@@ -364,12 +366,13 @@ async fn drop_sync(
     Ok(())
 }
 
-/// The syncs of a lead as they are now.
+/// The syncs of a lead as they are now, and until this transaction ends.
 async fn known(connection: &mut Connection, lead: &Remapped) -> Result<Vec<Known>, StoreError> {
     let sql = format!(
         "SELECT id, destination, state, {SNAGS}, brought, \
          (SELECT COUNT(*) FROM steps WHERE steps.sync = syncs.id AND steps.state = 'done') \
-         FROM syncs WHERE lead = $1 ORDER BY id"
+         FROM syncs WHERE lead = $1 ORDER BY id {}",
+        connection.row_locks("FOR UPDATE OF syncs")
     );
     let rows = connection.fetch(&sql, args![lead.lead]).await?;
     rows.iter()

@@ -20,10 +20,12 @@ use sqlx::migrate::{Migration, Migrator};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::health::Health;
 use super::lock::{Asked, Lock};
 use super::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
+use super::session::{Session, UNHURRIED};
 use super::sql::{Connection, Row, args};
-use super::{Store, StoreError, WAITING, migrator};
+use super::{Store, StoreError, WAITING, migrator, postgres_migrator};
 
 /// The schema of a database against the one that this leadfold knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,8 +148,8 @@ impl Schema {
 }
 
 /// Whether a database has anything of ours: `counters` is made by the first migration.
-fn is_there(is_postgres: bool) -> &'static str {
-    if is_postgres {
+fn is_there(is_shared: bool) -> &'static str {
+    if is_shared {
         "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('counters')"
     } else {
         "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'counters'"
@@ -161,7 +163,7 @@ const APPLIED: &str = "\
 
 /// Which schema the database at the other end has.
 pub(super) async fn look_at(connection: &mut Connection) -> Result<Schema, StoreError> {
-    let there = connection.fetch(is_there(connection.is_postgres()), args![]).await?;
+    let there = connection.fetch(is_there(connection.others_write()), args![]).await?;
     if there.first().map_or(Ok(0), |row| row.int(0))? == 0 {
         return Schema::read(&[]);
     }
@@ -213,6 +215,8 @@ async fn advance(
     connection: &mut Connection,
     told: &mut (dyn FnMut(Migrated) + Send),
 ) -> Result<(), StoreError> {
+    // An index on a large table takes as long as it takes, and so does waiting for another process that builds one.
+    connection.limit("statement_timeout", "0").await?;
     connection.lock_schema().await?;
     // Another process may have been faster.
     let present = look_at(connection).await?;
@@ -220,9 +224,7 @@ async fn advance(
         create(connection, told).await
     } else if let Some((next, _)) = present.missing.first() {
         connection.limit("lock_timeout", LOCK_PATIENCE).await?;
-        // An index of a large table takes as long as it takes.
-        connection.limit("statement_timeout", "0").await?;
-        let ours = migrator();
+        let ours = texts_for(connection);
         match ours.iter().find(|migration| migration.version == *next) {
             Some(migration) => run(connection, migration, told).await,
             None => Ok(()),
@@ -242,10 +244,14 @@ pub(super) async fn create(
                  installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
                  checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL)";
     connection.execute(table, args![]).await?;
-    for migration in migrator().iter() {
+    for migration in texts_for(connection).iter() {
         run(connection, migration, told).await?;
     }
     Ok(())
+}
+
+fn texts_for(connection: &Connection) -> Migrator {
+    if connection.others_write() { postgres_migrator() } else { migrator() }
 }
 
 async fn run(
@@ -303,8 +309,9 @@ impl Store {
     /// Brings an existing database up to date and returns the schema it had. On SQLite the server must be stopped.
     pub async fn migrate(url: &str, told: &mut (dyn FnMut(Migrated) + Send)) -> Result<Schema, StoreError> {
         if is_postgres(url)? {
-            let (pool, place) = postgres_pool(url, 1, WAITING).await?;
-            let mut connection = Connection::from(pool.acquire().await?);
+            let health = Health::new();
+            let (pool, place) = postgres_pool(url, 1, WAITING, &health).await?;
+            let mut connection = Connection::from(Session::take(&pool, &health, UNHURRIED).await?);
             let before = bring_up(&mut connection, &place, Upgrade::Any, told).await;
             drop(connection);
             pool.close().await;
@@ -339,7 +346,7 @@ impl Store {
     }
 
     async fn applied(&self) -> Result<Vec<Row>, StoreError> {
-        let there = self.read(is_there(self.is_postgres()), args![]).await?;
+        let there = self.read(is_there(self.is_shared()), args![]).await?;
         if there.first().map_or(Ok(0), |row| row.int(0))? == 0 {
             return Ok(Vec::new());
         }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use sqlx::{Column as _, Row as _};
 
 use super::StoreError;
+use super::session::{self, Session};
 
 /// A value for a placeholder.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ pub(crate) struct Connection {
 
 enum Driver {
     Sqlite(sqlx::SqliteConnection),
-    Postgres(sqlx::pool::PoolConnection<sqlx::Postgres>),
+    Postgres(Session),
 }
 
 /// One row of either database. Columns are read by position.
@@ -111,22 +112,17 @@ impl From<sqlx::SqliteConnection> for Connection {
     }
 }
 
-impl From<sqlx::pool::PoolConnection<sqlx::Postgres>> for Connection {
-    fn from(connection: sqlx::pool::PoolConnection<sqlx::Postgres>) -> Self {
-        Self { driver: Driver::Postgres(connection), bumped: Vec::new() }
+impl From<Session> for Connection {
+    fn from(session: Session) -> Self {
+        Self { driver: Driver::Postgres(session), bumped: Vec::new() }
     }
 }
 
 impl Connection {
-    /// Whether it is to PostgreSQL.
-    pub(crate) fn is_postgres(&self) -> bool {
-        matches!(self.driver, Driver::Postgres(_))
-    }
-
     /// The driver's own connection, for what one text cannot say.
     pub(super) fn postgres(&mut self) -> Result<&mut sqlx::PgConnection, StoreError> {
         match &mut self.driver {
-            Driver::Postgres(connection) => Ok(connection),
+            Driver::Postgres(session) => session.lend(),
             Driver::Sqlite(_) => Err(StoreError::is_over("this is SQLite, and PostgreSQL was meant")),
         }
     }
@@ -142,7 +138,7 @@ impl Connection {
     /// Waits until no other process changes the schema; until the end of the transaction none begins. SQLite's transaction
     /// keeps everybody else out by itself.
     pub(super) async fn lock_schema(&mut self) -> Result<(), StoreError> {
-        if self.is_postgres() {
+        if self.others_write() {
             // "leadfold": advisory locks are numbers, and those of other programs may be in the same database.
             self.execute("SELECT pg_advisory_xact_lock(7810759614411271268)", vec![]).await?;
         }
@@ -151,7 +147,7 @@ impl Connection {
 
     /// Sets one of PostgreSQL's time limits until the end of the transaction. SQLite has none.
     pub(super) async fn limit(&mut self, name: &str, time: &str) -> Result<(), StoreError> {
-        if self.is_postgres() {
+        if self.others_write() {
             self.execute(&format!("SET LOCAL {name} = '{time}'"), vec![]).await?;
         }
         Ok(())
@@ -162,19 +158,37 @@ impl Connection {
         let script = sqlx::raw_sql(script);
         match &mut self.driver {
             Driver::Sqlite(connection) => script.execute(connection).await.map(drop)?,
-            Driver::Postgres(connection) => script.execute(&mut **connection).await.map(drop)?,
+            Driver::Postgres(session) => session.ask(|postgres| script.execute(postgres)).await.map(drop)?,
         }
         Ok(())
     }
 
     /// Begins a transaction. SQLite takes the write lock at once, so that one never fails half-way for want of it.
+    ///
+    /// On PostgreSQL every statement sees what was committed before it, whatever the server's defaults say: rows that must
+    /// not change meanwhile are locked. A process that freezes half-way would keep its locks for as long, and all others
+    /// waiting; the server ends its transaction instead.
     pub(crate) async fn begin(&mut self) -> Result<(), StoreError> {
         self.bumped.clear();
-        let begin = match &self.driver {
-            Driver::Sqlite(_) => "BEGIN IMMEDIATE",
-            Driver::Postgres(_) => "BEGIN",
-        };
-        self.execute(begin, vec![]).await.map(drop)
+        match &mut self.driver {
+            Driver::Sqlite(_) => self.execute("BEGIN IMMEDIATE", vec![]).await.map(drop),
+            Driver::Postgres(session) => {
+                session.ask(|postgres| sqlx::raw_sql(session::BEGIN).execute(postgres)).await.map(drop)
+            }
+        }
+    }
+
+    /// Whether others may write meanwhile. SQLite has one writer, and nothing to lock.
+    pub(crate) fn others_write(&self) -> bool {
+        match &self.driver {
+            Driver::Sqlite(_) => false,
+            Driver::Postgres(_) => true,
+        }
+    }
+
+    /// The clause at the end of a SELECT that locks the rows it finds; nothing where nobody else writes.
+    pub(crate) fn row_locks(&self, clause: &'static str) -> &'static str {
+        if self.others_write() { clause } else { "" }
     }
 
     /// Makes everything since `begin` durable.
@@ -220,7 +234,7 @@ impl Connection {
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.driver {
             Driver::Sqlite(connection) => sqlx::Connection::close(connection).await?,
-            Driver::Postgres(connection) => drop(connection),
+            Driver::Postgres(session) => drop(session),
         }
         Ok(())
     }
@@ -231,8 +245,8 @@ impl Connection {
             Driver::Sqlite(connection) => {
                 bind!(&*in_order(sql, &args), args).execute(connection).await?.rows_affected()
             }
-            Driver::Postgres(connection) => {
-                bind!(sql, args).execute(&mut **connection).await?.rows_affected()
+            Driver::Postgres(session) => {
+                session.ask(|postgres| bind!(sql, args).execute(postgres)).await?.rows_affected()
             }
         })
     }
@@ -267,8 +281,9 @@ impl Connection {
                 .into_iter()
                 .map(Row::Sqlite)
                 .collect(),
-            Driver::Postgres(connection) => {
-                bind!(sql, args).fetch_all(&mut **connection).await?.into_iter().map(Row::Postgres).collect()
+            Driver::Postgres(session) => {
+                let rows = session.ask(|postgres| bind!(sql, args).fetch_all(postgres)).await?;
+                rows.into_iter().map(Row::Postgres).collect()
             }
         })
     }

@@ -2,61 +2,13 @@
 
 use futures_util::future::BoxFuture;
 
-use super::people::{merge_people, present_person};
+use super::lease::{Lease, bump};
+use super::merges::{lock_both, merge_people};
 use super::sql::{Connection, args};
-use super::syncs::{Evidence, Lease};
+use super::syncs::Evidence;
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::plan::RecordId;
-
-/// Bumps the lease row where the epoch is ours, once in a transaction. Nothing is recorded by a process that lost its
-/// lease.
-pub(super) async fn bump(connection: &mut Connection, lease: &Lease) -> Result<(), StoreError> {
-    if connection.has_bumped(&lease.destination, lease.epoch) {
-        return Ok(());
-    }
-    let bumped = connection
-        .execute(
-            "UPDATE leases SET beat = beat + 1 WHERE destination = $1 AND epoch = $2",
-            args![lease.destination.as_str(), lease.epoch],
-        )
-        .await?;
-    if bumped == 1 {
-        connection.remember_bumped(&lease.destination, lease.epoch);
-        Ok(())
-    } else {
-        Err(StoreError::is_over(format!(
-            "another process pushes to '{}' now; this one records nothing more",
-            lease.destination
-        )))
-    }
-}
-
-pub(crate) struct TakeLease {
-    pub(crate) destination: String,
-    pub(crate) holder: String,
-}
-
-impl Work for TakeLease {
-    type Output = Lease;
-
-    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Lease, StoreError>> {
-        Box::pin(async move {
-            // In one transaction with it there may be work of the holder until now.
-            connection.forget_bumped();
-            let rows = connection
-                .fetch(
-                    "INSERT INTO leases (destination, holder, epoch, beat) VALUES ($1, $2, 1, 0) \
-                     ON CONFLICT (destination) DO UPDATE SET holder = excluded.holder, epoch = leases.epoch + 1, \
-                     beat = 0 RETURNING epoch",
-                    args![self.destination.as_str(), self.holder.as_str()],
-                )
-                .await?;
-            let epoch = rows.first().ok_or_else(|| StoreError::damaged("no lease row"))?.int(0)?;
-            Ok(Lease { destination: self.destination.clone(), epoch })
-        })
-    }
-}
 
 pub(crate) struct DropLink {
     pub(crate) lease: Lease,
@@ -96,8 +48,7 @@ impl Work for MergeOnEvidence {
             let Evidence { sync, from, into, reason } = &self.evidence;
             // Either may have become somebody else since the claim. Whose sync this is by then is only known afterwards,
             // so it goes back into the queue in any case.
-            let present = present_person(connection, *from).await?;
-            let into = present_person(connection, *into).await?;
+            let (present, into) = lock_both(connection, *from, *into).await?;
             if present == *from && into != *from {
                 merge_people(connection, &*self.clock, *from, into, reason, &[]).await?;
             }

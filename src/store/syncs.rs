@@ -6,8 +6,9 @@
 use jiff::Timestamp;
 
 use super::claims::{Claim, FreeClaims, PutDownAbandoned};
+use super::lease::Lease;
 use super::sql::{Arg, args, list};
-use super::sync_work::{DropLink, MergeOnEvidence, TakeLease};
+use super::sync_work::{DropLink, MergeOnEvidence};
 use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, SyncId};
@@ -78,15 +79,6 @@ impl SyncState {
             Self::Held | Self::Synced | Self::Filtered | Self::NeedsAttention => false,
         }
     }
-}
-
-/// The right to push to a destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// Name of the destination.
-    pub destination: String,
-    /// Which holding of the lease this is.
-    pub epoch: i64,
 }
 
 /// A sync in the hands of this process.
@@ -174,8 +166,10 @@ impl StepState {
 /// What the database knows of a person at one destination.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PersonContext {
-    /// Our link to their contact.
+    /// Our link to their contact; to the oldest of several.
     pub contact: Option<RecordId>,
+    /// Their further contacts, oldest first: there before it was known that two people are one.
+    pub further: Vec<RecordId>,
     /// Deals we know of: record, the contact it is on, when we linked it.
     pub deals: Vec<(RecordId, Option<RecordId>, Timestamp)>,
     /// E.164 phones attached to them, oldest first.
@@ -242,11 +236,6 @@ pub enum Next {
 }
 
 impl Store {
-    /// Takes the lease of a destination. Everything an earlier holder had in its hands is free again.
-    pub async fn take_lease(&self, destination: &str, holder: &str) -> Result<Lease, StoreError> {
-        self.write(TakeLease { destination: destination.to_owned(), holder: holder.to_owned() }).await
-    }
-
     /// Claims syncs that are due: at most one per person, the oldest first, live before backfill.
     pub async fn claim(
         &self,

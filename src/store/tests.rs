@@ -1,9 +1,11 @@
-//! How SQLite finds rows: what is asked all the time, or under the eyes of somebody, must not walk through the registry.
+//! What an error means, and how SQLite finds rows: what is asked all the time, or under the eyes of somebody, must not walk
+//! through the registry.
 
 use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
+use super::Failure;
 use super::pools::wake_waiting;
 use super::registry::newest_leads;
 use super::replay::Selection;
@@ -78,5 +80,28 @@ async fn deliveries_that_could_not_be_read_have_an_index() {
         let (sql, arguments) = selection::unreadable(&selection, after, 200);
         let plan = plan(&sql, arguments).await;
         assert!(plan[0].contains("deliveries_unreadable") && plan.len() == 1, "{plan:?}");
+    }
+}
+
+#[test]
+fn an_error_says_whether_it_is_the_rows() {
+    let check = |code: &str, expect: Failure| assert_eq!(super::failure(code), expect, "{code}");
+    // PostgreSQL: serialisation failure, deadlock; bad bytes, a constraint, too many columns, a trigger's exception; no
+    // space, shut down, a connection that ended, an idle transaction that was ended, a table that is not there.
+    for code in ["40001", "40P01"] {
+        check(code, Failure::RunAgain);
+    }
+    for code in ["22021", "23505", "54011", "P0001"] {
+        check(code, Failure::Refused);
+    }
+    for code in ["53100", "57P01", "08006", "25P03", "42P01", "40003"] {
+        check(code, Failure::MayPass);
+    }
+    // SQLite: too big, a constraint, a trigger's, a mismatch; busy, disk full, read-only, input and output, not a code.
+    for code in ["18", "19", "1811", "20"] {
+        check(code, Failure::Refused);
+    }
+    for code in ["5", "13", "8", "1032", "266", "", "words"] {
+        check(code, Failure::MayPass);
     }
 }

@@ -4,23 +4,25 @@
 //! On SQLite one task owns the only writing connection. Arrivals (acknowledgements) go first; other work goes when they
 //! pause, and now and then when they do not, so that neither starves. Work that fails does not fail its group.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::error;
 
-use super::inbox::{Arrival, Pending};
-use super::sql::{Arg, Connection, args, json, placeholders};
+use super::arrivals::{ARRIVALS_PER_COMMIT, keep_arrivals};
+use super::health::Health;
+use super::inbox::Pending;
+use super::session::{PATIENT, Session};
+use super::sql::Connection;
 use super::{Failure, StoreError, Work};
 use crate::clock::Clock;
-use crate::token::to_hex;
 
-/// Arrivals per commit.
-const ARRIVALS_PER_COMMIT: usize = 256;
 /// Units of work per commit; few, because arrivals wait for it.
 const WORKS_PER_COMMIT: usize = 64;
 /// Arrivals are over when none came for this long; only then other work begins, because senders wait for their answer
@@ -31,7 +33,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(40);
 /// Work that may wait before its callers wait too.
 const WORK_CAPACITY: usize = 1024;
 /// How often work is run again when the database asks for it.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: u32 = 5;
+/// How long work waits for its second attempt; twice as long for the third, and so on.
+const RUN_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// Handle on the task that owns SQLite's writing connection.
 #[derive(Clone)]
@@ -46,7 +50,7 @@ enum Message {
 
 /// A unit of work with the way back to its caller, its type erased.
 trait Job: Send {
-    fn run<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, bool>;
+    fn run<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
@@ -57,12 +61,12 @@ struct Asked<W: Work> {
 }
 
 impl<W: Work> Job for Asked<W> {
-    fn run<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, bool> {
+    fn run<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let result = self.work.run(connection).await;
-            let succeeded = result.is_ok();
+            let ended = result.as_ref().map(drop).map_err(StoreError::clone);
             self.result = Some(result);
-            succeeded
+            ended
         })
     }
 
@@ -187,7 +191,9 @@ async fn run_jobs(connection: &mut Connection, mut jobs: Vec<Box<dyn Job>>) {
     let committed = match run_in_transaction(connection, &mut jobs).await {
         Ok(()) => Ok(()),
         Err(failure) => {
-            error!(%failure, works = jobs.len(), "storage failure: a group of writes was rolled back");
+            if !failure.is_away() {
+                error!(%failure, works = jobs.len(), "storage failure: a group of writes was rolled back");
+            }
             roll_back(connection).await;
             Err(failure)
         }
@@ -204,31 +210,32 @@ async fn run_in_transaction(
     jobs: &mut [Box<dyn Job>],
 ) -> Result<(), StoreError> {
     connection.begin().await?;
-    if run_all(connection, jobs).await {
+    let Err(failure) = run_all(connection, jobs).await else {
         return connection.commit().await;
-    }
+    };
     // Some failures (a full disk) have rolled the transaction back already.
     roll_back(connection).await;
     if jobs.len() == 1 {
         return Ok(());
     }
+    if failure.is_away() {
+        return Err(failure);
+    }
     connection.begin().await?;
     for job in jobs {
         connection.begin_part().await?;
-        let succeeded = job.run(connection).await;
+        let succeeded = job.run(connection).await.is_ok();
         connection.end_part(succeeded).await?;
     }
     connection.commit().await
 }
 
-/// Whether all succeeded; stops at the first that did not.
-async fn run_all(connection: &mut Connection, jobs: &mut [Box<dyn Job>]) -> bool {
+/// Runs them; stops at the first that fails.
+async fn run_all(connection: &mut Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
     for job in jobs {
-        if !job.run(connection).await {
-            return false;
-        }
+        job.run(connection).await?;
     }
-    true
+    Ok(())
 }
 
 async fn roll_back(connection: &mut Connection) {
@@ -236,103 +243,20 @@ async fn roll_back(connection: &mut Connection) {
     connection.roll_back().await.ok();
 }
 
-/// Stores a group of arrivals and tells each waiting receiver; a row that cannot be stored fails alone.
-async fn keep_arrivals(
-    connection: &mut Connection,
-    group: &mut Vec<Pending>,
-    arrived: &Notify,
-    clock: &dyn Clock,
-) {
-    if group.is_empty() {
-        return;
-    }
-    let deliveries: Vec<&Arrival> = group.iter().map(|(arrival, _)| arrival).collect();
-    let stored = insert_deliveries(connection, &deliveries).await;
-    if let Err(failure) = &stored {
-        error!(%failure, deliveries = group.len(), at = %clock.now(),
-            "STORAGE FAILURE: a group of deliveries could not be stored; each is tried alone");
-    }
-    for (arrival, tell) in group.drain(..) {
-        let answer = if stored.is_ok() { Ok(()) } else { insert_alone(connection, &arrival).await };
-        // A receiver that went away is no reason to forget a stored delivery.
-        tell.send(answer).ok();
-    }
-    arrived.notify_one();
-}
-
-async fn insert_alone(connection: &mut Connection, arrival: &Arrival) -> Result<(), StoreError> {
-    let stored = insert_deliveries(connection, &[arrival]).await;
-    if let Err(failure) = &stored {
-        error!(%failure, delivery = %arrival.delivery.id, source = arrival.delivery.source,
-            "STORAGE FAILURE: a delivery was not stored; its sender is answered 503");
-    }
-    stored
-}
-
-async fn insert_deliveries(connection: &mut Connection, group: &[&Arrival]) -> Result<(), StoreError> {
-    let mut rows = Vec::with_capacity(group.len());
-    for arrival in group {
-        let delivery = &arrival.delivery;
-        rows.push(args![
-            delivery.id,
-            delivery.source.as_str(),
-            delivery.method.as_str(),
-            delivery.query.as_deref().map(|query| query.replace('\0', "")),
-            json(&delivery.headers)?,
-            delivery.body.clone(),
-            delivery.received_at.as_millisecond(),
-            if arrival.waiting.is_some() || arrival.unverified_token.is_some() {
-                "waiting"
-            } else {
-                "received"
-            },
-            arrival.waiting.clone(),
-            arrival.unverified_token.as_ref().map(to_hex),
-        ]);
-    }
-    let sql = format!(
-        "INSERT INTO deliveries \
-         (id, source, method, query, headers, body, received_at, state, why, unverified_token) VALUES {}",
-        placeholders(&rows)
-    );
-    // One statement is a transaction of its own: all of the group or nothing, and durable when it returns.
-    connection.execute(&sql, rows.into_iter().flatten().collect::<Vec<Arg>>()).await?;
-    Ok(())
-}
-
-/// PostgreSQL: arrivals are grouped by one task on one connection, which is taken anew when it breaks.
-pub(crate) fn keep_arrivals_in_postgres(
-    pool: PgPool,
-    mut arrivals: mpsc::Receiver<Pending>,
-    arrived: Arc<Notify>,
-    clock: Arc<dyn Clock>,
-) {
-    tokio::spawn(async move {
-        let mut group = Vec::with_capacity(ARRIVALS_PER_COMMIT);
-        while arrivals.recv_many(&mut group, ARRIVALS_PER_COMMIT).await > 0 {
-            match pool.acquire().await {
-                Ok(connection) => {
-                    let mut connection = Connection::from(connection);
-                    keep_arrivals(&mut connection, &mut group, &arrived, &*clock).await;
-                }
-                Err(failure) => {
-                    error!(%failure, "STORAGE FAILURE: no database connection; senders are answered 503");
-                    for (_, tell) in group.drain(..) {
-                        tell.send(Err(StoreError::new(format!("no database connection: {failure}")))).ok();
-                    }
-                }
-            }
-        }
-    });
-}
-
-/// PostgreSQL: a transaction on a connection of the pool, run again when the database asks for it.
-pub(crate) async fn write_in_postgres<W: Work>(pool: &PgPool, work: &W) -> Result<W::Output, StoreError> {
+/// PostgreSQL: a transaction on a connection of the pool, run again from the start when the database asks for it.
+pub(crate) async fn write_in_postgres<W: Work>(
+    pool: &PgPool,
+    health: &Arc<Health>,
+    work: &W,
+) -> Result<W::Output, StoreError> {
     let mut attempt = 1;
     loop {
-        let mut connection = Connection::from(pool.acquire().await?);
+        let mut connection = Connection::from(Session::take(pool, health, PATIENT).await?);
         connection.begin().await?;
-        let result = match work.run(&mut connection).await {
+        // A panic must not give back a connection in the middle of a transaction: the next one would go on with it.
+        let run = AssertUnwindSafe(work.run(&mut connection)).catch_unwind().await;
+        let run = run.unwrap_or_else(|_| Err(StoreError::new("a write ended abnormally; this is a bug")));
+        let result = match run {
             Ok(output) => connection.commit().await.map(|()| output),
             Err(failure) => {
                 roll_back(&mut connection).await;
@@ -340,7 +264,12 @@ pub(crate) async fn write_in_postgres<W: Work>(pool: &PgPool, work: &W) -> Resul
             }
         };
         match result {
-            Err(failure) if failure.kind == Failure::RunAgain && attempt < ATTEMPTS => attempt += 1,
+            Err(failure) if failure.kind == Failure::RunAgain && attempt < ATTEMPTS => {
+                drop(connection);
+                // Whoever was in the way is let through first.
+                sleep(RUN_AGAIN_AFTER * attempt).await;
+                attempt += 1;
+            }
             result => return result,
         }
     }
@@ -351,6 +280,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::store::Store;
+    use crate::store::sql::args;
 
     struct Insert {
         name: &'static str,

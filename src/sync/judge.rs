@@ -101,6 +101,7 @@ impl Worker {
         let mut context = std::mem::take(&mut claimed.context);
         let mut ids: Vec<RecordId> = found.contacts.iter().map(|contact| contact.id.clone()).collect();
         ids.extend(context.contact.clone());
+        ids.extend(context.further.iter().cloned());
         let Some(held) = self.records.take(ids, look) else {
             self.store_outcomes(claimed.id, Vec::new(), self.ready(&claimed, RECORD_TAKEN)).await;
             return Err(Report::Worked);
@@ -110,6 +111,14 @@ impl Worker {
         {
             context.deals.retain(|(_, contact, _)| contact.as_ref() != Some(&gone));
             self.insist(claimed.id, || self.store.drop_link(&self.lease, gone.clone())).await;
+            if !context.further.is_empty() {
+                // The person has another contact of ours, and that one was not looked at.
+                self.store_outcomes(claimed.id, Vec::new(), self.ready(&claimed, Duration::ZERO)).await;
+                return Err(Report::Worked);
+            }
+        }
+        if let Err(error) = self.forget_merged(&claimed, &mut context).await {
+            return Err(self.not_found_out(&claimed, error).await);
         }
         let prepared = match self.candidates(&claimed, &context, found).await {
             Ok(Candidates::Ours(contacts, conflicts)) => {
@@ -139,6 +148,32 @@ impl Worker {
             Ok(None) => Err(Report::Worked),
             Err(failure) => Err(self.storage_failed(&claimed, &failure).await),
         }
+    }
+
+    /// Forgets further contacts of the person that the CRM no longer has: somebody merged them there, as was asked.
+    async fn forget_merged(&self, claimed: &Claimed, context: &mut PersonContext) -> Result<(), CrmError> {
+        if context.further.is_empty() {
+            return Ok(());
+        }
+        let questions: Vec<Query> = context
+            .further
+            .iter()
+            .map(|contact| Query {
+                contact: Some(contact.clone()),
+                priority: claimed.priority,
+                ..Query::default()
+            })
+            .collect();
+        let answers = self.crm.find(&questions).await;
+        for (contact, answer) in std::mem::take(&mut context.further).into_iter().zip(answers) {
+            if answer?.link_is_gone {
+                context.deals.retain(|(_, on, _)| on.as_ref() != Some(&contact));
+                self.insist(claimed.id, || self.store.drop_link(&self.lease, contact.clone())).await;
+            } else {
+                context.further.push(contact);
+            }
+        }
+        Ok(())
     }
 
     /// The found contacts that are this person's to use. One that is linked to somebody else is evidence about who this
@@ -177,6 +212,18 @@ impl Worker {
                 return Ok(Candidates::Another(evidence));
             }
             conflicts.push(Reason::new("record_of_another_person", text));
+        }
+        if let Some(kept) = &context.contact
+            && !context.further.is_empty()
+        {
+            let further: Vec<&str> = context.further.iter().map(|contact| contact.0.as_str()).collect();
+            let text = format!(
+                "The person also has contact {} in '{}', made before it was known that two people are one; the lead goes to \
+                 {kept}, the older.",
+                further.join(" and "),
+                self.destination.name
+            );
+            conflicts.push(Reason::new("two_contacts", text));
         }
         self.add_recent_deals(&mut contacts, context);
         Ok(Candidates::Ours(contacts, conflicts))
@@ -365,6 +412,10 @@ impl Worker {
     }
 
     async fn storage_failed(&self, claimed: &Claimed, failure: &StoreError) -> PutDown {
+        if failure.is_final() {
+            self.hold.lose();
+            return Report::Untouched;
+        }
         tracing::error!(sync = %claimed.id, %failure, "STORAGE FAILURE: a lead could not be decided; it is tried again");
         self.store_outcomes(claimed.id, Vec::new(), self.ready(claimed, Duration::from_secs(1))).await;
         Report::Untouched

@@ -1,6 +1,6 @@
 //! Bringing leads to a destination: claim → look up → decide → plan stored → steps pushed → outcomes stored.
 //!
-//! One [`Worker`] per destination, and at any moment one process that runs it. Everything a worker knows beyond the
+//! One [`Worker`] per destination, and at any moment one process that runs it: the one that holds the lease ([`hold`]). Everything a worker knows beyond the
 //! database may be lost: a claim of an older epoch is free again, a step stored as `sent` counts as unknown, and an
 //! unknown step is looked up before it is ever sent again.
 //!
@@ -15,6 +15,10 @@
 
 mod backoff;
 mod breaker;
+mod budget;
+#[cfg(test)]
+mod fixture;
+mod hold;
 mod judge;
 mod push;
 mod records;
@@ -22,4 +26,5 @@ mod settle;
 mod users;
 mod worker;
 
+pub use hold::{Hold, Moment, SURE, Session, WATCH};
 pub use worker::{Worker, WorkerHandle};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::records::Held;
 use super::{Worker, backoff};
@@ -26,6 +26,9 @@ const STALE: Duration = Duration::from_mins(1);
 const MOST_ATTEMPTS: i64 = 20;
 /// While the database does not take an outcome, it is offered again this often.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why a step is not sent.
+const NOT_SURE: &str = "the lease could not be renewed in time, and another process may push there by now";
 
 /// What handling one sync said about the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub(super) struct Job {
 impl Worker {
     /// Brings a batch of claimed syncs as far as it goes now, and puts every one of them down.
     pub(super) async fn process(&self, batch: Vec<Claimed>) -> Vec<Report> {
+        // The budget is the holder's alone, for reads as well.
+        self.hold.until_sure(&*self.clock).await;
         let mut reports = Vec::with_capacity(batch.len());
         let (under_way, fresh): (Vec<_>, Vec<_>) = batch
             .into_iter()
@@ -268,7 +273,8 @@ impl Worker {
             .increment(1);
     }
 
-    /// Repeats a write until it is stored, or gives `None` when the lease is lost (then the new holder looks the step up).
+    /// Repeats a write until it is stored, or gives `None` when the lease is lost (then the new holder looks the step up, and
+    /// this worker is dropped).
     pub(super) async fn insist<F, T>(&self, sync: SyncId, write: impl Fn() -> F) -> Option<T>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -277,11 +283,13 @@ impl Worker {
             match write().await {
                 Ok(stored) => return Some(stored),
                 Err(failure) if failure.is_final() => {
-                    warn!(%sync, %failure, "what became of this sync is not recorded by this process");
+                    self.hold.lose();
                     return None;
                 }
                 Err(failure) => {
-                    error!(%sync, %failure, "STORAGE FAILURE: what became of a sync could not be stored; tried again");
+                    if failure.is_news() {
+                        error!(%sync, %failure, "STORAGE FAILURE: what became of a sync could not be stored; tried again");
+                    }
                     sleep(STORE_AGAIN).await;
                 }
             }
@@ -431,16 +439,76 @@ impl Journal for SentJournal<'_> {
                 let why = "the plan is older than a minute and is decided anew";
                 return Err(self.refuse(steps, why.to_owned()));
             }
+            if !self.worker.hold.is_sure(&*self.worker.clock) {
+                return Err(self.refuse(steps, NOT_SURE.to_owned()));
+            }
             let ids: Vec<StepId> = steps.iter().map(|(_, step)| *step).collect();
             let at = self.worker.clock.now();
-            self.worker
-                .ledger
-                .enter(Arc::new(Entry::Sent(ids.clone())), at)
-                .await
-                .map_err(|failure| self.refuse(steps, failure.to_string()))?;
+            let entered = self.worker.ledger.enter(Arc::new(Entry::Sent(ids.clone())), at).await;
+            if !entered.map_err(|failure| self.refuse(steps, failure.to_string()))? {
+                let why = "its person has become one with another since it was planned; it is decided anew";
+                return Err(self.refuse(steps, why.to_owned()));
+            }
+            // The last look before the request: a process that was frozen since that commit may have been given up.
+            if !self.worker.hold.is_sure(&*self.worker.clock) {
+                return Err(self.refuse(steps, NOT_SURE.to_owned()));
+            }
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
             sent.extend(ids.into_iter().map(|id| (id, at)));
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use jiff::SignedDuration;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock, SystemClock};
+    use crate::sync::fixture::Fixture;
+    use crate::sync::{Moment, Session};
+
+    /// A clock that is 8 s later from one of its looks on: the process was frozen just before.
+    struct Freezes {
+        clock: ManualClock,
+        looks: AtomicUsize,
+        before: usize,
+    }
+
+    impl Clock for Freezes {
+        fn now(&self) -> Timestamp {
+            if self.looks.fetch_add(1, Ordering::SeqCst) == self.before {
+                self.clock.advance(SignedDuration::from_secs(8));
+            }
+            self.clock.now()
+        }
+
+        fn new_id(&self) -> Uuid {
+            self.clock.new_id()
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_frozen_before_the_request_does_not_send_it() {
+        let fixture = Fixture::new().await;
+        // Before the journal is asked, between its first look and the commit, and between the commit and the request.
+        for (before, sends) in [(1, false), (2, false), (3, false), (4, true)] {
+            let clock = Freezes { clock: ManualClock::new(SystemClock.now()), looks: 0.into(), before };
+            let clock: Arc<dyn Clock> = Arc::new(clock);
+            let session = Session::new("me".to_owned(), false);
+            session.renewed(Moment::now(&*clock));
+            let lease = fixture.store.take_lease("crm", "me").await.unwrap();
+            let worker = fixture.worker(clock, lease, session).await;
+            let journal = SentJournal::new(&worker, &[]);
+            let step = (SyncId(SystemClock.new_id()), StepId(SystemClock.new_id()));
+            let sent = journal.sent(&[step]).await;
+            assert_eq!(sent.is_ok(), sends, "frozen before look {before}");
+            assert_eq!(journal.refused(step.1), !sends);
+        }
+        fixture.end().await;
     }
 }

@@ -123,10 +123,16 @@ impl Worker {
             Guarantee::Blind if self.destination.blind == Blind::AtLeastOnce => Doubt::Repeat,
             Guarantee::Blind => Doubt::Blind,
             Guarantee::Findable => {
-                let settled = later(stored.sent_at.unwrap_or(now), self.settle());
+                let settled = self.settled(stored.sent_at.unwrap_or(now));
                 if now < settled { Doubt::Early(settled) } else { Doubt::LookUp(creates) }
             }
         }
+    }
+
+    /// When the CRM has settled after a step that was sent at this moment.
+    fn settled(&self, sent_at: Timestamp) -> Timestamp {
+        let sent_at = self.hold.earlier_sent_at().map_or(sent_at, |taken_at| taken_at.max(sent_at));
+        later(sent_at, self.settle())
     }
 
     async fn answered(
@@ -189,5 +195,40 @@ impl Worker {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::lease::Lease;
+    use crate::sync::Session;
+    use crate::sync::fixture::Fixture;
+
+    #[tokio::test]
+    async fn what_an_earlier_holder_sent_is_looked_up_once_the_crm_has_settled_after_the_take_over() {
+        let fixture = Fixture::new().await;
+        let at = |second| Timestamp::from_second(second).unwrap();
+        // The lease was taken in second 1000.
+        for (alone, sent_at, expect) in [
+            // The clock of a process that died says little about when it sent: perhaps a moment before the take-over.
+            (false, 10, 1000),
+            (false, 1000, 1000),
+            // Sent by ourselves.
+            (false, 1060, 1060),
+            // One process, one clock.
+            (true, 10, 10),
+            (true, 1060, 1060),
+        ] {
+            let lease = Lease { destination: "crm".to_owned(), epoch: 2, taken_at: at(1000), clean: false };
+            let session = Session::new("me".to_owned(), alone);
+            let worker = fixture.worker(Arc::new(SystemClock), lease, session).await;
+            let settled = worker.settled(at(sent_at));
+            assert_eq!(settled, later(at(expect), worker.settle()), "sent at {sent_at}, alone: {alone}");
+        }
+        fixture.end().await;
     }
 }

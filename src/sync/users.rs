@@ -60,6 +60,7 @@ impl WorkerHandle {
                 );
                 self.wake();
             }
+            Err(failure) if failure.is_final() => worker.hold.lose(),
             Err(failure) => {
                 warn!(destination = worker.destination.name, %failure,
                     "leads that wait for an owner could not be woken; each is decided again when its time comes");

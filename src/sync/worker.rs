@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -11,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::breaker::Breaker;
+use super::budget;
+use super::hold::Hold;
 use super::push::{Report, later};
 use super::records::Records;
 use crate::clock::Clock;
@@ -19,13 +22,20 @@ use crate::id::SyncId;
 use crate::map::Workspace;
 use crate::plan::Reason;
 use crate::rules::{Destination, InactiveUsers, Mode, PoolState};
+use crate::store::lease::Lease;
 use crate::store::ledger::Ledger;
-use crate::store::syncs::{Abandoned, Claimed, Lease};
+use crate::store::syncs::{Abandoned, Claimed};
 use crate::store::{Store, StoreError};
 use crate::workspace::Versions;
 
-/// The longest sleep: a signal that got lost costs no more than this.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// The longest sleep. Whatever becomes due meanwhile wakes the worker, so this is for a signal that got lost.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+/// How soon something that failed is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often a pause is looked at, or whether a lease that is not sure is sure again.
+const LOOK: Duration = Duration::from_millis(250);
+/// How soon more is claimed where there was something.
+const MORE: Duration = Duration::from_millis(50);
 /// The shortest: claims are not repeated in a tight loop while nothing changes.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(2);
 /// How soon a sync whose push ended abnormally is tried again.
@@ -43,6 +53,8 @@ pub struct Worker {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) lease: Lease,
+    /// Whether the lease is still ours.
+    pub(super) hold: Hold,
     pub(super) ledger: Ledger,
     pub(super) destination: Destination,
     pub(super) crm: Arc<dyn Crm>,
@@ -70,6 +82,11 @@ impl WorkerHandle {
         self.wake.notify_one();
     }
 
+    /// Whether it is a handle of the same worker.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.worker, &other.worker)
+    }
+
     /// Why nothing is pushed at the moment, if so.
     pub fn paused(&self) -> Option<String> {
         self.worker.breaker().paused().map(|paused| paused.why.clone())
@@ -87,7 +104,7 @@ impl WorkerHandle {
 }
 
 impl Worker {
-    /// Takes the destination's lease and reads what its pools remember.
+    /// Reads what the destination's pools remember; `hold` is its lease.
     pub async fn new(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -95,15 +112,21 @@ impl Worker {
         crm: Arc<dyn Crm>,
         versions: Arc<Versions>,
         active: watch::Receiver<Option<Arc<Workspace>>>,
+        hold: Hold,
     ) -> Result<Self, StoreError> {
-        let holder = clock.new_id().to_string();
-        let lease = store.take_lease(&destination.name, &holder).await?;
+        let lease = hold.lease.clone();
         let pools = store.pools(&destination.name).await?.into_iter().collect();
-        let ledger = Ledger::open(store.clone(), lease.clone());
+        budget::resume(&store, &lease, &*crm, clock.now()).await?;
+        let used = {
+            let (crm, clock) = (Arc::clone(&crm), Arc::clone(&clock));
+            Box::new(move || budget::noted(&*crm, clock.now(), false))
+        };
+        let ledger = Ledger::open(store.clone(), lease.clone(), used);
         Ok(Self {
             store,
             clock,
             lease,
+            hold,
             ledger,
             destination,
             crm,
@@ -116,12 +139,23 @@ impl Worker {
         })
     }
 
-    /// Runs until `stop`, then finishes what is under way.
+    /// Runs until `stop`, then finishes what is under way. When the lease is lost everything is dropped where it stands.
     pub fn start(self, stop: CancellationToken, tasks: &tokio_util::task::TaskTracker) -> WorkerHandle {
         let handle = WorkerHandle { worker: Arc::new(self), wake: Arc::new(Notify::new()) };
-        let (running, keeping) = (handle.clone(), handle.clone());
-        tasks.spawn(keeping.keep_up_with_users(stop.clone()));
-        tasks.spawn(async move { running.run(stop).await });
+        let (running, keeping, hold) = (handle.clone(), handle.clone(), handle.worker.hold.clone());
+        let run = async move {
+            let ((), ended) = tokio::join!(keeping.keep_up_with_users(stop.clone()), running.run(stop));
+            if ended {
+                running.worker.note_end().await;
+            }
+        };
+        tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = hold.lost() => {}
+                () = run => {}
+            }
+        });
         handle
     }
 
@@ -167,11 +201,12 @@ impl Worker {
 }
 
 impl WorkerHandle {
-    async fn run(self, stop: CancellationToken) {
+    /// Returns whether nothing is under way any more.
+    async fn run(&self, stop: CancellationToken) -> bool {
         let worker = &self.worker;
         if worker.destination.mode == Mode::Paused {
             info!(destination = worker.destination.name, "paused by the workspace; its queue is kept");
-            return;
+            return true;
         }
         self.warn_of_held().await;
         let mut under_way: JoinSet<Vec<Report>> = JoinSet::new();
@@ -180,14 +215,14 @@ impl WorkerHandle {
         let limit = worker.crm.concurrency().max(1);
         while !stop.is_cancelled() {
             let free = limit.saturating_sub(under_way.len());
-            let allowed = worker.breaker().allowance(free * batch, under_way.len(), Instant::now());
+            let mut allowed = worker.breaker().allowance(free * batch, under_way.len(), Instant::now());
+            if !worker.hold.is_sure(&*worker.clock) {
+                allowed = 0;
+            }
             let mut claimed = 0;
+            let now = worker.clock.now();
             if allowed > 0 && self.free_lost_claims(&mut hands).await {
-                match worker
-                    .store
-                    .claim(&worker.lease, worker.destination.mode, worker.clock.now(), allowed)
-                    .await
-                {
+                match worker.store.claim(&worker.lease, worker.destination.mode, now, allowed).await {
                     Ok(syncs) => {
                         claimed = syncs.len();
                         for batch in batches(syncs, batch) {
@@ -197,8 +232,9 @@ impl WorkerHandle {
                             hands.syncs.insert(task.id(), ids);
                         }
                     }
+                    Err(failure) if failure.is_final() => worker.hold.lose(),
                     Err(failure) => {
-                        error!(destination = worker.destination.name, %failure, "syncs could not be claimed");
+                        self.complain(&failure, "syncs could not be claimed");
                         hands.claim_failed = true;
                     }
                 }
@@ -206,7 +242,8 @@ impl WorkerHandle {
             if claimed > 0 {
                 sleep(BETWEEN_CLAIMS).await;
             }
-            let wait_until = Instant::now() + self.sleep(claimed, allowed).await;
+            let wait_until = Instant::now()
+                + if hands.claim_failed { TRY_AGAIN } else { self.sleep(claimed, allowed, now).await };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.wake.notified(), if allowed > 0 => {}
@@ -224,9 +261,11 @@ impl WorkerHandle {
                 self.ended(ended, &mut hands).await;
             }
         };
-        if tokio::time::timeout(DRAIN, drain).await.is_err() {
-            warn!(destination = worker.destination.name, "pushes under way are looked up at the next start");
+        let drained = tokio::time::timeout(DRAIN, drain).await.is_ok();
+        if !drained {
+            warn!(destination = worker.destination.name, "pushes under way are looked up by whoever goes on");
         }
+        drained
     }
 
     /// What was held while the destination was only observed waits for a person, who must know of it.
@@ -247,22 +286,31 @@ impl WorkerHandle {
         }
     }
 
-    /// How long nothing can become due: until the next `next_at`, or the end of a pause.
-    async fn sleep(&self, claimed: usize, allowed: usize) -> Duration {
+    /// How long nothing that is known can become due: until the next `next_at` after the claim, or the end of a pause.
+    async fn sleep(&self, claimed: usize, allowed: usize, now: Timestamp) -> Duration {
         let worker = &self.worker;
-        if claimed > 0 || allowed == 0 {
-            return LONGEST_SLEEP.min(Duration::from_millis(if claimed > 0 { 50 } else { 250 }));
+        if claimed > 0 {
+            return MORE;
         }
-        let now = worker.clock.now();
+        if allowed == 0 {
+            return LOOK;
+        }
         match worker.store.next_due(&worker.destination.name, now).await {
-            Ok(Some(due)) => Duration::try_from(now.duration_until(due))
+            Ok(Some(due)) => Duration::try_from(worker.clock.now().duration_until(due))
                 .unwrap_or(SHORTEST_SLEEP)
                 .clamp(SHORTEST_SLEEP, LONGEST_SLEEP),
             Ok(None) => LONGEST_SLEEP,
             Err(failure) => {
-                error!(destination = worker.destination.name, %failure, "the next due sync could not be read");
-                LONGEST_SLEEP
+                self.complain(&failure, "the next due sync could not be read");
+                TRY_AGAIN
             }
+        }
+    }
+
+    /// The trouble of a database is no news from each of its destinations.
+    fn complain(&self, failure: &StoreError, what: &str) {
+        if failure.is_news() {
+            error!(destination = self.worker.destination.name, %failure, "{what}");
         }
     }
 
@@ -325,8 +373,12 @@ impl WorkerHandle {
                 }
                 true
             }
+            Err(failure) if failure.is_final() => {
+                worker.hold.lose();
+                false
+            }
             Err(failure) => {
-                error!(destination = worker.destination.name, %failure, "syncs could not be claimed");
+                self.complain(&failure, "syncs could not be claimed");
                 false
             }
         }

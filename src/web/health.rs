@@ -14,16 +14,22 @@ use crate::telemetry::Metrics;
 /// they say where something is wrong and not what.
 pub type Readiness = Result<Option<String>, String>;
 
-/// `/healthz`: the process answers. `/readyz`: it can do its work, or 503 with the reason. Both are open to anybody.
-pub(super) fn health(ready: watch::Receiver<Readiness>) -> Router {
+/// `/healthz`: the process answers. `/readyz`: it can do its work, or 503 with the reason; `trouble` is that of the
+/// database. Both are open to anybody.
+pub(super) fn health(ready: watch::Receiver<Readiness>, trouble: watch::Receiver<Option<String>>) -> Router {
     Router::new()
         .route("/healthz", get(async || Json(json!({ "alive": true }))))
         .route("/readyz", get(readyz))
-        .with_state(ready)
+        .with_state((ready, trouble))
 }
 
-async fn readyz(State(ready): State<watch::Receiver<Readiness>>) -> Response {
-    let readiness = ready.borrow().clone();
+type Known = (watch::Receiver<Readiness>, watch::Receiver<Option<String>>);
+
+async fn readyz(State((ready, trouble)): State<Known>) -> Response {
+    let trouble = trouble.borrow().clone().map(|why| {
+        format!("the database takes no writes ({why}); senders are answered 503 until it does, nothing acknowledged is lost")
+    });
+    let readiness = trouble.map_or_else(|| ready.borrow().clone(), Err);
     match readiness {
         Ok(None) => Json(json!({ "ready": true })).into_response(),
         Ok(Some(notice)) => Json(json!({ "ready": true, "notice": notice })).into_response(),

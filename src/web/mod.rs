@@ -21,10 +21,16 @@ use crate::telemetry::Metrics;
 /// Health for everybody; `pages`, `/metrics` and the answer to unknown paths for those whom `access` lets in.
 ///
 /// `pages` brings no fallback of its own.
-pub fn router(access: Access, ready: watch::Receiver<Readiness>, metrics: Metrics, pages: Router) -> Router {
+pub fn router(
+    access: Access,
+    ready: watch::Receiver<Readiness>,
+    trouble: watch::Receiver<Option<String>>,
+    metrics: Metrics,
+    pages: Router,
+) -> Router {
     let guarded = pages
         .merge(health::metrics(metrics))
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "error": "nothing is at this address" }))))
         .layer(from_fn_with_state(Arc::new(access), access::guard));
-    health::health(ready).merge(guarded)
+    health::health(ready, trouble).merge(guarded)
 }

@@ -114,6 +114,11 @@ impl Running {
         assert!(Command::new("kill").args([&format!("-{name}"), &process]).status().unwrap().success());
     }
 
+    /// Waits until it is gone; its exit code, `None` when it was killed.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Ends it as a service manager does; returns the exit code and what it had logged.
     pub(crate) fn terminate(mut self) -> (i32, String) {
         self.signal("TERM");

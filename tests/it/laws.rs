@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// The mapping that ships with leadfold.
-fn shipped() -> &'static Workspace {
+pub(crate) fn shipped() -> &'static Workspace {
     static SHIPPED: OnceLock<Workspace> = OnceLock::new();
     SHIPPED.get_or_init(|| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
@@ -33,7 +33,7 @@ fn shipped() -> &'static Workspace {
     })
 }
 
-fn noon() -> Timestamp {
+pub(crate) fn noon() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
@@ -117,7 +117,7 @@ fn any_event() -> impl Strategy<Value = Value> {
     })
 }
 
-fn message(chat: u8, service: &str, phone: Option<u8>, email: Option<u8>, date: usize) -> Value {
+pub(crate) fn message(chat: u8, service: &str, phone: Option<u8>, email: Option<u8>, date: usize) -> Value {
     let mut variables = Map::new();
     variables.insert("name".into(), json!("Олена"));
     variables.insert("city".into(), json!("Київ"));
@@ -140,7 +140,7 @@ fn message(chat: u8, service: &str, phone: Option<u8>, email: Option<u8>, date: 
     })
 }
 
-fn delivery(id: Uuid, body: &Value) -> Delivery {
+pub(crate) fn delivery(id: Uuid, body: &Value) -> Delivery {
     Delivery {
         id: DeliveryId(id),
         source: "sendpulse".to_owned(),
@@ -223,14 +223,14 @@ proptest! {
 }
 
 /// A registry of its own.
-struct Registry {
+pub(crate) struct Registry {
     store: Store,
     clock: Arc<ManualClock>,
     folder: std::path::PathBuf,
 }
 
 impl Registry {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let clock = Arc::new(ManualClock::new(noon()));
         let folder = std::env::temp_dir().join(format!("leadfold-laws-{}", SystemClock.new_id()));
         let url = format!("sqlite://{}", folder.join("leadfold.db").display());
@@ -238,13 +238,13 @@ impl Registry {
         Self { store, clock, folder }
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.store.close().await;
         std::fs::remove_dir_all(&self.folder).unwrap();
     }
 
     /// Keeps these in order and prepares them so many at a time.
-    async fn take_in(&self, bodies: &[Value], batch: usize) {
+    pub(crate) async fn take_in(&self, bodies: &[Value], batch: usize) {
         for body in bodies {
             let delivery = delivery(self.clock.new_id(), body);
             let arrival = Arrival { delivery, waiting: None, unverified_token: None };
@@ -263,7 +263,7 @@ impl Registry {
     }
 
     /// Whose the leads are, by the `date` of their event: equal numbers mean one person.
-    async fn people(&self, bodies: &[Value]) -> BTreeMap<i64, usize> {
+    pub(crate) async fn people(&self, bodies: &[Value]) -> BTreeMap<i64, usize> {
         let mut rows = self.store.leads(None, 1_000).await.unwrap();
         rows.reverse();
         assert_eq!(rows.len(), bodies.len(), "each event makes one lead");
@@ -273,7 +273,7 @@ impl Registry {
 }
 
 /// The same partition has the same numbers, whatever its parts are called.
-fn canonical<T: Eq + std::hash::Hash>(parts: impl Iterator<Item = T>) -> Vec<usize> {
+pub(crate) fn canonical<T: Eq + std::hash::Hash>(parts: impl Iterator<Item = T>) -> Vec<usize> {
     let mut numbers = HashMap::new();
     parts
         .map(|part| {

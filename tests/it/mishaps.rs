@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::rig::event;
+use crate::rig::{event, hold};
 
 /// Longest that any of this may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -172,7 +172,9 @@ async fn bring(crm: Arc<Mishaps>, phones: &[&str], sql: Option<&str>) -> Counts 
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let destination = workspace.destinations["crm"].clone();
     let (_keep, active) = watch::channel(Some(workspace));
-    let worker = Worker::new(store.clone(), Arc::clone(&clock), destination, crm, versions, active.clone());
+    let hold = hold(&store, "crm").await;
+    let worker =
+        Worker::new(store.clone(), Arc::clone(&clock), destination, crm, versions, active.clone(), hold);
     let worker = worker.await.unwrap().start(stop.clone(), &tasks);
     let preparer =
         Preparer { store: store.clone(), clock, active, wake_workers: Arc::new(move || worker.wake()) };

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, now_millis};
+use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, hold, now_millis};
 
 /// As many humans as asked, from this number on, each with a lead.
 fn humans(from: i64, count: i64) -> Vec<Value> {
@@ -312,6 +312,7 @@ impl Kept {
             Arc::<Roster>::clone(crm),
             Arc::clone(&versions),
             active,
+            hold(&self.store, "crm").await,
         );
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         worker.await.unwrap().start(stop.clone(), &tasks);

@@ -333,7 +333,7 @@ async fn health_is_open_and_everything_else_is_guarded() {
     let (_sources, current) = watch::channel(Arc::new(Sources(sources())));
     let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let receiver = Receiver::new(inbox, current, clock, Limits::default());
-    let app = router(receiver).merge(web::router(access, state, metrics, pages));
+    let app = router(receiver).merge(web::router(access, state, watch::channel(None).1, metrics, pages));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();

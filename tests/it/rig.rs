@@ -11,7 +11,9 @@ use leadfold::clock::{Clock, SystemClock};
 use leadfold::map::Files;
 use leadfold::receive::Limits;
 use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions, Stats, Truth};
+use leadfold::store::Store;
 use leadfold::store::registry::Counts;
+use leadfold::sync::{Hold, Session};
 use leadfold::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -36,13 +38,17 @@ pub(crate) enum Account {
     Sandbox,
     /// As a CRM that the workspace describes: the shipped example, with the settings of the test.
     Rest,
+    /// By its own adapter, and the registry is in PostgreSQL.
+    SandboxOnPostgres,
 }
 
 impl Account {
     /// `workspace.yaml` for a sandbox at an address. Settings are those of the sandbox's own adapter.
     pub(crate) fn workspace(self, address: &str, settings: &str) -> String {
         match self {
-            Self::Sandbox => WORKSPACE.replace("{ADDRESS}", address).replace("{DESTINATION}", settings),
+            Self::Sandbox | Self::SandboxOnPostgres => {
+                WORKSPACE.replace("{ADDRESS}", address).replace("{DESTINATION}", settings)
+            }
             Self::Rest => described(address, settings),
         }
     }
@@ -109,6 +115,12 @@ pub(crate) struct Rig {
     client: reqwest::Client,
 }
 
+/// The lease of a destination in the hands of a worker that a test starts by itself.
+pub(crate) async fn hold(store: &Store, destination: &str) -> Hold {
+    let lease = store.take_lease(destination, "me").await.unwrap();
+    Hold::new(lease, Arc::new(Session::new("me".to_owned(), store.is_alone())))
+}
+
 /// One recorder serves the whole process.
 pub(crate) fn metrics() -> Metrics {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
@@ -129,18 +141,23 @@ impl Rig {
         rig
     }
 
-    pub(crate) async fn start_on(account: Account, faults: Faults, destination: &str) -> Self {
-        let mut rig = Self::prepare_on(account, faults, destination, MAPPING).await;
+    /// `None` where there is no PostgreSQL to run it on.
+    pub(crate) async fn start_on(account: Account, faults: Faults, destination: &str) -> Option<Self> {
+        let mut rig = Self::prepare_on(account, faults, destination, MAPPING).await?;
         rig.boot().await;
-        rig
+        Some(rig)
     }
 
     /// Everything but leadfold itself: files, clock and token can be changed before [`boot`](Self::boot).
     pub(crate) async fn prepare(faults: Faults, destination: &str, mapping: &str) -> Self {
-        Self::prepare_on(Account::Sandbox, faults, destination, mapping).await
+        Self::prepare_on(Account::Sandbox, faults, destination, mapping).await.unwrap()
     }
 
-    async fn prepare_on(account: Account, faults: Faults, destination: &str, mapping: &str) -> Self {
+    async fn prepare_on(account: Account, faults: Faults, destination: &str, mapping: &str) -> Option<Self> {
+        let postgres = match account {
+            Account::Sandbox | Account::Rest => None,
+            Account::SandboxOnPostgres => Some(Database::create().await?),
+        };
         let sandbox = Sandbox::start(SandboxOptions { faults, ..SandboxOptions::default() }).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = std::env::temp_dir().join(format!("leadfold-test-{}", clock.new_id()));
@@ -152,24 +169,34 @@ impl Rig {
                 .into(),
         );
         leadfold::crm::http::install_tls();
-        Self {
+        Some(Self {
             app: None,
             sandbox,
             folder,
-            postgres: None,
+            postgres,
             files,
             follow: Follow::Files,
             listen: ([127, 0, 0, 1], 0).into(),
             clock,
             token: None,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
-        }
+        })
     }
 
     /// Starts leadfold on what is in the folder.
     pub(crate) async fn boot(&mut self) {
         self.save();
-        let options = Options {
+        self.app = Some(self.another().await);
+    }
+
+    /// One more process on the same database, as far as one test process can be several; only on PostgreSQL.
+    pub(crate) async fn another(&self) -> App {
+        App::start(self.options()).await.unwrap()
+    }
+
+    /// How it is started.
+    pub(crate) fn options(&self) -> Options {
+        Options {
             files: self.files.clone(),
             folder: self.workspace(),
             follow: self.follow,
@@ -180,8 +207,7 @@ impl Rig {
             limits: Limits::default(),
             environment: Arc::new(|_| None),
             clock: Arc::clone(&self.clock),
-        };
-        self.app = Some(App::start(options).await.unwrap());
+        }
     }
 
     /// Where the files are.
@@ -407,6 +433,11 @@ impl Rig {
     pub(crate) async fn delete_contact(&self) {
         let contact = self.contact().await;
         let id = contact["id"].as_str().map_or_else(|| contact["id"].to_string(), str::to_owned);
+        self.delete_record(&id).await;
+    }
+
+    /// Deletes the contact with this id.
+    pub(crate) async fn delete_record(&self, id: &str) {
         self.crm(reqwest::Method::DELETE, &format!("/contacts/{id}"), None).await;
     }
 }

@@ -24,10 +24,10 @@ use serde_json::Value;
 
 use self::body::{BodyError, Received, root, sentence};
 pub use self::classify::{Judge, Verdict};
-pub use self::post::{post_json, post_to_server};
+pub use self::post::{ask_server, post_json, post_to_server};
 pub use self::record::{Exchange, recorded};
 use self::redact::Redactor;
-use super::limit::{Limiter, Usage, Window};
+use super::limit::{Limiter, Window};
 use super::{ConnectError, CrmError, Journal, Outcome, Priority};
 use crate::clock::{Clock as _, SystemClock};
 use crate::id::{StepId, SyncId};
@@ -283,9 +283,9 @@ impl Http {
         self.judged(operation, status, body, &[], None).map_err(Failure::of_write)
     }
 
-    /// What the limiter has let through.
-    pub fn usage(&self) -> Usage {
-        self.limiter.usage()
+    /// What keeps the account's rate limit.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
     }
 
     /// A text of the CRM as it may be shown: without secrets and whole phones or emails, and not too long.

@@ -1,5 +1,5 @@
-//! One POST outside of any CRM: the alert webhook of the workspace, the demo's own requests, and what a command asks of a
-//! running leadfold.
+//! One request outside of any CRM: the alert webhook of the workspace, the demo's own requests, and what a command asks of
+//! a running leadfold.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::body::{read_text, root, sentence};
-use super::{Url, address, hardened};
+use super::{RequestBuilder, Url, address, hardened};
 
 /// How long it may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +46,21 @@ pub async fn post_to_server(
     if let Some(token) = token {
         request = request.bearer_auth(token.expose_secret());
     }
+    answered(request).await
+}
+
+/// Asks a leadfold for something that anybody may read; gives the status and the text of the answer.
+pub async fn ask_server(url: &str, at_most: Duration) -> Result<(u16, String), String> {
+    let url = Url::parse(url).map_err(|error| format!("this is no address ({error})"))?;
+    let plain = url.scheme() == "http";
+    let client = hardened(address::Resolver { allow_private: true }, plain)
+        .timeout(at_most)
+        .build()
+        .map_err(|error| sentence(&error.without_url()))?;
+    answered(client.get(url)).await
+}
+
+async fn answered(request: RequestBuilder) -> Result<(u16, String), String> {
     #[expect(clippy::disallowed_methods, reason = "hardened like every call to a CRM")]
     let answer = request.send().await.map_err(|error| {
         let error = error.without_url();

@@ -42,7 +42,7 @@ use tokio::sync::Mutex;
 use self::names::Names;
 use super::catalog::Catalog;
 use super::http::{ALLOW_PRIVATE_ADDRESSES, Account, Call, Http};
-use super::limit::Usage;
+use super::limit::Limiter;
 use super::settings::Reader;
 use super::{
     ConnectError, Crm, CrmError, Description, Found, Guarantee, Journal, Outcome, Priority, Query, Remaining,
@@ -208,7 +208,7 @@ impl Crm for Odoo {
         self.concurrency
     }
 
-    fn usage(&self) -> Usage {
-        self.http.usage()
+    fn limiter(&self) -> Option<&Limiter> {
+        Some(self.http.limiter())
     }
 }

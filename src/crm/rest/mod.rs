@@ -36,7 +36,7 @@ use self::operation::{Op, Operation};
 use self::reading::Api;
 use super::catalog::Catalog;
 use super::http::{ALLOW_PRIVATE_ADDRESSES, Account, Answer, Http, in_parallel};
-use super::limit::Usage;
+use super::limit::Limiter;
 use super::settings;
 use super::{
     ConnectError, Crm, CrmError, Description, Found, Guarantee, Journal, Outcome, Priority, Query, Remaining,
@@ -315,8 +315,8 @@ impl Crm for Rest {
         self.concurrency
     }
 
-    fn usage(&self) -> Usage {
-        self.http.usage()
+    fn limiter(&self) -> Option<&Limiter> {
+        Some(self.http.limiter())
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use self::wire::{FoundList, Request};
 use super::catalog::Catalog;
 use super::http::{ALLOW_PRIVATE_ADDRESSES, Account, Answer, Call, Http, in_parallel};
-use super::limit::Usage;
+use super::limit::Limiter;
 use super::settings::Reader;
 use super::{
     ConnectError, Crm, CrmError, Description, Found, Guarantee, Journal, Outcome, Priority, Query, Remaining,
@@ -261,7 +261,7 @@ impl Crm for Sandbox {
         self.concurrency
     }
 
-    fn usage(&self) -> Usage {
-        self.http.usage()
+    fn limiter(&self) -> Option<&Limiter> {
+        Some(self.http.limiter())
     }
 }

@@ -25,6 +25,8 @@ const SHOWN: usize = 60;
 /// Where servers live one after another: workspace, database, log.
 pub(crate) struct Home {
     folder: PathBuf,
+    /// What the registry is in, when it is not a file in `folder`.
+    postgres: Option<String>,
     client: reqwest::Client,
 }
 
@@ -48,7 +50,12 @@ impl Home {
         fs::write(folder.join("mappings/sendpulse.yaml"), MAPPING).unwrap();
         leadfold::crm::http::install_tls();
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().unwrap();
-        Self { folder, client }
+        Self { folder, postgres: None, client }
+    }
+
+    /// The same with the registry in this PostgreSQL, so that several servers can run at a time.
+    pub(crate) fn on(postgres: &str, crm: SocketAddr, destination: &str) -> Self {
+        Self { postgres: Some(postgres.to_owned()), ..Self::new(crm, destination) }
     }
 
     /// Puts another mapping in place of the usual one.
@@ -57,6 +64,9 @@ impl Home {
     }
 
     pub(crate) fn database(&self) -> String {
+        if let Some(postgres) = &self.postgres {
+            return postgres.clone();
+        }
         format!("sqlite://{}", self.folder.join("leadfold.db").display())
     }
 
@@ -188,6 +198,21 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// It stands still until [`thaw`](Self::thaw): SIGSTOP.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on and knows nothing of the time between: SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
     }
 
     /// What whoever runs services does: SIGTERM.

@@ -1,0 +1,82 @@
+//! What was used of a rate budget, handed on from one holder of a destination to the next.
+//!
+//! A limiter that begins full lets a bucket's burst through once more, and one call more than a sliding window allows; a
+//! program that is restarted again and again, or whose destination is edited again and again, would do so each time. So
+//! what was used is noted with everything that is stored, and the next limiter begins from there. Where a note may be
+//! older than the last call (the process was killed), the next limiter takes it that everything was called that could have
+//! been: a bucket begins empty. That costs a burst, and never breaks a limit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{Gate, LONGEST_HOLD, Limiter, PARTS};
+
+/// The clocks of two machines may differ by so much.
+const SKEW: Duration = Duration::from_secs(5);
+
+/// What was used of a rate budget, and whether that is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// No call was let through after this was noted.
+    pub complete: bool,
+    /// The CRM asked to hold until then.
+    pub held_until: Option<Timestamp>,
+    /// When a window is as if nothing had been called, by what it says; those that are so already are not here.
+    pub fresh_at: BTreeMap<String, Timestamp>,
+}
+
+impl Limiter {
+    /// What is used at this moment. `complete` promises that no call follows.
+    pub fn budget(&self, now: Timestamp, complete: bool) -> Budget {
+        let at = |wait: Duration| now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let mut fresh_at = BTreeMap::new();
+        for gate in &self.gates {
+            let used = gate.used();
+            if !used.is_zero() {
+                fresh_at.insert(gate.window.to_string(), at(used));
+            }
+        }
+        let held_until = self.held().map(|until| at(until.saturating_duration_since(Instant::now())));
+        Budget { complete, held_until, fresh_at }
+    }
+
+    /// Takes over what another limiter of the account has used. Never gives back what this one has.
+    pub fn resume(&self, budget: &Budget, now: Timestamp) {
+        if let Some(until) = budget.held_until {
+            let until = until.saturating_add(SKEW).unwrap_or(Timestamp::MAX);
+            self.hold_until(Instant::now() + wait(until, now).min(LONGEST_HOLD));
+        }
+        // The windows may have been edited: what was used of one that is gone counts in those that are new.
+        let ours: BTreeSet<String> = self.gates.iter().map(|gate| gate.window.to_string()).collect();
+        let gone = budget.fresh_at.iter().filter(|(window, _)| !ours.contains(*window));
+        let gone = gone.map(|(_, at)| *at).max();
+        for gate in &self.gates {
+            gate.resume(budget, budget.fresh_at.get(&gate.window.to_string()).copied().or(gone), now);
+        }
+    }
+}
+
+/// How long it is until then.
+fn wait(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_until(at)).unwrap_or_default()
+}
+
+impl<C: Clock + Clone> Gate<C> {
+    fn resume(&self, budget: &Budget, fresh_at: Option<Timestamp>, now: Timestamp) {
+        let used = fresh_at
+            .map(|at| wait(at.saturating_add(SKEW).unwrap_or(Timestamp::MAX), now))
+            .unwrap_or_default();
+        let surely_used = fresh_at.map(|at| wait(at, now)).unwrap_or_default().saturating_sub(SKEW);
+        let room = (self.part() * self.capacity).saturating_sub(surely_used);
+        let could_call = room >= self.part() * self.window.cheapest().saturating_mul(PARTS);
+        self.use_up(if budget.complete || !could_call { used } else { Duration::MAX });
+    }
+}
+
+#[cfg(test)]
+mod tests;

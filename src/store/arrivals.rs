@@ -1,0 +1,195 @@
+//! Storing arrivals, group by group: a sender is told that its delivery is kept once the group is on disk.
+//!
+//! On SQLite the writer does it with its one connection. On PostgreSQL a few lanes take turns: while one waits for its
+//! group to be on disk, the next one sends what came meanwhile. There is no order to keep between deliveries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::time::{Instant, sleep};
+use tracing::error;
+
+use super::StoreError;
+use super::health::Health;
+use super::inbox::{Arrival, Pending};
+use super::session::{Session, URGENT};
+use super::sql::{Arg, Connection, args, json, placeholders};
+use crate::clock::Clock;
+use crate::token::to_hex;
+
+/// Arrivals per commit.
+pub(super) const ARRIVALS_PER_COMMIT: usize = 256;
+/// Groups that may be on their way to PostgreSQL at one time.
+const LANES: usize = 3;
+/// A lane that has nothing to do for this long gives its connection back.
+const IDLE: Duration = Duration::from_secs(10);
+/// A connection that was broken already says so within this time; then the group is offered to another one.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Stores a group of arrivals and tells each waiting receiver; a row that cannot be stored fails alone.
+pub(super) async fn keep_arrivals(
+    connection: &mut Connection,
+    group: &mut Vec<Pending>,
+    arrived: &Notify,
+    clock: &dyn Clock,
+) {
+    if group.is_empty() {
+        return;
+    }
+    let stored = insert_group(connection, group).await;
+    tell(connection, group, stored, clock).await;
+    arrived.notify_one();
+}
+
+/// Tells each receiver what became of the group. When the database did not take it for what was in it, each is tried alone.
+async fn tell(
+    connection: &mut Connection,
+    group: &mut Vec<Pending>,
+    stored: Result<(), StoreError>,
+    clock: &dyn Clock,
+) {
+    let alone = stored.as_ref().is_err_and(|failure| !failure.is_away());
+    if let Err(failure) = &stored
+        && alone
+    {
+        error!(%failure, deliveries = group.len(), at = %clock.now(),
+            "STORAGE FAILURE: a group of deliveries could not be stored; each is tried alone");
+    }
+    for (arrival, tell) in group.drain(..) {
+        let answer = if alone { insert_alone(connection, &arrival).await } else { stored.clone() };
+        // A receiver that went away is no reason to forget a stored delivery.
+        tell.send(answer).ok();
+    }
+}
+
+async fn insert_alone(connection: &mut Connection, arrival: &Arrival) -> Result<(), StoreError> {
+    let stored = insert_deliveries(connection, &[arrival]).await;
+    if let Err(failure) = &stored {
+        error!(%failure, delivery = %arrival.delivery.id, source = arrival.delivery.source,
+            "STORAGE FAILURE: a delivery was not stored; its sender is answered 503");
+    }
+    stored
+}
+
+async fn insert_group(connection: &mut Connection, group: &[Pending]) -> Result<(), StoreError> {
+    let deliveries: Vec<&Arrival> = group.iter().map(|(arrival, _)| arrival).collect();
+    insert_deliveries(connection, &deliveries).await
+}
+
+async fn insert_deliveries(connection: &mut Connection, group: &[&Arrival]) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(group.len());
+    for arrival in group {
+        let delivery = &arrival.delivery;
+        rows.push(args![
+            delivery.id,
+            delivery.source.as_str(),
+            delivery.method.as_str(),
+            delivery.query.as_deref().map(|query| query.replace('\0', "")),
+            json(&delivery.headers)?,
+            delivery.body.clone(),
+            delivery.received_at.as_millisecond(),
+            if arrival.waiting.is_some() || arrival.unverified_token.is_some() {
+                "waiting"
+            } else {
+                "received"
+            },
+            arrival.waiting.clone(),
+            arrival.unverified_token.as_ref().map(to_hex),
+        ]);
+    }
+    // A group whose answer was lost is offered once more, under the same ids.
+    let sql = format!(
+        "INSERT INTO deliveries \
+         (id, source, method, query, headers, body, received_at, state, why, unverified_token) VALUES {} \
+         ON CONFLICT (id) DO NOTHING",
+        placeholders(&rows)
+    );
+    // One statement is a transaction of its own: all of the group or nothing, and durable when it returns.
+    connection.execute(&sql, rows.into_iter().flatten().collect::<Vec<Arg>>()).await?;
+    Ok(())
+}
+
+/// PostgreSQL: starts the lanes. They end with the pool or with the last handle on the queue.
+pub(super) fn keep_in_postgres(
+    pool: &PgPool,
+    health: &Arc<Health>,
+    queue: mpsc::Receiver<Pending>,
+    arrived: &Arc<Notify>,
+    clock: &Arc<dyn Clock>,
+) {
+    let queue = Arc::new(Mutex::new(queue));
+    for _ in 0..LANES {
+        let lane = Lane {
+            pool: pool.clone(),
+            health: Arc::clone(health),
+            queue: Arc::clone(&queue),
+            arrived: Arc::clone(arrived),
+            clock: Arc::clone(clock),
+            connection: None,
+        };
+        tokio::spawn(lane.run());
+    }
+}
+
+struct Lane {
+    pool: PgPool,
+    health: Arc<Health>,
+    queue: Arc<Mutex<mpsc::Receiver<Pending>>>,
+    arrived: Arc<Notify>,
+    clock: Arc<dyn Clock>,
+    connection: Option<Connection>,
+}
+
+impl Lane {
+    async fn run(mut self) {
+        let mut group = Vec::with_capacity(ARRIVALS_PER_COMMIT);
+        let queue = Arc::clone(&self.queue);
+        loop {
+            let next = async { queue.lock().await.recv_many(&mut group, ARRIVALS_PER_COMMIT).await };
+            tokio::select! {
+                biased;
+                count = next => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.keep(&mut group).await;
+                }
+                () = self.pool.close_event() => return,
+                () = sleep(IDLE), if self.connection.is_some() => self.connection = None,
+            }
+        }
+    }
+
+    async fn keep(&mut self, group: &mut Vec<Pending>) {
+        let began = Instant::now();
+        let mut stored = self.offer(group).await;
+        if stored.as_ref().is_err_and(StoreError::is_away) {
+            self.connection = None;
+            if began.elapsed() < AT_ONCE {
+                stored = self.offer(group).await;
+            }
+        }
+        match &mut self.connection {
+            Some(connection) => tell(connection, group, stored, &*self.clock).await,
+            None => {
+                for (_, tell) in group.drain(..) {
+                    tell.send(stored.clone()).ok();
+                }
+            }
+        }
+        self.arrived.notify_one();
+    }
+
+    async fn offer(&mut self, group: &[Pending]) -> Result<(), StoreError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            None => {
+                let session = Session::take(&self.pool, &self.health, URGENT).await?;
+                self.connection.insert(Connection::from(session))
+            }
+        };
+        insert_group(connection, group).await
+    }
+}

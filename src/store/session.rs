@@ -1,0 +1,120 @@
+//! One connection of PostgreSQL, for which nobody waits longer than they can.
+//!
+//! A network that swallows packets gives no error: without a limit of our own a statement waits until the operating system
+//! gives up, which takes a quarter of an hour where something was sent and for ever where only an answer is awaited. So
+//! every statement has a limit, and a connection that exceeded it, broke, or lost its caller half-way is thrown away and
+//! never goes back into the pool, where the next one would find it in the middle of a conversation.
+//!
+//! The other side has limits as well. A transaction whose process was frozen, or whose machine is gone, keeps its locks
+//! until PostgreSQL ends it; they are set in each transaction, because a pooler that hands connections out by transaction
+//! drops what is set for longer.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgConnection;
+use sqlx::{PgPool, Postgres};
+use tokio::time::timeout;
+
+use super::StoreError;
+use super::health::Health;
+
+/// How long a statement may take that somebody waits for with a request in hand.
+pub(crate) const URGENT: Duration = Duration::from_secs(5);
+/// How long any other may take. Longer than what is set for the server, so that its own words reach the log.
+pub(crate) const PATIENT: Duration = Duration::from_secs(30);
+/// How long one may take whose length nobody knows: an index on a large table, a whole registry.
+pub(crate) const UNHURRIED: Duration = Duration::from_hours(24 * 7);
+/// How long a free connection, or a new one, is waited for.
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// How long a connection that goes back into the pool may take to say that it is well.
+const GO_BACK: Duration = Duration::from_secs(3);
+
+/// Begins a transaction that ends, and gives its locks back, also when nobody is there any more to end it. Between two of
+/// our statements there is no wait for anything, so five seconds of silence mean that the process is frozen or gone. What
+/// the server takes for granted is said: our locks are made for this isolation.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL idle_in_transaction_session_timeout = 5000; SET LOCAL statement_timeout = 25000";
+
+/// A connection on loan from the pool.
+pub(crate) struct Session {
+    /// `None` once it is thrown away.
+    connection: Option<PoolConnection<Postgres>>,
+    health: Arc<Health>,
+    patience: Duration,
+    /// A statement is under way, or ended in a way after which nobody knows what the connection says next.
+    in_doubt: bool,
+}
+
+impl Session {
+    /// Takes a connection whose every statement has this long.
+    pub(crate) async fn take(
+        pool: &PgPool,
+        health: &Arc<Health>,
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
+        let acquired = match timeout(ACQUIRE, pool.acquire()).await {
+            Ok(acquired) => acquired.map_err(StoreError::from),
+            Err(_) => Err(StoreError::away(format!(
+                "the database gave no connection within {} s: it is away, or all connections are busy",
+                ACQUIRE.as_secs()
+            ))),
+        };
+        let connection = acquired.inspect_err(|failure| health.noticed(failure))?;
+        Ok(Self { connection: Some(connection), health: Arc::clone(health), patience, in_doubt: false })
+    }
+
+    /// Runs one statement: whatever `ask` makes of the connection.
+    pub(super) async fn ask<'a, T, F>(
+        &'a mut self,
+        ask: impl FnOnce(&'a mut PgConnection) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, sqlx::Error>>,
+    {
+        let Self { connection, health, patience, in_doubt } = self;
+        let Some(connection) = connection else {
+            return Err(StoreError::away("the connection to the database was given up"));
+        };
+        *in_doubt = true;
+        let answer = match timeout(*patience, ask(&mut *connection)).await {
+            Ok(answer) => answer.map_err(StoreError::from),
+            Err(_) => {
+                Err(StoreError::away(format!("the database did not answer within {} s", patience.as_secs())))
+            }
+        };
+        match &answer {
+            Err(failure) if failure.is_away() => health.noticed(failure),
+            _ => *in_doubt = false,
+        }
+        answer
+    }
+}
+
+impl Session {
+    /// The connection itself, for a conversation that is no single statement. Until the next statement of the usual kind
+    /// has been answered it is in doubt.
+    pub(super) fn lend(&mut self) -> Result<&mut PgConnection, StoreError> {
+        self.in_doubt = true;
+        let lent = self.connection.as_deref_mut();
+        lent.ok_or_else(|| StoreError::away("the connection to the database was given up"))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        if self.in_doubt {
+            // Closes the socket and makes room in the pool, without a word to somebody who may not listen.
+            drop(connection.detach());
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            // What the pool does by itself, which is to ask the connection whether it is well; but it would wait for ever
+            // for one that is not, and that place in the pool would be lost.
+            let back = connection.return_to_pool();
+            runtime.spawn(timeout(GO_BACK, back));
+        }
+    }
+}
