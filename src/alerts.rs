@@ -12,6 +12,7 @@ use tracing::{error, info};
 
 use crate::clock::Clock;
 use crate::crm::http::post_json;
+use crate::failpoint::failpoint;
 use crate::map::Workspace;
 use crate::plan::Reason;
 use crate::rules::{Destination, Mode};
@@ -99,6 +100,7 @@ impl Alerts {
         };
         match taken {
             Ok(()) => {
+                failpoint!("alerts.posted");
                 info!(cause, "told");
                 self.store.told(cause, &reason.text, self.clock.now()).await
             }

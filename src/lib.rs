@@ -25,6 +25,7 @@
 //! | | [`resolve`] | identifiers × what is known → whose lead it is |
 //! | | [`decide`] | lead × what the CRM has × rules → a plan with its reasons, and who of an owner pool takes it |
 //! | IO | [`clock`] | time and ids, as an argument |
+//! | | [`failpoint`] | marks where a test ends or fails the process; nothing without the feature `failpoints` |
 //! | | [`telemetry`] | logs and metrics |
 //! | | [`store`] | the registry: inbox, queue, identity and audit trail in one database |
 //! | | [`crm`] | CRMs, a module each, over one HTTP client with limiter, time-out and classification |
@@ -76,6 +77,7 @@ pub mod crm;
 pub mod decide;
 pub mod demo;
 pub mod event;
+pub mod failpoint;
 pub mod gauges;
 pub mod id;
 pub mod lead;

@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::event::{Event, KeyLifetime, Preset, preset};
+use crate::failpoint::failpoint;
 use crate::id::{EventId, LeadId, PersonId, SyncId};
 use crate::map::{Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, interpret};
@@ -84,12 +85,17 @@ impl Preparer {
         let Some(workspace) = self.active.borrow_and_update().clone() else { return Ok(0) };
         let stages: Stages = {
             let (workspace, clock) = (Arc::clone(&workspace), Arc::clone(&self.clock));
-            Arc::new(move |received| prepare(received, &workspace, &*clock))
+            Arc::new(move |received| {
+                let prepared = prepare(received, &workspace, &*clock);
+                failpoint!("prepare.mapped");
+                prepared
+            })
         };
         let order = workspace.identifier_order.clone();
         let batch = self.batch();
         match self.store.prepare_oldest(batch, stages, order, Arc::clone(&self.clock)).await {
             Ok(counts) => {
+                failpoint!("prepare.stored");
                 self.report(&counts);
                 Ok(counts.deliveries)
             }

@@ -158,6 +158,9 @@ pub struct Destination {
     pub timeout: Duration,
     /// Overrides the adapter's settle time (longest processing + search lag).
     pub settle: Option<Duration>,
+    /// How long after the end of a step that was sent again it is looked for once more: longer than any freeze of a
+    /// process, and than any proxy holds a request.
+    pub audit: Duration,
     /// What happens to a blind step whose outcome is unknown.
     pub blind: Blind,
     /// The adapter's own settings, secrets resolved.

@@ -28,6 +28,9 @@ pub mod metric {
     pub const CALLS: &str = "leadfold_calls_total";
     /// Histogram `{destination, operation}`, seconds: how long calls took, without the wait for the budget.
     pub const CALL_SECONDS: &str = "leadfold_call_seconds";
+    /// Counter `{destination, result}`: steps that were sent again after a look-up found nothing, by what a later look found:
+    /// once, none, twice, `cannot_tell`.
+    pub const AUDITS: &str = "leadfold_audits_total";
     /// Gauge `{destination, state}`: syncs that are not finished.
     pub const BACKLOG: &str = "leadfold_backlog";
     /// Gauge `{stage, destination}`, seconds: how long the oldest row that could be worked on has been waiting. Stage

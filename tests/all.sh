@@ -26,6 +26,7 @@ step cargo clippy --locked --all-targets -- --deny warnings
 RUSTDOCFLAGS="--deny warnings" step cargo doc --locked --no-deps --lib --document-private-items
 trap stop_postgres EXIT
 step start_postgres
-step cargo test --locked
-step cargo run --locked --quiet -- check
-step cargo run --locked --quiet -- test
+# With the marks where tests end the process; the same build serves the rest.
+step cargo test --locked --features failpoints
+step cargo run --locked --quiet --features failpoints -- check
+step cargo run --locked --quiet --features failpoints -- test

@@ -17,6 +17,7 @@ use super::leases::{Looks, View};
 use super::share::{Balance, Moves, Situation};
 use super::workers::{Wanted, Wants};
 use crate::clock::Clock;
+use crate::failpoint::failpoint;
 use crate::map::Workspace;
 use crate::rules::Mode;
 use crate::store::lease::{Lease, LeaseRow};
@@ -160,6 +161,9 @@ impl Tending {
         self.end_workers(unwanted, false);
         self.publish();
 
+        if !ended.is_empty() {
+            failpoint!("workers.stopped");
+        }
         let mut over: Vec<LeaseRow> = Vec::new();
         let mut anew = Vec::new();
         for Ending { hold, given, .. } in ended.iter().filter_map(|name| self.ending.remove(name)) {

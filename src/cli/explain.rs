@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{DatabaseOption, End, Failure, country, how_many, say};
 use crate::id::LeadId;
 use crate::store::Store;
+use crate::store::audits::AuditDetail;
 use crate::store::registry::{LeadDetail, SyncDetail};
 use crate::web::search::spellings;
 
@@ -156,7 +157,25 @@ fn told_sync(sync: &SyncDetail) -> String {
             }
         }
     }
+    for audit in &sync.audits {
+        line(format!("audit     {}: {}", audit.kind, audited(audit)));
+    }
     text
+}
+
+/// What became of looking once more for a step that was sent again.
+fn audited(audit: &AuditDetail) -> String {
+    let records = || audit.records.join(", ");
+    match audit.result.as_deref() {
+        None => format!("sent again, so it is looked for once more at {}", audit.due_at),
+        Some("once") => format!("sent again, and there once (record {})", records()),
+        Some("none") => "sent again, and not there any more".to_owned(),
+        Some("twice") => format!("sent again, and too much is there (records {})", records()),
+        Some(_) => format!(
+            "sent again, and nobody can tell whether it is there once ({})",
+            audit.note.as_deref().unwrap_or("the CRM does not say")
+        ),
+    }
 }
 
 /// What a step would write, by field. References to other records are left out: the steps stand below one another.

@@ -27,6 +27,12 @@ pub(super) struct FaultOptions {
     /// Part of the calls whose connection is cut, before or after committing
     #[arg(long, value_name = "PART", default_value_t = 0.0)]
     reset: f64,
+    /// Part of the writes whose connection is cut, and that are committed later all the same
+    #[arg(long, value_name = "PART", default_value_t = 0.0)]
+    late_commit: f64,
+    /// So many milliseconds later
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    late_commit_ms: u64,
     /// Records cannot be searched by marker
     #[arg(long)]
     no_marker_lookup: bool,
@@ -48,6 +54,8 @@ impl FaultOptions {
             fail_before: self.fail_before,
             timeout_after: self.timeout_after,
             reset: self.reset,
+            late_commit: self.late_commit,
+            late_commit_ms: self.late_commit_ms,
             marker_lookup: !self.no_marker_lookup,
             batch: self.batch,
             unauthorised: self.unauthorised,

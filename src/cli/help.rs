@@ -12,7 +12,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["demo", "init", "sandbox"]),
     ("Write the workspace", &["check", "test", "doctor", "rehearse", "schema"]),
     ("Run it", &["serve", "apply", "versions", "ready"]),
-    ("Look after it", &["deploy", "backup", "restored", "migrate", "move"]),
+    ("Look after it", &["deploy", "migrate", "move", "backup", "restored"]),
     ("Every day", &["explain", "replay", "live", "pools"]),
     ("Tools", &["normalise", "completions"]),
 ];

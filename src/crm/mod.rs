@@ -225,12 +225,14 @@ pub trait Crm: Send + Sync {
     /// Looks people up; one answer per query, in order.
     fn find<'a>(&'a self, queries: &'a [Query]) -> BoxFuture<'a, Vec<Result<Found, CrmError>>>;
 
-    /// Looks for the record that a step may have made; `None` when there surely is none (settle time has passed).
+    /// Looks for the records that a step may have made: all of them, the oldest first, which is the one to adopt; none when
+    /// there surely is none (settle time has passed).
     /// Only called for kinds whose [`Guarantee`] is `Findable` and that [`StepKind::creates`] something.
     fn look_up<'a>(
         &'a self,
         steps: &'a [(RecordKind, &'a Step)],
-    ) -> BoxFuture<'a, Vec<Result<Option<RecordId>, CrmError>>>;
+        priority: Priority,
+    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>>;
 
     /// Writes: for each plan the outcomes of a prefix of its remaining steps, at least one. The engine stores them and
     /// calls again with what is left; an adapter may fuse steps where its API can. A failed step ends its prefix.

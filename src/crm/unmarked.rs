@@ -3,9 +3,11 @@
 use super::{CrmError, Found};
 use crate::plan::{Action, RecordId};
 
-/// Of the contacts that hold what we sent, the one that we may have made is the oldest: later ones are somebody's copies.
-pub(super) fn oldest(found: Found) -> Option<RecordId> {
-    found.contacts.into_iter().min_by_key(|contact| contact.created_at).map(|contact| contact.id)
+/// Of the contacts that hold what we sent, the one that we may have made is the oldest: later ones are copies.
+pub(super) fn by_age(found: Found) -> Vec<RecordId> {
+    let mut contacts = found.contacts;
+    contacts.sort_by_key(|contact| contact.created_at);
+    contacts.into_iter().map(|contact| contact.id).collect()
 }
 
 /// Nothing tells this action's record from others like it.

@@ -108,6 +108,9 @@ fn destination(kinds: &[DestinationKind]) -> Json {
         "settle" => duration(
             "How long after a call without answer the CRM is looked at: longest processing + search lag.",
         ),
+        "audit" => duration(
+            "How long after a write was sent again it is looked for once more, in case both arrived: 10m.",
+        ),
         "blind" => words(
             "What becomes of a write without answer that cannot be looked up: a person decides, or it is sent again.",
             workspace::BLIND,

@@ -75,7 +75,10 @@ pub(super) const KEYS: &[&str] =
     &["destinations", "owner_pools", "identifiers", "retention", "alerts", "vars"];
 
 /// Keys of every destination; its adapter has settings of its own.
-pub(super) const DESTINATION_KEYS: &[&str] = &["crm", "mode", "share", "timeout", "settle", "blind"];
+pub(super) const DESTINATION_KEYS: &[&str] = &["crm", "mode", "share", "timeout", "settle", "audit", "blind"];
+
+/// When a step that was sent again is looked for once more, unless a destination says otherwise.
+const AUDIT: Duration = Duration::from_mins(10);
 
 pub(super) const IDENTIFIERS_KEYS: &[&str] = &["order"];
 
@@ -205,6 +208,7 @@ fn destination(
         share: section.get("share").and_then(|node| share(reader, node)).unwrap_or(1.0),
         timeout: duration("timeout").unwrap_or(Duration::from_secs(10)),
         settle: duration("settle"),
+        audit: duration("audit").unwrap_or(AUDIT),
         blind: section
             .get("blind")
             .and_then(|node| reader.choice(node, "`blind`", BLIND))

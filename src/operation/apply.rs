@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Means, Operation, OperationError};
 use crate::crm;
+use crate::failpoint::failpoint;
 use crate::map::{Files, Severity};
 use crate::workspace::{readable_secrets, short};
 
@@ -87,6 +88,7 @@ impl Operation for Apply {
         }
         let known = self.instead_of.as_deref();
         if means.store.activate_instead_of(known, &version, &files, means.clock.now()).await? {
+            failpoint!("apply.activated");
             return Ok(Applied { version });
         }
         let active = means.store.active_hash().await?;

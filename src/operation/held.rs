@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Means, Operation, OperationError};
+use crate::failpoint::failpoint;
 use crate::rules::Mode;
 use crate::store::held::{Answer, Held, HeldAnswer};
 
@@ -89,6 +90,7 @@ impl Operation for AnswerHeld {
                 limit: i64::try_from(left).unwrap_or(TOGETHER).min(TOGETHER),
             };
             let answered = means.store.answer_held(answer, means.clock.now()).await?;
+            failpoint!("held.piece");
             if answered == 0 {
                 break;
             }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 pub use self::preview::{Group, Preview, PreviewReplay, Sample};
 use super::{Means, Operation, OperationError};
+use crate::failpoint::failpoint;
 use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
 use crate::map::Workspace;
 use crate::prepare::prepare;
@@ -168,6 +169,7 @@ async fn push_on(
     let syncs: Vec<SyncId> = chosen.iter().filter_map(|item| item.sync).collect();
     for piece in syncs.chunks(TOGETHER) {
         let count = means.store.replay_syncs(piece.to_vec(), how, means.clock.now()).await?;
+        failpoint!("replay.piece");
         replayed.count += count;
         // Somebody was faster.
         let missed = u64::try_from(piece.len()).unwrap_or(u64::MAX).saturating_sub(count);
@@ -221,6 +223,7 @@ async fn replan(
         let order = workspace.identifier_order.clone();
         let batch = piece.iter().map(|(lead, _)| lead.clone()).collect();
         let ends = means.store.replan(batch, order, observing.clone(), Arc::clone(&means.clock)).await?;
+        failpoint!("replay.piece");
         for ((lead, items), end) in piece.iter().zip(ends) {
             if let EventOutcome::NeedsAttention(why) = &lead.outcome {
                 say_why_not(lead.lead, &why.text);

@@ -28,6 +28,7 @@ use self::answer::Answer;
 pub use self::serve::{Connections, serve};
 use crate::clock::Clock;
 use crate::event::{Delivery, Preset};
+use crate::failpoint::failpoint;
 use crate::id::DeliveryId;
 use crate::store::inbox::{Arrival, Inbox};
 use crate::telemetry::metric;
@@ -224,8 +225,12 @@ impl Receiver {
             waiting: door.entry.waiting.clone(),
             unverified_token: door.unverified_token,
         };
+        failpoint!("receive.read");
         match timeout(self.limits.store_time, self.inbox.keep(arrival)).await {
-            Ok(Ok(())) => Answer::Kept,
+            Ok(Ok(())) => {
+                failpoint!("receive.kept");
+                Answer::Kept
+            }
             // Who stores says once, and not for each delivery, that the database is in trouble.
             Ok(Err(why)) if why.is_away() => {
                 debug!(source, %why, "a delivery was not stored; answered 503");

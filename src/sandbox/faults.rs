@@ -24,6 +24,11 @@ pub struct Faults {
     pub timeout_after: f64,
     /// Probability that the connection is cut, half of the time before and half after committing.
     pub reset: f64,
+    /// Probability that the connection of a write is cut, and that it is committed all the same, only later: what a frozen
+    /// sender or a proxy that holds a request back looks like.
+    pub late_commit: f64,
+    /// How much later that is.
+    pub late_commit_ms: u64,
     /// Whether records can be searched by marker.
     pub marker_lookup: bool,
     /// Whether `POST /batch` exists.
@@ -41,6 +46,8 @@ impl Default for Faults {
             fail_before: 0.0,
             timeout_after: 0.0,
             reset: 0.0,
+            late_commit: 0.0,
+            late_commit_ms: 0,
             marker_lookup: true,
             batch: false,
             unauthorised: false,
@@ -62,9 +69,12 @@ impl Faults {
 
     /// Refuses what would have no meaning.
     pub fn checked(self) -> Result<Self, String> {
-        for (name, value) in
-            [("fail_before", self.fail_before), ("timeout_after", self.timeout_after), ("reset", self.reset)]
-        {
+        for (name, value) in [
+            ("fail_before", self.fail_before),
+            ("timeout_after", self.timeout_after),
+            ("reset", self.reset),
+            ("late_commit", self.late_commit),
+        ] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(format!("`{name}` is a probability: write a number from 0 to 1, not {value}"));
             }
@@ -154,6 +164,7 @@ pub(super) enum End {
     CutBefore,
     CutAfter,
     SilentAfter,
+    CommitsLate,
 }
 
 /// A small generator (`SplitMix64`, by Steele, Lea and Flood): chance that can be repeated.
@@ -188,6 +199,8 @@ impl Dice {
             if side < 0.5 { End::CutBefore } else { End::CutAfter }
         } else if silent < faults.timeout_after {
             End::SilentAfter
+        } else if silent < faults.timeout_after + faults.late_commit {
+            End::CommitsLate
         } else {
             End::Answered
         };

@@ -122,7 +122,17 @@ async fn api(
         sleep(fate.latency).await;
     }
     match fate.end {
-        End::Answered => respond(shared.lock().perform(&call)),
+        // A read has nothing to commit.
+        End::CommitsLate if method != Method::GET => {
+            let late = Duration::from_millis(shared.lock().faults.late_commit_ms);
+            tokio::spawn(async move {
+                sleep(late).await;
+                let call = Operation::new(method.as_str(), uri.path(), uri.query(), Input::Bytes(&body));
+                shared.lock().perform(&call);
+            });
+            hang_up()
+        }
+        End::Answered | End::CommitsLate => respond(shared.lock().perform(&call)),
         End::FailsBefore => {
             respond(refuse(StatusCode::INTERNAL_SERVER_ERROR, "a fault: nothing was committed"))
         }

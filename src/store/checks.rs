@@ -82,7 +82,7 @@ pub(super) async fn postgres(pool: &PgPool, place: &str) -> Result<(), StoreErro
             database = place,
             free,
             wanted = CONNECTIONS,
-            "PostgreSQL has few connections left, and every process of leadfold opens up to 16: raise max_connections, or \
+            "PostgreSQL has few connections left, and every process of leadfold opens up to 17: raise max_connections, or \
              the limit of the user or the database, or run fewer processes"
         );
     }

@@ -210,7 +210,9 @@ impl Work for Group {
             for (entry, at) in &*self.entries {
                 let take = match &**entry {
                     Entry::Sent(steps) => steps.iter().all(|step| !dropped.contains(step)),
-                    _ => !entry.decided().is_some_and(|(sync, _)| refused.contains(&sync)),
+                    Entry::Plan(_) | Entry::Hold { .. } | Entry::Verdict { .. } | Entry::Outcomes { .. } => {
+                        !entry.decided().is_some_and(|(sync, _)| refused.contains(&sync))
+                    }
                 };
                 if take {
                     now = at.as_millisecond();

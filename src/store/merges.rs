@@ -2,6 +2,14 @@
 //!
 //! The order of locks is the same in every transaction: identifiers, then people, then syncs, each sorted. On SQLite there
 //! is one writer and nothing is locked.
+//!
+//! | at that moment a sync of one of them is … | then |
+//! |---|---|
+//! | in the queue | those of both go one after another, in the order of all leads |
+//! | being decided | its plan is refused when it became the other's, or another of the human's has begun |
+//! | planned, and nothing of it sent | its first step is refused, and it is decided anew |
+//! | sent | it finishes first, and all others wait for it |
+//! | one of two that were sent, and both made a contact | a person is told, once ([`super::doubles`]) |
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -12,6 +12,7 @@
 //! | `merges`, `doubles` | two people who become one, and what that shows in a CRM |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
+//! | [`audits`] | steps that were sent again, and are looked for once more |
 //! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
 //! | [`held`] | leads that wait for an answer |
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
@@ -28,6 +29,7 @@
 mod alerts;
 mod apart;
 mod arrivals;
+pub mod audits;
 pub mod backlog;
 pub mod backup;
 mod budgets;
@@ -82,9 +84,10 @@ pub use self::lock::reachable;
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
 use self::schema::Upgrade;
-use self::session::{PATIENT, Session, UNHURRIED};
+use self::session::{PATIENT, Session};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
+use crate::failpoint::failpoint;
 use crate::telemetry::masked;
 
 /// Why something could not be stored or read, in words for the log and for whoever runs the server.
@@ -265,7 +268,7 @@ const STARTING: Duration = Duration::from_secs(30);
 /// How long a command does: somebody sits there.
 const WAITING: Duration = Duration::from_secs(5);
 
-/// Connections of one process to PostgreSQL.
+/// Connections of one process to PostgreSQL, beside the one of its beat.
 const CONNECTIONS: u32 = 16;
 
 /// Arrivals that may wait for the writer before receivers wait too. As many as there are requests at one time: those whose
@@ -363,7 +366,7 @@ impl Store {
         let health = Health::new();
         let (pool, place) = postgres_pool(url, CONNECTIONS, patience, &health).await?;
         checks::postgres(&pool, &place).await?;
-        let mut connection = Connection::from(Session::take(&pool, &health, UNHURRIED).await?);
+        let mut connection = Connection::from(Session::take(&pool, &health, PATIENT).await?);
         schema::bring_up(&mut connection, &place, Upgrade::OnlyNew, &mut |_| {}).await?;
         drop(connection);
         let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
@@ -376,7 +379,7 @@ impl Store {
     /// Opens a database for looking only, also while a server runs on it.
     pub async fn open_to_read(url: &str) -> Result<Self, StoreError> {
         let (store, place) = Self::open_as_it_is(url).await?;
-        match store.look_at_schema(&place).await?.unreadable(&place) {
+        match store.look_at_schema().await?.unreadable(&place) {
             Some(refusal) => Err(refusal),
             None => Ok(store),
         }
@@ -421,7 +424,10 @@ impl Store {
 
     /// Runs a unit of writing and returns once it is durable.
     pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
-        self.write_unobserved(work).await.map_err(|failure| self.suspect(failure))
+        failpoint!("store.write", StoreError::new("a test wants this write to fail"));
+        let written = self.write_unobserved(work).await.map_err(|failure| self.suspect(failure));
+        failpoint!("store.written", StoreError::new("a test wants the answer of this write to be lost"));
+        written
     }
 
     async fn write_unobserved<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
@@ -502,21 +508,9 @@ fn migrator() -> Migrator {
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
         migration(4, "leases", include_str!("../../migrations/0004_leases.sql")),
+        migration(6, "audits", include_str!("../../migrations/0006_audits.sql")),
         migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
     ])
-}
-
-/// The same texts for PostgreSQL, where every text is compared byte by byte: ids are ordered as they were born whatever the
-/// locale of the database (a Danish one puts `aa` behind `z`), locks are taken in one order everywhere, and no index goes
-/// wrong when the operating system brings other collation rules.
-fn postgres_migrator() -> Migrator {
-    let ours = migrator();
-    let migrations = ours.iter().map(|migration| {
-        let text = migration.sql.as_str().replace(" TEXT", " TEXT COLLATE \"C\"");
-        // The checksum stays that of the file.
-        Migration { sql: sqlx::SqlSafeStr::into_sql_str(sqlx::AssertSqlSafe(text)), ..migration.clone() }
-    });
-    Migrator::with_migrations(migrations.collect())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::lock::{Asked, Lock};
 use super::open::{
     cannot_open, exists, is_postgres, place_of, postgres_options, postgres_pool, sqlite_options,
 };
-use super::session::{Session, UNHURRIED};
+use super::session::{AS_LONG_AS_IT_TAKES, Session};
 use super::sql::{Connection, args};
 use super::{Store, StoreError, WAITING, checks, schema};
 use crate::telemetry::masked;
@@ -93,7 +93,7 @@ impl Store {
         let health = Health::new();
         let (pool, _) = postgres_pool(to, 1, WAITING, &health).await?;
         checks::postgres(&pool, &place).await?;
-        let mut target = Connection::from(Session::take(&pool, &health, UNHURRIED).await?);
+        let mut target = Connection::from(Session::take(&pool, &health, AS_LONG_AS_IT_TAKES).await?);
         let tables = source.tables().await?;
         let rows = source.count(&tables).await?;
         target.begin().await?;

@@ -10,6 +10,9 @@ use super::syncs::{Next, OPEN, PlanToStore, StepEnd, StepState, SyncState};
 use crate::id::{StepId, SyncId};
 use crate::plan::{Plan, Reason, RecordId, RecordKind, Step};
 
+/// What is said of a step that was looked for and not found.
+const NOT_THERE: &str = "looked up after the CRM had settled: it was not written";
+
 /// Rows of one statement, each with its arguments in the order of the columns.
 type Rows = Vec<Vec<Arg>>;
 
@@ -103,6 +106,7 @@ pub(super) struct Record<'a> {
     sent_steps: Rows,
     ended_steps: Rows,
     links: Rows,
+    audits: Rows,
     held: Rows,
     released: Rows,
 }
@@ -118,6 +122,7 @@ impl<'a> Record<'a> {
             sent_steps: Rows::new(),
             ended_steps: Rows::new(),
             links: Rows::new(),
+            audits: Rows::new(),
             held: Rows::new(),
             released: Rows::new(),
         }
@@ -135,7 +140,7 @@ impl<'a> Record<'a> {
             }
             Entry::Outcomes { sync, steps, next } => {
                 for (step, end) in steps {
-                    self.end_step(*sync, *step, end, now);
+                    self.end_step(*sync, *step, end, now)?;
                 }
                 self.release(*sync, next, now)
             }
@@ -179,10 +184,11 @@ impl<'a> Record<'a> {
         Ok(())
     }
 
-    fn end_step(&mut self, sync: SyncId, step: StepId, end: &StepEnd, now: i64) {
+    fn end_step(&mut self, sync: SyncId, step: StepId, end: &StepEnd, now: i64) -> Result<(), StoreError> {
         let (state, record, why) = match end {
             StepEnd::Done { record, .. } => (StepState::Done, Some(record.0.clone()), None),
             StepEnd::NotWritten(why) => (StepState::Planned, None, Some(why.clone())),
+            StepEnd::NotThere { .. } => (StepState::Planned, None, Some(NOT_THERE.to_owned())),
             StepEnd::Unknown(why) => (StepState::Unknown, None, Some(why.clone())),
             StepEnd::Rejected(why) => (StepState::Rejected, None, Some(why.clone())),
         };
@@ -191,10 +197,16 @@ impl<'a> Record<'a> {
             let kind = match kind {
                 RecordKind::Contact => "contact",
                 RecordKind::Deal => "deal",
-                RecordKind::Task | RecordKind::Note => return,
+                RecordKind::Task | RecordKind::Note => return Ok(()),
             };
             self.link(sync, kind, record, contact.as_ref(), Some(step), now);
         }
+        if let StepEnd::NotThere { action, audit_at } = end {
+            let (kind, due_at) = (action.kind().as_str(), audit_at.as_millisecond());
+            let destination = self.lease.destination.as_str();
+            self.audits.push(args![step, sync, destination, json(action)?, kind, due_at]);
+        }
+        Ok(())
     }
 
     fn link(
@@ -267,6 +279,13 @@ impl<'a> Record<'a> {
                  made.column7 FROM (VALUES",
                 ") AS made JOIN syncs ON syncs.id = made.column1 WHERE true \
                  ON CONFLICT (destination, kind, record) DO NOTHING",
+            ),
+            // A step that is lost once more is looked for that much later.
+            (
+                self.audits,
+                "INSERT INTO audits (step, sync, destination, action, kind, due_at) VALUES",
+                "ON CONFLICT (step) DO UPDATE SET due_at = excluded.due_at, action = excluded.action, \
+                 done_at = NULL, result = NULL, records = NULL, note = NULL",
             ),
             (
                 self.held,

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::audits::AuditDetail;
 use super::sql::{Arg, Row, args, list};
 use super::syncs::{OPEN, SyncState};
 use super::{Store, StoreError};
@@ -99,6 +100,8 @@ pub struct SyncDetail {
     pub planned_at: Option<Timestamp>,
     /// The steps in order.
     pub steps: Vec<StepDetail>,
+    /// Of steps that were sent again because a look-up had not found them.
+    pub audits: Vec<AuditDetail>,
 }
 
 /// One step of a plan.
@@ -290,6 +293,7 @@ impl Store {
                 reasons: row.optional_json(6)?,
                 planned_at: row.optional_timestamp(7)?,
                 steps: steps.iter().map(step_detail).collect::<Result<_, _>>()?,
+                audits: self.audits(&id).await?,
                 id,
             });
         }

@@ -15,17 +15,17 @@
 
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::migrate::{Migration, Migrator};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, SqlSafeStr as _, SqlStr};
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::health::Health;
 use super::lock::{Asked, Lock};
 use super::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
-use super::session::{Session, UNHURRIED};
+use super::session::{AS_LONG_AS_IT_TAKES, Session};
 use super::sql::{Connection, Row, args};
-use super::{Store, StoreError, WAITING, migrator, postgres_migrator};
+use super::{Store, StoreError, WAITING, migrator};
 
 /// The schema of a database against the one that this leadfold knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,8 +148,8 @@ impl Schema {
 }
 
 /// Whether a database has anything of ours: `counters` is made by the first migration.
-fn is_there(is_shared: bool) -> &'static str {
-    if is_shared {
+fn is_there(is_postgres: bool) -> &'static str {
+    if is_postgres {
         "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('counters')"
     } else {
         "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'counters'"
@@ -163,11 +163,13 @@ const APPLIED: &str = "\
 
 /// Which schema the database at the other end has.
 pub(super) async fn look_at(connection: &mut Connection) -> Result<Schema, StoreError> {
-    let there = connection.fetch(is_there(connection.others_write()), args![]).await?;
-    if there.first().map_or(Ok(0), |row| row.int(0))? == 0 {
-        return Schema::read(&[]);
+    let mut applied = connection.fetch(is_there(connection.is_postgres()), args![]).await?;
+    if applied.first().map_or(Ok(0), |row| row.int(0))? > 0 {
+        applied = connection.fetch(APPLIED, args![]).await?;
+    } else {
+        applied.clear();
     }
-    Schema::read(&connection.fetch(APPLIED, args![]).await?)
+    Schema::read(&applied)
 }
 
 /// Brings the schema up to date, or refuses with what to do. Returns what it was before.
@@ -215,8 +217,6 @@ async fn advance(
     connection: &mut Connection,
     told: &mut (dyn FnMut(Migrated) + Send),
 ) -> Result<(), StoreError> {
-    // An index on a large table takes as long as it takes, and so does waiting for another process that builds one.
-    connection.limit("statement_timeout", "0").await?;
     connection.lock_schema().await?;
     // Another process may have been faster.
     let present = look_at(connection).await?;
@@ -224,7 +224,9 @@ async fn advance(
         create(connection, told).await
     } else if let Some((next, _)) = present.missing.first() {
         connection.limit("lock_timeout", LOCK_PATIENCE).await?;
-        let ours = texts_for(connection);
+        // An index of a large table takes as long as it takes.
+        connection.limit("statement_timeout", "0").await?;
+        let ours = migrator();
         match ours.iter().find(|migration| migration.version == *next) {
             Some(migration) => run(connection, migration, told).await,
             None => Ok(()),
@@ -244,14 +246,10 @@ pub(super) async fn create(
                  installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
                  checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL)";
     connection.execute(table, args![]).await?;
-    for migration in texts_for(connection).iter() {
+    for migration in migrator().iter() {
         run(connection, migration, told).await?;
     }
     Ok(())
-}
-
-fn texts_for(connection: &Connection) -> Migrator {
-    if connection.others_write() { postgres_migrator() } else { migrator() }
 }
 
 async fn run(
@@ -261,8 +259,10 @@ async fn run(
 ) -> Result<(), StoreError> {
     let began = Instant::now();
     let (version, name) = (migration.version, migration.description.to_string());
+    let sql =
+        if connection.is_postgres() { compared_bytewise(&migration.sql) } else { migration.sql.clone() };
     connection
-        .execute_script(migration.sql.clone())
+        .execute_script(sql)
         .await
         .map_err(|failure| StoreError::new(format!("migration {version} ({name}) failed: {failure}")))?;
     let took = began.elapsed();
@@ -280,6 +280,13 @@ async fn run(
         .await?;
     told(Migrated { version, name, took });
     Ok(())
+}
+
+/// The same text for PostgreSQL, where every text of ours is compared byte by byte: ids are ordered as they were born
+/// whatever the locale of the database (a Danish one puts `aa` behind `z`), locks are taken in one order everywhere, and no
+/// index goes wrong when the operating system brings other collation rules.
+fn compared_bytewise(sql: &SqlStr) -> SqlStr {
+    AssertSqlSafe(sql.as_str().replace(" TEXT", " TEXT COLLATE \"C\"")).into_sql_str()
 }
 
 fn cannot_migrate(place: &str, failure: &StoreError) -> StoreError {
@@ -300,8 +307,8 @@ fn cannot_migrate(place: &str, failure: &StoreError) -> StoreError {
 impl Store {
     /// Which schema a database has. Changes nothing, also while a server runs on it.
     pub async fn schema(url: &str) -> Result<Schema, StoreError> {
-        let (store, place) = Self::open_as_it_is(url).await?;
-        let schema = store.look_at_schema(&place).await;
+        let (store, _) = Self::open_as_it_is(url).await?;
+        let schema = store.look_at_schema().await;
         store.close().await;
         schema
     }
@@ -311,7 +318,8 @@ impl Store {
         if is_postgres(url)? {
             let health = Health::new();
             let (pool, place) = postgres_pool(url, 1, WAITING, &health).await?;
-            let mut connection = Connection::from(Session::take(&pool, &health, UNHURRIED).await?);
+            let session = Session::take(&pool, &health, AS_LONG_AS_IT_TAKES).await?;
+            let mut connection = Connection::from(session);
             let before = bring_up(&mut connection, &place, Upgrade::Any, told).await;
             drop(connection);
             pool.close().await;
@@ -336,21 +344,14 @@ impl Store {
         }
     }
 
-    /// Which schema it has, or why that cannot be read at this place.
-    pub(super) async fn look_at_schema(&self, place: &str) -> Result<Schema, StoreError> {
-        self.applied().await.and_then(|applied| Schema::read(&applied)).map_err(|failure| {
-            StoreError::new(format!(
-                "the database at {place} cannot be read: {failure}. Name the one of your leadfold with --database"
-            ))
-        })
-    }
-
-    async fn applied(&self) -> Result<Vec<Row>, StoreError> {
-        let there = self.read(is_there(self.is_shared()), args![]).await?;
-        if there.first().map_or(Ok(0), |row| row.int(0))? == 0 {
-            return Ok(Vec::new());
+    pub(super) async fn look_at_schema(&self) -> Result<Schema, StoreError> {
+        let mut applied = self.read(is_there(self.is_shared()), args![]).await?;
+        if applied.first().map_or(Ok(0), |row| row.int(0))? > 0 {
+            applied = self.read(APPLIED, args![]).await?;
+        } else {
+            applied.clear();
         }
-        self.read(APPLIED, args![]).await
+        Schema::read(&applied)
     }
 }
 

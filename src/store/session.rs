@@ -25,8 +25,8 @@ use super::health::Health;
 pub(crate) const URGENT: Duration = Duration::from_secs(5);
 /// How long any other may take. Longer than what is set for the server, so that its own words reach the log.
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);
-/// How long one may take whose length nobody knows: an index on a large table, a whole registry.
-pub(crate) const UNHURRIED: Duration = Duration::from_hours(24 * 7);
+/// How long a statement may take that a person waits for: building an index, copying a table.
+pub(crate) const AS_LONG_AS_IT_TAKES: Duration = Duration::from_hours(7 * 24);
 /// How long a free connection, or a new one, is waited for.
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// How long a connection that goes back into the pool may take to say that it is well.
@@ -65,6 +65,14 @@ impl Session {
         Ok(Self { connection: Some(connection), health: Arc::clone(health), patience, in_doubt: false })
     }
 
+    /// The connection itself, for what is no statement. Whoever uses it sees to its limits.
+    pub(super) fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            None => Err(StoreError::away("the connection to the database was given up")),
+        }
+    }
+
     /// Runs one statement: whatever `ask` makes of the connection.
     pub(super) async fn ask<'a, T, F>(
         &'a mut self,
@@ -89,16 +97,6 @@ impl Session {
             _ => *in_doubt = false,
         }
         answer
-    }
-}
-
-impl Session {
-    /// The connection itself, for a conversation that is no single statement. Until the next statement of the usual kind
-    /// has been answered it is in doubt.
-    pub(super) fn lend(&mut self) -> Result<&mut PgConnection, StoreError> {
-        self.in_doubt = true;
-        let lent = self.connection.as_deref_mut();
-        lent.ok_or_else(|| StoreError::away("the connection to the database was given up"))
     }
 }
 

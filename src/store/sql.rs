@@ -119,10 +119,15 @@ impl From<Session> for Connection {
 }
 
 impl Connection {
+    /// Whether it is to PostgreSQL.
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.driver, Driver::Postgres(_))
+    }
+
     /// The driver's own connection, for what one text cannot say.
     pub(super) fn postgres(&mut self) -> Result<&mut sqlx::PgConnection, StoreError> {
         match &mut self.driver {
-            Driver::Postgres(session) => session.lend(),
+            Driver::Postgres(session) => session.connection(),
             Driver::Sqlite(_) => Err(StoreError::is_over("this is SQLite, and PostgreSQL was meant")),
         }
     }
@@ -138,7 +143,7 @@ impl Connection {
     /// Waits until no other process changes the schema; until the end of the transaction none begins. SQLite's transaction
     /// keeps everybody else out by itself.
     pub(super) async fn lock_schema(&mut self) -> Result<(), StoreError> {
-        if self.others_write() {
+        if self.is_postgres() {
             // "leadfold": advisory locks are numbers, and those of other programs may be in the same database.
             self.execute("SELECT pg_advisory_xact_lock(7810759614411271268)", vec![]).await?;
         }
@@ -147,7 +152,7 @@ impl Connection {
 
     /// Sets one of PostgreSQL's time limits until the end of the transaction. SQLite has none.
     pub(super) async fn limit(&mut self, name: &str, time: &str) -> Result<(), StoreError> {
-        if self.others_write() {
+        if self.is_postgres() {
             self.execute(&format!("SET LOCAL {name} = '{time}'"), vec![]).await?;
         }
         Ok(())

@@ -13,7 +13,7 @@ use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, SyncId};
 use crate::lead::Lead;
-use crate::plan::{Plan, Priority, Reason, RecordId, RecordKind, Step};
+use crate::plan::{Action, Plan, Priority, Reason, RecordId, RecordKind, Step};
 use crate::rules::{Mode, Turn};
 
 /// Where a sync stands. The table in [`crate::sync`] says who looks at which again.
@@ -200,7 +200,7 @@ pub struct PlanToStore {
 }
 
 /// What became of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StepEnd {
     /// Written: the record, and the link it makes.
     Done {
@@ -211,6 +211,13 @@ pub enum StepEnd {
     },
     /// Surely not written; it may be sent again.
     NotWritten(String),
+    /// Looked for once the CRM had settled, and not there: it is sent again, and looked for once more long after.
+    NotThere {
+        /// What was looked for, with every reference that is known by now.
+        action: Action,
+        /// When to look once more.
+        audit_at: Timestamp,
+    },
     /// Nobody knows.
     Unknown(String),
     /// Refused for good.

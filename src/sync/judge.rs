@@ -13,6 +13,7 @@ use super::push::{Job, Report, attention, later};
 use super::records::Look;
 use crate::crm::{CrmError, Found, Query};
 use crate::decide::{Brought, Decision, PersonView, Situation, decide};
+use crate::failpoint::failpoint;
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
 use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
@@ -39,6 +40,7 @@ impl Worker {
         let queries: Vec<Query> = batch.iter().map(query).collect();
         let asked: Vec<bool> = queries.iter().map(|query| !is_empty(query)).collect();
         let found = self.find(&queries).await;
+        failpoint!("sync.searched");
         let judged = batch.into_iter().zip(found).map(|(claimed, found)| async move {
             match found {
                 Ok(found) => self.judge_one(claimed, found, look).await,
@@ -111,6 +113,7 @@ impl Worker {
         {
             context.deals.retain(|(_, contact, _)| contact.as_ref() != Some(&gone));
             self.insist(claimed.id, || self.store.drop_link(&self.lease, gone.clone())).await;
+            failpoint!("sync.unlinked");
             if !context.further.is_empty() {
                 // The person has another contact of ours, and that one was not looked at.
                 self.store_outcomes(claimed.id, Vec::new(), self.ready(&claimed, Duration::ZERO)).await;
@@ -129,6 +132,7 @@ impl Worker {
                     self.store.merge_on_evidence(&self.lease, evidence.clone(), Arc::clone(&self.clock))
                 })
                 .await;
+                failpoint!("sync.joined");
                 return Err(Report::Worked);
             }
             Err(failure) => Err(failure),
@@ -315,6 +319,7 @@ impl Worker {
             Decision::Push { plan, .. } if !self.writes(claimed) => {
                 let hold = Arc::new(Entry::Hold { sync: claimed.id, person: claimed.person, plan });
                 self.insist(claimed.id, || self.ledger.enter(Arc::clone(&hold), now)).await;
+                failpoint!("sync.held");
                 return Ok(None);
             }
             Decision::Push { plan, turn } => (plan, turn),
@@ -348,6 +353,7 @@ impl Worker {
             self.give_back(turn);
             return Ok(None);
         }
+        failpoint!("sync.planned");
         if plan.steps.is_empty() {
             self.count_end(SyncState::Synced);
             return Ok(None);
@@ -360,7 +366,9 @@ impl Worker {
         let next = Next::Release { state, why: Some(why), next_at, attempts: claimed.attempts };
         let verdict = Arc::new(Entry::Verdict { sync: claimed.id, person: claimed.person, next });
         let enter = || self.ledger.enter(Arc::clone(&verdict), self.clock.now());
-        if self.insist(claimed.id, enter).await == Some(true) && !state.is_open() {
+        let taken = self.insist(claimed.id, enter).await == Some(true);
+        failpoint!("sync.judged");
+        if taken && !state.is_open() {
             self.count_end(state);
         }
     }

@@ -11,8 +11,9 @@
 //! | unknown | [`worker`], when the CRM has settled: a look-up ([`settle`]) |
 //! | waiting | [`worker`], at `next_at`: decided anew |
 //! | held | nobody, until a person says push or skip ([`crate::operation::held`]); pushed, it is decided anew |
-//! | synced, filtered, needs-attention | nobody, until a person replays them ([`crate::operation::replay`]) |
+//! | synced, filtered, needs-attention | [`audit`], once, where a step was sent again after a look-up; then nobody, until a person replays them ([`crate::operation::replay`]) |
 
+mod audit;
 mod backoff;
 mod breaker;
 mod budget;

@@ -13,6 +13,7 @@ use tracing::{error, info};
 use super::records::Held;
 use super::{Worker, backoff};
 use crate::crm::{Journal, JournalError, Outcome, Remaining};
+use crate::failpoint::failpoint;
 use crate::id::{StepId, SyncId};
 use crate::plan::{Action, Reason, RecordId, RecordKind, Reference, Step};
 use crate::store::StoreError;
@@ -179,6 +180,11 @@ impl Worker {
         };
         let goes_on = next == Next::Continue;
         self.store_outcomes(job.claimed.id, ends, next).await;
+        if goes_on {
+            failpoint!("sync.outcome");
+        } else if finished {
+            failpoint!("sync.synced");
+        }
         (goes_on.then_some(job), report)
     }
 

@@ -9,7 +9,8 @@ use tracing::info;
 use super::Worker;
 use super::push::{Job, Report, attention, known, later, with_records};
 use crate::crm::{CrmError, Guarantee};
-use crate::plan::{RecordId, RecordKind, Step};
+use crate::failpoint::failpoint;
+use crate::plan::{Priority, RecordId, RecordKind, Step};
 use crate::rules::Blind;
 use crate::store::syncs::{Claimed, Next, StepEnd, StepState, StoredStep, SyncState};
 
@@ -104,7 +105,8 @@ impl Worker {
         if !asked.is_empty() {
             let questions: Vec<(RecordKind, &Step)> =
                 asked.iter().map(|(_, _, kind, step)| (*kind, step)).collect();
-            let answers = self.crm.look_up(&questions).await;
+            let answers = self.crm.look_up(&questions, Priority::Live).await;
+            failpoint!("sync.looked_up");
             for ((job, index, ..), answer) in asked.into_iter().zip(answers) {
                 if let Some(job) = self.answered(job, index, answer, reports).await {
                     again.push(job);
@@ -139,13 +141,13 @@ impl Worker {
         &self,
         mut job: Job,
         index: usize,
-        answer: Result<Option<RecordId>, CrmError>,
+        answer: Result<Vec<RecordId>, CrmError>,
         reports: &mut Vec<Report>,
     ) -> Option<Job> {
         let now = self.clock.now();
         let id = job.steps[index].step.id;
         let sync = job.claimed.id;
-        match answer {
+        match answer.map(|found| found.into_iter().next()) {
             Ok(Some(record)) => {
                 info!(lead = %job.claimed.lead_id, step = %id, "found what a lost answer had written");
                 reports.push(Report::Worked);
@@ -162,14 +164,17 @@ impl Worker {
                     Next::Continue
                 };
                 self.store_outcomes(sync, vec![(id, StepEnd::Done { record, link })], next).await;
+                failpoint!("sync.adopted");
                 (!finished).then_some(job)
             }
             Ok(None) => {
                 reports.push(Report::Worked);
                 job.steps[index].state = StepState::Planned;
-                let end =
-                    StepEnd::NotWritten("looked up after the CRM had settled: it was not written".to_owned());
+                let action = with_records(job.steps[index].step.action.clone(), &job.records());
+                let end = StepEnd::NotThere { action, audit_at: later(now, self.destination.audit) };
                 self.store_outcomes(sync, vec![(id, end)], Next::Continue).await;
+                failpoint!("sync.not_there");
+                self.noted.notify_one();
                 Some(job)
             }
             Err(CrmError::Retry { after, why }) => {

@@ -18,6 +18,7 @@ use super::push::{Report, later};
 use super::records::Records;
 use crate::clock::Clock;
 use crate::crm::Crm;
+use crate::failpoint::failpoint;
 use crate::id::SyncId;
 use crate::map::Workspace;
 use crate::plan::Reason;
@@ -66,6 +67,8 @@ pub struct Worker {
     pub(super) pools: Mutex<HashMap<String, PoolState>>,
     /// Who left, as far as known.
     pub(super) inactive: Mutex<Arc<InactiveUsers>>,
+    /// Told when there is something new to audit.
+    pub(super) noted: Notify,
     breaker: Mutex<Breaker>,
 }
 
@@ -115,6 +118,7 @@ impl Worker {
         hold: Hold,
     ) -> Result<Self, StoreError> {
         let lease = hold.lease.clone();
+        failpoint!("sync.leased");
         let pools = store.pools(&destination.name).await?.into_iter().collect();
         budget::resume(&store, &lease, &*crm, clock.now()).await?;
         let used = {
@@ -135,6 +139,7 @@ impl Worker {
             active,
             pools: Mutex::new(pools),
             inactive: Mutex::default(),
+            noted: Notify::new(),
             breaker: Mutex::default(),
         })
     }
@@ -142,9 +147,12 @@ impl Worker {
     /// Runs until `stop`, then finishes what is under way. When the lease is lost everything is dropped where it stands.
     pub fn start(self, stop: CancellationToken, tasks: &tokio_util::task::TaskTracker) -> WorkerHandle {
         let handle = WorkerHandle { worker: Arc::new(self), wake: Arc::new(Notify::new()) };
-        let (running, keeping, hold) = (handle.clone(), handle.clone(), handle.worker.hold.clone());
+        let (running, keeping, auditing, hold) =
+            (handle.clone(), handle.clone(), handle.clone(), handle.worker.hold.clone());
         let run = async move {
-            let ((), ended) = tokio::join!(keeping.keep_up_with_users(stop.clone()), running.run(stop));
+            let (users, audits) =
+                (keeping.keep_up_with_users(stop.clone()), auditing.keep_auditing(stop.clone()));
+            let ((), (), ended) = tokio::join!(users, audits, running.run(stop));
             if ended {
                 running.worker.note_end().await;
             }
@@ -225,6 +233,9 @@ impl WorkerHandle {
                 match worker.store.claim(&worker.lease, worker.destination.mode, now, allowed).await {
                     Ok(syncs) => {
                         claimed = syncs.len();
+                        if claimed > 0 {
+                            failpoint!("sync.claimed");
+                        }
                         for batch in batches(syncs, batch) {
                             let worker = Arc::clone(worker);
                             let ids = batch.iter().map(|claimed| claimed.id).collect();

@@ -47,6 +47,7 @@ fn connected(url: &str, more: &[(&str, &str)]) -> std::sync::Arc<dyn Crm> {
         share: 1.0,
         timeout: Duration::from_secs(2),
         settle: None,
+        audit: Duration::from_mins(10),
         blind: Blind::default(),
         settings: Settings(settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
     })

@@ -101,7 +101,7 @@ async fn waiting(database: &Database, count: i64) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let waits = tokio::time::timeout(Duration::from_secs(60), look).await;
+    let waits = tokio::time::timeout(Duration::from_mins(1), look).await;
     waits.unwrap_or_else(|_| panic!("never did {count} wait: somebody does not lock what it must"));
 }
 
@@ -300,6 +300,33 @@ async fn who_attaches_to_somebody_who_is_being_absorbed_ends_on_who_absorbs() {
     }
     let next = one.leads(&[said("absorb", &[(Email, "new@example.org")])]).await;
     assert_eq!(one.person(next[0].0).await, stays, "and so does what was attached");
+    end(database, [one, other]).await;
+}
+
+#[tokio::test]
+async fn who_is_known_by_the_time_of_the_lock_is_not_absorbed() {
+    let Some(database) = Database::create().await else { return };
+    let (one, other) = two(&database).await;
+    let phone = "+380672220009";
+    let leads =
+        one.leads(&[said("known", &[(Chat, "a"), (Chat, "b")]), said("known", &[(Phone, phone)])]).await;
+    let hand = Hand::on_the_last_row(&database).await;
+    let (attached, torn, ()) = tokio::join!(
+        async { one.leads(&[said("known", &[(Chat, "b"), (Email, "b@example.org")])]).await },
+        async {
+            waiting(&database, 1).await;
+            other.leads(&[said("known", &[(Chat, "a"), (Phone, phone)])]).await
+        },
+        async {
+            waiting(&database, 2).await;
+            hand.let_go().await;
+        },
+    );
+    let chats = one.person(leads[0].0).await;
+    assert_eq!(one.person(attached[0].0).await, chats);
+    assert_eq!(one.person(torn[0].0).await, chats, "a chat outranks a phone");
+    assert_ne!(one.person(leads[1].0).await, chats, "two known people are not merged");
+    assert_eq!(database.run("SELECT COUNT(*) FROM merges").await, [0]);
     end(database, [one, other]).await;
 }
 
@@ -743,8 +770,8 @@ async fn a_human_with_two_contacts_is_brought_to_the_older_until_they_are_merged
     rig.delete_record(&contacts[1]).await;
     let lead = rig.sql("SELECT lead FROM syncs WHERE state = 'needs-attention'").await.remove(0).remove(0);
     let body = json!({ "select": { "leads": [lead] }, "how": "resume" }).to_string();
-    let (status, text) = rig.post_to("/api/replay", body).await;
-    assert_eq!(status, 200, "{text}");
+    let (code, text) = rig.post_to("/api/replay", body).await;
+    assert_eq!(code, 200, "{text}");
     rig.settle().await;
     let counts = rig.counts().await;
     assert_eq!(counts.needs_attention, 0, "{counts:?}");

@@ -12,7 +12,7 @@ use leadfold::crm::catalog::Catalog;
 use leadfold::crm::{Crm, CrmError, Found, Guarantee, Journal, Outcome, Query, Remaining};
 use leadfold::event::Delivery;
 use leadfold::id::{DeliveryId, StepId};
-use leadfold::plan::{RecordId, RecordKind, Step, StepKind};
+use leadfold::plan::{Priority, RecordId, RecordKind, Step, StepKind};
 use leadfold::prepare::Preparer;
 use leadfold::store::Store;
 use leadfold::store::inbox::Arrival;
@@ -77,10 +77,11 @@ impl Crm for Mishaps {
     fn look_up<'a>(
         &'a self,
         steps: &'a [(RecordKind, &'a Step)],
-    ) -> BoxFuture<'a, Vec<Result<Option<RecordId>, CrmError>>> {
+        _: Priority,
+    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>> {
         let written = self.written.lock().unwrap().clone();
         let shows = |step: &Step| !self.hides && written.contains(&step.id);
-        let found = |step: &Step| shows(step).then(|| RecordId(step.id.to_string()));
+        let found = |step: &Step| shows(step).then(|| RecordId(step.id.to_string())).into_iter().collect();
         let answers = steps.iter().map(|(_, step)| Ok(found(step))).collect();
         Box::pin(async move { answers })
     }

@@ -10,7 +10,7 @@ use leadfold::app::until_quiet;
 use leadfold::clock::{Clock, ManualClock, SystemClock};
 use leadfold::crm::catalog::{Catalog, User};
 use leadfold::crm::{Crm, CrmError, Found, Guarantee, Journal, Outcome, Query, Remaining};
-use leadfold::plan::{Action, RecordId, RecordKind, Step, StepKind};
+use leadfold::plan::{Action, Priority, RecordId, RecordKind, Step, StepKind};
 use leadfold::rules::Mode;
 use leadfold::sandbox::Faults;
 use leadfold::store::Store;
@@ -222,8 +222,9 @@ impl Crm for Roster {
     fn look_up<'a>(
         &'a self,
         steps: &'a [(RecordKind, &'a Step)],
-    ) -> BoxFuture<'a, Vec<Result<Option<RecordId>, CrmError>>> {
-        Box::pin(async move { steps.iter().map(|_| Ok(None)).collect() })
+        _: Priority,
+    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>> {
+        Box::pin(async move { steps.iter().map(|_| Ok(Vec::new())).collect() })
     }
 
     fn write<'a>(

@@ -21,6 +21,7 @@ const ORDER: &[&str] = &[
     "decide",
     // IO
     "clock",
+    "failpoint",
     "telemetry",
     "store",
     "crm",

@@ -30,6 +30,7 @@ use self::redact::Redactor;
 use super::limit::{Limiter, Window};
 use super::{ConnectError, CrmError, Journal, Outcome, Priority};
 use crate::clock::{Clock as _, SystemClock};
+use crate::failpoint::failpoint;
 use crate::id::{StepId, SyncId};
 use crate::rules::{Destination, Setting};
 use crate::telemetry::metric;
@@ -261,6 +262,7 @@ impl Http {
             return Err(Outcome::Rejected { why });
         }
         self.limiter.permit(call.operation, call.priority).await;
+        failpoint!("crm.permitted");
         if let Err(error) = journal.sent(steps).await {
             return Err(Outcome::Retry { after: None, why: error.to_string() });
         }
@@ -303,8 +305,14 @@ impl Http {
         let Call { operation, accepted, request, .. } = call;
         let recorded = record::begin(operation, &request, &self.base, &self.redactor);
         let began = Instant::now();
+        if effect == Effect::Write {
+            failpoint!("crm.sent");
+        }
         let result = match request.send().await {
             Ok(response) => {
+                if effect == Effect::Write {
+                    failpoint!("crm.committed");
+                }
                 let received = Received::read(response, SystemClock.now()).await;
                 if let Some(recorded) = recorded {
                     recorded.answered(&received);
@@ -334,6 +342,9 @@ impl Http {
         )
         .increment(1);
         tracing::debug!(destination = %self.destination, operation, end, "called the CRM");
+        if effect == Effect::Write {
+            failpoint!("crm.answered");
+        }
         result
     }
 

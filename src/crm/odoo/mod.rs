@@ -165,7 +165,8 @@ impl Crm for Odoo {
     fn look_up<'a>(
         &'a self,
         steps: &'a [(RecordKind, &'a Step)],
-    ) -> BoxFuture<'a, Vec<Result<Option<RecordId>, CrmError>>> {
+        _: Priority,
+    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>> {
         let why = "a create in Odoo is sent again instead of being looked up; this is a bug of leadfold";
         let answer = || Err(CrmError::Rejected { why: why.to_owned() });
         std::future::ready(steps.iter().map(|_| answer()).collect()).boxed()

@@ -252,8 +252,9 @@ impl Crm for Rest {
     fn look_up<'a>(
         &'a self,
         steps: &'a [(RecordKind, &'a Step)],
-    ) -> BoxFuture<'a, Vec<Result<Option<RecordId>, CrmError>>> {
-        let look_ups = steps.iter().map(|(kind, step)| self.look_up_one(*kind, step).boxed());
+        priority: Priority,
+    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>> {
+        let look_ups = steps.iter().map(|(kind, step)| self.look_up_one(*kind, step, priority).boxed());
         in_parallel(self.concurrency, look_ups.collect()).boxed()
     }
 

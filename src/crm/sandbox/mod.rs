@@ -157,22 +157,26 @@ impl Sandbox {
         self.http.read_item(request.operation, status, body, request.accepted)
     }
 
-    async fn look_up_one(&self, kind: RecordKind, step: &Step) -> Result<Option<RecordId>, CrmError> {
+    async fn look_up_one(
+        &self,
+        kind: RecordKind,
+        step: &Step,
+        priority: Priority,
+    ) -> Result<Vec<RecordId>, CrmError> {
         if self.markers {
             let request = Request::search(wire::collection(kind), "marker", &step.id.to_string());
-            let answer = self.http.read(self.call(&request, Priority::Live)).await?;
-            return Ok(wire::records(answer.body)?.into_iter().next());
+            return wire::records(self.http.read(self.call(&request, priority)).await?.body);
         }
         match &step.action {
-            Action::CreateContact { contact } => self.contact_like(contact).await,
+            Action::CreateContact { contact } => self.contacts_like(contact, priority).await,
             Action::CreateDeal { contact: Reference::Record(contact), deal } => {
                 let request = Request::contact_with_deals(contact);
-                let answer = self.http.read(self.call(&request, Priority::Live)).await?;
+                let answer = self.http.read(self.call(&request, priority)).await?;
                 if answer.status == 404 {
-                    return Ok(None);
+                    return Ok(Vec::new());
                 }
-                let deals = wire::contact(answer.body)?.deals;
-                Ok(deals.into_iter().find(|found| found.title == deal.title).map(|found| found.id))
+                let deals = wire::contact(answer.body)?.deals.into_iter();
+                Ok(deals.filter(|found| found.title == deal.title).map(|found| found.id).collect())
             }
             Action::CreateDeal { .. }
             | Action::CreateTask { .. }
@@ -182,13 +186,17 @@ impl Sandbox {
         }
     }
 
-    /// A contact that we may have made, by the phone or email that we sent.
-    async fn contact_like(&self, contact: &ContactFields) -> Result<Option<RecordId>, CrmError> {
+    /// Contacts that we may have made, by the phone or email that we sent.
+    async fn contacts_like(
+        &self,
+        contact: &ContactFields,
+        priority: Priority,
+    ) -> Result<Vec<RecordId>, CrmError> {
         let query = Query {
             contact: None,
             phones: contact.phones.clone(),
             emails: contact.emails.clone(),
-            priority: Priority::Live,
+            priority,
             ..Query::default()
         };
         if query.phones.is_empty() && query.emails.is_empty() {
@@ -197,7 +205,7 @@ impl Sandbox {
         }
         let found =
             self.find_all(&[query]).await.into_iter().next().unwrap_or_else(|| Ok(Found::default()))?;
-        Ok(unmarked::oldest(found))
+        Ok(unmarked::by_age(found))
     }
 }
 
@@ -209,8 +217,9 @@ impl Crm for Sandbox {
     fn look_up<'a>(
         &'a self,
         steps: &'a [(RecordKind, &'a Step)],
-    ) -> BoxFuture<'a, Vec<Result<Option<RecordId>, CrmError>>> {
-        let look_ups = steps.iter().map(|(kind, step)| self.look_up_one(*kind, step).boxed());
+        priority: Priority,
+    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>> {
+        let look_ups = steps.iter().map(|(kind, step)| self.look_up_one(*kind, step, priority).boxed());
         in_parallel(self.concurrency, look_ups.collect()).boxed()
     }
 

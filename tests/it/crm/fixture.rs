@@ -189,6 +189,7 @@ pub(crate) fn destination(crm: &str, url: &str) -> Destination {
         share: 1.0,
         timeout: Duration::from_millis(600),
         settle: None,
+        audit: Duration::from_mins(10),
         blind: Blind::default(),
         settings: Settings(settings.collect()),
     }

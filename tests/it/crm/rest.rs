@@ -1,6 +1,6 @@
 //! What only a described CRM has: answers and spellings of every kind, and values that try to be more than values.
 
-use leadfold::crm::{Crm, CrmError, Guarantee, Outcome, Query};
+use leadfold::crm::{Crm, CrmError, Guarantee, Outcome, Priority, Query};
 use leadfold::map::Files;
 use leadfold::plan::{Action, ContactFields, RecordId, RecordKind, StepKind, TaskFields};
 use leadfold::rules::Destination;
@@ -294,7 +294,7 @@ async fn what_is_not_described_cannot_be_done() {
     }
     let only_email = ContactFields { emails: vec![EMAIL.into()], ..ContactFields::default() };
     let lost = step(Action::CreateContact { contact: only_email });
-    let answer = crm.look_up(&[(RecordKind::Contact, &lost)]).await.remove(0);
+    let answer = crm.look_up(&[(RecordKind::Contact, &lost)], Priority::Live).await.remove(0);
     assert!(matches!(answer, Err(CrmError::Rejected { .. })), "a person must look: {answer:?}");
 }
 
@@ -339,9 +339,12 @@ async fn a_marker_is_compared_too() {
         let environment = std::sync::Arc::new(move |_: &str| Some(url.clone())) as _;
         let compiled = compile_with(&files, &environment);
         let crm = leadfold::crm::connect(&compiled.workspace.destinations["crm"]).unwrap();
-        let answer = crm.look_up(&[(RecordKind::Note, &lost)]).await.remove(0);
+        let answer = crm.look_up(&[(RecordKind::Note, &lost)], Priority::Live).await.remove(0);
         match (answer, expect) {
-            (Ok(found), Ok(expect)) => assert_eq!(found, expect.map(|id| RecordId(id.to_owned())), "{body}"),
+            (Ok(found), Ok(expect)) => {
+                let expect: Vec<_> = expect.into_iter().map(|id: &str| RecordId(id.to_owned())).collect();
+                assert_eq!(found, expect, "{body}");
+            }
             (Err(error), Err(expect)) => assert!(error.to_string().contains(expect), "{error}"),
             (answer, _) => panic!("{body}: {answer:?}"),
         }
@@ -362,7 +365,10 @@ async fn a_lost_deal_is_found_by_the_title_that_was_sent() {
     let crm = leadfold::crm::connect(&of_text(&text, &server.url())).unwrap();
     assert_eq!(crm.guarantee(StepKind::CreateDeal), Guarantee::Findable);
     let lost = step(deal(&RecordId("7".into())));
-    assert_eq!(crm.look_up(&[(RecordKind::Deal, &lost)]).await, [Ok(Some(RecordId("3".into())))]);
+    assert_eq!(
+        crm.look_up(&[(RecordKind::Deal, &lost)], Priority::Live).await,
+        [Ok(vec![RecordId("3".into())])]
+    );
 
     let untitled = OTHER.replace(", title: \"{{ title }}\"", "").replace("keyed: true, ", "");
     let crm = leadfold::crm::connect(&of_text(&untitled, &server.url())).unwrap();

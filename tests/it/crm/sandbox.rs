@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadfold::crm::{CrmError, Guarantee, Outcome, Query, Remaining};
+use leadfold::crm::{CrmError, Guarantee, Outcome, Priority, Query, Remaining};
 use leadfold::plan::{Action, ContactFields, RecordId, RecordKind, Reference, Step, StepKind};
 use leadfold::sandbox::{Faults, Rate, Sandbox, SandboxOptions, Stats};
 use serde_json::{Value, json};
@@ -54,8 +54,8 @@ async fn a_batch_without_an_answer_leaves_every_step_unknown() {
     );
     fixture.server.set_faults(Faults { batch: true, ..Faults::default() });
     let sought: Vec<_> = steps.iter().map(|step| (RecordKind::Contact, step)).collect();
-    for answer in fixture.crm.look_up(&sought).await {
-        assert!(matches!(answer, Ok(Some(_))), "{answer:?}");
+    for answer in fixture.crm.look_up(&sought, Priority::Live).await {
+        assert!(answer.as_ref().is_ok_and(|found| found.len() == 1), "{answer:?}");
     }
 }
 
@@ -75,16 +75,16 @@ async fn without_markers_contacts_and_deals_are_found_by_what_they_hold() {
         assert_eq!(crm.guarantee(kind), expect, "{kind:?}");
     }
     let lost = step(contact());
-    assert_eq!(crm.look_up(&[(RecordKind::Contact, &lost)]).await, [Ok(None)]);
+    assert_eq!(crm.look_up(&[(RecordKind::Contact, &lost)], Priority::Live).await, [Ok(vec![])]);
     let id = done(crm, contact()).await;
-    assert_eq!(crm.look_up(&[(RecordKind::Contact, &lost)]).await, [Ok(Some(id.clone()))]);
+    assert_eq!(crm.look_up(&[(RecordKind::Contact, &lost)], Priority::Live).await, [Ok(vec![id.clone()])]);
     let lost = step(deal(&id));
-    assert_eq!(crm.look_up(&[(RecordKind::Deal, &lost)]).await, [Ok(None)]);
+    assert_eq!(crm.look_up(&[(RecordKind::Deal, &lost)], Priority::Live).await, [Ok(vec![])]);
     let made = done(crm, deal(&id)).await;
-    assert_eq!(crm.look_up(&[(RecordKind::Deal, &lost)]).await, [Ok(Some(made))]);
+    assert_eq!(crm.look_up(&[(RecordKind::Deal, &lost)], Priority::Live).await, [Ok(vec![made])]);
     let nameless = ContactFields { name: Some("Olena".into()), ..ContactFields::default() };
     let lost = step(Action::CreateContact { contact: nameless });
-    let answer = crm.look_up(&[(RecordKind::Contact, &lost)]).await.remove(0);
+    let answer = crm.look_up(&[(RecordKind::Contact, &lost)], Priority::Live).await.remove(0);
     assert!(matches!(answer, Err(CrmError::Rejected { .. })), "a person must look: {answer:?}");
 }
 
@@ -94,7 +94,7 @@ async fn markers_that_the_crm_does_not_know_are_an_error_and_not_a_none() {
     let id = done(&*fixture.crm, contact()).await;
     fixture.server.set_faults(Faults { marker_lookup: false, ..Faults::default() });
     let lost = step(note(&id));
-    let answer = fixture.crm.look_up(&[(RecordKind::Note, &lost)]).await.remove(0);
+    let answer = fixture.crm.look_up(&[(RecordKind::Note, &lost)], Priority::Live).await.remove(0);
     assert!(matches!(answer, Err(CrmError::Rejected { .. })), "{answer:?}");
 }
 

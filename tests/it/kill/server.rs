@@ -110,13 +110,28 @@ impl Home {
 
     /// Starts a process and does not wait until it can do anything.
     pub(crate) fn spawn(&self) -> Child {
+        self.spawn_with("")
+    }
+
+    fn spawn_with(&self, failpoints: &str) -> Child {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
-        self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap()
+        let mut command = self.command();
+        command.env("FAILPOINTS", failpoints).env("PATH", "/usr/bin:/bin");
+        command.stdout(Stdio::piped()).stderr(log).spawn().unwrap()
     }
 
     /// Starts a server; returns once it answers.
     pub(crate) async fn start(&self) -> Server {
-        let mut child = self.spawn();
+        let server = self.start_with("").await;
+        let address = server.address;
+        assert!(address.port() > 0, "the server did not start\n{}", self.log());
+        assert_eq!(self.get(&format!("http://{address}/healthz")).await.0, 200, "{}", self.log());
+        server
+    }
+
+    /// Starts a server that is told to fail somewhere, perhaps before it listens; then its port is 0.
+    pub(crate) async fn start_with(&self, failpoints: &str) -> Server {
+        let mut child = self.spawn_with(failpoints);
         let mut output = BufReader::new(child.stdout.take().unwrap());
         // From here on the child is killed whatever happens, which also ends the reading of its output.
         let mut server = Server { child, address: ([127, 0, 0, 1], 0).into() };
@@ -126,11 +141,7 @@ impl Home {
         });
         let said = timeout(START, said).await.map(|said| said.unwrap().unwrap()).unwrap_or_default();
         let address = said.split("http://").nth(1).and_then(|rest| rest.split('/').next());
-        let Some(address) = address.and_then(|address| address.parse().ok()) else {
-            panic!("the server did not start: it said {said:?}\n{}", self.log());
-        };
-        server.address = address;
-        assert_eq!(self.get(&format!("http://{address}/healthz")).await.0, 200, "{}", self.log());
+        server.address = address.and_then(|address| address.parse().ok()).unwrap_or(server.address);
         server
     }
 
@@ -158,6 +169,24 @@ impl Home {
         let request = request.header("content-type", "application/json").body(body.to_string());
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// The status of what is asked of a server that may die over it; `None` when it did.
+    #[expect(clippy::disallowed_methods, reason = "the test is a command")]
+    pub(crate) async fn try_ask(&self, server: SocketAddr, path: &str, body: &Value) -> Option<u16> {
+        let request = self.client.post(format!("http://{server}{path}")).bearer_auth("s3cret");
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        Some(request.send().await.ok()?.status().as_u16())
+    }
+
+    /// What somebody does in the CRM; the status.
+    #[expect(clippy::disallowed_methods, reason = "the test is a person at the CRM")]
+    pub(crate) async fn at_the_crm(&self, method: reqwest::Method, url: &str, body: Option<&Value>) -> u16 {
+        let mut request = self.client.request(method, url).bearer_auth("demo");
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        request.send().await.unwrap().status().as_u16()
     }
 
     #[expect(clippy::disallowed_methods, reason = "the test is a person at the CRM")]
