@@ -36,11 +36,13 @@
 //! | | [`sync`] | from leads to the CRM, one worker per destination |
 //! | | [`alerts`] | tells a person once per new cause |
 //! | | [`gauges`] | how much waits, for `/metrics` |
+//! | | [`retention`] | removes what is old |
 //! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply |
 //! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
 //! | | [`rehearse`] | runs another version over stored deliveries and says what would change |
 //! | beside | [`sandbox`], [`demo`] | our own small CRM with switchable faults, and the sample requests |
+//! | | [`torture`] | tries to make leadfold lose or double something, and reckons up whether it did |
 //! | wiring | [`app`] | one running leadfold, on the active version of its workspace |
 //! | | [`cli`] | the commands |
 //!
@@ -90,12 +92,14 @@ pub mod prepare;
 pub mod receive;
 pub mod rehearse;
 pub mod resolve;
+pub mod retention;
 pub mod rules;
 pub mod sandbox;
 pub mod store;
 pub mod sync;
 pub mod telemetry;
 pub mod token;
+pub mod torture;
 pub mod trial;
 pub mod web;
 pub mod workspace;

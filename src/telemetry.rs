@@ -36,6 +36,8 @@ pub mod metric {
     /// Gauge `{stage, destination}`, seconds: how long the oldest row that could be worked on has been waiting. Stage
     /// `prepare` has no destination, stage `sync` has one.
     pub const OLDEST_DUE_SECONDS: &str = "leadfold_oldest_due_seconds";
+    /// Counter `{what}`: what retention removed: bodies, deliveries, leads, event keys, versions.
+    pub const REMOVED: &str = "leadfold_removed_total";
     /// Counter `{result}`: edits and versions of the workspace that this process took up, or refused: taken, refused.
     pub const RELOADS: &str = "leadfold_reloads_total";
     /// Gauge, 0 or 1: the newest edit cannot be used and an older version runs, or the files differ from what runs.
@@ -140,6 +142,7 @@ fn describe() {
         Unit::Seconds,
         "How long the oldest row that could be worked on has waited"
     );
+    describe_counter!(metric::REMOVED, "What retention removed because it was old");
     describe_counter!(metric::RELOADS, "Edits of the workspace that were taken up or refused");
     describe_gauge!(metric::WORKSPACE_NOTICE, "1 while the files of the workspace are not what runs");
     describe_gauge!(metric::STANDING_BY, "1 while this process only receives");

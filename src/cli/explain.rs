@@ -72,7 +72,8 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     Ok(if leads.is_empty() { End::FoundProblems } else { End::Done })
 }
 
-fn told(lead: &LeadDetail) -> String {
+/// A lead with all that happened to it.
+pub(super) fn told(lead: &LeadDetail) -> String {
     let mut text = String::new();
     let mut line = |words: String| {
         // Writing to a String cannot fail.
@@ -81,6 +82,9 @@ fn told(lead: &LeadDetail) -> String {
     let row = &lead.row;
     line(format!("Lead {} from '{}': {}", row.id, row.source, row.state));
     line(format!("  received  {} in delivery {}", row.received_at, word(lead.delivery.get("id"))));
+    if let Some(at) = lead.delivery.get("emptied_at") {
+        line(format!("            its body was removed by retention on {}", word(Some(at))));
+    }
     if !lead.redeliveries.is_empty() {
         let times = how_many(lead.redeliveries.len(), "more time", "more times");
         line(format!("            the platform sent it {times}; counted once"));

@@ -14,7 +14,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Run it", &["serve", "apply", "versions", "ready"]),
     ("Look after it", &["deploy", "migrate", "move", "backup", "restored"]),
     ("Every day", &["explain", "replay", "live", "pools"]),
-    ("Tools", &["normalise", "completions"]),
+    ("Tools", &["torture", "normalise", "completions"]),
 ];
 
 /// What `leadfold --help` ends with.

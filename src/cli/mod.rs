@@ -37,6 +37,7 @@ mod schema;
 mod serve;
 mod terminal;
 mod test;
+mod torture;
 mod versions;
 
 use std::fmt::Display;
@@ -104,6 +105,8 @@ enum Command {
     Live(live::Options),
     /// List owner pools: who got how many deals, and who takes one now
     Pools(pools::Options),
+    /// Kill, freeze and cut real processes, and count what got lost
+    Torture(torture::Options),
     /// Clean phones or emails
     Normalise(normalise::Options),
     /// Print the script that completes commands in your shell
@@ -174,6 +177,7 @@ pub fn run() -> ExitCode {
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
         Command::Pools(options) => in_runtime(pools::run(options)),
+        Command::Torture(options) => in_runtime(torture::run(options)),
         Command::Normalise(options) => normalise::run(&options),
         Command::Completions(options) => completions::run(&options),
     };

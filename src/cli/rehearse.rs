@@ -110,7 +110,7 @@ fn broken(options: &Options, files: &Files, compiled: &Compiled) -> Failure {
 }
 
 fn told(rehearsal: &Rehearsal, folder: &str, active: &str) -> String {
-    let Rehearsal { deliveries, events, redeliveries, same, changed, span, groups } = rehearsal;
+    let Rehearsal { deliveries, emptied, events, redeliveries, same, changed, span, groups } = rehearsal;
     let Some((oldest, newest)) = span else {
         return "No stored delivery is like that, so nothing was rehearsed.".to_owned();
     };
@@ -121,6 +121,11 @@ fn told(rehearsal: &Rehearsal, folder: &str, active: &str) -> String {
         how_many(*deliveries, "delivery", "deliveries"),
         how_many(*events, "event", "events"),
     );
+    if *emptied > 0 {
+        text.push_str("Left out: ");
+        text.push_str(&how_many(*emptied, "delivery whose body", "deliveries whose bodies"));
+        text.push_str(" retention has removed (`bodies` in workspace.yaml).\n");
+    }
     for group in groups {
         text.push('\n');
         text.push_str(&told_group(group));

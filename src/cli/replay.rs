@@ -301,6 +301,10 @@ fn why_left(left: LeftAlone) -> &'static str {
         LeftAlone::MappingFails => {
             "the active mapping cannot make a lead of it; `leadfold explain <lead>` says why"
         }
+        LeftAlone::Emptied => {
+            "the body of its request was removed by retention, so it cannot be mapped again; --resume and --force go on with \
+             the lead as it was mapped"
+        }
         LeftAlone::SomebodyElses => {
             "the active mapping says that it is another person's, and it is in the CRM already; correct it there"
         }

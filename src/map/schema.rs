@@ -32,8 +32,12 @@ pub fn of_workspace(kinds: &[DestinationKind]) -> Json {
         "retention" => says(
             "How long things are kept.",
             object(workspace::RETENTION_KEYS, &[], &|key| match key {
-                "bodies" => duration("The requests as they came, such as 90d."),
-                "rows" => duration("Everything else, such as 400d."),
+                "bodies" => duration(
+                    "Body, query and headers of a request, such as 90d. Without them its leads cannot be mapped again.",
+                ),
+                "rows" => duration(
+                    "Everything that followed from a request, such as 400d. People stay, and so does what somebody still has to see to.",
+                ),
                 _ => anything(),
             }),
         ),

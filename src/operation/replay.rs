@@ -17,7 +17,7 @@ use crate::prepare::prepare;
 use crate::rules::Mode;
 use crate::store::StoreError;
 use crate::store::prepare::{EventOutcome, Prepared};
-use crate::store::replay::{How, Item, LeftAlone, Remapped, Selection};
+use crate::store::replay::{How, Item, LeftAlone, Origin, Remapped, Selection};
 use crate::store::syncs::SyncState;
 use crate::telemetry::masked;
 
@@ -140,24 +140,30 @@ fn observes(workspace: &Workspace, item: &Item) -> bool {
     destination.is_some_and(|destination| destination.mode == Mode::Observe)
 }
 
-/// What the active mapping makes of the event that a lead came from.
+/// What the active mapping makes of the event that a lead came from; or why nothing, in words too.
 async fn remapped(
     means: &Means,
     workspace: &Workspace,
     lead: LeadId,
-) -> Result<Result<EventOutcome, String>, StoreError> {
-    let Some((mut received, position)) = means.store.delivery_of(lead).await? else {
-        return Ok(Err("its request is not kept any more".to_owned()));
+) -> Result<Result<EventOutcome, (LeftAlone, String)>, StoreError> {
+    let fails = |why: String| Ok(Err((LeftAlone::MappingFails, why)));
+    let (mut received, position) = match means.store.origin(lead).await? {
+        Origin::Kept { received, position } => (received, position),
+        Origin::Emptied(at) => {
+            let why = format!("the body of its request was removed by retention on {at}");
+            return Ok(Err((LeftAlone::Emptied, why)));
+        }
+        Origin::Gone => return fails("its request is not kept any more".to_owned()),
     };
     // It was checked before the request became a lead, and the source may have another one by now.
     received.unverified_token = None;
-    Ok(match prepare(&received, workspace, &*means.clock).result {
+    match prepare(&received, workspace, &*means.clock).result {
         Prepared::Events(events) => match events.into_iter().nth(position) {
-            Some(event) => Ok(event.outcome),
-            None => Err("its request holds fewer events than before".to_owned()),
+            Some(event) => Ok(Ok(event.outcome)),
+            None => fails("its request holds fewer events than before".to_owned()),
         },
-        Prepared::Unreadable(why) | Prepared::Waiting(why) | Prepared::Refused(why) => Err(why),
-    })
+        Prepared::Unreadable(why) | Prepared::Waiting(why) | Prepared::Refused(why) => fails(why),
+    }
 }
 
 async fn push_on(
@@ -207,9 +213,9 @@ async fn replan(
                 };
                 leads.push((lead, 1));
             }
-            Err(why) => {
+            Err((left, why)) => {
                 say_why_not(item.lead, &why);
-                *replayed.left_alone.entry(LeftAlone::MappingFails).or_default() += 1;
+                *replayed.left_alone.entry(left).or_default() += 1;
             }
         }
     }

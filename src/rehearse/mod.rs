@@ -33,10 +33,12 @@ const PAGE: usize = 200;
 /// What a rehearsal came to.
 #[derive(Debug, Default, Serialize)]
 pub struct Rehearsal {
-    /// Deliveries that were run.
+    /// Deliveries that were looked at.
     pub deliveries: usize,
     /// When the oldest and the newest of them came.
     pub span: Option<(Timestamp, Timestamp)>,
+    /// Those of them that could not be run, because retention had removed their bodies.
+    pub emptied: usize,
     /// Events in them, without redeliveries.
     pub events: usize,
     /// Events that repeat another one and became nothing.
@@ -144,6 +146,10 @@ impl<'a> Rehearsing<'a> {
         self.rehearsal.deliveries += 1;
         let (oldest, newest) = self.rehearsal.span.unwrap_or((at, at));
         self.rehearsal.span = Some((oldest.min(at), newest.max(at)));
+        if stored.emptied_at.is_some() {
+            self.rehearsal.emptied += 1;
+            return Ok(());
+        }
         let (old, new) = (split(self.old, stored), split(self.new, stored));
         let count = old.len().max(new.len());
         for position in 0..count {

@@ -168,11 +168,24 @@ pub(super) enum End {
 }
 
 /// A small generator (`SplitMix64`, by Steele, Lea and Flood): chance that can be repeated.
-pub(super) struct Dice(u64);
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    /// The same seed gives the same numbers.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// From 0 up to, not including, `bound`, which must not be 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Shorter than `bound`, to the millisecond; nothing at all where that is shorter than one.
+    pub fn less_than(&mut self, bound: Duration) -> Duration {
+        let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.below(millis.max(1)))
     }
 
     fn next(&mut self) -> u64 {

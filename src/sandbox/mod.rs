@@ -42,9 +42,10 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 pub use self::account::{SandboxAccount, SandboxPipeline, SandboxUser};
-use self::faults::{Dice, RateWindow};
-pub use self::faults::{Faults, Latency, Rate};
+use self::faults::RateWindow;
+pub use self::faults::{Dice, Faults, Latency, Rate};
 use self::records::Records;
+pub use self::records::{Contact, Deal, Holdings, Remark};
 use self::stats::Tally;
 pub use self::stats::{Stats, Truth};
 
@@ -125,6 +126,11 @@ impl Running {
     /// What `GET /stats` answers.
     pub fn stats(&self) -> Stats {
         stats::stats(&self.shared.lock())
+    }
+
+    /// Its records as they are, whatever its searches show.
+    pub fn holdings(&self) -> Holdings {
+        self.shared.lock().records.holdings()
     }
 
     /// Changes the faults from now on.

@@ -11,45 +11,61 @@ use tokio::time::Instant;
 /// Stages that close a deal, in any pipeline.
 const CLOSING_STAGES: [&str; 2] = ["Won", "Lost"];
 
+/// A contact as the API answers it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Contact {
-    pub(super) id: u64,
-    pub(super) name: Option<String>,
-    pub(super) phones: Vec<String>,
-    pub(super) emails: Vec<String>,
-    pub(super) owner: Option<String>,
-    pub(super) fields: Map<String, Value>,
-    pub(super) marker: Option<String>,
-    pub(super) created_at: Timestamp,
+#[expect(missing_docs, reason = "the words of every CRM")]
+pub struct Contact {
+    pub id: u64,
+    pub name: Option<String>,
+    pub phones: Vec<String>,
+    pub emails: Vec<String>,
+    pub owner: Option<String>,
+    pub fields: Map<String, Value>,
+    /// What whoever made it wants to find it by.
+    pub marker: Option<String>,
+    pub created_at: Timestamp,
 }
 
+/// A deal as the API answers it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Deal {
-    pub(super) id: u64,
-    pub(super) contact_id: u64,
-    pub(super) title: Option<String>,
-    pub(super) pipeline: Option<String>,
-    pub(super) stage: Option<String>,
-    pub(super) open: bool,
-    pub(super) owner: Option<String>,
-    pub(super) fields: Map<String, Value>,
-    pub(super) marker: Option<String>,
-    pub(super) created_at: Timestamp,
+#[expect(missing_docs, reason = "the words of every CRM")]
+pub struct Deal {
+    pub id: u64,
+    pub contact_id: u64,
+    pub title: Option<String>,
+    pub pipeline: Option<String>,
+    pub stage: Option<String>,
+    pub open: bool,
+    pub owner: Option<String>,
+    pub fields: Map<String, Value>,
+    pub marker: Option<String>,
+    pub created_at: Timestamp,
 }
 
-/// A task or a note.
+/// A task or a note as the API answers it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Remark {
-    pub(super) id: u64,
-    pub(super) contact_id: u64,
-    pub(super) deal_id: Option<u64>,
-    pub(super) title: Option<String>,
-    pub(super) text: Option<String>,
-    pub(super) kind: Option<String>,
-    pub(super) due_at: Option<Timestamp>,
-    pub(super) owner: Option<String>,
-    pub(super) marker: Option<String>,
-    pub(super) created_at: Timestamp,
+#[expect(missing_docs, reason = "the words of every CRM")]
+pub struct Remark {
+    pub id: u64,
+    pub contact_id: u64,
+    pub deal_id: Option<u64>,
+    pub title: Option<String>,
+    pub text: Option<String>,
+    pub kind: Option<String>,
+    pub due_at: Option<Timestamp>,
+    pub owner: Option<String>,
+    pub marker: Option<String>,
+    pub created_at: Timestamp,
+}
+
+/// What a sandbox holds at one moment, each kind oldest first.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the words of every CRM")]
+pub struct Holdings {
+    pub contacts: Vec<Contact>,
+    pub deals: Vec<Deal>,
+    pub tasks: Vec<Remark>,
+    pub notes: Vec<Remark>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -219,6 +235,16 @@ impl Records {
         self.learn_marker(Key::NoteMarker, note.marker.as_deref(), note.id, now);
         self.notes.insert(note.id, note.clone());
         Ok(note)
+    }
+
+    /// Everything there is, whatever the index knows.
+    pub(super) fn holdings(&self) -> Holdings {
+        Holdings {
+            contacts: self.contacts.values().cloned().collect(),
+            deals: self.deals.values().cloned().collect(),
+            tasks: self.tasks.values().cloned().collect(),
+            notes: self.notes.values().cloned().collect(),
+        }
     }
 
     /// The contact goes, and its deals with it. The index still names it, as real ones do.

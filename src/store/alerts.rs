@@ -9,19 +9,19 @@ use super::sql::{Arg, Connection, args};
 use super::{Store, StoreError, Work};
 use crate::plan::Reason;
 
+/// The newest rows that need a person. Asked every few seconds, so it reads no more of them than it needs.
+pub(super) const NEWEST_CAUSES: &str = "SELECT place, why FROM ( \
+   SELECT * FROM (SELECT source AS place, why, sequence FROM leads WHERE state = 'needs-attention' \
+     ORDER BY sequence DESC LIMIT 1000) AS unmapped \
+   UNION ALL SELECT * FROM (SELECT destination, why, sequence FROM syncs WHERE state = 'needs-attention' \
+     ORDER BY sequence DESC LIMIT 1000) AS unsynced) AS causes \
+ WHERE why IS NOT NULL ORDER BY sequence DESC LIMIT 1000";
+
 impl Store {
     /// Causes of needs-attention that nobody was told about yet, each with its newest reason. A cause is a reason's word
     /// and where it happened: `mapping_error:sendpulse`, `crm_rejected:crm`.
     pub async fn untold_causes(&self) -> Result<Vec<(String, Reason)>, StoreError> {
-        let rows = self
-            .read(
-                "SELECT place, why FROM ( \
-                   SELECT source AS place, why, sequence FROM leads WHERE state = 'needs-attention' \
-                   UNION ALL SELECT destination, why, sequence FROM syncs WHERE state = 'needs-attention') AS causes \
-                 WHERE why IS NOT NULL ORDER BY sequence DESC LIMIT 1000",
-                args![],
-            )
-            .await?;
+        let rows = self.read(NEWEST_CAUSES, args![]).await?;
         let told = self.read("SELECT cause FROM alerts", args![]).await?;
         let told: BTreeSet<String> = told.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
         let mut causes = BTreeMap::new();

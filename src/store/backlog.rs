@@ -28,23 +28,23 @@ pub struct OpenSyncs {
     pub due: Timestamp,
 }
 
+/// The statement that counts open and held syncs.
+pub(super) fn open_syncs() -> String {
+    let of = |states: &str| {
+        format!(
+            "SELECT destination, state, COUNT(*), MIN(next_at) FROM syncs WHERE {states} GROUP BY destination, state"
+        )
+    };
+    format!("{} UNION ALL {}", of(OPEN), of("state = 'held'"))
+}
+
 impl Store {
     /// Reads what waits. Costs as much as there is waiting, however large the registry is.
     pub async fn backlog(&self) -> Result<Backlog, StoreError> {
         let oldest = self
             .read("SELECT received_at FROM deliveries WHERE state = 'received' ORDER BY id LIMIT 1", args![])
             .await?;
-        let syncs = self
-            .read(
-                &format!(
-                    "SELECT destination, state, COUNT(*), MIN(next_at) FROM syncs WHERE {OPEN} \
-                     GROUP BY destination, state \
-                     UNION ALL SELECT destination, state, COUNT(*), MIN(next_at) FROM syncs WHERE state = 'held' \
-                     GROUP BY destination, state"
-                ),
-                args![],
-            )
-            .await?;
+        let syncs = self.read(&open_syncs(), args![]).await?;
         Ok(Backlog {
             oldest_received: oldest.first().map(|row| row.timestamp(0)).transpose()?,
             syncs: syncs

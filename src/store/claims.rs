@@ -10,6 +10,41 @@ use super::{StoreError, Work};
 use crate::id::SyncId;
 use crate::plan::{Priority, Reason, RecordId, Step};
 
+/// The statement that claims. What waits for somebody may be very much and not due for hours, so it is looked for by the
+/// time at which it is due; everything else in the order of the queue.
+///
+/// One that is changing hands just now is passed over by `locks` until it has. Two of one human may still be claimed at
+/// once, when they become one during this statement: then the plan of the second is refused.
+pub(super) fn claim(live: bool, locks: &str) -> String {
+    // One human's leads go one after another: first what has begun (people who became one may have begun several), then
+    // in their order, but backfill that has not begun last. What is held waits for a person and holds nobody back. Where
+    // nothing is to be written, nothing that has begun goes on, unless a person let it through.
+    let mine = if live { "" } else { "AND (s.let_through = 1 OR s.state IN ('ready', 'waiting'))" };
+    let turn = |of: &str| {
+        format!(
+            "CASE WHEN {of}.state IN ('pushing', 'unknown') THEN 0 \
+             WHEN {of}.priority = 1 AND {of}.state = 'ready' THEN 2 ELSE 1 END"
+        )
+    };
+    let free = format!(
+        "s.destination = $1 AND s.next_at <= $3 AND s.claimed <> $2 {mine} AND NOT EXISTS (SELECT 1 FROM syncs e \
+           WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
+             AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence)))",
+        turn("e"),
+        turn("s"),
+    );
+    format!(
+        "WITH due AS MATERIALIZED (SELECT id FROM ( \
+           SELECT * FROM (SELECT s.id, s.priority, s.sequence FROM syncs s \
+             WHERE s.state IN ('ready', 'pushing', 'unknown') AND {free} \
+             ORDER BY s.priority, s.sequence LIMIT $4 {locks}) AS queued \
+           UNION ALL SELECT * FROM (SELECT s.id, s.priority, s.sequence FROM syncs s \
+             WHERE s.state = 'waiting' AND {free} ORDER BY s.next_at LIMIT $4 {locks}) AS woken) AS found \
+         ORDER BY priority, sequence LIMIT $4) \
+         UPDATE syncs SET claimed = $2 WHERE id IN (SELECT id FROM due) RETURNING id"
+    )
+}
+
 pub(crate) struct Claim {
     pub(crate) lease: Lease,
     pub(crate) live: bool,
@@ -23,31 +58,7 @@ impl Work for Claim {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Vec<Claimed>, StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
-            // One human's leads go one after another: first what has begun (people who became one may have begun several),
-            // then in their order, but backfill that has not begun last. What is held waits for a person and holds nobody
-            // back. Where nothing is to be written, nothing that has begun goes on, unless a person let it through.
-            let mine =
-                if self.live { "" } else { "AND (s.let_through = 1 OR s.state IN ('ready', 'waiting'))" };
-            let turn = |of: &str| {
-                format!(
-                    "CASE WHEN {of}.state IN ('pushing', 'unknown') THEN 0 \
-                     WHEN {of}.priority = 1 AND {of}.state = 'ready' THEN 2 ELSE 1 END"
-                )
-            };
-            // One that is changing hands just now is passed over until it has. Two of one human may still be claimed at once,
-            // when they become one during this statement: then the plan of the second is refused.
-            let sql = format!(
-                "WITH due AS MATERIALIZED (SELECT s.id FROM syncs s \
-                   WHERE s.destination = $1 AND s.{OPEN} AND s.next_at <= $3 AND s.claimed <> $2 {mine} \
-                   AND NOT EXISTS (SELECT 1 FROM syncs e \
-                     WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
-                       AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence))) \
-                   ORDER BY s.priority, s.sequence LIMIT $4 {}) \
-                 UPDATE syncs SET claimed = $2 WHERE id IN (SELECT id FROM due) RETURNING id",
-                turn("e"),
-                turn("s"),
-                connection.row_locks("FOR UPDATE OF s SKIP LOCKED"),
-            );
+            let sql = claim(self.live, connection.row_locks("FOR UPDATE OF s SKIP LOCKED"));
             let rows = connection
                 .fetch(&sql, args![self.lease.destination.as_str(), self.lease.epoch, self.now, self.limit])
                 .await?;
@@ -113,30 +124,39 @@ impl Claim {
     }
 }
 
+/// The statement that reads so many syncs with their leads.
+pub(super) fn claimed_rows(syncs: usize) -> String {
+    format!(
+        "SELECT s.id, s.lead, l.lead, l.version, l.branch, s.person, s.priority, s.attempts, s.owner, l.conflicts, \
+         s.let_through, s.forced, s.brought \
+         FROM syncs s JOIN leads l ON l.id = s.lead WHERE s.id IN ({}) ORDER BY s.priority, s.sequence",
+        list(1, syncs)
+    )
+}
+
+/// The statement that reads the steps of so many syncs.
+pub(super) fn claimed_steps(syncs: usize) -> String {
+    format!(
+        "SELECT sync, id, action, state, record, sent_at FROM steps WHERE sync IN ({}) AND past = 0 \
+         ORDER BY sync, position",
+        list(1, syncs)
+    )
+}
+
 /// The syncs with their leads and steps, and those that cannot be read.
 async fn load_claimed(
     connection: &mut Connection,
     ids: Vec<Arg>,
 ) -> Result<(Vec<Claimed>, Vec<(String, StoreError)>), StoreError> {
     let mut unreadable = Vec::new();
-    let places = list(1, ids.len());
-    let sql = format!(
-        "SELECT s.id, s.lead, l.lead, l.version, l.branch, s.person, s.priority, s.attempts, s.owner, l.conflicts, \
-         s.let_through, s.forced, s.brought \
-         FROM syncs s JOIN leads l ON l.id = s.lead WHERE s.id IN ({places}) ORDER BY s.priority, s.sequence"
-    );
     let mut claimed = Vec::with_capacity(ids.len());
-    for row in connection.fetch(&sql, ids.clone()).await? {
+    for row in connection.fetch(&claimed_rows(ids.len()), ids.clone()).await? {
         match claimed_row(&row) {
             Ok(sync) => claimed.push(sync),
             Err(failure) => unreadable.push((row.text(0)?, failure)),
         }
     }
-    let sql = format!(
-        "SELECT sync, id, action, state, record, sent_at FROM steps WHERE sync IN ({places}) AND past = 0 \
-         ORDER BY sync, position"
-    );
-    for row in connection.fetch(&sql, ids).await? {
+    for row in connection.fetch(&claimed_steps(ids.len()), ids).await? {
         let sync: SyncId = row.id(0)?;
         let Some(index) = claimed.iter().position(|claimed| claimed.id == sync) else { continue };
         match stored_step(&row) {

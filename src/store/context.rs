@@ -40,13 +40,14 @@ pub(super) async fn load(
     contexts(&connection.fetch(&sql, arguments).await?)
 }
 
-/// A kept lead is free when nobody took it along, when a sync in hand did, or when who took it ended without a plan.
-fn statement(syncs: &[(SyncId, PersonId)], destination: &str) -> (String, Vec<Arg>) {
+/// A kept lead is free when nobody took it along, when a sync in hand did, or when who took it ended without a plan. The
+/// kind as an expression, because SQLite takes two kinds for fewer rows than so many people, and goes through all phones.
+pub(super) fn statement(syncs: &[(SyncId, PersonId)], destination: &str) -> (String, Vec<Arg>) {
     let people = list(2, syncs.len());
     let in_hand = list(2 + syncs.len(), syncs.len());
     let sql = format!(
         "SELECT person, kind, shown, NULL, first_seen FROM identifiers \
-           WHERE person IN ({people}) AND kind IN ('phone', 'email') AND shown IS NOT NULL \
+           WHERE person IN ({people}) AND kind || '' IN ('phone', 'email') AND shown IS NOT NULL \
          UNION ALL SELECT person, 'link ' || kind, record, contact, created_at FROM links \
            WHERE person IN ({people}) AND destination = $1 \
          UNION ALL SELECT syncs.person, 'kept', syncs.id, leads.lead, syncs.sequence FROM syncs \

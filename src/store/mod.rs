@@ -18,8 +18,9 @@
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
-//! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
+//! | [`registry`], [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
+//! | [`retention`] | what is old goes |
 //! | `open`, `checks`, `sql`, `lock` | opening, and what is refused; one text for both databases; one process on a SQLite file |
 //! | [`schema`], [`moving`] | bringing a database up to date; moving a registry from SQLite to PostgreSQL |
 //! | `session`, `health`, `apart` | what a database that hangs, breaks or is full means, and until when; a connection apart |
@@ -37,6 +38,7 @@ mod checks;
 mod claims;
 mod context;
 mod doubles;
+pub mod fates;
 mod health;
 pub mod held;
 pub mod inbox;
@@ -55,6 +57,7 @@ pub mod rehearsal;
 pub mod replay;
 mod replay_work;
 pub mod restored;
+pub mod retention;
 pub mod schema;
 mod selection;
 mod session;
@@ -352,7 +355,8 @@ impl Store {
             .min_connections(1)
             // A file does not hang up between two reads; asking each time would double what a small read costs.
             .test_before_acquire(false)
-            .connect_with(options.read_only(true).create_if_missing(false))
+            // A page of leads and their syncs comes from a dozen places of a grown file.
+            .connect_with(options.read_only(true).create_if_missing(false).pragma("cache_size", "-8192"))
             .await?;
         let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
@@ -508,6 +512,7 @@ fn migrator() -> Migrator {
         migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
         migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
         migration(4, "leases", include_str!("../../migrations/0004_leases.sql")),
+        migration(5, "growth", include_str!("../../migrations/0005_growth.sql")),
         migration(6, "audits", include_str!("../../migrations/0006_audits.sql")),
         migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
     ])

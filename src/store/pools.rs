@@ -7,7 +7,6 @@ use jiff::Timestamp;
 
 use super::lease::{Lease, bump};
 use super::sql::{Connection, args, json};
-use super::syncs::OPEN;
 use super::{Store, StoreError, Work};
 use crate::rules::{PoolState, Turn};
 
@@ -63,13 +62,8 @@ impl Store {
     }
 }
 
-/// Names all open states, because only so the index of the queue serves it; without, the writer would walk through every
-/// sync that ever was.
-pub(super) fn wake_waiting() -> String {
-    format!(
-        "UPDATE syncs SET next_at = $2 WHERE destination = $1 AND state = 'waiting' AND next_at > $2 AND {OPEN}"
-    )
-}
+pub(super) const WAKE_WAITING: &str =
+    "UPDATE syncs SET next_at = $2 WHERE destination = $1 AND state = 'waiting' AND next_at > $2";
 
 struct WakeWaiting {
     lease: Lease,
@@ -82,7 +76,7 @@ impl Work for WakeWaiting {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
-            connection.execute(&wake_waiting(), args![self.lease.destination.as_str(), self.now]).await
+            connection.execute(WAKE_WAITING, args![self.lease.destination.as_str(), self.now]).await
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::prepare_work::{PrepareBatch, PrepareOldest, RequeueWaiting};
+use super::prepare_work::{PrepareBatch, PrepareOldest, REQUEUED_TOGETHER, RequeueWaiting};
 use super::sql::{Arg, Row, args, list};
 use super::{Backend, Store, StoreError};
 use crate::clock::Clock;
@@ -120,6 +120,8 @@ pub struct PrepareCounts {
 /// As [`received`] reads it. The transaction that prepares them may add its row locks.
 pub(super) const OLDEST_RECEIVED: &str = "SELECT id, source, method, query, headers, body, received_at, unverified_token \
      FROM deliveries WHERE state = 'received' ORDER BY id LIMIT $1";
+/// Transactions in which waiting deliveries are let go on, one after another.
+const REQUEUES: usize = 8;
 
 impl Store {
     /// The oldest deliveries that are to be prepared.
@@ -179,8 +181,17 @@ impl Store {
         if self.read(&sql, names).await?.is_empty() {
             return Ok(0);
         }
-        let requeued = self.write(RequeueWaiting { sources }).await?;
-        self.arrived.notify_one();
+        let work = RequeueWaiting { sources };
+        let mut requeued = 0;
+        // Not until none is left: whoever prepares them may find that they have to wait again.
+        for _ in 0..REQUEUES {
+            let count = self.write(work.clone()).await?;
+            requeued += count;
+            self.arrived.notify_one();
+            if count < REQUEUED_TOGETHER {
+                break;
+            }
+        }
         Ok(requeued)
     }
 }

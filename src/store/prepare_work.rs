@@ -18,6 +18,21 @@ use crate::id::{DeliveryId, EventId, PersonId};
 use crate::resolve::resolve;
 use crate::rules::IdentifierOrder;
 
+/// Deliveries that one transaction lets go on: a source that was paused for a week has very many, and acknowledgements wait
+/// for the transaction.
+pub(super) const REQUEUED_TOGETHER: u64 = 1_000;
+
+/// The statement that lets deliveries of so many sources go on.
+pub(super) fn requeue(sources: usize) -> String {
+    // The state twice: another process may have let it go on, and it may be prepared, since it was found.
+    format!(
+        "UPDATE deliveries SET state = 'received' WHERE state = 'waiting' AND id IN (SELECT id FROM deliveries \
+           WHERE state = 'waiting' AND source IN ({}) LIMIT {REQUEUED_TOGETHER})",
+        list(1, sources)
+    )
+}
+
+#[derive(Clone)]
 pub(super) struct RequeueWaiting {
     pub(super) sources: Vec<String>,
 }
@@ -27,10 +42,7 @@ impl Work for RequeueWaiting {
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
-            let sql = format!(
-                "UPDATE deliveries SET state = 'received' WHERE state = 'waiting' AND source IN ({})",
-                list(1, self.sources.len())
-            );
+            let sql = requeue(self.sources.len());
             connection
                 .execute(&sql, self.sources.iter().map(|source| Arg::from(source.as_str())).collect())
                 .await
@@ -309,12 +321,8 @@ async fn take_distinct_keys(
     }
     let rows: Vec<Vec<Arg>> =
         taken.iter().map(|event| args![event.source.as_str(), event.key.as_str()]).collect();
-    let sql = format!(
-        "SELECT source, key, event FROM event_keys WHERE (source, key) IN (VALUES {})",
-        placeholders(&rows)
-    );
     let mut owners = HashMap::new();
-    for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
+    for row in connection.fetch(&taken_keys(&rows), rows.into_iter().flatten().collect()).await? {
         owners.insert((row.text(0)?, row.text(1)?), row.id(2)?);
     }
     for event in taken {
@@ -323,6 +331,14 @@ async fn take_distinct_keys(
         firsts.insert(event.id, *owner);
     }
     Ok(())
+}
+
+/// The statement that reads who has these keys.
+pub(super) fn taken_keys(rows: &[Vec<Arg>]) -> String {
+    format!(
+        "SELECT source, key, event FROM event_keys WHERE (source, key) IN (VALUES {})",
+        placeholders(rows)
+    )
 }
 
 async fn insert_events(

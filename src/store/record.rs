@@ -71,6 +71,13 @@ pub(super) async fn put_back(
     connection: &mut Connection,
     entries: &[Dated],
 ) -> Result<HashSet<SyncId>, StoreError> {
+    let Some((sql, arguments)) = put_back_statement(entries) else { return Ok(HashSet::new()) };
+    let rows = connection.fetch(&sql, arguments).await?;
+    rows.iter().map(|row| row.id(0)).collect()
+}
+
+/// The statement that does it; `None` when nothing was decided.
+pub(super) fn put_back_statement(entries: &[Dated]) -> Option<(String, Vec<Arg>)> {
     let mut people = HashSet::new();
     let decided: Rows = entries
         .iter()
@@ -81,7 +88,7 @@ pub(super) async fn put_back(
         })
         .collect();
     if decided.is_empty() {
-        return Ok(HashSet::new());
+        return None;
     }
     let sql = format!(
         "UPDATE syncs SET state = 'ready', claimed = 0, next_at = decided.column3, updated_at = decided.column3 \
@@ -92,8 +99,7 @@ pub(super) async fn put_back(
          RETURNING syncs.id",
         placeholders(&decided)
     );
-    let rows = connection.fetch(&sql, decided.into_iter().flatten().collect()).await?;
-    rows.iter().map(|row| row.id(0)).collect()
+    Some((sql, decided.into_iter().flatten().collect()))
 }
 
 /// Rows to be written, by statement.

@@ -10,6 +10,7 @@ use super::sql::{Arg, Row, args, list};
 use super::syncs::{OPEN, SyncState};
 use super::{Store, StoreError};
 use crate::id::LeadId;
+use crate::lead::IdentifierKind;
 
 /// How much there is of everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -67,7 +68,8 @@ pub struct LeadDetail {
     pub row: LeadRow,
     /// Version of the workspace that made it.
     pub version: String,
-    /// The delivery it came in: id, method, query, headers, when, and its body as text.
+    /// The delivery it came in: id, method, query, headers, when, and its body as text; or when retention removed query,
+    /// headers and body.
     pub delivery: Value,
     /// Later deliveries of the same event.
     pub redeliveries: Vec<Value>,
@@ -142,6 +144,29 @@ pub(super) fn newest_leads() -> String {
     )
 }
 
+/// The statement that finds leads by so many values. Where a value was scoped (by which bot, in which CRM) is not asked
+/// of whoever looks for it: the few scopes that there are come from the key itself, one seek each.
+pub(super) fn leads_of(values: usize) -> String {
+    let kinds: Vec<String> =
+        IdentifierKind::ALL.into_iter().map(|kind| format!("('{}')", kind.as_str())).collect();
+    // CROSS JOIN, because SQLite may otherwise go through all identifiers and look each up among the scopes.
+    format!(
+        "WITH RECURSIVE place (kind, scope) AS ( \
+           SELECT kinds.column1, (SELECT MIN(i.scope) FROM identifiers i WHERE i.kind = kinds.column1) \
+             FROM (VALUES {}) AS kinds \
+           UNION ALL SELECT place.kind, (SELECT MIN(i.scope) FROM identifiers i \
+             WHERE i.kind = place.kind AND i.scope > place.scope) FROM place WHERE place.scope IS NOT NULL) \
+         SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} WHERE leads.person IN ( \
+           SELECT identifiers.person FROM place CROSS JOIN identifiers WHERE identifiers.kind = place.kind \
+             AND identifiers.scope = place.scope AND identifiers.value IN ({1}) \
+           UNION SELECT person FROM identifiers WHERE kind = 'phone' AND shown <> value AND shown IN ({1})) \
+         ORDER BY leads.sequence DESC LIMIT ${2}",
+        kinds.join(","),
+        list(1, values),
+        values + 1
+    )
+}
+
 impl Store {
     /// Counts everything. Walks the tables: for the demo, the tests and the command line, not for every request.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
@@ -203,20 +228,7 @@ impl Store {
         }
         let mut arguments: Vec<Arg> = values.iter().map(|value| Arg::from(value.as_str())).collect();
         arguments.push(limit.into());
-        let rows = self
-            .read(
-                &format!(
-                    "SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} \
-                     WHERE leads.person IN (SELECT person FROM identifiers \
-                       WHERE kind IN ('phone', 'email', 'chat', 'crm_id', 'external_customer', 'device', 'click') \
-                       AND (value IN ({0}) OR shown IN ({0}))) \
-                     ORDER BY leads.sequence DESC LIMIT ${1}",
-                    list(1, values.len()),
-                    values.len() + 1
-                ),
-                arguments,
-            )
-            .await?;
+        let rows = self.read(&leads_of(values.len()), arguments).await?;
         rows.iter().map(lead_row).collect()
     }
 
@@ -236,7 +248,7 @@ impl Store {
         let deliveries = self
             .read(
                 "SELECT deliveries.id, deliveries.method, deliveries.query, deliveries.headers, deliveries.body, \
-                 deliveries.received_at, events.id FROM events JOIN deliveries ON deliveries.id = events.delivery \
+                 deliveries.received_at, events.id, deliveries.emptied_at FROM events JOIN deliveries ON deliveries.id = events.delivery \
                  WHERE events.id = $1 OR events.redelivery_of = $1 ORDER BY events.id",
                 args![event.as_str()],
             )
@@ -323,6 +335,14 @@ fn lead_row(row: &Row) -> Result<LeadRow, StoreError> {
 }
 
 fn delivery_json(row: &Row) -> Result<Value, StoreError> {
+    if let Some(at) = row.optional_timestamp(7)? {
+        return Ok(serde_json::json!({
+            "id": row.text(0)?,
+            "method": row.text(1)?,
+            "received_at": row.timestamp(5)?,
+            "emptied_at": at,
+        }));
+    }
     Ok(serde_json::json!({
         "id": row.text(0)?,
         "method": row.text(1)?,

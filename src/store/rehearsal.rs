@@ -1,9 +1,10 @@
 //! What a rehearsal reads: stored deliveries with what became of their events, and what the registry knew of a person when
 //! one of their leads came.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::prepare::delivery;
+use super::retention::first_id_of;
 use super::sql::{Arg, args, list};
 use super::{Store, StoreError};
 use crate::event::Delivery;
@@ -27,6 +28,8 @@ pub struct Selection {
 pub struct StoredDelivery {
     /// The request.
     pub delivery: Delivery,
+    /// When retention removed its body.
+    pub emptied_at: Option<Timestamp>,
     /// Its events by position; empty while it waits, and when it could not be read.
     pub events: Vec<StoredEvent>,
 }
@@ -47,7 +50,7 @@ pub struct StoredEvent {
 pub struct Past {
     /// Written steps of the leads before, and the steps of this lead itself, in order.
     pub steps: Vec<PastStep>,
-    /// Contacts that were found in the CRM and are theirs.
+    /// Contacts that were found in the CRM and are theirs, or were made by a step that retention removed.
     pub adopted: Vec<RecordId>,
     /// E.164 phones attached to them, oldest first.
     pub phones: Vec<String>,
@@ -72,6 +75,18 @@ pub struct PastStep {
     pub own: bool,
 }
 
+/// An id is given about when its delivery comes.
+const BESIDE: SignedDuration = SignedDuration::from_hours(1);
+
+/// The statement that reads a page of deliveries. By id as well, because times have no index.
+pub(super) fn stored(also: &str) -> String {
+    format!(
+        "SELECT id, source, method, query, headers, body, received_at, emptied_at FROM deliveries \
+         WHERE state <> 'refused' AND received_at >= $1 AND received_at < $2 AND id >= $4 AND id < $5 {also} \
+         ORDER BY id DESC LIMIT $3"
+    )
+}
+
 impl Store {
     /// The newest deliveries before one, newest first. Refused ones are left out.
     pub async fn stored_deliveries(
@@ -80,28 +95,29 @@ impl Store {
         before: Option<DeliveryId>,
         limit: usize,
     ) -> Result<Vec<StoredDelivery>, StoreError> {
+        let (from, to) = (selection.from.unwrap_or(Timestamp::MIN), selection.to.unwrap_or(Timestamp::MAX));
         let mut arguments = args![
-            selection.from.map_or(i64::MIN, Timestamp::as_millisecond),
-            selection.to.map_or(i64::MAX, Timestamp::as_millisecond),
+            from.as_millisecond(),
+            to.as_millisecond(),
             i64::try_from(limit).unwrap_or(i64::MAX),
+            first_id_of(from.saturating_sub(BESIDE).unwrap_or(Timestamp::MIN)),
+            first_id_of(to.saturating_add(BESIDE).unwrap_or(Timestamp::MAX)),
         ];
         let mut also = String::new();
         if let Some(before) = before {
             arguments.push(before.into());
-            also.push_str(" AND id < $4");
+            also.push_str(" AND id < $6");
         }
         if let Some(source) = &selection.source {
             arguments.push(source.as_str().into());
             also = format!("{also} AND source = ${}", arguments.len());
         }
-        let sql = format!(
-            "SELECT id, source, method, query, headers, body, received_at FROM deliveries \
-             WHERE state <> 'refused' AND received_at >= $1 AND received_at < $2 {also} ORDER BY id DESC LIMIT $3"
-        );
+        let sql = stored(&also);
         let rows = self.read(&sql, arguments).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in &rows {
-            deliveries.push(StoredDelivery { delivery: delivery(row)?, events: Vec::new() });
+            let emptied_at = row.optional_timestamp(7)?;
+            deliveries.push(StoredDelivery { delivery: delivery(row)?, emptied_at, events: Vec::new() });
         }
         if deliveries.is_empty() {
             return Ok(deliveries);
@@ -157,7 +173,8 @@ impl Store {
         let rows = self
             .read(
                 "SELECT 'contact', record, NULL, created_at FROM links \
-                   WHERE person = $1 AND destination = $2 AND kind = 'contact' AND step IS NULL \
+                   WHERE person = $1 AND destination = $2 AND kind = 'contact' AND (step IS NULL \
+                     OR NOT EXISTS (SELECT 1 FROM steps WHERE steps.id = links.step)) \
                  UNION ALL SELECT kind, shown, NULL, first_seen FROM identifiers \
                    WHERE person = $1 AND kind IN ('phone', 'email') AND shown IS NOT NULL \
                  UNION ALL SELECT 'kept', syncs.id, leads.lead, syncs.sequence FROM syncs \

@@ -131,6 +131,8 @@ pub enum LeftAlone {
     InDoubt,
     /// The active mapping fails on it, or its source waits.
     MappingFails,
+    /// Retention removed the body of its request, so it cannot be mapped again.
+    Emptied,
     /// The active mapping says that it is somebody else's, and it was brought to the CRM already.
     SomebodyElses,
 }
@@ -158,6 +160,22 @@ impl Item {
         };
         left.map_or(Ok(()), Err)
     }
+}
+
+/// What there is of the request that a lead came in.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// All of it.
+    Kept {
+        /// The request.
+        received: Received,
+        /// The place of the lead's event among its events.
+        position: usize,
+    },
+    /// Retention removed its body then.
+    Emptied(Timestamp),
+    /// There is no such lead.
+    Gone,
 }
 
 /// A lead that is mapped again.
@@ -249,19 +267,22 @@ impl Store {
         Ok((texts, superseded))
     }
 
-    /// The request that a lead came in, and its place among the events of that.
-    pub async fn delivery_of(&self, lead: LeadId) -> Result<Option<(Received, usize)>, StoreError> {
+    /// The request that a lead came in.
+    pub async fn origin(&self, lead: LeadId) -> Result<Origin, StoreError> {
         let rows = self
             .read(
                 "SELECT deliveries.id, deliveries.source, method, query, headers, body, deliveries.received_at, \
-                 unverified_token, events.position FROM leads JOIN events ON events.id = leads.event \
+                 unverified_token, events.position, emptied_at FROM leads JOIN events ON events.id = leads.event \
                  JOIN deliveries ON deliveries.id = events.delivery WHERE leads.id = $1",
                 args![lead],
             )
             .await?;
-        let Some(row) = rows.first() else { return Ok(None) };
+        let Some(row) = rows.first() else { return Ok(Origin::Gone) };
+        if let Some(at) = row.optional_timestamp(9)? {
+            return Ok(Origin::Emptied(at));
+        }
         let position = usize::try_from(row.int(8)?).unwrap_or(usize::MAX);
-        Ok(Some((super::prepare::received(row)?, position)))
+        Ok(Origin::Kept { received: super::prepare::received(row)?, position })
     }
 
     /// Stores what the active mapping makes of leads. Returns what became of each, in order.

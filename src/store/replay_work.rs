@@ -226,7 +226,7 @@ impl ReplanLeads {
             return Ok(Err(LeftAlone::SomebodyElses));
         }
         people.learn(mapped.lead, &resolution);
-        connection
+        let there = connection
             .execute(
                 "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
                  conflicts = $6 WHERE id = $1",
@@ -240,6 +240,10 @@ impl ReplanLeads {
                 ],
             )
             .await?;
+        if there == 0 {
+            // Retention was faster.
+            return Ok(Err(LeftAlone::Emptied));
+        }
         if moved {
             connection
                 .execute("UPDATE syncs SET person = $2 WHERE lead = $1", args![lead.lead, resolution.person])

@@ -10,6 +10,12 @@ use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::plan::RecordId;
 
+/// Two statements, because with either condition in one a database walks through all links of the destination.
+pub(super) const DROP_LINK: [&str; 2] = [
+    "DELETE FROM links WHERE destination = $1 AND kind = 'contact' AND record = $2",
+    "DELETE FROM links WHERE destination = $1 AND kind = 'deal' AND contact = $2",
+];
+
 pub(crate) struct DropLink {
     pub(crate) lease: Lease,
     pub(crate) contact: RecordId,
@@ -21,13 +27,9 @@ impl Work for DropLink {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
-            connection
-                .execute(
-                    "DELETE FROM links WHERE destination = $1 AND ((kind = 'contact' AND record = $2) \
-                     OR (kind = 'deal' AND contact = $2))",
-                    args![self.lease.destination.as_str(), self.contact.0.as_str()],
-                )
-                .await?;
+            let statements = DROP_LINK
+                .map(|sql| (sql.to_owned(), args![self.lease.destination.as_str(), self.contact.0.as_str()]));
+            connection.execute_all(statements.into()).await?;
             Ok(())
         })
     }

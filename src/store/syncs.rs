@@ -242,6 +242,11 @@ pub enum Next {
     },
 }
 
+/// The statement behind [`Store::next_due`]: one seek, however many syncs wait.
+pub(super) fn next_due() -> String {
+    format!("SELECT MIN(next_at) FROM syncs WHERE destination = $1 AND next_at > $2 AND {OPEN}")
+}
+
 impl Store {
     /// Claims syncs that are due: at most one per person, the oldest first, live before backfill.
     pub async fn claim(
@@ -262,9 +267,7 @@ impl Store {
 
     /// When the next open sync is due that is not due yet.
     pub async fn next_due(&self, destination: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let sql =
-            format!("SELECT MIN(next_at) FROM syncs WHERE destination = $1 AND next_at > $2 AND {OPEN}");
-        let rows = self.read(&sql, args![destination, now.as_millisecond()]).await?;
+        let rows = self.read(&next_due(), args![destination, now.as_millisecond()]).await?;
         rows.first().map_or(Ok(None), |row| row.optional_timestamp(0))
     }
 

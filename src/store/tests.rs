@@ -1,17 +1,32 @@
 //! What an error means, and how SQLite finds rows: what is asked all the time, or under the eyes of somebody, must not walk
 //! through the registry.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
 use super::Failure;
-use super::pools::wake_waiting;
-use super::registry::newest_leads;
+use super::alerts::NEWEST_CAUSES;
+use super::backlog::open_syncs;
+use super::claims::{claim, claimed_rows, claimed_steps};
+use super::context;
+use super::lease::Lease;
+use super::ledger::{Dated, Entry};
+use super::pools::WAKE_WAITING;
+use super::prepare_work::{requeue, taken_keys};
+use super::record::{Record, put_back_statement};
+use super::registry::{leads_of, newest_leads};
+use super::rehearsal::stored;
 use super::replay::Selection;
+use super::retention::{OLDEST_UNPREPARED, What, old};
 use super::selection;
 use super::sql::{Arg, Connection, args};
-use crate::id::{DeliveryId, LeadId};
+use super::sync_work::DROP_LINK;
+use super::syncs::{Next, PlanToStore, StepEnd, SyncState, next_due};
+use crate::id::{DeliveryId, LeadId, PersonId, StepId, SyncId};
+use crate::plan::{Action, ContactFields, Plan, RecordId, RecordKind, Step};
 
 /// The query plan of a statement on an empty registry: no statistics, so it is the same on a large one.
 async fn plan(sql: &str, arguments: Vec<Arg>) -> Vec<String> {
@@ -26,17 +41,118 @@ fn states(words: &[&str]) -> Selection {
     Selection { states: words.iter().map(|word| (*word).to_owned()).collect(), ..Selection::default() }
 }
 
+/// Every line of the plan names an index, and these are among them.
+async fn seeks(sql: &str, arguments: Vec<Arg>, indexes: &[&str]) {
+    let plan = plan(sql, arguments).await;
+    for index in indexes {
+        assert!(plan.iter().any(|line| line.contains(index)), "no {index}: {plan:#?}");
+    }
+    let tables = ["deliveries", "event", "persons", "identifiers", "leads", "syncs", "steps", "links"];
+    for line in &plan {
+        let mut words = line.split(' ');
+        let walks = words.next() == Some("SCAN") && words.next().is_some_and(|table| tables.contains(&table));
+        assert!(!walks || line.contains("INDEX"), "walks through a table: {plan:#?}");
+    }
+}
+
 #[tokio::test]
-async fn leads_that_wait_for_an_owner_are_woken_from_the_index_of_the_queue() {
-    let plan = plan(&wake_waiting(), args!["crm", 1]).await;
-    assert!(plan[0].contains("USING INDEX syncs_due"), "{plan:?}");
+async fn leads_that_wait_for_an_owner_are_woken_from_an_index_of_their_own() {
+    seeks(WAKE_WAITING, args!["crm", 1], &["syncs_waiting (destination=? AND next_at>?)"]).await;
+}
+
+#[tokio::test]
+async fn a_claim_passes_over_what_waits_for_somebody() {
+    for live in [true, false] {
+        let indexes = [
+            "s USING INDEX syncs_due (destination=?)",
+            "s USING INDEX syncs_waiting (destination=? AND next_at<?)",
+            "e USING INDEX syncs_queue (person=? AND destination=?)",
+        ];
+        seeks(&claim(live, ""), args!["crm", 1, 2, 3], &indexes).await;
+        // Both halves come in the order of their index and end where they are long enough; only what they gave is sorted.
+        let plan = plan(&claim(live, ""), args!["crm", 1, 2, 3]).await;
+        let sorts = plan.iter().filter(|line| line.contains("TEMP B-TREE")).count();
+        assert_eq!(sorts, 1, "{plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_claimed_is_read_by_its_ids() {
+    let ids: Vec<Arg> = (0..32).map(|number| Arg::from(number.to_string())).collect();
+    let indexes =
+        ["s USING INDEX sqlite_autoindex_syncs_1 (id=?)", "l USING INDEX sqlite_autoindex_leads_1 (id=?)"];
+    seeks(&claimed_rows(32), ids.clone(), &indexes).await;
+    seeks(&claimed_steps(32), ids, &["steps_sync (sync=?)"]).await;
+    let people = vec![(SyncId(Uuid::nil()), PersonId(Uuid::nil())); 32];
+    let (sql, arguments) = context::statement(&people, "crm");
+    let indexes = [
+        "identifiers_person (person=?)",
+        "links_person (person=? AND destination=?)",
+        "syncs_person (person=? AND destination=?)",
+        "leads_1 (id=?)",
+        "carrier USING INDEX sqlite_autoindex_syncs_1 (id=?)",
+    ];
+    seeks(&sql, arguments, &indexes).await;
+}
+
+#[tokio::test]
+async fn when_something_is_due_next_is_one_seek() {
+    seeks(&next_due(), args!["crm", 1], &["COVERING INDEX syncs_next (destination=? AND next_at>?)"]).await;
+}
+
+#[tokio::test]
+async fn what_waits_is_counted_in_its_index() {
+    seeks(&open_syncs(), args![], &["COVERING INDEX syncs_next", "INDEX syncs_held"]).await;
+}
+
+#[tokio::test]
+async fn causes_are_read_from_the_newest_on() {
+    seeks(NEWEST_CAUSES, args![], &["leads_needs_attention", "syncs_needs_attention"]).await;
+    let plan = plan(NEWEST_CAUSES, args![]).await;
+    let sorted = plan.iter().position(|line| line.contains("TEMP B-TREE")).unwrap();
+    assert_eq!(sorted, plan.len() - 1, "only the newest are sorted: {plan:#?}");
+}
+
+#[tokio::test]
+async fn people_are_found_by_what_somebody_types() {
+    let indexes = [
+        "i USING COVERING INDEX sqlite_autoindex_identifiers_1 (kind=?)",
+        "i USING COVERING INDEX sqlite_autoindex_identifiers_1 (kind=? AND scope>?)",
+        "identifiers USING INDEX sqlite_autoindex_identifiers_1 (kind=? AND scope=? AND value=?)",
+        "identifiers_shown (kind=? AND shown=?)",
+        "leads_person",
+    ];
+    seeks(&leads_of(2), args!["a", "b", 5], &indexes).await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_gone_is_not_looked_for_among_all() {
+    let [contact, deals] = DROP_LINK;
+    seeks(contact, args!["crm", "c1"], &["(destination=? AND kind=? AND record=?)"]).await;
+    seeks(deals, args!["crm", "c1"], &["links_contact (destination=? AND contact=?)"]).await;
+}
+
+#[tokio::test]
+async fn what_is_old_is_found_from_the_oldest_on() {
+    let id = DeliveryId(Uuid::nil());
+    seeks(&old(What::Bodies), args![id, id, 64], &["deliveries_bodies (id>? AND id<?)", "leads_event"]).await;
+    seeks(&old(What::Rows), args![id, id, 64], &["deliveries_1 (id>? AND id<?)", "syncs_lead"]).await;
+    seeks(OLDEST_UNPREPARED, args![], &["deliveries_received", "deliveries_waiting"]).await;
+    for what in [What::Bodies, What::Rows] {
+        let plan = plan(&old(what), args![id, id, 64]).await;
+        assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rehearsal_of_last_year_does_not_begin_today() {
+    let id = DeliveryId(Uuid::nil());
+    seeks(&stored(""), args![1, 2, 200, id, id], &["deliveries_1 (id>? AND id<?)"]).await;
 }
 
 #[tokio::test]
 async fn the_newest_leads_are_not_looked_for_among_all() {
-    let plan = plan(&newest_leads(), args![7, 50]).await;
-    assert!(plan[0].contains("USING INDEX leads_sequence"), "{plan:?}");
-    assert!(plan.iter().all(|line| !line.contains("SCAN leads")), "{plan:?}");
+    seeks(&newest_leads(), args![7, 50], &["leads_sequence (sequence<?)", "syncs_lead"]).await;
 }
 
 #[tokio::test]
@@ -104,4 +220,66 @@ fn an_error_says_whether_it_is_the_rows() {
     for code in ["5", "13", "8", "1032", "266", "", "words"] {
         check(code, Failure::MayPass);
     }
+}
+#[tokio::test]
+async fn what_waits_for_its_mapping_is_let_go_on_from_its_index() {
+    seeks(&requeue(2), args!["shop", "chat"], &["deliveries_waiting (source=?)"]).await;
+}
+
+/// Thirty-two of everything that a worker enters.
+fn entries() -> Vec<Dated> {
+    let now = Timestamp::UNIX_EPOCH;
+    let id = |number: u128| Uuid::from_u128(number);
+    let mut entries = Vec::new();
+    for number in 0..32_u128 {
+        let (sync, person, step) = (SyncId(id(number)), PersonId(id(number)), StepId(id(number)));
+        let action = Action::CreateContact { contact: ContactFields::default() };
+        let plan = Plan { steps: vec![Step { id: step, action }], reasons: Vec::new(), picked_owner: None };
+        let adopt = Some(RecordId(number.to_string()));
+        let (replaces, turn, carried) = (true, None, vec![sync]);
+        let to_store = PlanToStore { sync, person, plan: plan.clone(), replaces, turn, adopt, carried };
+        let next = || Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
+        let link = Some((RecordKind::Contact, None));
+        let done = StepEnd::Done { record: RecordId(number.to_string()), link };
+        for entry in [
+            Entry::Plan(to_store),
+            Entry::Hold { sync, person, plan },
+            Entry::Verdict { sync, person, next: next() },
+            Entry::Sent(vec![step]),
+            Entry::Outcomes { sync, steps: vec![(step, done)], next: next() },
+        ] {
+            entries.push((Arc::new(entry), now));
+        }
+    }
+    entries
+}
+
+#[tokio::test]
+async fn what_a_worker_enters_is_written_by_id() {
+    let taken_at = Timestamp::UNIX_EPOCH;
+    let lease = Lease { destination: "crm".to_owned(), epoch: 1, taken_at, clean: true };
+    let entries = entries();
+    let mut record = Record::new(&lease);
+    for (entry, at) in &entries {
+        record.add(entry, at.as_millisecond()).unwrap();
+    }
+    let mut statements = record.statements();
+    statements.extend(put_back_statement(&entries));
+    assert_eq!(statements.len(), 10);
+    for (sql, arguments) in statements {
+        if !sql.starts_with("INSERT INTO steps") {
+            let places = ["(id=?)", "steps_sync (sync=?)"];
+            let plan = plan(&sql, arguments.clone()).await;
+            let found = plan.iter().any(|line| places.iter().any(|place| line.contains(place)));
+            assert!(found, "{sql}: {plan:#?}");
+        }
+        seeks(&sql, arguments, &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_taken_are_read_by_key() {
+    let rows: Vec<Vec<Arg>> = (0..32).map(|number| args!["shop", number.to_string()]).collect();
+    let arguments = rows.iter().flatten().cloned().collect();
+    seeks(&taken_keys(&rows), arguments, &["event_keys_1 (source=? AND key=?)"]).await;
 }

@@ -149,6 +149,13 @@ impl Work for Activate {
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
+            // Whatever lead is pinned to the version until now was mapped by now, which is how retention knows.
+            connection
+                .execute(
+                    "UPDATE versions SET used_at = $1 WHERE hash IN (SELECT hash FROM active_version)",
+                    args![self.now],
+                )
+                .await?;
             let insert = "INSERT INTO active_version (id, hash, since) VALUES (1, $1, $2) ON CONFLICT (id)";
             let mut arguments = args![self.hash.as_str(), self.now];
             let sql = match &self.place {
@@ -166,7 +173,8 @@ impl Work for Activate {
             }
             connection
                 .execute(
-                    "INSERT INTO versions (hash, files, created_at) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING",
+                    "INSERT INTO versions (hash, files, created_at, used_at) VALUES ($1, $2, $3, $3) \
+                     ON CONFLICT (hash) DO UPDATE SET used_at = excluded.used_at",
                     args![self.hash.as_str(), json(&self.files)?, self.now],
                 )
                 .await?;

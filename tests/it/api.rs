@@ -61,7 +61,7 @@ async fn a_person_is_found_by_whatever_one_has_of_them() {
     rig.post(&event("6667-tg", "telegram", variables, now_millis())).await;
     rig.post(&event("6667-ig", "instagram", json!({ "phone": "0501234567" }), now_millis())).await;
     rig.settle().await;
-    let mut texts = spellings("671234567");
+    let mut texts = spellings("671234567").to_vec();
     texts.extend(["olena.k@EXAMPLE.com", " 6667-tg ", "+380 67 123 4567"].map(str::to_owned));
     for text in texts {
         let found = rig.found(&text).await;

@@ -236,7 +236,7 @@ async fn explain_finds_a_lead_by_whatever_one_has_of_it() {
     let lead = rig.found("0671234567").await[0]["id"].as_str().unwrap().to_owned();
     let database = rig.database();
     // The server is still running on this database.
-    let mut texts = spellings("671234567");
+    let mut texts = spellings("671234567").to_vec();
     texts.extend([&*lead, "Olena@Example.com", "6667-tg"].map(str::to_owned));
     for text in &texts {
         let (code, out, err) = run(&["explain", text, "--database", &database]);

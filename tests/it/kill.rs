@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use self::trial::{ADOPTED, DESTINATION, Outcome, Trial, faults, has_phone, setting, task_steps, timeline};
+use self::trial::{
+    DESTINATION, FOUND_AGAIN, Outcome, Trial, faults, has_phone, setting, task_steps, timeline,
+};
 use crate::rig::PATIENCE;
 
 /// Rounds unless `LEADFOLD_KILL_ROUNDS` says otherwise.
@@ -80,7 +82,7 @@ async fn killed_in_silence_after(
         let stats = trial.crm.stats();
         stats.contacts + stats.deals + stats.tasks
     };
-    let adoptions = |trial: &Trial| trial.home.logged(ADOPTED);
+    let adoptions = |trial: &Trial| trial.home.logged(FOUND_AGAIN);
     let (calls_before, adoptions_before) = (calls(trial), adoptions(trial));
     let server = trial.home.start().await;
     // While an answer is on its slow way, the CRM is told to be silent from then on.

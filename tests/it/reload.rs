@@ -202,7 +202,7 @@ async fn what_is_stored_as_waiting_too_late_is_taken_up_all_the_same() {
     rig.settle().await;
     rig.sql(
         "INSERT INTO deliveries SELECT '00000000-0000-7000-8000-000000000001', source, method, query, headers, \
-         replace(body, 'chat-1', 'chat-2'), received_at, 'waiting', 'late', NULL FROM deliveries",
+         replace(body, 'chat-1', 'chat-2'), received_at, 'waiting', 'late', NULL, NULL FROM deliveries",
     )
     .await;
     until("the late one is a lead", async || rig.counts().await.leads == 2).await;

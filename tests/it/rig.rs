@@ -15,6 +15,7 @@ use leadfold::store::Store;
 use leadfold::store::registry::Counts;
 use leadfold::sync::{Hold, Session};
 use leadfold::telemetry::Metrics;
+pub(crate) use leadfold::torture::schedule::spellings;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -381,23 +382,6 @@ pub(crate) fn event(chat: &str, service: &str, variables: Value, at: i64) -> Val
 pub(crate) fn now_millis() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "a test may look at the clock")]
     Timestamp::now().as_millisecond()
-}
-
-/// Ten ways in which people write one Ukrainian number.
-pub(crate) fn spellings(nine_digits: &str) -> Vec<String> {
-    let (a, b, c, d) = (&nine_digits[..2], &nine_digits[2..5], &nine_digits[5..7], &nine_digits[7..]);
-    vec![
-        format!("+380{nine_digits}"),
-        format!("380{nine_digits}"),
-        format!("0{nine_digits}"),
-        format!("0{a} {b} {c} {d}"),
-        format!("0{a}-{b}-{c}-{d}"),
-        format!("+38 (0{a}) {b}-{c}-{d}"),
-        format!("+38 0{a} {b}{c}{d}"),
-        format!("00380{nine_digits}"),
-        format!("80{nine_digits}"),
-        format!("мій номер: 0{a} {b} {c} {d}"),
-    ]
 }
 
 /// What people do in the CRM with their own hands.

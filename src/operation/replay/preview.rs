@@ -140,7 +140,7 @@ async fn sample(means: &Means, workspace: &Workspace, item: &Item) -> Result<Sam
         }
         Ok(EventOutcome::Filtered(why)) => format!("filtered: {}", why.text),
         Ok(EventOutcome::NeedsAttention(why)) => format!("needs attention: {}", why.text),
-        Err(why) => format!("left alone: {why}"),
+        Err((_, why)) => format!("left alone: {why}"),
     };
     let why = item.why.as_ref().map_or_else(String::new, |why| format!(": {}", why.text));
     Ok(Sample { lead: item.lead, before: format!("{}{why}", item.state), after })

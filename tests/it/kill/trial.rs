@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use leadfold::app::until_quiet;
-use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions, Truth};
+use leadfold::sandbox::{Dice, Faults, Running, Sandbox, SandboxOptions, Truth};
 use leadfold::store::Store;
 use leadfold::store::registry::{Counts, LeadDetail, StepDetail};
+pub(super) use leadfold::torture::FOUND_AGAIN;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -23,8 +24,6 @@ const HUMANS: u64 = 6;
 const SERVICES: [&str; 3] = ["telegram", "instagram", "viber"];
 /// Within this after a start some lead is brought to its end.
 const RESUMES: Duration = Duration::from_secs(5);
-/// What the server logs when a look-up finds the record of a step without an answer.
-pub(super) const ADOPTED: &str = "found what a lost answer had written";
 /// Settling is longer than a call plus the search lag plus what a busy machine takes for both.
 pub(super) const DESTINATION: &str = "timeout: 300ms, settle: 1500ms, search_lag: 300ms";
 
@@ -51,23 +50,6 @@ pub(super) fn faults(round: u64, markers: bool) -> Faults {
     serde_json::from_value(faults).unwrap()
 }
 
-/// `SplitMix64`.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    fn millis_below(&mut self, bound: u64) -> Duration {
-        Duration::from_millis(self.below(bound))
-    }
-}
-
 #[expect(clippy::disallowed_methods, reason = "how long a test tries is set from outside")]
 pub(super) fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -84,7 +66,7 @@ pub(super) struct Trial {
     pub(super) home: Home,
     pub(super) crm: Running,
     markers: bool,
-    chance: Chance,
+    chance: Dice,
     next_at: i64,
     pub(super) acknowledged: BTreeSet<i64>,
     humans: u64,
@@ -102,7 +84,7 @@ impl Trial {
             home,
             crm,
             markers,
-            chance: Chance(seed),
+            chance: Dice::new(seed),
             next_at: now_millis(),
             acknowledged: BTreeSet::new(),
             humans: 0,
@@ -115,7 +97,7 @@ impl Trial {
     }
 
     pub(super) fn millis_below(&mut self, bound: u64) -> Duration {
-        self.chance.millis_below(bound)
+        self.chance.less_than(Duration::from_millis(bound))
     }
 
     /// A press of Send by this human: in any messenger, the phone in any spelling, and now and then without a phone.
@@ -145,7 +127,7 @@ impl Trial {
         for _ in 0..POSTS {
             let human = round + self.chance.below(HUMANS);
             let (at, body) = self.press(human);
-            let wait = self.chance.millis_below(within);
+            let wait = self.chance.less_than(Duration::from_millis(within));
             let post = self.home.post(server, &body);
             posts.spawn(async move {
                 sleep(wait).await;
@@ -165,13 +147,13 @@ impl Trial {
         match self.chance.below(8) {
             0 => {
                 let mut child = self.home.spawn();
-                sleep(self.chance.millis_below(200)).await;
+                sleep(self.chance.less_than(Duration::from_millis(200))).await;
                 child.kill().unwrap();
                 child.wait().unwrap();
             }
             1 => {
                 let server = self.home.start().await;
-                sleep(self.chance.millis_below(150)).await;
+                sleep(self.chance.less_than(Duration::from_millis(150))).await;
                 server.kill();
             }
             kind => {
@@ -180,7 +162,7 @@ impl Trial {
                     self.resumes(round).await;
                 }
                 let posts = self.post(server.address, round, 200);
-                sleep(self.chance.millis_below(400)).await;
+                sleep(self.chance.less_than(Duration::from_millis(400))).await;
                 server.kill();
                 self.acknowledge(posts).await;
             }
@@ -215,7 +197,7 @@ impl Trial {
         eprintln!(
             "{} posts acknowledged, {} records found after their answer was lost, slowest resume {:?}",
             self.acknowledged.len(),
-            self.home.logged(ADOPTED),
+            self.home.logged(FOUND_AGAIN),
             self.slowest_resume
         );
     }
