@@ -9,7 +9,7 @@ use crate::store::schema::{Migrated, Schema};
 
 const EXAMPLES: &str = "\
 Examples:
-  leadfold migrate --check     what it would do; ends with 1 when there is anything
+  leadfold migrate --check     what it would do; 1 when there is anything to do
   leadfold migrate
   leadfold migrate --database postgres://leadfold@db.example.com/leadfold
 

@@ -11,7 +11,7 @@ use crate::store::moving::{Moved, Step};
 
 const EXAMPLES: &str = "\
 Examples:
-  leadfold move --from sqlite://data/leadfold.db --to postgres://leadfold@db/leads
+  leadfold move --from sqlite://data/leadfold.db --to postgres://me@db/leads
   LEADFOLD_MOVE_TO=postgres://… leadfold move     keeps a password out of `ps`
   leadfold move --undo --from sqlite://data/leadfold.db
 
