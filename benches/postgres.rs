@@ -69,7 +69,10 @@ fn main() -> Outcome<()> {
     let runtime = Runtime::new()?;
     acknowledge(&runtime, &server)?;
     println!();
-    println!("{:<12}{:>20}{:>24}{:>22}", "processes", "prepared leads/s", "CRM of 20 ms, leads/s", "processor ms a lead");
+    println!(
+        "{:<12}{:>20}{:>24}{:>22}",
+        "processes", "prepared leads/s", "CRM of 20 ms, leads/s", "processor ms a lead"
+    );
     for processes in processes {
         let (prepared, _) = together(&runtime, &server, processes, false)?;
         let (synced, cost) = together(&runtime, &server, processes, true)?;
@@ -217,7 +220,8 @@ fn together(runtime: &Runtime, server: &str, processes: usize, push: bool) -> Ou
     let crm_scratch = Scratch::new("postgres-crm")?;
     let crm = Program::sandbox(&crm_scratch, &["--latency-ms", "20"])?;
     let workspace = workspace(&crm.address.to_string(), if push { "live" } else { "paused" });
-    let files = [("workspace.yaml", &*workspace), ("sendpulse.yaml", include_str!("../mappings/sendpulse.yaml"))];
+    let files =
+        [("workspace.yaml", &*workspace), ("sendpulse.yaml", include_str!("../mappings/sendpulse.yaml"))];
     let scratches = (0..processes)
         .map(|number| Ok(Scratch::new(&format!("postgres-{number}"))?))
         .collect::<Outcome<Vec<Scratch>>>()?;

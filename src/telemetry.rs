@@ -138,7 +138,10 @@ fn describe() {
     describe_counter!(metric::RELOADS, "Edits of the workspace that were taken up or refused");
     describe_gauge!(metric::WORKSPACE_NOTICE, "1 while the files of the workspace are not what runs");
     describe_gauge!(metric::STANDING_BY, "1 while this process only receives");
-    describe_gauge!(metric::STORAGE_FAILING, "1 while the database takes no writes and senders are answered 503");
+    describe_gauge!(
+        metric::STORAGE_FAILING,
+        "1 while the database takes no writes and senders are answered 503"
+    );
 }
 
 /// A run of this many digits may be a phone.

@@ -50,7 +50,11 @@ impl Program {
     }
 
     /// `leadfold serve` on a database that is not in the folder.
-    pub(crate) fn serve_on(scratch: &Scratch, database: &str, workspace: &[(&str, &str)]) -> io::Result<Self> {
+    pub(crate) fn serve_on(
+        scratch: &Scratch,
+        database: &str,
+        workspace: &[(&str, &str)],
+    ) -> io::Result<Self> {
         let folder = scratch.path().join("mappings");
         fs::create_dir_all(&folder)?;
         for (name, text) in workspace {

@@ -61,12 +61,13 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use self::health::Health;
 use self::inbox::{Inbox, Pending};
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
-use self::session::{PATIENT, Session};
+use self::session::{AT_ONCE, Session};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
 use crate::telemetry::masked;
@@ -176,7 +177,8 @@ impl From<sqlx::Error> for StoreError {
 /// Whether SQLite's (extended) result code speaks of the file and not of what was asked: permission, busy, locked, out of
 /// memory, read-only, input and output, damaged, full, cannot open, locking protocol, not a database.
 fn sqlite_is_away(code: &str) -> bool {
-    code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 11 | 13 | 14 | 15 | 26))
+    code.parse::<i32>()
+        .is_ok_and(|code| matches!(code & 0xff, 3 | 5 | 6 | 7 | 8 | 10 | 11 | 13 | 14 | 15 | 26))
 }
 
 /// One unit of writing: runs inside one transaction, and again from the start when the database asks for that.
@@ -399,10 +401,16 @@ impl Store {
                 let rows = bind!(sql, args).fetch_all(readers).await;
                 rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect()).map_err(StoreError::from)
             }
-            Backend::Postgres { pool } => match Session::take(pool, &self.health, PATIENT).await {
-                Ok(session) => Connection::from(session).fetch(sql, args).await,
-                Err(failure) => Err(failure),
-            },
+            Backend::Postgres { pool } => {
+                let began = Instant::now();
+                match Session::read(pool, &self.health, sql, args.clone()).await {
+                    // The connection was broken before we took it. Reading does no harm, so it is done again.
+                    Err(failure) if failure.is_away() && began.elapsed() < AT_ONCE => {
+                        Session::read(pool, &self.health, sql, args).await
+                    }
+                    rows => rows,
+                }
+            }
         };
         rows.map_err(|failure| self.suspect(failure))
     }

@@ -16,15 +16,18 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnection;
 use sqlx::{PgPool, Postgres};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::StoreError;
 use super::health::Health;
+use super::sql::{Arg, Connection, Row};
 
 /// How long a statement may take that somebody waits for with a request in hand.
 pub(crate) const URGENT: Duration = Duration::from_secs(5);
 /// How long any other may take. Longer than what is set for the server, so that its own words reach the log.
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);
+/// A connection that was broken already says so within this time; what was asked of it may be asked of another.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long a free connection, or a new one, is waited for.
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// How long a connection that goes back into the pool may take to say that it is well.
@@ -63,6 +66,16 @@ impl Session {
         Ok(Self { connection: Some(connection), health: Arc::clone(health), patience, in_doubt: false })
     }
 
+    /// Runs one statement that only reads.
+    pub(super) async fn read(
+        pool: &PgPool,
+        health: &Arc<Health>,
+        sql: &str,
+        args: Vec<Arg>,
+    ) -> Result<Vec<Row>, StoreError> {
+        Connection::from(Self::take(pool, health, PATIENT).await?).fetch(sql, args).await
+    }
+
     /// Runs one statement: whatever `ask` makes of the connection.
     pub(super) async fn ask<'a, T, F>(
         &'a mut self,
@@ -76,11 +89,12 @@ impl Session {
             return Err(StoreError::away("the connection to the database was given up"));
         };
         *in_doubt = true;
-        let answer = match timeout(*patience, ask(&mut *connection)).await {
-            Ok(answer) => answer.map_err(StoreError::from),
-            Err(_) => Err(StoreError::away(format!(
+        let began = Instant::now();
+        let answer = tokio::select! {
+            answer = ask(&mut *connection) => answer.map_err(StoreError::from),
+            () = given_up(health, began, *patience) => Err(StoreError::away(format!(
                 "the database did not answer within {} s",
-                patience.as_secs()
+                began.elapsed().as_secs()
             ))),
         };
         match &answer {
@@ -88,6 +102,20 @@ impl Session {
             _ => *in_doubt = false,
         }
         answer
+    }
+}
+
+/// Returns when a statement that began then has had its time: less of it once it is known that the database is in trouble,
+/// so that what hangs goes on soon after.
+async fn given_up(health: &Health, began: Instant, patience: Duration) {
+    let mut trouble = health.follow();
+    let known = async {
+        sleep_until(began + URGENT.min(patience)).await;
+        trouble.wait_for(Option::is_some).await.is_ok()
+    };
+    tokio::select! {
+        () = sleep_until(began + patience) => {}
+        true = known => {}
     }
 }
 

@@ -15,6 +15,7 @@ mod laws;
 mod live;
 mod mishaps;
 mod odoo;
+mod outage;
 mod phone_differential;
 mod pools;
 mod postgres;

@@ -68,7 +68,9 @@ fn wait(at: Timestamp, now: Timestamp) -> Duration {
 
 impl<C: Clock + Clone> Gate<C> {
     fn resume(&self, budget: &Budget, fresh_at: Option<Timestamp>, now: Timestamp) {
-        let used = fresh_at.map(|at| wait(at.saturating_add(SKEW).unwrap_or(Timestamp::MAX), now)).unwrap_or_default();
+        let used = fresh_at
+            .map(|at| wait(at.saturating_add(SKEW).unwrap_or(Timestamp::MAX), now))
+            .unwrap_or_default();
         let surely_used = fresh_at.map(|at| wait(at, now)).unwrap_or_default().saturating_sub(SKEW);
         let room = (self.part() * self.capacity).saturating_sub(surely_used);
         let could_call = room >= self.part() * self.window.cheapest().saturating_mul(PARTS);

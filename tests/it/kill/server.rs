@@ -100,13 +100,28 @@ impl Home {
 
     /// Starts a process and does not wait until it can do anything.
     pub(crate) fn spawn(&self) -> Child {
+        self.spawn_as(self.command())
+    }
+
+    fn spawn_as(&self, mut command: Command) -> Child {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
-        self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap()
+        command.stdout(Stdio::piped()).stderr(log).spawn().unwrap()
     }
 
     /// Starts a server; returns once it answers.
     pub(crate) async fn start(&self) -> Server {
-        let mut child = self.spawn();
+        self.answering(self.spawn()).await
+    }
+
+    /// Starts a server by another program, which gets the command line after these arguments.
+    pub(crate) async fn start_by(&self, program: &str, arguments: &[&str]) -> Server {
+        let mut command = Command::new(program);
+        let usual = self.command();
+        command.args(arguments).arg(usual.get_program()).args(usual.get_args());
+        self.answering(self.spawn_as(command)).await
+    }
+
+    async fn answering(&self, mut child: Child) -> Server {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         // From here on the child is killed whatever happens, which also ends the reading of its output.
         let mut server = Server { child, address: ([127, 0, 0, 1], 0).into() };
@@ -188,6 +203,10 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What whoever runs services does: SIGTERM.

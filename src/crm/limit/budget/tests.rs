@@ -113,7 +113,8 @@ fn overdrawn(calls: &[Duration], per_second: f64, burst: u32) -> f64 {
 
 /// The most that was used in any stretch of `length`.
 fn busiest(calls: &[Duration], length: Duration) -> usize {
-    let inside = |first: &Duration| calls.iter().filter(|call| (*first..*first + length).contains(call)).count();
+    let inside =
+        |first: &Duration| calls.iter().filter(|call| (*first..*first + length).contains(call)).count();
     calls.iter().map(inside).max().unwrap_or(0)
 }
 
