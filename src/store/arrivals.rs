@@ -182,13 +182,12 @@ impl Lane {
     }
 
     async fn offer(&mut self, group: &[Pending]) -> Result<(), StoreError> {
-        let connection = match &mut self.connection {
+        let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => {
-                let session = Session::take(&self.pool, &self.health, URGENT).await?;
-                self.connection.insert(Connection::from(session))
-            }
+            None => Connection::from(Session::take(&self.pool, &self.health, URGENT).await?),
         };
-        insert_group(connection, group).await
+        let stored = insert_group(&mut connection, group).await;
+        self.connection = Some(connection);
+        stored
     }
 }

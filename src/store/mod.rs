@@ -143,14 +143,9 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let away = Failure::Away { known: false };
         let Some(refusal) = error.as_database_error() else {
-            let kind = match &error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::Protocol(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::WorkerCrashed => away,
-                _ => Failure::MayPass,
-            };
+            use sqlx::Error::{Io, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+            let broke = matches!(error, Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | WorkerCrashed);
+            let kind = if broke { away } else { Failure::MayPass };
             return Self { message: format!("the database did not answer: {error}"), kind };
         };
         let code = refusal.code().unwrap_or_default();
