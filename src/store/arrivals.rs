@@ -182,7 +182,7 @@ impl Lane {
     }
 
     async fn offer(&mut self, group: &[Pending]) -> Result<(), StoreError> {
-        let mut connection = match self.connection.take() {
+        let mut connection = match self.connection.take().filter(Connection::is_trusted) {
             Some(connection) => connection,
             None => Connection::from(Session::take(&self.pool, &self.health, URGENT).await?),
         };

@@ -40,11 +40,12 @@ pub(super) const BEGIN: &str =
 
 /// A connection on loan from the pool.
 pub(crate) struct Session {
-    /// `None` once it is thrown away.
+    /// `None` once it is on its way back.
     connection: Option<PoolConnection<Postgres>>,
     health: Arc<Health>,
     patience: Duration,
-    /// A statement is under way, or ended in a way after which nobody knows what the connection says next.
+    taken: Instant,
+    /// A statement is under way, or ended without an answer: nothing more is said on this connection.
     in_doubt: bool,
 }
 
@@ -63,7 +64,13 @@ impl Session {
             ))),
         };
         let connection = acquired.inspect_err(|failure| health.noticed(failure))?;
-        Ok(Self { connection: Some(connection), health: Arc::clone(health), patience, in_doubt: false })
+        let (health, taken) = (Arc::clone(health), Instant::now());
+        Ok(Self { connection: Some(connection), health, patience, taken, in_doubt: false })
+    }
+
+    /// Whether no connection has broken since this one was taken.
+    pub(super) fn is_trusted(&self) -> bool {
+        !self.in_doubt && self.health.trusts(self.taken.elapsed())
     }
 
     /// Runs one statement that only reads.
@@ -84,8 +91,9 @@ impl Session {
     where
         F: Future<Output = Result<T, sqlx::Error>>,
     {
-        let Self { connection, health, patience, in_doubt } = self;
-        let Some(connection) = connection else {
+        let Self { connection, health, patience, in_doubt, .. } = self;
+        // A ROLLBACK after a statement that got no answer would get none either.
+        let Some(connection) = connection.as_mut().filter(|_| !*in_doubt) else {
             return Err(StoreError::away("the connection to the database was given up"));
         };
         *in_doubt = true;
