@@ -16,7 +16,6 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 #[path = "common/load.rs"]
-#[expect(dead_code, reason = "shared; each benchmark uses its part")]
 mod load;
 #[path = "common/process.rs"]
 #[expect(dead_code, reason = "shared; each benchmark uses its part")]

@@ -44,7 +44,9 @@ impl Alerts {
             }
             let webhook = self.active.borrow().as_ref().and_then(|workspace| workspace.alerts.clone());
             let Some(webhook) = webhook else { continue };
-            if let Err(failure) = self.look(&webhook).await {
+            if let Err(failure) = self.look(&webhook).await
+                && failure.is_news()
+            {
                 error!(%failure, "causes for alerts could not be read");
             }
         }

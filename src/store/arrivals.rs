@@ -14,7 +14,7 @@ use tracing::error;
 use super::StoreError;
 use super::health::Health;
 use super::inbox::{Arrival, Pending};
-use super::session::{Session, URGENT};
+use super::session::{AT_ONCE, Session, URGENT};
 use super::sql::{Arg, Connection, args, json, placeholders};
 use crate::clock::Clock;
 use crate::token::to_hex;
@@ -25,8 +25,6 @@ pub(super) const ARRIVALS_PER_COMMIT: usize = 256;
 const LANES: usize = 3;
 /// A lane that has nothing to do for this long gives its connection back.
 const IDLE: Duration = Duration::from_secs(10);
-/// A connection that was broken already says so within this time; then the group is offered to another one.
-const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Stores a group of arrivals and tells each waiting receiver; a row that cannot be stored fails alone.
 pub(super) async fn keep_arrivals(
@@ -167,6 +165,7 @@ impl Lane {
         let mut stored = self.offer(group).await;
         if stored.as_ref().is_err_and(StoreError::is_away) {
             self.connection = None;
+            // The connection was broken before it was used: then another one is offered the group.
             if began.elapsed() < AT_ONCE {
                 stored = self.offer(group).await;
             }
@@ -183,13 +182,12 @@ impl Lane {
     }
 
     async fn offer(&mut self, group: &[Pending]) -> Result<(), StoreError> {
-        let connection = match &mut self.connection {
+        let mut connection = match self.connection.take().filter(Connection::is_trusted) {
             Some(connection) => connection,
-            None => {
-                let session = Session::take(&self.pool, &self.health, URGENT).await?;
-                self.connection.insert(Connection::from(session))
-            }
+            None => Connection::from(Session::take(&self.pool, &self.health, URGENT).await?),
         };
-        insert_group(connection, group).await
+        let stored = insert_group(&mut connection, group).await;
+        self.connection = Some(connection);
+        stored
     }
 }

@@ -79,6 +79,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use self::apart::Apart;
 use self::health::Health;
@@ -87,7 +88,7 @@ pub use self::lock::reachable;
 use self::lock::{Asked, Lock};
 use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
 use self::schema::Upgrade;
-use self::session::{PATIENT, Session};
+use self::session::{AT_ONCE, PATIENT, Session};
 use self::sql::{Arg, Connection, Row, bind};
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
@@ -176,14 +177,9 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let away = Failure::Away { known: false };
         let Some(refusal) = error.as_database_error() else {
-            let kind = match &error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::Protocol(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::WorkerCrashed => away,
-                _ => Failure::MayPass,
-            };
+            use sqlx::Error::{Io, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+            let broke = matches!(error, Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | WorkerCrashed);
+            let kind = if broke { away } else { Failure::MayPass };
             return Self { message: format!("the database did not answer: {error}"), kind };
         };
         let code = refusal.code().unwrap_or_default();
@@ -466,10 +462,16 @@ impl Store {
                 let rows = bind!(sql, args).fetch_all(readers).await;
                 rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect()).map_err(StoreError::from)
             }
-            Backend::Postgres { pool, .. } => match Session::take(pool, &self.health, PATIENT).await {
-                Ok(session) => Connection::from(session).fetch(sql, args).await,
-                Err(failure) => Err(failure),
-            },
+            Backend::Postgres { pool, .. } => {
+                let began = Instant::now();
+                match Session::read(pool, &self.health, sql, args.clone()).await {
+                    // The connection was broken before we took it. Reading does no harm, so it is done again.
+                    Err(failure) if failure.is_away() && began.elapsed() < AT_ONCE => {
+                        Session::read(pool, &self.health, sql, args).await
+                    }
+                    rows => rows,
+                }
+            }
         };
         rows.map_err(|failure| self.suspect(failure))
     }

@@ -16,10 +16,11 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnection;
 use sqlx::{PgPool, Postgres};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::StoreError;
 use super::health::Health;
+use super::sql::{Arg, Connection, Row};
 
 /// How long a statement may take that somebody waits for with a request in hand.
 pub(crate) const URGENT: Duration = Duration::from_secs(5);
@@ -27,6 +28,8 @@ pub(crate) const URGENT: Duration = Duration::from_secs(5);
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);
 /// How long a statement may take that a person waits for: building an index, copying a table.
 pub(crate) const AS_LONG_AS_IT_TAKES: Duration = Duration::from_hours(7 * 24);
+/// A connection that was broken already says so within this time; what was asked of it may be asked of another.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long a free connection, or a new one, is waited for.
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// How long a connection that goes back into the pool may take to say that it is well.
@@ -39,11 +42,12 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 
 /// A connection on loan from the pool.
 pub(crate) struct Session {
-    /// `None` once it is thrown away.
+    /// `None` once it is on its way back.
     connection: Option<PoolConnection<Postgres>>,
     health: Arc<Health>,
     patience: Duration,
-    /// A statement is under way, or ended in a way after which nobody knows what the connection says next.
+    taken: Instant,
+    /// A statement is under way, or ended without an answer: nothing more is said on this connection.
     in_doubt: bool,
 }
 
@@ -62,7 +66,23 @@ impl Session {
             ))),
         };
         let connection = acquired.inspect_err(|failure| health.noticed(failure))?;
-        Ok(Self { connection: Some(connection), health: Arc::clone(health), patience, in_doubt: false })
+        let (health, taken) = (Arc::clone(health), Instant::now());
+        Ok(Self { connection: Some(connection), health, patience, taken, in_doubt: false })
+    }
+
+    /// Whether no connection has broken since this one was taken.
+    pub(super) fn is_trusted(&self) -> bool {
+        !self.in_doubt && self.health.trusts(self.taken.elapsed())
+    }
+
+    /// Runs one statement that only reads.
+    pub(super) async fn read(
+        pool: &PgPool,
+        health: &Arc<Health>,
+        sql: &str,
+        args: Vec<Arg>,
+    ) -> Result<Vec<Row>, StoreError> {
+        Connection::from(Self::take(pool, health, PATIENT).await?).fetch(sql, args).await
     }
 
     /// The connection itself, for what is no statement. Whoever uses it sees to its limits.
@@ -81,22 +101,39 @@ impl Session {
     where
         F: Future<Output = Result<T, sqlx::Error>>,
     {
-        let Self { connection, health, patience, in_doubt } = self;
-        let Some(connection) = connection else {
+        let Self { connection, health, patience, in_doubt, .. } = self;
+        // A ROLLBACK after a statement that got no answer would get none either.
+        let Some(connection) = connection.as_mut().filter(|_| !*in_doubt) else {
             return Err(StoreError::away("the connection to the database was given up"));
         };
         *in_doubt = true;
-        let answer = match timeout(*patience, ask(&mut *connection)).await {
-            Ok(answer) => answer.map_err(StoreError::from),
-            Err(_) => {
-                Err(StoreError::away(format!("the database did not answer within {} s", patience.as_secs())))
-            }
+        let began = Instant::now();
+        let answer = tokio::select! {
+            answer = ask(&mut *connection) => answer.map_err(StoreError::from),
+            () = given_up(health, began, *patience) => Err(StoreError::away(format!(
+                "the database did not answer within {} s",
+                began.elapsed().as_secs()
+            ))),
         };
         match &answer {
             Err(failure) if failure.is_away() => health.noticed(failure),
             _ => *in_doubt = false,
         }
         answer
+    }
+}
+
+/// Returns when a statement that began then has had its time: less of it once it is known that the database is in trouble,
+/// so that what hangs goes on soon after.
+async fn given_up(health: &Health, began: Instant, patience: Duration) {
+    let mut trouble = health.follow();
+    let known = async {
+        sleep_until(began + URGENT.min(patience)).await;
+        trouble.wait_for(Option::is_some).await.is_ok()
+    };
+    tokio::select! {
+        () = sleep_until(began + patience) => {}
+        true = known => {}
     }
 }
 

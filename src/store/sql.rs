@@ -196,6 +196,14 @@ impl Connection {
         if self.others_write() { clause } else { "" }
     }
 
+    /// Whether nothing has happened since it was taken that may have broken it.
+    pub(crate) fn is_trusted(&self) -> bool {
+        match &self.driver {
+            Driver::Sqlite(_) => true,
+            Driver::Postgres(session) => session.is_trusted(),
+        }
+    }
+
     /// Makes everything since `begin` durable.
     pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
         self.execute("COMMIT", vec![]).await.map(drop)

@@ -22,6 +22,7 @@ mod migrate;
 mod mishaps;
 mod moving;
 mod odoo;
+mod outage;
 mod phone_differential;
 mod pools;
 mod postgres;

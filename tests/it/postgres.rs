@@ -52,6 +52,12 @@ impl Database {
         run(&self.server, &sql).await;
     }
 
+    /// Whether connections that are opened from now on may write.
+    pub(crate) async fn make_read_only(&self, yes: bool) {
+        run(&self.server, &format!("ALTER DATABASE {} SET default_transaction_read_only = {yes}", self.name))
+            .await;
+    }
+
     /// Throws it away, whoever is still connected.
     pub(crate) async fn remove(self) {
         run(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
@@ -59,7 +65,7 @@ impl Database {
 }
 
 /// Runs SQL on a connection of its own; the first column of what it answers.
-async fn run(url: &str, sql: &str) -> Vec<i64> {
+pub(crate) async fn run(url: &str, sql: &str) -> Vec<i64> {
     let options: PgConnectOptions = url.parse().unwrap();
     let mut connection = options.connect().await.unwrap();
     let rows = connection.fetch_all(sqlx::query(AssertSqlSafe(sql.to_owned()))).await.unwrap();

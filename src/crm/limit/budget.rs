@@ -48,8 +48,9 @@ impl Limiter {
     /// Takes over what another limiter of the account has used. Never gives back what this one has.
     pub fn resume(&self, budget: &Budget, now: Timestamp) {
         if let Some(until) = budget.held_until {
-            let until = until.saturating_add(SKEW).unwrap_or(Timestamp::MAX);
-            self.hold_until(Instant::now() + wait(until, now).min(LONGEST_HOLD));
+            // Of a hold for a second nobody may make one for six.
+            let left = wait(until, now);
+            self.hold_until(Instant::now() + (left + (left / 10).min(SKEW)).min(LONGEST_HOLD));
         }
         // The windows may have been edited: what was used of one that is gone counts in those that are new.
         let ours: BTreeSet<String> = self.gates.iter().map(|gate| gate.window.to_string()).collect();

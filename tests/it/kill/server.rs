@@ -110,28 +110,42 @@ impl Home {
 
     /// Starts a process and does not wait until it can do anything.
     pub(crate) fn spawn(&self) -> Child {
-        self.spawn_with("")
+        self.spawn_as(self.command(), "")
     }
 
-    fn spawn_with(&self, failpoints: &str) -> Child {
+    fn spawn_as(&self, mut command: Command, failpoints: &str) -> Child {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
-        let mut command = self.command();
         command.env("FAILPOINTS", failpoints).env("PATH", "/usr/bin:/bin");
         command.stdout(Stdio::piped()).stderr(log).spawn().unwrap()
     }
 
     /// Starts a server; returns once it answers.
     pub(crate) async fn start(&self) -> Server {
-        let server = self.start_with("").await;
+        self.up(self.spawn()).await
+    }
+
+    /// Starts a server by another program, which gets the command line after these arguments.
+    pub(crate) async fn start_by(&self, program: &str, arguments: &[&str]) -> Server {
+        let mut command = Command::new(program);
+        let usual = self.command();
+        command.args(arguments).arg(usual.get_program()).args(usual.get_args());
+        self.up(self.spawn_as(command, "")).await
+    }
+
+    /// Starts a server that is told to fail somewhere, perhaps before it listens; then its port is 0.
+    pub(crate) async fn start_with(&self, failpoints: &str) -> Server {
+        self.listening(self.spawn_as(self.command(), failpoints)).await
+    }
+
+    async fn up(&self, child: Child) -> Server {
+        let server = self.listening(child).await;
         let address = server.address;
         assert!(address.port() > 0, "the server did not start\n{}", self.log());
         assert_eq!(self.get(&format!("http://{address}/healthz")).await.0, 200, "{}", self.log());
         server
     }
 
-    /// Starts a server that is told to fail somewhere, perhaps before it listens; then its port is 0.
-    pub(crate) async fn start_with(&self, failpoints: &str) -> Server {
-        let mut child = self.spawn_with(failpoints);
+    async fn listening(&self, mut child: Child) -> Server {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         // From here on the child is killed whatever happens, which also ends the reading of its output.
         let mut server = Server { child, address: ([127, 0, 0, 1], 0).into() };

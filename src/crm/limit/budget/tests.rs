@@ -58,7 +58,7 @@ fn a_long_window_with_a_small_count_waits_as_if_nothing_had_happened() {
     let next = Limiter::new(&[ten_a_day], 1.0);
     next.resume(&first.budget(at(0), false), at(3600));
     let (spacing, waits) = (DAY.mul_f64(1.03 / 10.0), waits(&next) + SECOND * 3600);
-    assert!(waits >= spacing - SECOND && waits < spacing + SECOND * 1000, "{waits:?} of {spacing:?}");
+    assert!(waits + SECOND >= spacing && waits < spacing + SECOND * 1000, "{waits:?} of {spacing:?}");
 }
 
 #[test]
@@ -86,7 +86,8 @@ fn a_hold_goes_on_and_is_believed_for_a_day() {
     };
     let left = held(&budget, 600);
     assert!((SECOND * 2990..=SECOND * 3006).contains(&left), "{left:?}");
-    assert!(held(&budget, 3700) <= SKEW, "{:?}", held(&budget, 3700));
+    assert!(held(&budget, 3599) <= SECOND * 2, "{:?}", held(&budget, 3599));
+    assert_eq!(held(&budget, 3700), Duration::ZERO);
     let wrong_clock = Budget { held_until: Some(at(400 * 86_400)), ..Budget::default() };
     assert!(held(&wrong_clock, 0) <= DAY);
 }
@@ -104,7 +105,7 @@ fn what_this_limiter_used_is_not_given_back() {
 fn overdrawn(calls: &[Duration], per_second: f64, burst: u32) -> f64 {
     let (mut level, mut last, mut worst) = (f64::from(burst), Duration::ZERO, 0.0_f64);
     for call in calls {
-        level = (level + (*call - last).as_secs_f64() * per_second).min(f64::from(burst)) - 1.0;
+        level = (level + call.saturating_sub(last).as_secs_f64() * per_second).min(f64::from(burst)) - 1.0;
         last = *call;
         worst = worst.max(-level);
     }
