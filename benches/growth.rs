@@ -69,6 +69,7 @@ owner_pools:
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+#[expect(clippy::disallowed_methods, reason = "the size and the server of a run come from the environment")]
 fn main() -> Outcome<()> {
     let rows = match std::env::var("LEADFOLD_GROWTH_ROWS") {
         Ok(text) => text.replace('_', "").parse()?,

@@ -379,7 +379,7 @@ impl Store {
     /// Opens a database for looking only, also while a server runs on it.
     pub async fn open_to_read(url: &str) -> Result<Self, StoreError> {
         let (store, place) = Self::open_as_it_is(url).await?;
-        match store.look_at_schema().await?.unreadable(&place) {
+        match store.look_at_schema(&place).await?.unreadable(&place) {
             Some(refusal) => Err(refusal),
             None => Ok(store),
         }

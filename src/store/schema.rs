@@ -293,6 +293,8 @@ fn cannot_migrate(place: &str, failure: &StoreError) -> StoreError {
     let text = failure.to_string();
     let advice = if text.contains("permission denied") {
         "Let the user of the address own the database (ALTER DATABASE … OWNER TO …)"
+    } else if text.contains("statement timeout") {
+        "Another process changes that schema, or moves a registry there: run it again once that has ended"
     } else if text.contains("lock timeout") {
         "Something has used its tables for long, such as a backup: run it again once that has ended"
     } else {
@@ -307,8 +309,8 @@ fn cannot_migrate(place: &str, failure: &StoreError) -> StoreError {
 impl Store {
     /// Which schema a database has. Changes nothing, also while a server runs on it.
     pub async fn schema(url: &str) -> Result<Schema, StoreError> {
-        let (store, _) = Self::open_as_it_is(url).await?;
-        let schema = store.look_at_schema().await;
+        let (store, place) = Self::open_as_it_is(url).await?;
+        let schema = store.look_at_schema(&place).await;
         store.close().await;
         schema
     }
@@ -344,14 +346,21 @@ impl Store {
         }
     }
 
-    pub(super) async fn look_at_schema(&self) -> Result<Schema, StoreError> {
-        let mut applied = self.read(is_there(self.is_shared()), args![]).await?;
-        if applied.first().map_or(Ok(0), |row| row.int(0))? > 0 {
-            applied = self.read(APPLIED, args![]).await?;
-        } else {
-            applied.clear();
+    /// Which schema it has, or why that cannot be read at this place.
+    pub(super) async fn look_at_schema(&self, place: &str) -> Result<Schema, StoreError> {
+        self.applied().await.and_then(|applied| Schema::read(&applied)).map_err(|failure| {
+            StoreError::new(format!(
+                "the database at {place} cannot be read: {failure}. Name the one of your leadfold with --database"
+            ))
+        })
+    }
+
+    async fn applied(&self) -> Result<Vec<Row>, StoreError> {
+        let there = self.read(is_there(self.is_shared()), args![]).await?;
+        if there.first().map_or(Ok(0), |row| row.int(0))? == 0 {
+            return Ok(Vec::new());
         }
-        Schema::read(&applied)
+        self.read(APPLIED, args![]).await
     }
 }
 

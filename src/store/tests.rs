@@ -203,21 +203,28 @@ async fn deliveries_that_could_not_be_read_have_an_index() {
 fn an_error_says_whether_it_is_the_rows() {
     let check = |code: &str, expect: Failure| assert_eq!(super::failure(code), expect, "{code}");
     // PostgreSQL: serialisation failure, deadlock; bad bytes, a constraint, too many columns, a trigger's exception; no
-    // space, shut down, a connection that ended, an idle transaction that was ended, a table that is not there.
+    // space, shut down, a connection that ended, read-only, a broken disk; a statement that took too long, an idle
+    // transaction that was ended, a table that is not there, an unknown end.
     for code in ["40001", "40P01"] {
         check(code, Failure::RunAgain);
     }
     for code in ["22021", "23505", "54011", "P0001"] {
         check(code, Failure::Refused);
     }
-    for code in ["53100", "57P01", "08006", "25P03", "42P01", "40003"] {
+    for code in ["53100", "57P01", "08006", "25006", "58030"] {
+        check(code, Failure::Away { known: false });
+    }
+    for code in ["57014", "25P03", "42P01", "40003"] {
         check(code, Failure::MayPass);
     }
-    // SQLite: too big, a constraint, a trigger's, a mismatch; busy, disk full, read-only, input and output, not a code.
+    // SQLite: too big, a constraint, a trigger's, a mismatch; busy, disk full, read-only, input and output; an error in the statement, not a code.
     for code in ["18", "19", "1811", "20"] {
         check(code, Failure::Refused);
     }
-    for code in ["5", "13", "8", "1032", "266", "", "words"] {
+    for code in ["5", "13", "8", "1032", "266"] {
+        check(code, Failure::Away { known: false });
+    }
+    for code in ["1", "", "words"] {
         check(code, Failure::MayPass);
     }
 }

@@ -612,7 +612,7 @@ async fn three_processes_make_the_people_that_one_makes() {
             }
         };
         let all = async { tokio::join!(keeping, preparing(0), preparing(1), preparing(2), cutting) };
-        tokio::time::timeout(PATIENCE, all).await.unwrap();
+        Box::pin(tokio::time::timeout(PATIENCE, all)).await.unwrap();
 
         let mut rows = stores[0].leads(None, 1_000).await.unwrap();
         rows.reverse();
@@ -690,7 +690,7 @@ async fn three_processes_bring_every_human_in_once() {
         }
     };
     let all = async { tokio::join!(posting, cutting) };
-    tokio::time::timeout(PATIENCE, all).await.unwrap();
+    Box::pin(tokio::time::timeout(PATIENCE, all)).await.unwrap();
     // The last copies of the first press: the same events, to whoever did not get them.
     for (number, body) in events[..10].iter().enumerate() {
         let url = format!("http://127.0.0.1:{}/in/sendpulse/demo", apps[(number + 1) % 3].address.port());

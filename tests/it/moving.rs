@@ -328,7 +328,7 @@ async fn leads_that_are_being_pushed_go_on_where_they_were() {
     let humans = 20;
     for round in 0..2 {
         for human in 0..humans {
-            let phone = spellings(&format!("67123{human:04}"))[human % 9 + round].clone();
+            let phone = &spellings(&format!("67123{human:04}"))[human % 9 + round];
             let body = event(&format!("tg-{human}"), "telegram", json!({ "phone": phone }), now_millis());
             assert!(server.post("/in/sendpulse/demo", &body.to_string()).starts_with("HTTP/1.1 200"));
         }

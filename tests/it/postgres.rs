@@ -1,8 +1,8 @@
 //! A PostgreSQL database of a test's own, where the tests were told of a server.
 
+use leadfold::clock::{Clock as _, SystemClock};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
-use uuid::Uuid;
 
 /// An empty database, as the server makes it.
 pub(crate) struct Database {
@@ -27,7 +27,7 @@ impl Database {
             );
             return None;
         };
-        let name = format!("leadfold_{}", Uuid::now_v7().simple());
+        let name = format!("leadfold_{}", SystemClock.new_id().simple());
         let (address, parameters) = match server.split_once('?') {
             Some((address, parameters)) => (address, format!("?{parameters}")),
             None => (server.as_str(), String::new()),
