@@ -18,6 +18,7 @@
 #[path = "common/load.rs"]
 mod load;
 #[path = "common/process.rs"]
+#[expect(dead_code, reason = "shared; each benchmark uses its part")]
 mod process;
 
 use std::error::Error;

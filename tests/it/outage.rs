@@ -6,11 +6,16 @@ mod proxy;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use leadfold::clock::{Clock as _, SystemClock};
+use leadfold::event::Delivery;
+use leadfold::id::DeliveryId;
 use leadfold::sandbox::Faults;
+use leadfold::store::Store;
+use leadfold::store::inbox::Arrival;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -213,6 +218,34 @@ async fn an_answer_that_is_lost_after_the_commit_makes_a_redelivery_and_no_secon
     rig.settle().await;
     assert!(rig.counts().await.redeliveries >= 1);
     everybody_is_there_once(rig, human).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_postgres_refuses_fails_alone_and_is_no_trouble() {
+    let Some(database) = Database::create().await else { return };
+    let store = Store::open(&database.url, Arc::new(SystemClock)).await.unwrap();
+    let keep = async |source: &str| {
+        let delivery = Delivery {
+            id: DeliveryId(SystemClock.new_id()),
+            source: source.to_owned(),
+            method: "POST".to_owned(),
+            query: None,
+            headers: Vec::new(),
+            body: b"{}".to_vec(),
+            received_at: SystemClock.now(),
+        };
+        store.inbox().keep(Arrival { delivery, waiting: None, unverified_token: None }).await
+    };
+    // PostgreSQL refuses U+0000 in a text. No source has such a name.
+    let names: Vec<&str> = (0..60).map(|number| if number % 20 == 7 { "sh\0p" } else { "shop" }).collect();
+    let kept = futures_util::future::join_all(names.iter().map(|name| keep(name))).await;
+    for (name, kept) in names.iter().zip(kept) {
+        assert_eq!(kept.is_ok(), *name == "shop", "{name:?}: {kept:?}");
+    }
+    assert_eq!(store.counts().await.unwrap().deliveries, 57);
+    assert_eq!(*store.trouble().borrow(), None);
+    store.close().await;
+    database.remove().await;
 }
 
 /// A folder on a disk of its own, as small as that; `None` where that is not allowed.
