@@ -16,7 +16,7 @@
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], `alerts` | for people: leads with their timeline, what waits, who was told |
-//! | [`retention`] | what is old goes |
+//! | [`retention`], `retention_work` | what is old goes |
 //! | `open`, `sql`, `lock` | opening; one text for both databases; one process on a SQLite file |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
@@ -39,6 +39,7 @@ pub mod rehearsal;
 pub mod replay;
 mod replay_work;
 pub mod retention;
+mod retention_work;
 mod selection;
 pub mod syncs;
 pub mod versions;
