@@ -20,7 +20,7 @@
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
-//! | [`retention`] | what is old goes |
+//! | [`retention`], `retention_work` | what is old goes |
 //! | `open`, `checks`, `sql`, `lock` | opening, and what is refused; one text for both databases; one process on a SQLite file |
 //! | [`schema`], [`moving`] | bringing a database up to date; moving a registry from SQLite to PostgreSQL |
 //! | `session`, `health`, `apart` | what a database that hangs, breaks or is full means, and until when; a connection apart |
@@ -58,6 +58,7 @@ pub mod replay;
 mod replay_work;
 pub mod restored;
 pub mod retention;
+mod retention_work;
 pub mod schema;
 mod selection;
 mod session;
