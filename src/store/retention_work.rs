@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
+use super::error::Failure;
 use super::retention::{Batch, EMPTIED, NOT_ENDED, REMOVED, Removed, Round, What, millis_of};
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, list};
-use super::{Failure, StoreError, Work};
+use super::{StoreError, Work};
 use crate::id::DeliveryId;
 
 /// Events that one transaction removes, because a single request may hold a thousand of them. The first request of a

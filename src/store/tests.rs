@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
-use super::Failure;
 use super::alerts::NEWEST_CAUSES;
 use super::backlog::open_syncs;
 use super::claims::{claim, claimed_rows, claimed_steps};
 use super::context;
+use super::error::{Failure, failure};
 use super::lease::Lease;
 use super::ledger::{Dated, Entry};
 use super::pools::WAKE_WAITING;
@@ -201,7 +201,7 @@ async fn deliveries_that_could_not_be_read_have_an_index() {
 
 #[test]
 fn an_error_says_whether_it_is_the_rows() {
-    let check = |code: &str, expect: Failure| assert_eq!(super::failure(code), expect, "{code}");
+    let check = |code: &str, expect: Failure| assert_eq!(failure(code), expect, "{code}");
     // PostgreSQL: serialisation failure, deadlock; bad bytes, a constraint, too many columns, a trigger's exception; no
     // space, shut down, a connection that ended, read-only, a broken disk; a statement that took too long, an idle
     // transaction that was ended, a table that is not there, an unknown end.

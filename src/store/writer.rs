@@ -16,11 +16,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::error;
 
 use super::arrivals::{ARRIVALS_PER_COMMIT, keep_arrivals};
+use super::error::Failure;
 use super::health::Health;
 use super::inbox::Pending;
 use super::session::{PATIENT, Session};
 use super::sql::Connection;
-use super::{Failure, StoreError, Work};
+use super::{StoreError, Work};
 use crate::clock::Clock;
 
 /// Units of work per commit; few, because arrivals wait for it.

@@ -20,6 +20,7 @@ mod budget;
 #[cfg(test)]
 mod fixture;
 mod hold;
+mod journal;
 mod judge;
 mod push;
 mod records;
