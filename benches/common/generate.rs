@@ -116,8 +116,8 @@ async fn on_server(server: &str, sql: &str) -> Outcome<()> {
 
 async fn run(connection: &mut Connection, sql: &str) -> Outcome<()> {
     match connection {
-        Connection::Sqlite(connection) => drop(connection.execute(AssertSqlSafe(sql)).await?),
-        Connection::Postgres(connection) => drop(connection.execute(AssertSqlSafe(sql)).await?),
+        Connection::Sqlite(connection) => connection.execute(AssertSqlSafe(sql)).await.map(|_| ())?,
+        Connection::Postgres(connection) => connection.execute(AssertSqlSafe(sql)).await.map(|_| ())?,
     }
     Ok(())
 }
