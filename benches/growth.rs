@@ -73,9 +73,9 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 #[expect(clippy::disallowed_methods, reason = "the size and the server of a run come from the environment")]
 fn main() -> Outcome<()> {
-    let rows = match std::env::var("LEADFOLD_GROWTH_ROWS") {
-        Ok(text) => text.replace('_', "").parse()?,
-        Err(_) => ROWS,
+    let rows = match setting("LEADFOLD_GROWTH_ROWS") {
+        Some(text) => text.replace('_', "").parse()?,
+        None => ROWS,
     };
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
@@ -95,7 +95,7 @@ fn main() -> Outcome<()> {
         };
         compare("SQLite", &large, &empty, rows).await?;
         drop(scratch);
-        let Ok(server) = std::env::var("DATABASE_URL") else {
+        let Some(server) = setting("DATABASE_URL") else {
             println!("DATABASE_URL names no PostgreSQL, so there is nothing about it");
             return Ok(());
         };
@@ -106,6 +106,11 @@ fn main() -> Outcome<()> {
         empty.drop_in_postgres(&server).await?;
         compared
     })
+}
+
+#[expect(clippy::disallowed_methods, reason = "cargo passes a benchmark its own arguments")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn free_megabytes(scratch: &Scratch) -> Outcome<u64> {
