@@ -30,7 +30,10 @@ impl Fixture {
         Self { store, folder, versions, destination }
     }
 
+    /// One that holds the destination's lease, as if it had been taken like this one.
     pub(super) async fn worker(&self, clock: Arc<dyn Clock>, lease: Lease, session: Session) -> Worker {
+        let epoch = self.store.take_lease(&lease.destination, &session.id).await.unwrap().epoch;
+        let lease = Lease { epoch, ..lease };
         let worker = Worker::new(
             self.store.clone(),
             clock,

@@ -117,17 +117,21 @@ mod tests {
         }
     }
 
+    /// Looks before the journal is asked do not count.
+    const NOT_YET: usize = usize::MAX / 2;
+
     #[tokio::test]
     async fn who_was_frozen_before_the_request_does_not_send_it() {
         let fixture = Fixture::new().await;
         // Before the journal is asked, between its first look and the commit, and between the commit and the request.
-        for (before, sends) in [(1, false), (2, false), (3, false), (4, true)] {
-            let clock = Freezes { clock: ManualClock::new(SystemClock.now()), looks: 0.into(), before };
-            let clock: Arc<dyn Clock> = Arc::new(clock);
+        for (before, sends) in [(0, false), (1, false), (2, false), (3, false), (4, true)] {
+            let clock = ManualClock::new(SystemClock.now());
+            let clock = Arc::new(Freezes { clock, looks: NOT_YET.into(), before });
             let session = Session::new("me".to_owned(), false);
             session.renewed(Moment::now(&*clock));
             let lease = fixture.store.take_lease("crm", "me").await.unwrap();
-            let worker = fixture.worker(clock, lease, session).await;
+            let worker = fixture.worker(Arc::clone(&clock) as Arc<dyn Clock>, lease, session).await;
+            clock.looks.store(0, Ordering::SeqCst);
             let journal = SentJournal::new(&worker, &[]);
             let step = (SyncId(SystemClock.new_id()), StepId(SystemClock.new_id()));
             let sent = journal.sent(&[step]).await;
