@@ -36,9 +36,11 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 const GO_BACK: Duration = Duration::from_secs(3);
 
 /// Begins a transaction that ends, and gives its locks back, also when nobody is there any more to end it. Between two of
-/// our statements there is no wait for anything, so five seconds of silence mean that the process is frozen or gone. What
-/// the server takes for granted is said: our locks are made for this isolation.
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL idle_in_transaction_session_timeout = 5000; SET LOCAL statement_timeout = 25000";
+/// our statements there is no wait for anything, so five seconds of silence mean that the process is frozen or gone. Our
+/// locks are made for this isolation. That a server is read-only by default is not overruled: hosts do so when a disk is
+/// nearly full.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+     SET LOCAL idle_in_transaction_session_timeout = 5000; SET LOCAL statement_timeout = 25000";
 
 /// A connection on loan from the pool.
 pub(crate) struct Session {
