@@ -71,7 +71,6 @@ owner_pools:
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-#[expect(clippy::disallowed_methods, reason = "the size and the server of a run come from the environment")]
 fn main() -> Outcome<()> {
     let rows = match setting("LEADFOLD_GROWTH_ROWS") {
         Some(text) => text.replace('_', "").parse()?,
