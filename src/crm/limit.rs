@@ -258,7 +258,7 @@ pub struct Limiter {
     /// Whoever holds it is the next backfill call.
     backfill: sync::Mutex<()>,
     live_waiting: watch::Sender<usize>,
-    held_until: Mutex<Option<Instant>>,
+    hold: Mutex<Option<Hold>>,
     derived_hold: Duration,
     permits: AtomicU64,
     rate_limited: AtomicU64,
@@ -277,7 +277,7 @@ impl Limiter {
             live: sync::Mutex::new(()),
             backfill: sync::Mutex::new(()),
             live_waiting: watch::Sender::new(0),
-            held_until: Mutex::new(None),
+            hold: Mutex::new(None),
             derived_hold: derived_hold.min(LONGEST_DERIVED_HOLD),
             permits: AtomicU64::new(0),
             rate_limited: AtomicU64::new(0),
@@ -315,7 +315,7 @@ impl Limiter {
                 }
             }
             match self.held() {
-                Some(until) => sleep_until(until).await,
+                Some(hold) => sleep_until(hold.until).await,
                 None => return,
             }
         }
@@ -329,13 +329,18 @@ impl Limiter {
 
     /// Lets nothing through before this instant. An earlier instant does not shorten a hold.
     pub fn hold_until(&self, until: Instant) {
-        let mut held = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *held = Some(held.map_or(until, |known| known.max(until)));
+        self.hold(Hold { asked: until, until });
     }
 
-    fn held(&self) -> Option<Instant> {
-        let held = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
-        held.filter(|until| *until > Instant::now())
+    fn hold(&self, new: Hold) {
+        let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = hold.unwrap_or(new);
+        *hold = Some(Hold { asked: known.asked.max(new.asked), until: known.until.max(new.until) });
+    }
+
+    fn held(&self) -> Option<Hold> {
+        let hold = *self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        hold.filter(|hold| hold.until > Instant::now())
     }
 
     /// What was let through until now.
@@ -344,9 +349,19 @@ impl Limiter {
             windows: self.gates.iter().map(|gate| gate.window).collect(),
             permits: self.permits.load(Ordering::Relaxed),
             rate_limited: self.rate_limited.load(Ordering::Relaxed),
-            held_for: self.held().map(|until| until.saturating_duration_since(Instant::now())),
+            held_for: self.held().map(|hold| hold.until.saturating_duration_since(Instant::now())),
         }
     }
+}
+
+/// Nothing is let through for a while.
+#[derive(Clone, Copy)]
+struct Hold {
+    /// Until then the CRM asked for it. This is what the next holder is told: were it told of our own caution as well, each
+    /// one in turn would add to it, and a process that is killed again and again would never call.
+    asked: Instant,
+    /// Until then it is held.
+    until: Instant,
 }
 
 /// Counts one waiting live call for as long as it lives.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Gate, LONGEST_HOLD, Limiter, PARTS};
+use super::{Gate, Hold, LONGEST_HOLD, Limiter, PARTS};
 
 /// The clocks of two machines may differ by so much.
 const SKEW: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ impl Limiter {
                 fresh_at.insert(gate.window.to_string(), at(used));
             }
         }
-        let held_until = self.held().map(|until| at(until.saturating_duration_since(Instant::now())));
+        let held_until = self.held().map(|hold| at(hold.asked.saturating_duration_since(Instant::now())));
         Budget { complete, held_until, fresh_at }
     }
 
@@ -50,7 +50,11 @@ impl Limiter {
         if let Some(until) = budget.held_until {
             // Of a hold for a second nobody may make one for six.
             let left = wait(until, now);
-            self.hold_until(Instant::now() + (left + (left / 10).min(SKEW)).min(LONGEST_HOLD));
+            let (begun, skew) = (Instant::now(), (left / 10).min(SKEW));
+            self.hold(Hold {
+                asked: begun + left.min(LONGEST_HOLD),
+                until: begun + (left + skew).min(LONGEST_HOLD),
+            });
         }
         // The windows may have been edited: what was used of one that is gone counts in those that are new.
         let ours: BTreeSet<String> = self.gates.iter().map(|gate| gate.window.to_string()).collect();

@@ -92,6 +92,22 @@ fn a_hold_goes_on_and_is_believed_for_a_day() {
     assert!(held(&wrong_clock, 0) <= DAY);
 }
 
+/// As a process does that is killed every two seconds while the CRM wants a minute of silence.
+#[test]
+fn a_hold_that_is_handed_on_again_and_again_ends() {
+    let first = Limiter::new(&[], 1.0);
+    first.rate_limited(Some(SECOND * 60));
+    let mut budget = first.budget(at(0), false);
+    for second in (2..=60).step_by(2) {
+        let next = Limiter::new(&[], 1.0);
+        next.resume(&budget, at(second));
+        budget = next.budget(at(second), false);
+    }
+    let last = Limiter::new(&[], 1.0);
+    last.resume(&budget, at(64));
+    assert_eq!(last.usage().held_for, None, "{budget:?}");
+}
+
 #[test]
 fn what_this_limiter_used_is_not_given_back() {
     let limiter = Limiter::new(&[Window::bucket(2.0, 50)], 1.0);
