@@ -11,8 +11,8 @@ use super::Cli;
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["demo", "init", "sandbox"]),
     ("Write the workspace", &["check", "test", "doctor", "rehearse", "schema"]),
-    ("Run it", &["serve", "apply", "versions", "ready"]),
-    ("Look after it", &["deploy", "migrate", "move", "backup", "restored"]),
+    ("Run it", &["deploy", "serve", "ready", "apply", "versions"]),
+    ("Look after it", &["migrate", "move", "backup", "restored"]),
     ("Every day", &["explain", "replay", "live", "pools"]),
     ("Tools", &["torture", "normalise", "completions"]),
 ];

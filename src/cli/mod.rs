@@ -87,7 +87,7 @@ enum Command {
     Deploy(deploy::Options),
     /// Copy the SQLite database while leadfold runs
     Backup(backup::Options),
-    /// Look up in the CRM what was under way in a restored database
+    /// Tell leadfold that its database is a restored one, from the past
     Restored(restored::Options),
     /// Bring the schema of a database up to date
     Migrate(migrate::Options),

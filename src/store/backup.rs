@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-
 use sqlx::ConnectOptions as _;
 
 use super::open::{is_postgres, sqlite_options};

@@ -131,9 +131,10 @@ impl Work for AnswerHeld {
                     ),
                 ),
             };
+            // The state stands outside as well: another answer may have been given to a row that this one waits for.
             let sql = format!(
                 "UPDATE syncs SET state = {state}, why = $1, next_at = $2, updated_at = $2, priority = 1, attempts = 0, \
-                 claimed = 0, let_through = $3 WHERE id IN (SELECT id FROM syncs \
+                 claimed = 0, let_through = $3 WHERE state = 'held' AND id IN (SELECT id FROM syncs \
                    WHERE destination = $4 AND state = 'held' AND sequence <= $5 ORDER BY sequence LIMIT $6) \
                  RETURNING id"
             );

@@ -1,7 +1,7 @@
 //! The schema: which one a database has, whether this leadfold can work on it, and how it is brought up to date.
 //!
-//! Migrations of a release only add, so the release before it goes on working on the newer schema: processes are
-//! exchanged one after another, and an upgrade can be taken back. A migration that takes something away, or a release
+//! Migrations of a release take away nothing that the release before needs (an index may be replaced), so that one goes
+//! on working on the newer schema: processes are exchanged one after another, and an upgrade can be taken back. A migration that takes something away, or a release
 //! that writes what the one before cannot read, stores the oldest schema whose programs still work with the database:
 //!
 //! ```sql

@@ -1,8 +1,8 @@
 //! Bringing leads to a destination: claim → look up → decide → plan stored → steps pushed → outcomes stored.
 //!
-//! One [`Worker`] per destination, and at any moment one process that runs it: the one that holds the lease ([`hold`]). Everything a worker knows beyond the
-//! database may be lost: a claim of an older epoch is free again, a step stored as `sent` counts as unknown, and an
-//! unknown step is looked up before it is ever sent again.
+//! One [`Worker`] per destination, and at any moment one process that runs it: the one that holds the lease ([`hold`]).
+//! Everything a worker knows beyond the database may be lost: a claim of an older epoch is free again, a step stored as
+//! `sent` counts as unknown, and an unknown step is looked up before it is ever sent again.
 //!
 //! | state of a sync | who looks at it again, and when |
 //! |---|---|

@@ -1,6 +1,6 @@
 //! Decisions about one CRM record are taken one after another, also when different people's leads hit it.
 //!
-//! A process is the only writer to its destinations, so this lives in memory. Who cannot have a record now, or looked at it
+//! The holder of a lease is the only writer to its destination, so this lives in memory. Who cannot have a record now, or looked at it
 //! before it last changed, puts the lead down and looks again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
