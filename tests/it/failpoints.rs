@@ -11,6 +11,7 @@ use leadfold::app::until_quiet;
 use leadfold::failpoint::POINTS;
 use leadfold::sandbox::{Running, Sandbox, SandboxOptions, Truth};
 use leadfold::store::registry::LeadDetail;
+use leadfold::torture::FOUND_AGAIN;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -113,7 +114,18 @@ async fn what_a_process_wrote_that_froze_before_its_request_is_reported() {
     if skipped() {
         return;
     }
-    let Some(database) = Database::create().await else { return };
+    for _ in 0..3 {
+        if froze_before_its_request().await {
+            return;
+        }
+    }
+    panic!("the process froze too late three times: its request was out");
+}
+
+/// Whether it did, and then everything came as it should. A signal may come a moment too late on a busy machine, and then
+/// the look-up finds what was written.
+async fn froze_before_its_request() -> bool {
+    let Some(database) = Database::create().await else { return true };
     let crm = Sandbox::start(SandboxOptions::default()).await.unwrap();
     let home = Home::on(&database.url, crm.addr(), "settle: 300ms, audit: 12s");
     let frozen = home.start_with("crm.sent=1*return(freeze)->off").await;
@@ -134,6 +146,15 @@ async fn what_a_process_wrote_that_froze_before_its_request_is_reported() {
     let contacts = crm.stats().contacts;
     let registry = home.registry().await;
     let row = registry.leads(None, 2).await.unwrap().remove(0);
+    if home.logged(FOUND_AGAIN) > 0 {
+        assert_eq!(contacts, 1, "{}", home.log());
+        registry.close().await;
+        other.kill();
+        post.await.unwrap();
+        home.remove();
+        database.remove().await;
+        return false;
+    }
     let start = Instant::now();
     let lead = loop {
         let lead = registry.lead(row.id).await.unwrap().unwrap();
@@ -159,6 +180,7 @@ async fn what_a_process_wrote_that_froze_before_its_request_is_reported() {
     post.await.unwrap();
     home.remove();
     database.remove().await;
+    true
 }
 
 /// A mark that nobody ends a process at proves nothing, and neither does a name without a mark.
