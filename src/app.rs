@@ -31,7 +31,7 @@ use self::keeper::{Channels, Keeper};
 use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::gauges::Gauges;
-use crate::map::Files;
+use crate::map::{Files, Workspace};
 use crate::operation::Means;
 use crate::prepare::Preparer;
 use crate::receive::{self, Connections, Limits, Receiver};
@@ -90,6 +90,7 @@ pub struct App {
     pub address: SocketAddr,
     /// Its registry.
     pub store: Store,
+    active: watch::Receiver<Option<Arc<Workspace>>>,
     workers: watch::Receiver<Vec<WorkerHandle>>,
     stop: CancellationToken,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
@@ -156,7 +157,8 @@ impl App {
         let clock = Arc::clone(&options.clock);
         let gauges = Gauges { store: store.clone(), clock, active: active.clone() };
         tasks.spawn(gauges.run(stop.clone()));
-        let retention = Retention { store: store.clone(), clock: Arc::clone(&options.clock), active };
+        let retention =
+            Retention { store: store.clone(), clock: Arc::clone(&options.clock), active: active.clone() };
         tasks.spawn(retention.run(stop.clone()));
         let hurry = Arc::new(Notify::new());
         tasks.spawn(keeper.run(stop.clone(), Arc::clone(&hurry)));
@@ -177,7 +179,12 @@ impl App {
         let shutdown = stop.clone().cancelled_owned();
         store.announce(address)?;
         let server = tokio::spawn(receive::serve(listener, router, Connections::default(), shutdown));
-        Ok(Self { address, store, workers, stop, server, readiness, tasks, hurry })
+        Ok(Self { address, store, active, workers, stop, server, readiness, tasks, hurry })
+    }
+
+    /// The hash of the version of the workspace that this process runs; none while it stands by.
+    pub fn version(&self) -> Option<String> {
+        self.active.borrow().as_ref().map(|workspace| workspace.hash.clone())
     }
 
     /// The workers that run now, one for each destination whose lease this process holds.

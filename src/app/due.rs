@@ -53,10 +53,10 @@ impl Due {
     }
 
     async fn look(&self) -> Result<(), StoreError> {
-        let session = self.view.borrow().as_ref().map(|view| Arc::clone(&view.session));
+        let presence = self.view.borrow().as_ref().map(|view| Arc::clone(&view.presence));
         let workers = self.workers.borrow().clone();
-        let Some(session) = session.filter(|_| !workers.is_empty()) else { return Ok(()) };
-        let due = self.store.due_destinations(&session.id, self.clock.now()).await?;
+        let Some(presence) = presence.filter(|_| !workers.is_empty()) else { return Ok(()) };
+        let due = self.store.due_destinations(&presence.id, self.clock.now()).await?;
         let due: BTreeSet<&str> = due.iter().map(String::as_str).collect();
         for worker in &workers {
             if due.contains(worker.destination().name.as_str()) {

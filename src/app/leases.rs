@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::store::lease::{Process, Seen};
 use crate::store::{Store, StoreError};
-use crate::sync::{Moment, SURE, Session, WATCH};
+use crate::sync::{Moment, Presence, SURE, WATCH};
 
 /// How often leases are renewed and the others are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ const LEAVE: Duration = Duration::from_secs(5);
 /// What this process sees.
 pub(super) struct View {
     /// What it is in the registry.
-    pub(super) session: Arc<Session>,
+    pub(super) presence: Arc<Presence>,
     /// The rows.
     pub(super) seen: Seen,
     /// When they were asked for: what was taken since then is not among them.
@@ -61,7 +61,7 @@ pub(super) struct Looks {
 pub(super) struct Leases {
     store: Store,
     clock: Arc<dyn Clock>,
-    session: Option<Arc<Session>>,
+    presence: Option<Arc<Presence>>,
     watch: Watch,
     failing: bool,
     looks: Looks,
@@ -73,7 +73,7 @@ impl Leases {
         let (view, follow) = watch::channel(None);
         let looks = Looks { view: follow, hurry: Arc::default(), pushes: Arc::default() };
         let watch = Watch::default();
-        let leases = Self { store, clock, session: None, watch, failing: false, looks: looks.clone(), view };
+        let leases = Self { store, clock, presence: None, watch, failing: false, looks: looks.clone(), view };
         (leases, looks)
     }
 
@@ -89,50 +89,48 @@ impl Leases {
                 () = sleep_until(next) => {}
             }
         }
-        let Some(session) = self.session else { return };
-        let left = timeout(LEAVE, self.store.leave(&session.id)).await;
-        if let Err(failure) = left.unwrap_or_else(|_| Err(no_answer())) {
+        let Some(presence) = self.presence else { return };
+        if let Err(failure) = in_time(LEAVE, self.store.leave(&presence.id)).await {
             warn!(%failure, "the registry could not be told that this process ends; others find out by themselves");
         }
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {
         loop {
-            let session = match &self.session {
-                Some(session) => Arc::clone(session),
+            let presence = match &self.presence {
+                Some(presence) => Arc::clone(presence),
                 None => self.enter().await?,
             };
             let asked = Moment::now(&*self.clock);
-            let beat = self.store.beat(&session.id, self.looks.pushes.load(Ordering::Relaxed));
-            let Some(seen) = timeout(ANSWER, beat).await.unwrap_or_else(|_| Err(no_answer()))? else {
-                self.given_up(&session);
+            let beat = self.store.beat(&presence.id, self.looks.pushes.load(Ordering::Relaxed));
+            let Some(seen) = in_time(ANSWER, beat).await? else {
+                self.given_up(&presence);
                 continue;
             };
-            session.renewed(asked);
-            let patience = if self.store.is_alone() { Duration::ZERO } else { WATCH };
-            let dead = self.watch.look(asked.monotonic, Instant::now(), &session.id, &seen, patience);
+            presence.renewed(asked);
+            let patience = if self.store.is_shared() { WATCH } else { Duration::ZERO };
+            let dead = self.watch.look(asked.monotonic, Instant::now(), &presence.id, &seen, patience);
             if self.give_up(dead).await? {
                 continue;
             }
-            let view = View { session, seen, asked: asked.monotonic, gone: self.watch.gone.clone() };
+            let view = View { presence, seen, asked: asked.monotonic, gone: self.watch.gone.clone() };
             self.view.send_replace(Some(Arc::new(view)));
             return Ok(());
         }
     }
 
     /// Enters the registry under an id that was never used.
-    async fn enter(&mut self) -> Result<Arc<Session>, StoreError> {
+    async fn enter(&mut self) -> Result<Arc<Presence>, StoreError> {
         let id = self.clock.new_id().to_string();
-        let entered = timeout(ANSWER, self.store.enter_process(&id, &process_name())).await;
-        entered.unwrap_or_else(|_| Err(no_answer()))?;
-        let session = Arc::new(Session::new(id, self.store.is_alone()));
-        self.session = Some(Arc::clone(&session));
-        Ok(session)
+        in_time(ANSWER, self.store.enter_process(&id, &process_name())).await?;
+        let presence = Arc::new(Presence::new(id, !self.store.is_shared()));
+        self.presence = Some(Arc::clone(&presence));
+        Ok(presence)
     }
 
-    fn given_up(&mut self, session: &Session) {
-        session.end();
-        self.session = None;
+    fn given_up(&mut self, presence: &Presence) {
+        presence.end();
+        self.presence = None;
         self.watch = Watch::default();
         let leases = self.view.borrow().as_ref().map_or(0, |view| view.seen.mine.len());
         warn!(
@@ -147,10 +145,9 @@ impl Leases {
     async fn give_up(&self, dead: Vec<(Process, Duration)>) -> Result<bool, StoreError> {
         let mut any = false;
         for (process, silent) in dead {
-            let given_up = timeout(ANSWER, self.store.give_up(&process)).await;
-            if given_up.unwrap_or_else(|_| Err(no_answer()))? {
+            if in_time(ANSWER, self.store.give_up(&process)).await? {
                 any = true;
-                if !self.store.is_alone() {
+                if self.store.is_shared() {
                     info!(
                         process = process.name,
                         leases = process.held,
@@ -174,7 +171,7 @@ impl Leases {
             Err(failure) => {
                 self.watch.reset();
                 // Who is alone holds them all the same.
-                if !self.failing && !self.store.is_alone() {
+                if !self.failing && self.store.is_shared() {
                     self.failing = true;
                     error!(%failure, "leases could not be renewed; {} s after the last renewal nothing is sent any more, \
                         until the database answers", SURE.as_secs());
@@ -184,8 +181,13 @@ impl Leases {
     }
 }
 
-fn no_answer() -> StoreError {
-    StoreError::new(format!("the database did not answer within {} ms", ANSWER.as_millis()))
+/// What the database answers, or that it did not within this time.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let silent = || StoreError::new(format!("the database did not answer within {limit:?}"));
+    timeout(limit, asked).await.unwrap_or_else(|_| Err(silent()))
 }
 
 /// Host and process id, for people.

@@ -8,12 +8,12 @@ use std::time::Duration;
 use metrics::gauge;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use super::leases::{Looks, View};
+use super::leases::{Looks, View, in_time};
 use super::share::{Balance, Moves, Situation};
 use super::workers::{Wanted, Wants};
 use crate::clock::Clock;
@@ -180,7 +180,7 @@ impl Tending {
         let new: Vec<String> =
             wanted.keys().filter(|name| !self.announced.contains(*name)).cloned().collect();
         if !new.is_empty() {
-            in_time(self.means.store.announce_leases(new.clone())).await?;
+            in_time(ANSWER, self.means.store.announce_leases(new.clone())).await?;
             self.announced.extend(new);
             self.ways.looks.hurry.notify_one();
             self.hand_over(&view, over).await?;
@@ -225,12 +225,12 @@ impl Tending {
         let is_lost = |hold: &Hold, since: Instant| {
             let Lease { destination, epoch, .. } = &hold.lease;
             let seen = mine.get(destination.as_str()) == Some(epoch);
-            hold.is_lost() || !Arc::ptr_eq(hold.session(), &view.session) || (view.asked > since && !seen)
+            hold.is_lost() || !Arc::ptr_eq(hold.presence(), &view.presence) || (view.asked > since && !seen)
         };
         let lose = |hold: &Hold| {
             hold.lose();
             // Who was given up as a whole has said so once.
-            if !hold.session().is_over() {
+            if !hold.presence().is_over() {
                 let Lease { destination, epoch, .. } = &hold.lease;
                 warn!(
                     destination,
@@ -264,7 +264,7 @@ impl Tending {
             .collect();
         let names: Vec<String> = free.keys().map(|name| (*name).to_owned()).collect();
         let Moves { take, give } = self.balance.look(&Situation {
-            me: &view.session.id,
+            me: &view.presence.id,
             processes: &view.seen.processes,
             wanted: wanted.len(),
             mine: &mine,
@@ -273,8 +273,8 @@ impl Tending {
         self.end_workers(give, true);
         let rows: Vec<LeaseRow> =
             take.iter().filter_map(|name| free.get(name.as_str())).map(|row| (*row).clone()).collect();
-        let taking = self.means.store.take_leases(&view.session.id, rows, self.means.clock.now());
-        let taken = in_time(taking).await?;
+        let taking = self.means.store.take_leases(&view.presence.id, rows, self.means.clock.now());
+        let taken = in_time(ANSWER, taking).await?;
         say_taken(view, &free, &taken);
         self.start_all(view, taken, wanted).await
     }
@@ -297,7 +297,7 @@ impl Tending {
     async fn begin_anew(&mut self, view: &View, leases: Vec<(Lease, Wanted)>) -> Result<(), StoreError> {
         let mut failed = None;
         for (lease, wanted) in leases {
-            let begun = match in_time(self.means.store.begin_anew(&view.session.id, &lease)).await {
+            let begun = match in_time(ANSWER, self.means.store.begin_anew(&view.presence.id, &lease)).await {
                 Ok(Some(lease)) => self.start(view, lease, wanted).await,
                 Ok(None) => Ok(()),
                 Err(failure) => Err(failure),
@@ -313,7 +313,7 @@ impl Tending {
         }
         let destinations = named(leases.iter().map(|lease| lease.destination.as_str()));
         let rows = leases.into_iter().map(|lease| (lease.destination, lease.epoch)).collect();
-        in_time(self.means.store.hand_over(&view.session.id, rows)).await?;
+        in_time(ANSWER, self.means.store.hand_over(&view.presence.id, rows)).await?;
         self.handed_over = Some(Instant::now());
         info!(destinations, "handed over");
         Ok(())
@@ -325,7 +325,7 @@ impl Tending {
         if destination.mode == Mode::Observe {
             warn!(destination = name, "mode observe: plans are made and explained, nothing is written");
         }
-        let hold = Hold::new(lease, Arc::clone(&view.session));
+        let hold = Hold::new(lease, Arc::clone(&view.presence));
         let worker = Worker::new(
             self.means.store.clone(),
             Arc::clone(&self.means.clock),
@@ -336,7 +336,7 @@ impl Tending {
             hold.clone(),
         );
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let handle = in_time(worker).await?.start(stop.clone(), &tasks);
+        let handle = in_time(ANSWER, worker).await?.start(stop.clone(), &tasks);
         tasks.close();
         let since = Instant::now();
         self.running.insert(name, Running { handle, hold, since, stop, tasks });
@@ -381,7 +381,7 @@ impl Tending {
 fn row_of(hold: &Hold) -> LeaseRow {
     LeaseRow {
         destination: hold.lease.destination.clone(),
-        holder: hold.session().id.clone(),
+        holder: hold.presence().id.clone(),
         epoch: hold.lease.epoch,
     }
 }
@@ -409,10 +409,4 @@ fn named<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let more = names.len().saturating_sub(NAMED);
     let listed = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     if more == 0 { listed } else { format!("{listed} and {more} more") }
-}
-
-async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    timeout(ANSWER, asked).await.unwrap_or_else(|_| {
-        Err(StoreError::new(format!("the database did not answer within {} s", ANSWER.as_secs())))
-    })
 }

@@ -127,6 +127,9 @@ struct WorkspaceOption {
     workspace: PathBuf,
 }
 
+/// Which database, when nobody says.
+const DATABASE: &str = "sqlite://data/leadfold.db";
+
 /// Which database.
 #[derive(Clone, Debug, Args)]
 struct DatabaseOption {
@@ -134,7 +137,7 @@ struct DatabaseOption {
     #[arg(
         long,
         env = "LEADFOLD_DATABASE",
-        default_value = "sqlite://data/leadfold.db",
+        default_value = DATABASE,
         value_name = "URL",
         hide_env_values = true
     )]

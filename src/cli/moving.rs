@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::terminal::{Progress, confirm};
-use super::{End, Failure, how_many, say};
+use super::{DATABASE, End, Failure, how_many, say};
 use crate::clock::{Clock as _, SystemClock};
 use crate::store::Store;
 use crate::store::moving::{Moved, Step};
@@ -32,7 +32,7 @@ pub(super) struct Options {
     #[arg(
         long,
         env = "LEADFOLD_DATABASE",
-        default_value = "sqlite://data/leadfold.db",
+        default_value = DATABASE,
         value_name = "URL",
         hide_env_values = true
     )]

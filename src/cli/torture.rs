@@ -17,6 +17,7 @@ use super::explain::told;
 use super::serve::stop_signal;
 use super::{End, Failure, how_many, leads, say};
 use crate::clock::{Clock as _, SystemClock};
+use crate::store::is_postgres;
 use crate::torture::reconcile::{Count, Harm, Verdict};
 use crate::torture::report::{Report, Spread};
 use crate::torture::schedule::MOST_HUMANS;
@@ -148,7 +149,7 @@ impl Options {
     fn checked(&self, seed: u64) -> Result<TortureOptions, Failure> {
         let database = self.database.as_ref().map(|database| database.expose_secret().to_owned());
         if let Some(url) = &database
-            && !(url.starts_with("postgres://") || url.starts_with("postgresql://"))
+            && !is_postgres(url).unwrap_or(false)
         {
             return Err(
                 "--database wants postgres://…; without it a SQLite file of its own is tortured".to_owned()

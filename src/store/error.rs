@@ -36,7 +36,7 @@ impl StoreError {
     }
 
     /// An error after which this process must not go on with what it was recording.
-    pub(crate) fn is_over(message: impl Into<String>) -> Self {
+    pub(crate) fn for_good(message: impl Into<String>) -> Self {
         Self { message: message.into(), kind: Failure::Final }
     }
 

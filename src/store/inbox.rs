@@ -47,7 +47,7 @@ impl Inbox {
             return Err(self.refused(StoreError::away(why)));
         }
         let (told, safe) = oneshot::channel();
-        let closed = || StoreError::is_over("the storage writer has stopped");
+        let closed = || StoreError::for_good("the storage writer has stopped");
         self.queue.send((arrival, told)).await.map_err(|_| closed())?;
         safe.await.map_err(|_| closed())?.map_err(|failure| self.refused(failure))
     }

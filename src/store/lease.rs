@@ -194,7 +194,7 @@ pub(super) async fn bump_noting(
         connection.remember_bumped(&lease.destination, lease.epoch);
         Ok(())
     } else {
-        Err(StoreError::is_over(format!(
+        Err(StoreError::for_good(format!(
             "another process pushes to '{}' now; this one records nothing more",
             lease.destination
         )))

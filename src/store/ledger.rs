@@ -108,7 +108,7 @@ impl Ledger {
     }
 
     async fn send(&self, entry: Option<Dated>) -> Result<bool, StoreError> {
-        let ended = || StoreError::is_over("the ledger of the destination has ended");
+        let ended = || StoreError::for_good("the ledger of the destination has ended");
         let (tell, told) = oneshot::channel();
         self.entries.send(Waiting { entry, tell }).await.map_err(|_| ended())?;
         told.await.map_err(|_| ended())?

@@ -73,13 +73,11 @@ pub(crate) mod sql;
 mod sync_work;
 pub(crate) mod writer;
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 use tokio::sync::{Notify, mpsc};
@@ -91,7 +89,8 @@ use self::health::Health;
 use self::inbox::{Inbox, Pending};
 pub use self::lock::reachable;
 use self::lock::{Asked, Lock};
-use self::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
+pub(crate) use self::open::is_postgres;
+use self::open::{cannot_open, exists, postgres_pool, sqlite_options};
 use self::row::Row;
 use self::schema::Upgrade;
 use self::session::{AT_ONCE, PATIENT, Session};
@@ -203,11 +202,6 @@ impl Store {
         }
     }
 
-    /// Whether nobody else can work on this database while we have it. Then nobody else's leases live.
-    pub fn is_alone(&self) -> bool {
-        matches!(self.backend, Backend::Sqlite { .. })
-    }
-
     async fn open_sqlite(
         options: SqliteConnectOptions,
         lock: Lock,
@@ -284,7 +278,7 @@ impl Store {
         Ok((Self { backend, arrivals, arrived, health }, place))
     }
 
-    /// Whether other processes may work on the same database.
+    /// Whether other processes may work on the same database. Otherwise nobody else's leases live while we have it.
     pub fn is_shared(&self) -> bool {
         match &self.backend {
             Backend::Sqlite { .. } => false,
@@ -314,7 +308,7 @@ impl Store {
         match &self.backend {
             Backend::Sqlite { writer: Some(writer), .. } => writer.write(work).await,
             Backend::Sqlite { writer: None, .. } => {
-                Err(StoreError::is_over("the database is open for reading only in this process"))
+                Err(StoreError::for_good("the database is open for reading only in this process"))
             }
             Backend::Postgres { pool, .. } => {
                 // In a task of its own: a caller that is dropped half-way would give back a connection with an open
@@ -377,27 +371,6 @@ impl Store {
 
 fn locked(lock: &Mutex<Option<Lock>>) -> MutexGuard<'_, Option<Lock>> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn migrator() -> Migrator {
-    let migration = |version, description: &'static str, text: &'static str| {
-        Migration::new(
-            version,
-            Cow::Borrowed(description),
-            MigrationType::Simple,
-            sqlx::SqlStr::from_static(text),
-            false,
-        )
-    };
-    Migrator::with_migrations(vec![
-        migration(1, "registry", include_str!("../../migrations/0001_registry.sql")),
-        migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
-        migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
-        migration(4, "leases", include_str!("../../migrations/0004_leases.sql")),
-        migration(5, "growth", include_str!("../../migrations/0005_growth.sql")),
-        migration(6, "audits", include_str!("../../migrations/0006_audits.sql")),
-        migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
-    ])
 }
 
 #[cfg(test)]

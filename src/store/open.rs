@@ -15,7 +15,7 @@ use super::health::Health;
 const ASK_AFTER: Duration = Duration::from_secs(30);
 
 /// Whether a database is PostgreSQL; otherwise it is SQLite.
-pub(super) fn is_postgres(url: &str) -> Result<bool, StoreError> {
+pub(crate) fn is_postgres(url: &str) -> Result<bool, StoreError> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         Ok(true)
     } else if url.starts_with("sqlite:") {

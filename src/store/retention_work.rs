@@ -64,7 +64,7 @@ async fn move_on(connection: &mut Connection, round: Round, until: i64) -> Resul
     if moved == 1 {
         Ok(())
     } else {
-        Err(StoreError::is_over("another process removes what is old now; this one leaves it to that"))
+        Err(StoreError::for_good("another process removes what is old now; this one leaves it to that"))
     }
 }
 

@@ -13,9 +13,10 @@
 //! brought up to date a migration per transaction: its locks are short. Both are held together by an advisory lock that
 //! ends with the transaction, because a lock of the session gets lost in a pooler that exchanges connections.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, Migrator};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, SqlSafeStr as _, SqlStr};
 use tokio::time::Instant;
 use tracing::warn;
@@ -25,7 +26,29 @@ use super::lock::{Asked, Lock};
 use super::open::{cannot_open, exists, is_postgres, postgres_pool, sqlite_options};
 use super::session::{AS_LONG_AS_IT_TAKES, Session};
 use super::sql::{Connection, Row, args};
-use super::{Store, StoreError, WAITING, migrator};
+use super::{Store, StoreError, WAITING};
+
+/// Every migration, oldest first. Append-only since the last release; there never was a 7.
+pub(super) fn migrator() -> Migrator {
+    let migration = |version, description: &'static str, text: &'static str| {
+        Migration::new(
+            version,
+            Cow::Borrowed(description),
+            MigrationType::Simple,
+            sqlx::SqlStr::from_static(text),
+            false,
+        )
+    };
+    Migrator::with_migrations(vec![
+        migration(1, "registry", include_str!("../../migrations/0001_registry.sql")),
+        migration(2, "replay", include_str!("../../migrations/0002_replay.sql")),
+        migration(3, "selections", include_str!("../../migrations/0003_selections.sql")),
+        migration(4, "leases", include_str!("../../migrations/0004_leases.sql")),
+        migration(5, "growth", include_str!("../../migrations/0005_growth.sql")),
+        migration(6, "audits", include_str!("../../migrations/0006_audits.sql")),
+        migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
+    ])
+}
 
 /// The schema of a database against the one that this leadfold knows.
 #[derive(Clone, Debug, PartialEq, Eq)]

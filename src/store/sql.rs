@@ -120,7 +120,7 @@ impl Connection {
     pub(super) fn postgres(&mut self) -> Result<&mut sqlx::PgConnection, StoreError> {
         match &mut self.driver {
             Driver::Postgres(session) => session.connection(),
-            Driver::Sqlite(_) => Err(StoreError::is_over("this is SQLite, and PostgreSQL was meant")),
+            Driver::Sqlite(_) => Err(StoreError::for_good("this is SQLite, and PostgreSQL was meant")),
         }
     }
 
@@ -128,7 +128,7 @@ impl Connection {
     pub(super) fn sqlite(&mut self) -> Result<&mut sqlx::SqliteConnection, StoreError> {
         match &mut self.driver {
             Driver::Sqlite(connection) => Ok(connection),
-            Driver::Postgres(_) => Err(StoreError::is_over("this is PostgreSQL, and SQLite was meant")),
+            Driver::Postgres(_) => Err(StoreError::for_good("this is PostgreSQL, and SQLite was meant")),
         }
     }
 

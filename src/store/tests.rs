@@ -31,7 +31,7 @@ use crate::plan::{Action, ContactFields, Plan, RecordId, RecordKind, Step};
 /// The query plan of a statement on an empty registry: no statistics, so it is the same on a large one.
 async fn plan(sql: &str, arguments: Vec<Arg>) -> Vec<String> {
     let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-    super::migrator().run(&mut connection).await.unwrap();
+    super::schema::migrator().run(&mut connection).await.unwrap();
     let mut connection = Connection::from(connection);
     let rows = connection.fetch(&format!("EXPLAIN QUERY PLAN {sql}"), arguments).await.unwrap();
     rows.iter().map(|row| row.text(3).unwrap()).collect()

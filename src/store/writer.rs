@@ -97,7 +97,7 @@ impl Writer {
     }
 
     pub(crate) async fn write<W: Work>(&self, work: W) -> Result<W::Output, StoreError> {
-        let stopped = || StoreError::is_over("the storage writer has stopped");
+        let stopped = || StoreError::for_good("the storage writer has stopped");
         let (tell, told) = oneshot::channel();
         let job = Box::new(Asked { work, result: None, tell });
         self.jobs.send(Message::Job(job)).await.map_err(|_| stopped())?;

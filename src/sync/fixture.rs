@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Hold, Session, Worker};
+use super::{Hold, Presence, Worker};
 use crate::clock::{Clock, SystemClock};
 use crate::rules::Destination;
 use crate::store::Store;
@@ -31,8 +31,8 @@ impl Fixture {
     }
 
     /// One that holds the destination's lease, as if it had been taken like this one.
-    pub(super) async fn worker(&self, clock: Arc<dyn Clock>, lease: Lease, session: Session) -> Worker {
-        let epoch = self.store.take_lease(&lease.destination, &session.id).await.unwrap().epoch;
+    pub(super) async fn worker(&self, clock: Arc<dyn Clock>, lease: Lease, presence: Presence) -> Worker {
+        let epoch = self.store.take_lease(&lease.destination, &presence.id).await.unwrap().epoch;
         let lease = Lease { epoch, ..lease };
         let worker = Worker::new(
             self.store.clone(),
@@ -41,7 +41,7 @@ impl Fixture {
             crate::crm::connect(&self.destination).unwrap(),
             Arc::clone(&self.versions),
             watch::channel(None).1,
-            Hold::new(lease, Arc::new(session)),
+            Hold::new(lease, Arc::new(presence)),
         );
         worker.await.unwrap()
     }

@@ -48,7 +48,7 @@ impl Moment {
 
 /// A process as the registry knows it, from the moment it enters until it leaves or others give it up.
 #[derive(Debug)]
-pub struct Session {
+pub struct Presence {
     /// Its id in the registry.
     pub id: String,
     /// Nobody else can be there, so its leases need no renewal.
@@ -57,7 +57,7 @@ pub struct Session {
     over: CancellationToken,
 }
 
-impl Session {
+impl Presence {
     /// One that is sure of nothing yet; `alone` when the database is proven to be its own.
     pub fn new(id: String, alone: bool) -> Self {
         Self { id, alone, asked: Mutex::default(), over: CancellationToken::new() }
@@ -90,20 +90,20 @@ impl Session {
 pub struct Hold {
     /// The lease.
     pub lease: Lease,
-    session: Arc<Session>,
+    presence: Arc<Presence>,
     lost: CancellationToken,
 }
 
 impl Hold {
-    /// A lease that was taken by this session.
-    pub fn new(lease: Lease, session: Arc<Session>) -> Self {
-        let lost = session.over.child_token();
-        Self { lease, session, lost }
+    /// A lease that was taken by this presence.
+    pub fn new(lease: Lease, presence: Arc<Presence>) -> Self {
+        let lost = presence.over.child_token();
+        Self { lease, presence, lost }
     }
 
     /// Whether it is surely still ours.
     pub fn is_sure(&self, clock: &dyn Clock) -> bool {
-        !self.is_lost() && self.session.is_sure(Moment::now(clock))
+        !self.is_lost() && self.presence.is_sure(Moment::now(clock))
     }
 
     /// Waits until it surely is. For ever, when it is lost: whoever runs the worker drops it.
@@ -128,15 +128,15 @@ impl Hold {
         self.lost.cancelled().await;
     }
 
-    /// The session that took it.
-    pub fn session(&self) -> &Arc<Session> {
-        &self.session
+    /// The presence that took it.
+    pub fn presence(&self) -> &Arc<Presence> {
+        &self.presence
     }
 
     /// Steps that were sent by earlier holders count as sent at this moment at the earliest: their clocks were others, and
     /// who was given up may have sent until a moment before. `None` when all of them had our clock.
     pub fn earlier_sent_at(&self) -> Option<Timestamp> {
-        (!self.session.alone).then_some(self.lease.taken_at)
+        (!self.presence.alone).then_some(self.lease.taken_at)
     }
 }
 
@@ -168,25 +168,25 @@ mod tests {
     #[test]
     fn who_was_given_up_is_never_sure_again() {
         let now = Moment { monotonic: Instant::now(), wall: Timestamp::UNIX_EPOCH };
-        let session = Arc::new(Session::new("me".to_owned(), false));
-        assert!(!session.is_sure(now), "not before its first beat");
-        session.renewed(now);
-        assert!(session.is_sure(now));
+        let presence = Arc::new(Presence::new("me".to_owned(), false));
+        assert!(!presence.is_sure(now), "not before its first beat");
+        presence.renewed(now);
+        assert!(presence.is_sure(now));
         let lease =
             Lease { destination: "crm".to_owned(), epoch: 1, taken_at: Timestamp::UNIX_EPOCH, clean: true };
-        let hold = Hold::new(lease, Arc::clone(&session));
+        let hold = Hold::new(lease, Arc::clone(&presence));
         assert!(!hold.is_lost());
-        session.end();
-        session.renewed(now);
-        assert!(!session.is_sure(now) && hold.is_lost());
+        presence.end();
+        presence.renewed(now);
+        assert!(!presence.is_sure(now) && hold.is_lost());
     }
 
     #[test]
     fn who_is_alone_needs_no_renewal_but_can_lose() {
         let now = Moment { monotonic: Instant::now(), wall: Timestamp::UNIX_EPOCH };
-        let session = Session::new("me".to_owned(), true);
-        assert!(session.is_sure(now));
-        session.end();
-        assert!(!session.is_sure(now));
+        let presence = Presence::new("me".to_owned(), true);
+        assert!(presence.is_sure(now));
+        presence.end();
+        assert!(!presence.is_sure(now));
     }
 }

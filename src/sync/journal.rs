@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, ManualClock, SystemClock};
     use crate::sync::fixture::Fixture;
-    use crate::sync::{Moment, Session};
+    use crate::sync::{Moment, Presence};
 
     /// A clock that is 8 s later from one of its looks on: the process was frozen just before.
     struct Freezes {
@@ -127,10 +127,10 @@ mod tests {
         for (before, sends) in [(0, false), (1, false), (2, false), (3, false), (4, true)] {
             let clock = ManualClock::new(SystemClock.now());
             let clock = Arc::new(Freezes { clock, looks: NOT_YET.into(), before });
-            let session = Session::new("me".to_owned(), false);
-            session.renewed(Moment::now(&*clock));
+            let presence = Presence::new("me".to_owned(), false);
+            presence.renewed(Moment::now(&*clock));
             let lease = fixture.store.take_lease("crm", "me").await.unwrap();
-            let worker = fixture.worker(Arc::clone(&clock) as Arc<dyn Clock>, lease, session).await;
+            let worker = fixture.worker(Arc::clone(&clock) as Arc<dyn Clock>, lease, presence).await;
             clock.looks.store(0, Ordering::SeqCst);
             let journal = SentJournal::new(&worker, &[]);
             let step = (SyncId(SystemClock.new_id()), StepId(SystemClock.new_id()));

@@ -28,5 +28,5 @@ mod settle;
 mod users;
 mod worker;
 
-pub use hold::{Hold, Moment, SURE, Session, WATCH};
+pub use hold::{Hold, Moment, Presence, SURE, WATCH};
 pub use worker::{Worker, WorkerHandle};

@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::store::lease::Lease;
-    use crate::sync::Session;
+    use crate::sync::Presence;
     use crate::sync::fixture::Fixture;
 
     #[tokio::test]
@@ -229,8 +229,8 @@ mod tests {
             (true, 1060, 1060),
         ] {
             let lease = Lease { destination: "crm".to_owned(), epoch: 2, taken_at: at(1000), clean: false };
-            let session = Session::new("me".to_owned(), alone);
-            let worker = fixture.worker(Arc::new(SystemClock), lease, session).await;
+            let presence = Presence::new("me".to_owned(), alone);
+            let worker = fixture.worker(Arc::new(SystemClock), lease, presence).await;
             let settled = worker.settled(at(sent_at));
             assert_eq!(settled, later(at(expect), worker.settle()), "sent at {sent_at}, alone: {alone}");
         }

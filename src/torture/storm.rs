@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crate::sandbox::{Dice, Faults, Latency, Rate};
+use crate::sync::WATCH;
 
-/// Another process has the lease after so long at the latest; a process that was frozen for longer has lost it.
-pub const LEASE: Duration = Duration::from_secs(12);
+/// Another process has the lease after so long at the latest, because it looks about once a second; a process that was
+/// frozen for longer has lost it.
+pub const LEASE: Duration = WATCH.saturating_add(Duration::from_secs(2));
 /// The CRM misbehaves in another way after so long.
 const ANOTHER_FAULT: Duration = Duration::from_secs(2);
 /// A killed process is started again within this.

@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant, sleep};
 use uuid::Uuid;
 
 use crate::alerts::Hook;
-use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, metrics, now_millis};
+use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, metrics, now_millis, until};
 
 /// Much longer than leadfold takes to look, and to send again.
 const LATE: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ impl Watched {
         let late_commit_ms = u64::try_from(late.as_millis()).unwrap();
         self.rig.sandbox.set_faults(Faults { late_commit: 1.0, late_commit_ms, ..Faults::default() });
         self.rig.post(&event(chat, "telegram", json!({ "phone": phone }), now_millis())).await;
-        until("the first write", || calls(&self.rig.stats()) > before).await;
+        until("the first write", async || calls(&self.rig.stats()) > before).await;
         self.rig.sandbox.set_faults(Faults::default());
         self.rig.settle().await;
         let row = self.rig.app().store.leads(None, 1).await.unwrap().remove(0);
@@ -94,14 +94,6 @@ impl Watched {
     }
 }
 
-async fn until(what: &str, done: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < PATIENCE, "{what} did not come");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
 fn result(lead: &LeadDetail) -> (&str, usize) {
     let [audit] = &lead.syncs[0].audits[..] else { panic!("one audit: {}", json!(lead)) };
     (audit.result.as_deref().unwrap_or("not yet"), audit.records.len())
@@ -116,7 +108,7 @@ async fn a_request_that_arrives_after_it_was_sent_again_is_reported() {
     for lead in [&late, &never] {
         assert_eq!((lead.row.state.as_str(), result(lead)), ("synced", ("not yet", 0)), "{}", json!(lead));
     }
-    until("the late write", || watched.rig.stats().contacts == 3).await;
+    until("the late write", async || watched.rig.stats().contacts == 3).await;
     watched.eleven_minutes_later().await;
     let late = watched.audited(&late).await;
     assert_eq!(
@@ -161,12 +153,12 @@ async fn a_request_that_arrives_after_it_was_sent_again_is_reported() {
 async fn an_audit_survives_a_restart_and_waits_while_its_crm_is_away() {
     let mut watched = Watched::start(IMPATIENT).await;
     let late = watched.written_late("chat-1", "+380671234567", LATE).await;
-    until("the late write", || watched.rig.stats().contacts == 2).await;
+    until("the late write", async || watched.rig.stats().contacts == 2).await;
     watched.rig.sandbox.set_faults(Faults { fail_before: 1.0, ..Faults::default() });
     let searches = |rig: &Rig| rig.stats().calls.get("GET /contacts").copied().unwrap_or(0);
     let before = searches(&watched.rig);
     watched.eleven_minutes_later().await;
-    until("a look that fails", || searches(&watched.rig) > before).await;
+    until("a look that fails", async || searches(&watched.rig) > before).await;
     watched.rig.sandbox.set_faults(Faults::default());
     watched.eleven_minutes_later().await;
     let late = watched.audited(&late).await;
@@ -183,7 +175,7 @@ async fn an_audit_survives_a_restart_and_waits_while_its_crm_is_away() {
 async fn without_markers_two_contacts_with_the_phone_are_too_much() {
     let mut watched = Watched::start(&format!("{IMPATIENT}, markers: false")).await;
     let late = watched.written_late("chat-1", "+380671234567", LATE).await;
-    until("the late write", || watched.rig.stats().contacts == 2).await;
+    until("the late write", async || watched.rig.stats().contacts == 2).await;
     watched.eleven_minutes_later().await;
     let late = watched.audited(&late).await;
     assert_eq!(

@@ -18,7 +18,7 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::alerts::Hook;
 use crate::kill::server::{Home, Server};
 use crate::postgres::Database;
-use crate::rig::{MAPPING, PATIENCE, WORKSPACE, event, now_millis};
+use crate::rig::{MAPPING, PATIENCE, WORKSPACE, event, now_millis, until};
 
 /// Cases that run at one time: each waits for processes most of its time.
 const TOGETHER: usize = 6;
@@ -132,7 +132,7 @@ async fn froze_before_its_request() -> bool {
     let body = event("chat-1", "telegram", json!({ "phone": PHONES[0] }), now_millis());
     // Its acknowledgement may have been on the way when it froze.
     let post = tokio::spawn(home.post(frozen.address, &body));
-    until("the freeze", || home.logged("failpoint crm.sent: the process freezes here") > 0).await;
+    until("the freeze", async || home.logged("failpoint crm.sent: the process freezes here") > 0).await;
     let other = home.start().await;
     assert!(home.post(other.address, &body).await, "{}", home.log());
     home.until(|counts| counts.synced == 1).await;
@@ -205,14 +205,6 @@ fn every_mark_is_in_the_table() {
     assert_eq!(listed.len(), POINTS.len(), "a name stands twice in the table");
     for point in listed {
         assert!(way(point).is_some(), "say in `way` how {point} is reached");
-    }
-}
-
-async fn until(what: &str, done: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < PATIENCE, "{what} did not come");
-        sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -2,7 +2,6 @@
 //! lost, and nothing is doubled by it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use leadfold::app::{App, Follow, until_quiet};
 use leadfold::clock::{Clock as _, SystemClock};
@@ -11,11 +10,10 @@ use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions};
 use leadfold::store::Store;
 use leadfold::store::lease::{Lease, LeaseRow, Process, Seen};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::kill::server::{Home, Server};
 use crate::postgres::Database;
-use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, now_millis};
+use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, now_millis, until};
 
 // The statements
 
@@ -120,14 +118,6 @@ owner_pools:
 fn lead(number: i64) -> Value {
     let phone = format!("+38067{:07}", 4_100_003 + number * 4_111);
     event(&format!("chat-{number}"), "telegram", json!({ "phone": phone }), now_millis() + number)
-}
-
-async fn until(what: &str, done: impl AsyncFn() -> bool) {
-    let start = Instant::now();
-    while !done().await {
-        assert!(start.elapsed() < PATIENCE, "{what}: it did not come");
-        sleep(Duration::from_millis(20)).await;
-    }
 }
 
 async fn epochs(store: &Store) -> Vec<i64> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use leadfold::app::until_quiet;
@@ -18,11 +17,10 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _,
     SqliteConnection,
 };
-use tokio::time::sleep;
 
 use crate::commands::{Running, leadfold, run};
 use crate::postgres::Database;
-use crate::rig::{MAPPING, PATIENCE, WORKSPACE, event, now_millis, spellings};
+use crate::rig::{MAPPING, PATIENCE, WORKSPACE, event, now_millis, spellings, until};
 
 /// A registry of this version, with nothing in it.
 struct Old {
@@ -287,14 +285,6 @@ async fn what_cannot_be_moved_is_named() {
     old.remove();
 }
 
-async fn until(mut done: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !done().await {
-        assert!(start.elapsed() < PATIENCE, "it did not come");
-        sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn leads_that_are_being_pushed_go_on_where_they_were() {
     let Some(database) = Database::create().await else { return };
@@ -333,12 +323,15 @@ async fn leads_that_are_being_pushed_go_on_where_they_were() {
             assert!(server.post("/in/sendpulse/demo", &body.to_string()).starts_with("HTTP/1.1 200"));
         }
     }
-    until(async || crm.stats().deals >= 3).await;
+    until("three deals", async || crm.stats().deals >= 3).await;
     // From now on the CRM keeps what it gets and says nothing: what is sent stays in flight.
     crm.set_faults(Faults { timeout_after: 1.0, ..Faults::default() });
     let mut connection = old.connect().await;
     let sent = "SELECT COUNT(*) FROM steps WHERE state = 'sent'";
-    until(async || sqlx::query_scalar::<_, i64>(sent).fetch_one(&mut connection).await.unwrap() > 0).await;
+    until("a step in flight", async || {
+        sqlx::query_scalar::<_, i64>(sent).fetch_one(&mut connection).await.unwrap() > 0
+    })
+    .await;
     server.signal("KILL");
     drop(server);
     connection.close().await.unwrap();

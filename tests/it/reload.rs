@@ -8,9 +8,9 @@ use leadfold::app::Follow;
 use leadfold::map::Files;
 use leadfold::sandbox::{Faults, Latency};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis, spellings};
+use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis, spellings, until_within};
 
 /// What a person does to the files.
 type Edit = fn(&mut Files);
@@ -22,19 +22,13 @@ async fn rig() -> Rig {
     Rig::start(Faults::default(), IMPATIENT).await
 }
 
-/// Waits until something holds, and says what does not when it never does.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let end = Instant::now() + SOON;
-    while !holds().await {
-        assert!(Instant::now() < end, "it never came true: {what}");
-        sleep(Duration::from_millis(20)).await;
-    }
+async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    until_within(SOON, what, holds).await;
 }
 
 async fn until_active(rig: &Rig) {
     let hash = rig.files.hash();
-    until("the edit is active", async || rig.app().store.active_hash().await.unwrap() == Some(hash.clone()))
-        .await;
+    until("the edit is active", async || rig.app().version().as_ref() == Some(&hash)).await;
 }
 
 /// `/readyz` as it answers: the notice, when there is one.

@@ -1,7 +1,6 @@
 //! What is old goes, all of it and nothing else, on both databases.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use leadfold::clock::{Clock, ManualClock, SystemClock};
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands;
 use crate::postgres::Database;
-use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, now_millis};
+use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis, until};
 use crate::store::run;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -134,7 +133,7 @@ async fn what_is_old_goes_and_what_nobody_has_seen_to_stays(postgres: Option<Dat
     // The request that waited goes on: nobody can meet the keys any more but itself.
     rig.files.0.insert("later.yaml".to_owned(), PAUSED.replace(", paused: true", ""));
     rig.save();
-    until(async || count(&rig, "deliveries WHERE state = 'waiting'").await == 0).await;
+    until("it goes on", async || count(&rig, "deliveries WHERE state = 'waiting'").await == 0).await;
     rig.settle().await;
     let removed = later.round_after(DAY).await;
     assert_eq!(removed, Removed { bodies: 1, keys: 1, ..Removed::default() }, "the one that waited");
@@ -172,14 +171,6 @@ async fn replan(rig: &Rig, lead: &str) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-async fn until(holds: impl AsyncFn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(tokio::time::Instant::now() < deadline, "it did not come to that");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_old_goes_and_what_nobody_has_seen_to_stays_on_sqlite() {
     what_is_old_goes_and_what_nobody_has_seen_to_stays(None).await;
@@ -211,7 +202,7 @@ async fn stopped_in_the_middle_it_goes_on_where_it_was(postgres: Option<Database
     later.clock.advance(DAY * 500);
     let stop = CancellationToken::new();
     let (removed, ()) = tokio::join!(later.retention.round(&stop), async {
-        until(async || count(&rig, "deliveries").await < 81).await;
+        until("the first are gone", async || count(&rig, "deliveries").await < 81).await;
         stop.cancel();
     });
     let first = removed.unwrap();
@@ -292,7 +283,7 @@ async fn a_lead_that_is_replayed_meanwhile_stays() {
     let stop = CancellationToken::new();
     let (removed, ()) = tokio::join!(later.retention.round(&stop), async {
         // It has looked, and waits for the row.
-        until(async || {
+        until("it waits for the row", async || {
             let sql = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity \
                  WHERE datname = current_database())";
             run(&url, sql).await[0] > 0

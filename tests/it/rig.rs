@@ -13,7 +13,7 @@ use leadfold::receive::Limits;
 use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions, Stats, Truth};
 use leadfold::store::Store;
 use leadfold::store::registry::Counts;
-use leadfold::sync::{Hold, Session};
+use leadfold::sync::{Hold, Presence};
 use leadfold::telemetry::Metrics;
 pub(crate) use leadfold::torture::schedule::spellings;
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ pub(crate) struct Rig {
 /// The lease of a destination in the hands of a worker that a test starts by itself.
 pub(crate) async fn hold(store: &Store, destination: &str) -> Hold {
     let lease = store.take_lease(destination, "me").await.unwrap();
-    Hold::new(lease, Arc::new(Session::new("me".to_owned(), store.is_alone())))
+    Hold::new(lease, Arc::new(Presence::new("me".to_owned(), !store.is_shared())))
 }
 
 /// One recorder serves the whole process.
@@ -359,6 +359,20 @@ impl Rig {
             postgres.remove().await;
         }
         std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// Waits until it is so.
+pub(crate) async fn until(what: &str, done: impl AsyncFnMut() -> bool) {
+    until_within(PATIENCE, what, done).await;
+}
+
+/// Waits until it is so, at most this long.
+pub(crate) async fn until_within(limit: Duration, what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let start = tokio::time::Instant::now();
+    while !done().await {
+        assert!(start.elapsed() < limit, "{what}: it did not come within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
