@@ -88,6 +88,7 @@ pub mod prepare;
 pub mod receive;
 pub mod rehearse;
 pub mod resolve;
+pub mod whose;
 pub mod rules;
 pub mod sandbox;
 pub mod store;
