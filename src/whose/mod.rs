@@ -26,11 +26,13 @@ use crate::rules::IdentifierOrder;
 mod decision;
 mod known;
 mod merge;
+mod sentences;
 mod veto;
 
-pub use decision::{Decision, Finding, Refusal, Rule};
+pub use decision::{Decision, Finding, Outcome, RULES_VERSION, Refusal, Rule};
 pub use known::{Known, KnownKey, KnownPerson, Users, pair};
 pub use merge::MergeRule;
+pub use sentences::Language;
 
 /// An identifier's place in the store: kind, scope, one match key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
