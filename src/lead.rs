@@ -206,6 +206,8 @@ pub enum IdentifierKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
+    /// It came in a link that anybody may have made up: weaker than what somebody typed.
+    Hinted,
     /// Somebody typed it.
     Claimed,
     /// The platform vouches for it (a `WhatsApp` sender, a shared own contact).

@@ -102,4 +102,5 @@ pub mod token;
 pub mod torture;
 pub mod trial;
 pub mod web;
+pub mod whose;
 pub mod workspace;

@@ -18,12 +18,14 @@ mod clean;
 mod email;
 mod junk;
 mod keys;
+mod name;
 mod phone;
 mod reason;
 mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use self::name::{Agreement, NameKey};
 use crate::lead::{Email, Flaw, Phone};
 
 /// Normalises a phone. `regions` are ISO 3166-1 alpha-2 codes in order of preference, used where the text names

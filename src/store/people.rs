@@ -183,7 +183,7 @@ impl Attached {
         };
         let proof = match identifier.map(|identifier| identifier.proof) {
             Some(Proof::Proven) => "proven",
-            Some(Proof::Claimed) | None => "claimed",
+            Some(Proof::Claimed | Proof::Hinted) | None => "claimed",
         };
         Self { shown: shown.filter(|_| main), proof }
     }

@@ -47,6 +47,7 @@ pub(super) fn migrator() -> Migrator {
         migration(5, "growth", include_str!("../../migrations/0005_growth.sql")),
         migration(6, "audits", include_str!("../../migrations/0006_audits.sql")),
         migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
+        migration(9, "identity", include_str!("../../migrations/0009_identity.sql")),
     ])
 }
 

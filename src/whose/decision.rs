@@ -1,0 +1,144 @@
+//! What was decided about a lead's person, and why, as data. The sentences are made of it when somebody reads them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Key, MergeRule};
+use crate::id::PersonId;
+use crate::lead::{IdentifierKind, Proof, mask};
+
+/// The rules of this version of leadfold, as decisions name them.
+pub const RULES_VERSION: u32 = 1;
+
+/// Why this person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Nobody has any of the identifiers.
+    NobodyKnown,
+    /// A record of the CRM.
+    CrmId,
+    /// The client's own customer id.
+    ExternalCustomer,
+    /// A chat.
+    Chat,
+    /// A phone that somebody vouches for.
+    ProvenPhone,
+    /// An email that somebody vouches for.
+    ProvenEmail,
+    /// A typed phone.
+    ClaimedPhone,
+    /// A typed email.
+    ClaimedEmail,
+    /// Something in a link.
+    Hint,
+    /// Phone and email named two people, and the name agrees with one of them.
+    NameDecides,
+}
+
+impl Rule {
+    pub(super) fn of(kind: IdentifierKind, proof: Proof) -> Self {
+        match (kind, proof) {
+            (_, Proof::Hinted) | (IdentifierKind::Device | IdentifierKind::Click, _) => Self::Hint,
+            (IdentifierKind::CrmId, _) => Self::CrmId,
+            (IdentifierKind::ExternalCustomer, _) => Self::ExternalCustomer,
+            (IdentifierKind::Chat, _) => Self::Chat,
+            (IdentifierKind::Phone, Proof::Proven) => Self::ProvenPhone,
+            (IdentifierKind::Phone, Proof::Claimed) => Self::ClaimedPhone,
+            (IdentifierKind::Email, Proof::Proven) => Self::ProvenEmail,
+            (IdentifierKind::Email, Proof::Claimed) => Self::ClaimedEmail,
+        }
+    }
+}
+
+/// Why an identifier of somebody else did not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "code")]
+pub enum Refusal {
+    /// Many clearly different people use it, and nobody of this name.
+    Shared {
+        /// How many at least.
+        people: usize,
+    },
+    /// Nobody came with it for long, and now another name does.
+    Forgotten {
+        /// Days since it came last.
+        days: i64,
+    },
+    /// They have another customer id in this namespace.
+    OtherCustomer {
+        /// The namespace.
+        namespace: String,
+    },
+    /// It came in a link that anybody may have made up.
+    OnlyHinted,
+    /// They have more than one human has.
+    TooLarge,
+    /// Somebody said that they are two people.
+    SaidToDiffer,
+    /// Both have deals, and different people are responsible for them.
+    DealsOfTwoOwners,
+    /// It belongs to somebody else, and nothing proves that the two are one.
+    Disagree,
+}
+
+impl Refusal {
+    /// Whether somebody should look if the two are one.
+    pub(super) fn tells_of_a_duplicate(&self) -> bool {
+        match self {
+            Self::Forgotten { .. } | Self::OtherCustomer { .. } | Self::TooLarge | Self::Disagree => true,
+            Self::Shared { .. } | Self::OnlyHinted | Self::SaidToDiffer | Self::DealsOfTwoOwners => false,
+        }
+    }
+}
+
+/// Why a person, and why not another one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Why this one.
+    pub rule: Rule,
+    /// What each identifier said that somebody has; the one that decided first.
+    pub findings: Vec<Finding>,
+}
+
+/// What an identifier said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What it is.
+    pub kind: IdentifierKind,
+    /// Its value, masked.
+    pub shown: String,
+    /// Whose it is.
+    pub person: PersonId,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of an identifier that somebody has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It decided.
+    Decided,
+    /// Its person turned out to be the same.
+    Merged(MergeRule),
+    /// It did not count.
+    Refused(Refusal),
+}
+
+impl Finding {
+    fn new(key: &Key, person: PersonId, outcome: Outcome) -> Self {
+        Self { kind: key.kind, shown: mask(&key.value), person, outcome }
+    }
+
+    pub(super) fn decided(key: &Key, person: PersonId) -> Self {
+        Self::new(key, person, Outcome::Decided)
+    }
+
+    pub(super) fn merged(key: &Key, person: PersonId, rule: MergeRule) -> Self {
+        Self::new(key, person, Outcome::Merged(rule))
+    }
+
+    pub(super) fn refused(key: &Key, person: PersonId, refusal: Refusal) -> Self {
+        Self::new(key, person, Outcome::Refused(refusal))
+    }
+}

@@ -1,0 +1,112 @@
+//! When two people whom one event names are one.
+
+use serde::{Deserialize, Serialize};
+
+use super::veto::is_too_large;
+use super::{Hit, IdentityRules, Known, KnownPerson, Refusal, STRONG, Who};
+use crate::id::PersonId;
+use crate::lead::IdentifierKind;
+use crate::normalise::Agreement;
+
+/// Why two people are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeRule {
+    /// Nothing but chats was known of one of them, and one of those chats gave an identifier of the other.
+    AnonymousChat,
+    /// Somebody other than the writer vouches for an identifier of each.
+    ProvenBoth,
+    /// Their names agree or one has none, and nothing that both have differs.
+    NothingDiffers,
+}
+
+/// By which rule the two are one, or why they are not.
+pub(super) fn may_merge(
+    one: PersonId,
+    other: PersonId,
+    who: &Who<'_>,
+    accepted: &[Hit],
+    known: &Known,
+    rules: &IdentityRules,
+) -> Result<MergeRule, Refusal> {
+    if known.are_apart(one, other) {
+        return Err(Refusal::SaidToDiffer);
+    }
+    let (Some(first), Some(second)) = (known.people.get(&one), known.people.get(&other)) else {
+        return Err(Refusal::Disagree);
+    };
+    if let Some(namespace) = customers_differ(first, second) {
+        return Err(Refusal::OtherCustomer { namespace });
+    }
+    let hinted = |person| {
+        let mut theirs = accepted.iter().filter(|hit| hit.person == person);
+        theirs.all(|hit| hit.proof == crate::lead::Proof::Hinted)
+    };
+    if hinted(one) || hinted(other) {
+        return Err(Refusal::OnlyHinted);
+    }
+    if first.is_anonymous() || second.is_anonymous() {
+        return Ok(MergeRule::AnonymousChat);
+    }
+    if is_too_large(first, rules) || is_too_large(second, rules) || first.merges + second.merges >= rules.limits.merges {
+        return Err(Refusal::TooLarge);
+    }
+    if deals_differ(first, second) {
+        return Err(Refusal::DealsOfTwoOwners);
+    }
+    let proven = |person| accepted.iter().any(|hit| hit.person == person && hit.trust() >= STRONG);
+    if proven(one) && proven(other) {
+        return Ok(MergeRule::ProvenBoth);
+    }
+    if names_allow(first, second, who) && !anything_differs(first, second) {
+        return Ok(MergeRule::NothingDiffers);
+    }
+    Err(Refusal::Disagree)
+}
+
+/// Who stays, and who is no more: the one who is more than a chat, else the older.
+pub(super) fn survivor(
+    one: PersonId,
+    other: PersonId,
+    rule: MergeRule,
+    known: &Known,
+) -> (PersonId, PersonId) {
+    let rank = |person: PersonId| {
+        let facts = known.people.get(&person);
+        let anonymous = rule == MergeRule::AnonymousChat && facts.is_none_or(KnownPerson::is_anonymous);
+        (anonymous, facts.map(|facts| facts.created_at), person)
+    };
+    if rank(one) <= rank(other) { (one, other) } else { (other, one) }
+}
+
+fn customers_differ(first: &KnownPerson, second: &KnownPerson) -> Option<String> {
+    first.of(IdentifierKind::ExternalCustomer).find_map(|mine| {
+        let mut theirs = second.of(IdentifierKind::ExternalCustomer).filter(|key| key.scope == mine.scope);
+        theirs.any(|key| key.value != mine.value).then(|| mine.scope.clone())
+    })
+}
+
+/// Both have deals at one destination, and different people are responsible for them.
+fn deals_differ(first: &KnownPerson, second: &KnownPerson) -> bool {
+    first.deal_owners.iter().any(|(destination, owners)| {
+        second.deal_owners.get(destination).is_some_and(|others| owners.is_disjoint(others))
+    })
+}
+
+fn names_allow(first: &KnownPerson, second: &KnownPerson, who: &Who<'_>) -> bool {
+    let agree = |one: &KnownPerson, other: &KnownPerson| {
+        !one.has_name()
+            || !other.has_name()
+            || other.names.iter().any(|name| one.compare_name(name) == Agreement::Agree)
+    };
+    let contradicts = |person: &KnownPerson| person.compare_name(&who.name) == Agreement::Contradict;
+    agree(first, second) && !contradicts(first) && !contradicts(second)
+}
+
+/// Both have something of a kind that one human usually has one of, and it is not the same.
+fn anything_differs(first: &KnownPerson, second: &KnownPerson) -> bool {
+    let both = |kind| first.count(kind) > 0 && second.count(kind) > 0;
+    let same_bot =
+        first.of(IdentifierKind::Chat).any(|mine| second.of(IdentifierKind::Chat).any(|key| key.scope == mine.scope));
+    both(IdentifierKind::Phone) || both(IdentifierKind::Email) || both(IdentifierKind::CrmId) || same_bot
+}

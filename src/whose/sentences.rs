@@ -1,0 +1,309 @@
+//! What was decided about a lead's person, in words: one whole sentence for each finding, in each language.
+//!
+//! A sentence is never put together from parts, because languages do not agree on where the parts go. What differs from
+//! case to case stands in `{braces}`.
+
+use super::decision::{Decision, Finding, Outcome, Refusal, Rule};
+use super::merge::MergeRule;
+
+/// A language that we speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    English,
+    /// Ukrainian.
+    Ukrainian,
+}
+
+impl Language {
+    /// The language of this ISO 639-1 code.
+    pub fn parse(code: &str) -> Option<Self> {
+        match code {
+            "en" => Some(Self::English),
+            "uk" => Some(Self::Ukrainian),
+            _ => None,
+        }
+    }
+}
+
+/// Code, English, Ukrainian. The codes are stable: they are what the API gives.
+const SENTENCES: &[(&str, &str, &str)] = &[
+    (
+        "nobody_known",
+        "A new person: nobody had any of these identifiers.",
+        "Нова людина: жоден із цих ідентифікаторів ще нікому не належав.",
+    ),
+    (
+        "by_crm_id",
+        "The same person: the CRM record {value} is theirs.",
+        "Та сама людина: їй належить запис CRM {value}.",
+    ),
+    (
+        "by_external_customer",
+        "The same person: the customer id {value} is theirs.",
+        "Та сама людина: їй належить ідентифікатор клієнта {value}.",
+    ),
+    (
+        "by_chat",
+        "The same person: the chat {value} is theirs.",
+        "Та сама людина: чат {value} вже належить їй.",
+    ),
+    (
+        "by_proven_phone",
+        "The same person: the messenger vouches for the phone {value}, which is theirs.",
+        "Та сама людина: месенджер підтвердив телефон {value}, який належить їй.",
+    ),
+    (
+        "by_proven_email",
+        "The same person: the email {value} was confirmed, and it is theirs.",
+        "Та сама людина: пошту {value} підтверджено, і вона належить їй.",
+    ),
+    (
+        "by_claimed_phone",
+        "Matched by the phone {value}, as it was typed.",
+        "Збіглося за телефоном {value}, як його ввели.",
+    ),
+    (
+        "by_claimed_email",
+        "Matched by the email {value}, as it was typed.",
+        "Збіглося за поштою {value}, як її ввели.",
+    ),
+    (
+        "by_hint",
+        "Taken to be the person whose id {value} stood in the link; nothing better was known.",
+        "Вважаємо, що це людина, чий ідентифікатор {value} був у посиланні: нічого надійнішого не було.",
+    ),
+    (
+        "by_name",
+        "Phone and email belong to two people; {value} decided, because the name agrees with that one alone.",
+        "Телефон і пошта належать двом людям; вирішило {value}, бо ім'я збігається лише з цією людиною.",
+    ),
+    (
+        "merged_anonymous_chat",
+        "Person {person} is the same one: nothing but a chat was known of them, and {value} ties it to this person.",
+        "Людина {person} — та сама: про неї був відомий лише чат, і {value} пов'язує його з цією людиною.",
+    ),
+    (
+        "merged_proven_both",
+        "Person {person} is the same one: {value} and what decided are both vouched for.",
+        "Людина {person} — та сама: підтверджено і {value}, і те, що вирішило.",
+    ),
+    (
+        "merged_nothing_differs",
+        "Person {person} is the same one: {value} is theirs, the names do not differ, and nothing else does.",
+        "Людина {person} — та сама: {value} належить їй, імена не суперечать одне одному, і більше нічого не відрізняється.",
+    ),
+    (
+        "shared",
+        "{value} was not used to recognise anybody: clearly different people gave it, at least {people} of them.",
+        "{value} не використано для впізнавання: його вказували явно різні люди, щонайменше {people}.",
+    ),
+    (
+        "forgotten",
+        "Not joined with person {person}: {value} was last seen {days} days ago, and the name is another one. The number may \
+         have been given to somebody else.",
+        "Не об'єднано з людиною {person}: {value} востаннє траплялося стільки днів тому: {days}, а ім'я інше. Можливо, номер \
+         тепер у когось іншого.",
+    ),
+    (
+        "other_customer",
+        "Not joined with person {person}: {value} is theirs, but the customer ids in {namespace} differ. It looks like two \
+         people who share it.",
+        "Не об'єднано з людиною {person}: {value} належить їй, але ідентифікатори клієнта в {namespace} різні. Схоже, двоє \
+         людей користуються ним разом.",
+    ),
+    (
+        "only_hinted",
+        "Not joined with person {person}: {value} stood in a link that anybody could have written, and that person already \
+         writes from another chat.",
+        "Не об'єднано з людиною {person}: {value} було в посиланні, яке міг скласти будь-хто, а ця людина вже пише з іншого \
+         чату.",
+    ),
+    (
+        "too_large",
+        "{value} was not joined with person {person}: more is known of them than one human has, and somebody should look.",
+        "{value} не приєднано до людини {person}: про неї відомо більше, ніж буває в однієї людини, варто перевірити.",
+    ),
+    (
+        "said_to_differ",
+        "Not joined with person {person}: somebody said that these are two people.",
+        "Не об'єднано з людиною {person}: хтось із ваших позначив, що це різні люди.",
+    ),
+    (
+        "deals_of_two_owners",
+        "Not joined with person {person}: both have deals, and different people are responsible for them.",
+        "Не об'єднано з людиною {person}: в обох є угоди, і за них відповідають різні менеджери.",
+    ),
+    (
+        "disagree",
+        "{value} belongs to person {person} and stays with them: nothing proves that the two are one.",
+        "{value} належить людині {person} і залишається в неї: ніщо не доводить, що це одна людина.",
+    ),
+];
+
+impl Decision {
+    /// Why, and why not otherwise: what decided comes first.
+    pub fn sentences(&self, language: Language) -> Vec<String> {
+        let mut sentences = Vec::with_capacity(self.findings.len().max(1));
+        if self.rule == Rule::NobodyKnown {
+            sentences.push(text("nobody_known", language).to_owned());
+        }
+        sentences.extend(self.findings.iter().map(|finding| self.sentence(finding, language)));
+        sentences
+    }
+
+    fn sentence(&self, finding: &Finding, language: Language) -> String {
+        let code = match &finding.outcome {
+            Outcome::Decided => self.rule.code(),
+            Outcome::Merged(rule) => rule.code(),
+            Outcome::Refused(refusal) => refusal.code(),
+        };
+        let mut sentence = text(code, language)
+            .replace("{value}", &finding.shown)
+            .replace("{person}", &finding.person.to_string());
+        if let Outcome::Refused(refusal) = &finding.outcome {
+            sentence = match refusal {
+                Refusal::Shared { people } => sentence.replace("{people}", &people.to_string()),
+                Refusal::Forgotten { days } => sentence.replace("{days}", &days.to_string()),
+                Refusal::OtherCustomer { namespace } => sentence.replace("{namespace}", namespace),
+                Refusal::OnlyHinted
+                | Refusal::TooLarge
+                | Refusal::SaidToDiffer
+                | Refusal::DealsOfTwoOwners
+                | Refusal::Disagree => sentence,
+            };
+        }
+        sentence
+    }
+}
+
+/// The sentence of a code. Every code has one: the tests go through all of them.
+fn text(code: &str, language: Language) -> &'static str {
+    let found = SENTENCES.iter().find(|(known, _, _)| *known == code);
+    found.map_or("", |(_, english, ukrainian)| match language {
+        Language::English => english,
+        Language::Ukrainian => ukrainian,
+    })
+}
+
+impl Rule {
+    /// The stable word of the API and of [`SENTENCES`].
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NobodyKnown => "nobody_known",
+            Self::CrmId => "by_crm_id",
+            Self::ExternalCustomer => "by_external_customer",
+            Self::Chat => "by_chat",
+            Self::ProvenPhone => "by_proven_phone",
+            Self::ProvenEmail => "by_proven_email",
+            Self::ClaimedPhone => "by_claimed_phone",
+            Self::ClaimedEmail => "by_claimed_email",
+            Self::Hint => "by_hint",
+            Self::NameDecides => "by_name",
+        }
+    }
+}
+
+impl MergeRule {
+    /// The stable word of the API and of [`SENTENCES`].
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::AnonymousChat => "merged_anonymous_chat",
+            Self::ProvenBoth => "merged_proven_both",
+            Self::NothingDiffers => "merged_nothing_differs",
+        }
+    }
+}
+
+impl Refusal {
+    /// The stable word of the API and of [`SENTENCES`].
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Shared { .. } => "shared",
+            Self::Forgotten { .. } => "forgotten",
+            Self::OtherCustomer { .. } => "other_customer",
+            Self::OnlyHinted => "only_hinted",
+            Self::TooLarge => "too_large",
+            Self::SaidToDiffer => "said_to_differ",
+            Self::DealsOfTwoOwners => "deals_of_two_owners",
+            Self::Disagree => "disagree",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::id::PersonId;
+    use crate::lead::IdentifierKind;
+
+    fn slots(sentence: &str) -> BTreeSet<&str> {
+        sentence.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()).collect()
+    }
+
+    #[test]
+    fn both_languages_say_the_same_things() {
+        let mut codes = BTreeSet::new();
+        for (code, english, ukrainian) in SENTENCES {
+            assert!(codes.insert(code), "{code} twice");
+            assert_eq!(slots(english), slots(ukrainian), "{code}");
+            for sentence in [english, ukrainian] {
+                assert!(sentence.ends_with('.') && !sentence.contains("  "), "{sentence}");
+            }
+            assert!(english.is_ascii() && ukrainian.chars().any(|letter| ('а'..='ї').contains(&letter)));
+        }
+    }
+
+    fn every_finding() -> Vec<(Rule, Outcome)> {
+        use Outcome::{Decided, Merged, Refused};
+        let rules = [
+            Rule::CrmId,
+            Rule::ExternalCustomer,
+            Rule::Chat,
+            Rule::ProvenPhone,
+            Rule::ProvenEmail,
+            Rule::ClaimedPhone,
+            Rule::ClaimedEmail,
+            Rule::Hint,
+            Rule::NameDecides,
+        ];
+        let mut all: Vec<(Rule, Outcome)> = rules.map(|rule| (rule, Decided)).into();
+        for rule in [MergeRule::AnonymousChat, MergeRule::ProvenBoth, MergeRule::NothingDiffers] {
+            all.push((Rule::Chat, Merged(rule)));
+        }
+        for refusal in [
+            Refusal::Shared { people: 4 },
+            Refusal::Forgotten { days: 600 },
+            Refusal::OtherCustomer { namespace: "shop".to_owned() },
+            Refusal::OnlyHinted,
+            Refusal::TooLarge,
+            Refusal::SaidToDiffer,
+            Refusal::DealsOfTwoOwners,
+            Refusal::Disagree,
+        ] {
+            all.push((Rule::NobodyKnown, Refused(refusal)));
+        }
+        all
+    }
+
+    #[test]
+    fn every_finding_has_its_sentence_with_nothing_left_open() {
+        let mut said = BTreeSet::new();
+        for (rule, outcome) in every_finding() {
+            let person = PersonId(uuid::Uuid::from_u128(7));
+            let finding =
+                Finding { kind: IdentifierKind::Phone, shown: "+38•••67".to_owned(), person, outcome };
+            let decision = Decision { rule, findings: vec![finding] };
+            for language in [Language::English, Language::Ukrainian] {
+                let sentences = decision.sentences(language);
+                let last = sentences.last().unwrap().clone();
+                assert!(!last.is_empty() && !last.contains('{'), "{decision:?}: {last}");
+                said.insert(last);
+            }
+        }
+        // And the one that stands alone.
+        assert_eq!(said.len(), 2 * (SENTENCES.len() - 1));
+    }
+}
