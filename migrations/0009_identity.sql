@@ -56,3 +56,6 @@ CREATE TABLE corrections (
     at     BIGINT NOT NULL
 );
 CREATE INDEX corrections_merge ON corrections (merge) WHERE merge IS NOT NULL;
+
+-- The step that asks somebody to merge this contact into another of the same human; NULL while nothing in the CRM does.
+ALTER TABLE links ADD COLUMN told TEXT;

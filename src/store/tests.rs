@@ -244,7 +244,8 @@ fn entries() -> Vec<Dated> {
         let plan = Plan { steps: vec![Step { id: step, action }], reasons: Vec::new(), picked_owner: None };
         let adopt = Some(RecordId(number.to_string()));
         let (replaces, turn, carried) = (true, None, vec![sync]);
-        let to_store = PlanToStore { sync, person, plan: plan.clone(), replaces, turn, adopt, carried };
+        let told = vec![(RecordId(number.to_string()), step)];
+        let to_store = PlanToStore { sync, person, plan: plan.clone(), replaces, turn, adopt, carried, told };
         let next = || Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
         let link = Some((RecordKind::Contact, None));
         let done = StepEnd::Done { record: RecordId(number.to_string()), link };

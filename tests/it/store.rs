@@ -218,6 +218,7 @@ impl Story {
             turn: None,
             adopt: Some(record(contact)),
             carried: Vec::new(),
+            told: Vec::new(),
         };
         assert!(self.enter(lease, Entry::Plan(plan)).await);
     }
@@ -535,6 +536,7 @@ impl Story {
                 turn: None,
                 adopt: None,
                 carried: Vec::new(),
+                told: Vec::new(),
             };
             assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
@@ -606,6 +608,7 @@ impl Story {
             turn: None,
             adopt: None,
             carried: Vec::new(),
+            told: Vec::new(),
         };
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
         let outcomes = Entry::Outcomes { sync, steps: Vec::new(), next };
@@ -698,6 +701,7 @@ impl Story {
             turn: None,
             adopt: None,
             carried: vec![kept],
+            told: Vec::new(),
         };
         assert!(self.enter(&lease, Entry::Plan(plan)).await);
         assert_eq!(kept_ids(sync).await, [kept], "a plan that is made anew takes it along again");
@@ -725,6 +729,7 @@ impl Story {
             turn: None,
             adopt: None,
             carried: Vec::new(),
+            told: Vec::new(),
         };
         assert!(!self.enter(&lease, Entry::Plan(plan)).await, "nothing is stored");
         let next = Next::Release { state: SyncState::Filtered, why: None, next_at: self.now(), attempts: 0 };
@@ -803,6 +808,7 @@ impl Story {
                 turn: Some(("sales".to_owned(), turn)),
                 adopt: None,
                 carried: Vec::new(),
+                told: Vec::new(),
             };
             assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
