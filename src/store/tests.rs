@@ -273,10 +273,10 @@ async fn what_a_worker_enters_is_written_by_id() {
     }
     let mut statements = record.statements();
     statements.extend(put_back_statement(&entries));
-    assert_eq!(statements.len(), 10);
+    assert_eq!(statements.len(), 11);
     for (sql, arguments) in statements {
         if !sql.starts_with("INSERT INTO steps") {
-            let places = ["(id=?)", "steps_sync (sync=?)"];
+            let places = ["(id=?)", "steps_sync (sync=?)", "(destination=? AND kind=? AND record=?)"];
             let plan = plan(&sql, arguments.clone()).await;
             let found = plan.iter().any(|line| places.iter().any(|place| line.contains(place)));
             assert!(found, "{sql}: {plan:#?}");
