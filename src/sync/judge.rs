@@ -299,7 +299,7 @@ impl Worker {
             &Situation {
                 lead: &claimed.lead,
                 rules,
-                order: &workspace.identifier_order,
+                order: &workspace.identity.order,
                 person: &person,
                 found: &contacts,
                 linked: context.contact.as_ref(),

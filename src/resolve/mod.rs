@@ -15,13 +15,13 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::PersonId;
-use crate::lead::{Identifier, IdentifierKind, Proof};
+use crate::lead::{Identifier, IdentifierKind, Lead, Proof};
 use crate::normalise::{Agreement, NameKey};
-use crate::rules::IdentifierOrder;
+use crate::rules::{IdentifierOrder, IdentityRules};
 
 mod decision;
 mod known;
@@ -30,7 +30,7 @@ mod sentences;
 mod veto;
 
 pub use decision::{Decision, Finding, Outcome, RULES_VERSION, Refusal, Rule};
-pub use known::{Known, KnownKey, KnownPerson, Users, pair};
+pub use known::{Known, KnownKey, KnownPerson, Users, add_names, pair};
 pub use merge::MergeRule;
 pub use sentences::Language;
 
@@ -45,43 +45,6 @@ pub struct Key {
     pub value: String,
 }
 
-/// What the workspace says about who is who.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdentityRules {
-    /// Which identifier decides when several point at different people.
-    pub order: IdentifierOrder,
-    /// From so many clearly different people on, a phone or an email joins only those whose names agree.
-    pub shared_from: usize,
-    /// After so long without a lead, a phone or an email that comes with another name is taken to be somebody else's by now.
-    pub forget_after: SignedDuration,
-    /// From these sizes on a person takes in nobody and no further phone or email.
-    pub limits: Limits,
-}
-
-/// When somebody has grown too large to be one human.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Phones of one person.
-    pub phones: usize,
-    /// Emails.
-    pub emails: usize,
-    /// Chats.
-    pub chats: usize,
-    /// People merged into them.
-    pub merges: u32,
-}
-
-impl Default for IdentityRules {
-    fn default() -> Self {
-        Self {
-            order: IdentifierOrder::default(),
-            shared_from: 4,
-            forget_after: SignedDuration::from_hours(18 * 730),
-            limits: Limits { phones: 5, emails: 5, chats: 10, merges: 20 },
-        }
-    }
-}
-
 /// Who an event says it is from.
 #[derive(Clone, Debug)]
 pub struct Who<'a> {
@@ -93,7 +56,13 @@ pub struct Who<'a> {
     pub at: Timestamp,
 }
 
-impl Who<'_> {
+impl<'l> Who<'l> {
+    /// Who a lead says it is from, that came `at`.
+    pub fn of(lead: &'l Lead, at: Timestamp) -> Self {
+        let name = NameKey::of(lead.contact.name.as_deref().unwrap_or_default());
+        Self { identifiers: &lead.identifiers, name, at }
+    }
+
     /// Every key that may join people.
     pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
         joining_keys(self.identifiers)
@@ -106,14 +75,23 @@ impl Who<'_> {
             .filter(|identifier| {
                 identifier.kind == IdentifierKind::ExternalCustomer && identifier.proof > Proof::Hinted
             })
-            .flat_map(|identifier| identifier.keys.iter().map(|value| (identifier.scope.clone(), value.clone())))
+            .flat_map(|identifier| {
+                identifier.keys.iter().map(|value| (identifier.scope.clone(), value.clone()))
+            })
     }
 
     fn proof_of(&self, key: &Key) -> Proof {
         let same = |identifier: &&Identifier| {
-            identifier.kind == key.kind && identifier.scope == key.scope && identifier.keys.contains(&key.value)
+            identifier.kind == key.kind
+                && identifier.scope == key.scope
+                && identifier.keys.contains(&key.value)
         };
-        self.identifiers.iter().filter(same).map(|identifier| identifier.proof).max().unwrap_or(Proof::Claimed)
+        self.identifiers
+            .iter()
+            .filter(same)
+            .map(|identifier| identifier.proof)
+            .max()
+            .unwrap_or(Proof::Claimed)
     }
 }
 
@@ -224,19 +202,24 @@ pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: Perso
     if let Some((first, _)) = &chosen {
         findings.insert(0, Finding::decided(&first.key, first.person));
         let mut seen = BTreeSet::from([first.person]);
+        // Whom nothing keeps from the first may still be kept from one who joined since.
+        let mut together = vec![first.person];
         for other in accepted.iter().filter(|hit| hit.person != first.person) {
             if !seen.insert(other.person) {
                 continue;
             }
-            match merge::may_merge(person, other.person, who, &accepted, known, rules) {
+            match merge::may_join(&together, other.person, who, &accepted, known, rules) {
                 Ok(rule) => {
                     let (into, from) = merge::survivor(person, other.person, rule, known);
                     merges.push(Merge { from, into, rule });
                     person = into;
+                    together.push(other.person);
                     findings.push(Finding::merged(&other.key, other.person, rule));
                 }
                 Err(refusal) => {
-                    possible_duplicates.push(other.person);
+                    if refusal.tells_of_a_duplicate() && !possible_duplicates.contains(&other.person) {
+                        possible_duplicates.push(other.person);
+                    }
                     findings.push(Finding::refused(&other.key, other.person, refusal));
                 }
             }
@@ -249,14 +232,15 @@ pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: Perso
     possible_duplicates.retain(|other| *other != person && !merges.iter().any(|merge| merge.from == *other));
     let created = chosen.is_none();
     let (attach, hold) = take(who, known, rules, person, &merges, &mut findings);
-    let decision = Decision { rule, findings };
+    let decision = Decision { rule, version: RULES_VERSION, findings };
     Resolution { person, created, attach, hold, merges, possible_duplicates, decision }
 }
 
 /// Who has the keys of the event, strongest evidence first. Equals keep the order of the mapping, so that nothing depends
 /// on chance.
 fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
-    let place = |kind: IdentifierKind| order.0.iter().position(|listed| *listed == kind).unwrap_or(usize::MAX);
+    let place =
+        |kind: IdentifierKind| order.0.iter().position(|listed| *listed == kind).unwrap_or(usize::MAX);
     let mut hits = Vec::new();
     for identifier in who.identifiers.iter().filter(|identifier| joins(identifier.kind)) {
         for key in keys_of(identifier) {
@@ -283,8 +267,7 @@ fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
 /// The hit that decides: the first of somebody who is more than a chat, unless only typed values speak and the name
 /// agrees with exactly one of those whom they name.
 fn choose(accepted: &[Hit], who: &Who<'_>, known: &Known) -> Option<(Hit, Rule)> {
-    let anonymous =
-        |hit: &&Hit| known.people.get(&hit.person).is_none_or(KnownPerson::is_anonymous);
+    let anonymous = |hit: &&Hit| known.people.get(&hit.person).is_none_or(KnownPerson::is_anonymous);
     let first = accepted.iter().find(|hit| !anonymous(hit)).or_else(|| accepted.first())?;
     if first.is_claim() && first.proof > Proof::Hinted {
         let named: BTreeSet<PersonId> = accepted
@@ -327,7 +310,9 @@ fn take(
             match known.keys.get(&key) {
                 Some(owned) if now_theirs(owned.owner) => {}
                 Some(owned) if veto::is_forgotten(owned, &key, who, known, rules) => attach.push(key),
-                Some(owned) if owned.users.count() >= rules.shared_from && !owned.holders.contains(&person) => {
+                Some(owned)
+                    if owned.users.count() >= rules.shared_from && !owned.holders.contains(&person) =>
+                {
                     hold.push(key);
                 }
                 Some(_) => {}

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::veto::is_too_large;
-use super::{Hit, IdentityRules, Known, KnownPerson, Refusal, STRONG, Who};
+use super::{Hit, Known, KnownPerson, Refusal, STRONG, Who};
 use crate::id::PersonId;
 use crate::lead::IdentifierKind;
 use crate::normalise::Agreement;
+use crate::rules::IdentityRules;
 
 /// Why two people are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,10 +19,29 @@ pub enum MergeRule {
     ProvenBoth,
     /// Their names agree or one has none, and nothing that both have differs.
     NothingDiffers,
+    /// One had no contact at a destination, and the only contact there that holds an identifier of theirs is the other's.
+    OneCrmRecord,
+}
+
+/// By which rule somebody is one with people who are one already, or why not: nothing may keep them from any of these.
+pub(super) fn may_join(
+    together: &[PersonId],
+    other: PersonId,
+    who: &Who<'_>,
+    accepted: &[Hit],
+    known: &Known,
+    rules: &IdentityRules,
+) -> Result<MergeRule, Refusal> {
+    let mut first = None;
+    for one in together {
+        let rule = may_merge(*one, other, who, accepted, known, rules)?;
+        first.get_or_insert(rule);
+    }
+    first.ok_or(Refusal::Disagree)
 }
 
 /// By which rule the two are one, or why they are not.
-pub(super) fn may_merge(
+fn may_merge(
     one: PersonId,
     other: PersonId,
     who: &Who<'_>,
@@ -48,7 +68,10 @@ pub(super) fn may_merge(
     if first.is_anonymous() || second.is_anonymous() {
         return Ok(MergeRule::AnonymousChat);
     }
-    if is_too_large(first, rules) || is_too_large(second, rules) || first.merges + second.merges >= rules.limits.merges {
+    if is_too_large(first, rules)
+        || is_too_large(second, rules)
+        || first.merges + second.merges >= rules.limits.merges
+    {
         return Err(Refusal::TooLarge);
     }
     if deals_differ(first, second) {
@@ -106,7 +129,8 @@ fn names_allow(first: &KnownPerson, second: &KnownPerson, who: &Who<'_>) -> bool
 /// Both have something of a kind that one human usually has one of, and it is not the same.
 fn anything_differs(first: &KnownPerson, second: &KnownPerson) -> bool {
     let both = |kind| first.count(kind) > 0 && second.count(kind) > 0;
-    let same_bot =
-        first.of(IdentifierKind::Chat).any(|mine| second.of(IdentifierKind::Chat).any(|key| key.scope == mine.scope));
+    let same_bot = first
+        .of(IdentifierKind::Chat)
+        .any(|mine| second.of(IdentifierKind::Chat).any(|key| key.scope == mine.scope));
     both(IdentifierKind::Phone) || both(IdentifierKind::Email) || both(IdentifierKind::CrmId) || same_bot
 }
