@@ -13,15 +13,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use super::StoreError;
 use super::doubles::tell_of_two_contacts;
-use super::people::key;
+use super::moved::Moved;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
 use super::syncs::OPEN;
 use crate::clock::Clock;
-use crate::id::PersonId;
+use crate::id::{MergeId, PersonId};
 use crate::plan::Reason;
 use crate::resolve::Key;
 
@@ -112,23 +110,20 @@ pub(super) async fn merge_people(
     into: PersonId,
     reason: &Reason,
     also: &[Key],
-) -> Result<(), StoreError> {
+) -> Result<MergeId, StoreError> {
     let now = clock.now().as_millisecond();
+    let merge = MergeId(clock.new_id());
     lock_what_moves(connection, from, into).await?;
-    let moved = moved(connection, from, also).await?;
+    let moved = Moved::of(connection, from, into, also).await?;
     connection
         .execute(
             "INSERT INTO merges (id, from_person, into_person, reason, moved, at) VALUES ($1, $2, $3, $4, $5, $6)",
-            args![clock.new_id().to_string(), from, into, json(reason)?, json(&moved)?, now],
+            args![merge, from, into, json(reason)?, json(&moved)?, now],
         )
         .await?;
-    // What was planned without knowing of the other, and not begun, is decided anew.
-    let unsent = format!(
-        "UPDATE syncs SET state = 'ready' WHERE person IN ($1, $2) AND {OPEN} AND state = 'pushing' \
-         AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 AND steps.state <> 'planned')"
-    );
+    moved.bring(connection, from, into, now).await?;
+    decide_unsent_anew(connection, from, into).await?;
     for sql in [
-        &*unsent,
         "UPDATE persons SET merged_into = $1 WHERE id = $2",
         "UPDATE identifiers SET person = $1 WHERE person = $2",
         "UPDATE leads SET person = $1 WHERE person = $2",
@@ -139,42 +134,28 @@ pub(super) async fn merge_people(
     ] {
         connection.execute(sql, args![into, from]).await?;
     }
-    tell_of_two_contacts(connection, "$1", args![into], now).await
+    tell_of_two_contacts(connection, "$1", args![into], now).await?;
+    Ok(merge)
 }
 
-/// What a merge moves, so that it can be undone.
-#[derive(Serialize)]
-struct Moved {
-    identifiers: BTreeSet<Key>,
-    leads: Vec<String>,
-    /// Destination, kind and record.
-    links: Vec<(String, String, String)>,
-}
-
-async fn moved(connection: &mut Connection, from: PersonId, also: &[Key]) -> Result<Moved, StoreError> {
-    let mut identifiers: BTreeSet<Key> = also.iter().cloned().collect();
-    let rows =
-        connection.fetch("SELECT kind, scope, value FROM identifiers WHERE person = $1", args![from]).await?;
-    for row in &rows {
-        identifiers.insert(key(row)?);
-    }
-    let rows = connection.fetch("SELECT id FROM leads WHERE person = $1 ORDER BY id", args![from]).await?;
-    let leads = rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
-    let rows = connection
-        .fetch(
-            "SELECT destination, kind, record FROM links WHERE person = $1 ORDER BY destination, kind, record",
-            args![from],
-        )
-        .await?;
-    let links = rows
-        .iter()
-        .map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)))
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Moved { identifiers, leads, links })
+/// Drops plans of these two of which nothing was sent: they were made without knowing who is one, or who is not any more.
+pub(super) async fn decide_unsent_anew(
+    connection: &mut Connection,
+    one: PersonId,
+    other: PersonId,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE syncs SET state = 'ready' WHERE person IN ($1, $2) AND {OPEN} AND state = 'pushing' \
+         AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 AND steps.state <> 'planned')"
+    );
+    connection.execute(&sql, args![one, other]).await.map(drop)
 }
 
 /// Who a person is by now, after every merge.
-async fn present_person(connection: &mut Connection, mut person: PersonId) -> Result<PersonId, StoreError> {
+pub(super) async fn present_person(
+    connection: &mut Connection,
+    mut person: PersonId,
+) -> Result<PersonId, StoreError> {
     loop {
         let rows = connection
             .fetch("SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL", args![person])
