@@ -195,9 +195,7 @@ impl Known {
         }
         if let Some(known) = self.people.get_mut(&person) {
             known.keys.extend(resolution.attach.iter().cloned());
-            if !who.name.is_empty() {
-                add_names(&mut known.names, [who.name.clone()]);
-            }
+            add_name(&mut known.names, &who.name);
         }
     }
 
@@ -228,7 +226,9 @@ impl Known {
         let Some(stays) = self.people.get_mut(&into) else { return };
         stays.held.extend(gone.held);
         stays.keys.extend(gone.keys);
-        add_names(&mut stays.names, gone.names);
+        for name in &gone.names {
+            add_name(&mut stays.names, name);
+        }
         stays.records.extend(gone.records);
         for (destination, owners) in gone.deal_owners {
             stays.deal_owners.entry(destination).or_default().extend(owners);
@@ -237,12 +237,10 @@ impl Known {
     }
 }
 
-/// Adds names that are not among these yet, while there is room.
-pub fn add_names(names: &mut Vec<NameKey>, more: impl IntoIterator<Item = NameKey>) {
-    for name in more {
-        if names.len() < MOST_NAMES && !names.contains(&name) {
-            names.push(name);
-        }
+/// Adds a name that is not among these yet, while there is room.
+pub fn add_name(names: &mut Vec<NameKey>, name: &NameKey) {
+    if !name.is_empty() && names.len() < MOST_NAMES && !names.contains(name) {
+        names.push(name.clone());
     }
 }
 

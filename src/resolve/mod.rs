@@ -30,7 +30,7 @@ mod sentences;
 mod veto;
 
 pub use decision::{Decision, Finding, Outcome, RULES_VERSION, Refusal, Rule};
-pub use known::{Known, KnownKey, KnownPerson, Users, add_names, pair};
+pub use known::{Known, KnownKey, KnownPerson, Users, add_name, pair};
 pub use merge::MergeRule;
 pub use sentences::Language;
 

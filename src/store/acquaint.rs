@@ -42,6 +42,8 @@ pub(super) async fn acquaint(
         for holder in &mut key.holders {
             *holder = at_last(&became, *holder);
         }
+        let mut others = BTreeSet::from([key.owner]);
+        key.holders.retain(|holder| others.insert(*holder));
     }
     for (key, facts) in &known.keys {
         for holder in &facts.holders {

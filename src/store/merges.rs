@@ -13,17 +13,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::Serialize;
-
 use super::StoreError;
-use super::acquaint::key;
 use super::doubles::tell_of_two_contacts;
+use super::moved::Moved;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
 use super::syncs::OPEN;
 use crate::clock::Clock;
-use crate::id::PersonId;
+use crate::id::{MergeId, PersonId};
 use crate::plan::Reason;
-use crate::resolve::{Key, KnownPerson, add_names, pair};
+use crate::resolve::{Key, KnownPerson};
 
 /// Locks these people in the order of their ids, where others write, and follows those who became somebody else before it
 /// had them; returns what their rows say of those who are somebody still, and who became whom.
@@ -128,23 +126,20 @@ pub(super) async fn merge_people(
     into: PersonId,
     reason: &Reason,
     also: &[Key],
-) -> Result<(), StoreError> {
+) -> Result<MergeId, StoreError> {
     let now = clock.now().as_millisecond();
+    let merge = MergeId(clock.new_id());
     lock_what_moves(connection, from, into).await?;
-    let moved = moved(connection, from, also).await?;
+    let moved = Moved::of(connection, from, into, also).await?;
     connection
         .execute(
             "INSERT INTO merges (id, from_person, into_person, reason, moved, at) VALUES ($1, $2, $3, $4, $5, $6)",
-            args![clock.new_id().to_string(), from, into, json(reason)?, json(&moved)?, now],
+            args![merge, from, into, json(reason)?, json(&moved)?, now],
         )
         .await?;
-    // What was planned without knowing of the other, and not begun, is decided anew.
-    let unsent = format!(
-        "UPDATE syncs SET state = 'ready' WHERE person IN ($1, $2) AND {OPEN} AND state = 'pushing' \
-         AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 AND steps.state <> 'planned')"
-    );
+    moved.bring(connection, from, into, now).await?;
+    decide_unsent_anew(connection, from, into).await?;
     for sql in [
-        &*unsent,
         "UPDATE persons SET merged_into = $1 WHERE id = $2",
         "UPDATE identifiers SET person = $1 WHERE person = $2",
         "UPDATE leads SET person = $1 WHERE person = $2",
@@ -155,118 +150,28 @@ pub(super) async fn merge_people(
     ] {
         connection.execute(sql, args![into, from]).await?;
     }
-    merge_rows(connection, from, into).await?;
-    merge_holders(connection, from, into).await?;
-    merge_pairs(connection, from, into).await?;
-    tell_of_two_contacts(connection, "$1", args![into], now).await
+    tell_of_two_contacts(connection, "$1", args![into], now).await?;
+    Ok(merge)
 }
 
-/// Who stays has both people's names, and one merge more than both.
-async fn merge_rows(connection: &mut Connection, from: PersonId, into: PersonId) -> Result<(), StoreError> {
-    let sql = "SELECT id, merged_into, created_at, names, merges FROM persons WHERE id IN ($1, $2)";
-    let (mut gone, mut stays) = (KnownPerson::default(), KnownPerson::default());
-    for row in connection.fetch(sql, args![from, into]).await? {
-        if row.id::<PersonId>(0)? == from {
-            gone = known_person(&row)?;
-        } else {
-            stays = known_person(&row)?;
-        }
-    }
-    add_names(&mut stays.names, gone.names);
-    let merges = i64::from(stays.merges.saturating_add(gone.merges).saturating_add(1));
-    connection
-        .execute(
-            "UPDATE persons SET names = $2, merges = $3 WHERE id = $1",
-            args![into, json(&stays.names)?, merges],
-        )
-        .await
-        .map(drop)
-}
-
-/// Who stays uses the shared keys that the other used, but for those that are theirs anyway.
-async fn merge_holders(
+/// Drops plans of these two of which nothing was sent: they were made without knowing who is one, or who is not any more.
+pub(super) async fn decide_unsent_anew(
     connection: &mut Connection,
-    from: PersonId,
-    into: PersonId,
+    one: PersonId,
+    other: PersonId,
 ) -> Result<(), StoreError> {
-    let move_them = "INSERT INTO holders (kind, scope, value, person, since) \
-         SELECT kind, scope, value, $1, since FROM holders WHERE person = $2 \
-         ON CONFLICT (kind, scope, value, person) DO NOTHING";
-    connection.execute(move_them, args![into, from]).await?;
-    connection.execute("DELETE FROM holders WHERE person = $1", args![from]).await?;
-    let theirs = "DELETE FROM holders WHERE person = $1 AND EXISTS (SELECT 1 FROM identifiers \
-           WHERE identifiers.kind = holders.kind AND identifiers.scope = holders.scope \
-           AND identifiers.value = holders.value AND identifiers.person = holders.person)";
-    connection.execute(theirs, args![into]).await.map(drop)
-}
-
-/// Whoever is another human than one of the two is another than both, and whoever may be one of them may be the one who
-/// stays.
-async fn merge_pairs(connection: &mut Connection, from: PersonId, into: PersonId) -> Result<(), StoreError> {
-    let of = |table: &str, more: &str| {
-        format!("SELECT one, other, {more} FROM {table} WHERE one = $1 OR other = $2 ORDER BY one, other")
-    };
-    let others = |row: &Row| -> Result<PersonId, StoreError> {
-        let (one, other): (PersonId, PersonId) = (row.id(0)?, row.id(1)?);
-        Ok(if one == from { other } else { one })
-    };
-    for row in connection.fetch(&of("apart", "since"), args![from, from]).await? {
-        let (one, other) = pair(into, others(&row)?);
-        let sql =
-            "INSERT INTO apart (one, other, since) VALUES ($1, $2, $3) ON CONFLICT (one, other) DO NOTHING";
-        connection.execute(sql, args![one, other, row.int(2)?]).await?;
-    }
-    for row in connection.fetch(&of("possible_duplicates", "lead, at"), args![from, from]).await? {
-        let other = others(&row)?;
-        if other != into {
-            let (one, other) = pair(into, other);
-            let sql = "INSERT INTO possible_duplicates (one, other, lead, at) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (one, other) DO NOTHING";
-            connection.execute(sql, args![one, other, row.text(2)?, row.int(3)?]).await?;
-        }
-    }
-    let sql = "DELETE FROM possible_duplicates WHERE one = $1 OR other = $2";
-    connection.execute(sql, args![from, from]).await.map(drop)
-}
-
-/// What a merge moves, so that it can be undone.
-#[derive(Serialize)]
-struct Moved {
-    identifiers: BTreeSet<Key>,
-    /// Shared ones that they used.
-    held: BTreeSet<Key>,
-    leads: Vec<String>,
-    /// Destination, kind and record.
-    links: Vec<(String, String, String)>,
-}
-
-async fn moved(connection: &mut Connection, from: PersonId, also: &[Key]) -> Result<Moved, StoreError> {
-    let mut identifiers: BTreeSet<Key> = also.iter().cloned().collect();
-    let rows =
-        connection.fetch("SELECT kind, scope, value FROM identifiers WHERE person = $1", args![from]).await?;
-    for row in &rows {
-        identifiers.insert(key(row)?);
-    }
-    let rows =
-        connection.fetch("SELECT kind, scope, value FROM holders WHERE person = $1", args![from]).await?;
-    let held = rows.iter().map(key).collect::<Result<_, _>>()?;
-    let rows = connection.fetch("SELECT id FROM leads WHERE person = $1 ORDER BY id", args![from]).await?;
-    let leads = rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
-    let rows = connection
-        .fetch(
-            "SELECT destination, kind, record FROM links WHERE person = $1 ORDER BY destination, kind, record",
-            args![from],
-        )
-        .await?;
-    let links = rows
-        .iter()
-        .map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)))
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Moved { identifiers, held, leads, links })
+    let sql = format!(
+        "UPDATE syncs SET state = 'ready' WHERE person IN ($1, $2) AND {OPEN} AND state = 'pushing' \
+         AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 AND steps.state <> 'planned')"
+    );
+    connection.execute(&sql, args![one, other]).await.map(drop)
 }
 
 /// Who a person is by now, after every merge.
-async fn present_person(connection: &mut Connection, mut person: PersonId) -> Result<PersonId, StoreError> {
+pub(super) async fn present_person(
+    connection: &mut Connection,
+    mut person: PersonId,
+) -> Result<PersonId, StoreError> {
     loop {
         let rows = connection
             .fetch("SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL", args![person])

@@ -10,7 +10,7 @@
 //! | [`prepare`], `prepare_work` | events, leads and their syncs; what is to be prepared next |
 //! | `people`, `acquaint` | whose a lead is: people, their identifiers, what is known of them |
 //! | [`lease`] | processes, and who of them pushes to which destination |
-//! | `merges`, `doubles` | two people who become one, and what that shows in a CRM |
+//! | `merges`, `moved`, `doubles` | two people who become one, what that moves, and what it shows in a CRM |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
 //! | [`audits`] | steps that were sent again, and are looked for once more |
@@ -50,6 +50,7 @@ pub mod lease;
 pub mod ledger;
 mod lock;
 mod merges;
+mod moved;
 pub mod moving;
 mod open;
 mod pools;

@@ -11,7 +11,7 @@ use crate::id::{LeadId, PersonId};
 use crate::lead::{Identifier, IdentifierKind, Lead, Proof};
 use crate::normalise::NameKey;
 use crate::plan::Reason;
-use crate::resolve::{Key, Known, Language, Resolution, Who, joining_keys, pair, resolve};
+use crate::resolve::{Key, Known, Language, Resolution, Who, add_name, joining_keys, pair, resolve};
 use crate::rules::IdentityRules;
 
 /// The people that a batch touches, as they change lead by lead.
@@ -25,10 +25,17 @@ pub(crate) struct People {
     /// Keys that were given out again.
     forgotten: BTreeSet<Key>,
     held: BTreeMap<(Key, PersonId), i64>,
-    /// People who are new or gave a name: when they came, and their names.
-    changed: BTreeMap<PersonId, (i64, Vec<NameKey>)>,
+    /// Those who had leads. What they get by a merge is written with the merge, so that it can be undone.
+    visited: BTreeMap<PersonId, Visited>,
     merges: Vec<Merge>,
     possible_duplicates: BTreeMap<(PersonId, PersonId), (LeadId, i64)>,
+}
+
+struct Visited {
+    created_at: i64,
+    names: Vec<NameKey>,
+    /// New, or with a new name.
+    changed: bool,
 }
 
 struct Merge {
@@ -57,7 +64,7 @@ impl People {
             seen: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             held: BTreeMap::new(),
-            changed: BTreeMap::new(),
+            visited: BTreeMap::new(),
             merges: Vec::new(),
             possible_duplicates: BTreeMap::new(),
         })
@@ -87,6 +94,7 @@ impl People {
         }
         for key in &resolution.attach {
             if self.known.keys.contains_key(key) {
+                self.held.retain(|(held, _), _| held != key);
                 self.forgotten.insert(key.clone());
             }
             self.seen.insert(key.clone(), shown(lead, key));
@@ -95,23 +103,31 @@ impl People {
         for other in &resolution.possible_duplicates {
             self.possible_duplicates.entry(pair(person, *other)).or_insert((id, at));
         }
+        let before = self.known.people.get(&person);
+        let visited = self.visited.entry(person).or_insert_with(|| Visited {
+            created_at: before.map_or(at, |known| known.created_at.as_millisecond()),
+            names: before.map(|known| known.names.clone()).unwrap_or_default(),
+            changed: before.is_none(),
+        });
+        let names = visited.names.len();
+        add_name(&mut visited.names, &who.name);
+        visited.changed |= visited.names.len() > names;
         self.known.learn(who, resolution);
         for key in who.keys().filter(|key| self.known.keys.contains_key(key)) {
             self.seen.entry(key).or_default();
-        }
-        if let Some(facts) = self.known.people.get(&person)
-            && (resolution.created || !who.name.is_empty())
-        {
-            self.changed.insert(person, (facts.created_at.as_millisecond(), facts.names.clone()));
         }
     }
 
     /// Stores who is new and who has which identifier, and locks what [`merge`](Self::merge) will move.
     pub(crate) async fn store(&self, connection: &mut Connection) -> Result<(), StoreError> {
         let persons = self
-            .changed
+            .visited
             .iter()
-            .map(|(person, (created_at, names))| Ok(args![*person, *created_at, json(names)?]))
+            .filter(|(_, visited)| visited.changed)
+            .map(|(person, visited)| {
+                let names = (!visited.names.is_empty()).then(|| json(&visited.names)).transpose()?;
+                Ok(args![*person, visited.created_at, names])
+            })
             .collect::<Result<_, StoreError>>()?;
         connection
             .insert_rows(
@@ -182,13 +198,9 @@ impl People {
                 format!("DELETE FROM holders WHERE (kind, scope, value) IN (VALUES {})", placeholders(&rows));
             connection.execute(&sql, rows.into_iter().flatten().collect()).await?;
         }
-        let holds = |key: &Key, person: &PersonId| {
-            self.known.keys.get(key).is_some_and(|facts| facts.holders.contains(person))
-        };
         let rows = self
             .held
             .iter()
-            .filter(|((key, person), _)| holds(key, person))
             .map(|((key, person), since)| {
                 args![key.kind.as_str(), key.scope.as_str(), key.value.as_str(), *person, *since]
             })
