@@ -7,6 +7,10 @@ ALTER TABLE persons ADD COLUMN merges BIGINT NOT NULL DEFAULT 0;
 -- The clearly different people that were seen with this value (JSON); NULL for none yet.
 ALTER TABLE identifiers ADD COLUMN users TEXT;
 
+-- Into whom somebody was merged, and who into them.
+CREATE INDEX merges_from ON merges (from_person, id);
+CREATE INDEX merges_into ON merges (into_person, id);
+
 -- Who uses a shared value beside the one whose it is.
 CREATE TABLE holders (
     kind   TEXT NOT NULL,

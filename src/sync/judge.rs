@@ -300,7 +300,7 @@ impl Worker {
             &Situation {
                 lead: &claimed.lead,
                 rules,
-                order: &workspace.identifier_order,
+                order: &workspace.identity.order,
                 person: &person,
                 found: &contacts,
                 linked: context.contact.as_ref(),

@@ -417,7 +417,7 @@ fn stages() -> Stages {
 }
 
 async fn prepare_oldest(store: &Store, limit: usize) -> Result<u64, leadfold::store::StoreError> {
-    let order = shipped().identifier_order.clone();
+    let order = shipped().identity.clone();
     Ok(store.prepare_oldest(limit, stages(), order, Arc::new(SystemClock)).await?.deliveries)
 }
 
@@ -471,7 +471,7 @@ async fn stages_that_panic_leave_no_transaction_behind() {
     // More often than there are connections.
     for _ in 0..20 {
         let stages: Stages = Arc::new(|_| panic!("as a bug would"));
-        let order = shipped().identifier_order.clone();
+        let order = shipped().identity.clone();
         assert!(one.store.prepare_oldest(9, stages, order, Arc::new(SystemClock)).await.is_err());
     }
     let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
@@ -495,7 +495,7 @@ async fn a_process_that_freezes_keeps_nobody_waiting() {
             prepare(received, shipped(), &SystemClock)
         })
     };
-    let order = shipped().identifier_order.clone();
+    let order = shipped().identity.clone();
     let store = one.store.clone();
     let freezes =
         tokio::spawn(async move { store.prepare_oldest(9, stages, order, Arc::new(SystemClock)).await });
