@@ -63,3 +63,12 @@ CREATE INDEX corrections_merge ON corrections (merge) WHERE merge IS NOT NULL;
 
 -- The step that asks somebody to merge this contact into another of the same human; NULL while nothing in the CRM does.
 ALTER TABLE links ADD COLUMN told TEXT;
+
+-- Records that CRMs still had of somebody whose data was erased here.
+CREATE TABLE erased_records (
+    person      TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    record      TEXT NOT NULL,
+    PRIMARY KEY (person, destination, kind, record)
+);
