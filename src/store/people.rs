@@ -6,7 +6,7 @@ use super::StoreError;
 use super::merges::{at_last, lock_people, lock_what_moves, merge_people};
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, list, placeholders};
 use crate::clock::Clock;
-use crate::id::PersonId;
+use crate::id::{LeadId, PersonId};
 use crate::lead::{Identifier, IdentifierKind, Lead, Proof};
 use crate::plan::Reason;
 use crate::resolve::{Key, Known, Resolution, joining_keys};
@@ -17,7 +17,7 @@ pub(crate) struct People {
     attached: BTreeMap<Key, Attached>,
     created: Vec<PersonId>,
     merges: Vec<Merge>,
-    /// Those who had become somebody else when they were locked.
+    /// Those who had become somebody else when they were locked, or do so in this batch.
     became: BTreeMap<PersonId, PersonId>,
 }
 
@@ -38,7 +38,7 @@ impl People {
     pub(crate) async fn load<'l>(
         connection: &mut Connection,
         leads: impl Iterator<Item = &'l Lead>,
-        also: Option<PersonId>,
+        also: impl IntoIterator<Item = PersonId>,
         now: i64,
     ) -> Result<Self, StoreError> {
         let keys: BTreeSet<Key> = leads.flat_map(|lead| joining_keys(&lead.identifiers)).collect();
@@ -91,6 +91,7 @@ impl People {
                 }
             }
             self.known.anonymous.remove(from);
+            self.became.insert(*from, person);
             self.merges.push(Merge { from: *from, into: person, moved });
         }
         for key in &resolution.attach {
@@ -102,8 +103,14 @@ impl People {
         }
     }
 
-    /// Stores who is new and who has which identifier, and locks what [`merge`](Self::merge) will move.
-    pub(crate) async fn store(&self, connection: &mut Connection, now: i64) -> Result<(), StoreError> {
+    /// Stores who is new and who has which identifier, and locks what [`merge`](Self::merge) will move, together with the
+    /// syncs of these leads.
+    pub(crate) async fn store(
+        &self,
+        connection: &mut Connection,
+        leads: &[LeadId],
+        now: i64,
+    ) -> Result<(), StoreError> {
         let persons = self.created.iter().map(|person| args![*person, now]).collect();
         connection.insert_rows("persons (id, created_at)", persons, "").await?;
         let identifiers = self
@@ -131,10 +138,8 @@ impl People {
                  shown = COALESCE(identifiers.shown, excluded.shown), proof = excluded.proof",
             )
             .await?;
-        for merge in &self.merges {
-            lock_what_moves(connection, merge.from, merge.into).await?;
-        }
-        Ok(())
+        let merges: Vec<_> = self.merges.iter().map(|merge| (merge.from, merge.into)).collect();
+        lock_what_moves(connection, &merges, leads).await
     }
 
     /// Makes everything of those who were absorbed the property of who absorbed them, also what this batch stored.

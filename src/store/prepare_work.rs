@@ -223,7 +223,7 @@ async fn insert_leads(
             }
         }
     }
-    people.store(connection, now).await?;
+    people.store(connection, &[], now).await?;
     let first = take_places(connection, fresh.len()).await?;
     for (row, sequence) in leads.iter_mut().zip(first..) {
         row.push(Arg::from(sequence));
