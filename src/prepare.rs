@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
@@ -55,7 +56,10 @@ impl Preparer {
     pub async fn run(mut self, stop: CancellationToken) {
         let arrived = self.store.arrived();
         while !stop.is_cancelled() {
-            match self.prepare_batch().await {
+            // A panic would end the only preparer, and nothing that is acknowledged from then on would become a lead.
+            let batch = AssertUnwindSafe(self.prepare_batch()).catch_unwind().await;
+            match batch.unwrap_or_else(|_| Err(StoreError::new("leadfold failed; this is a bug, report it")))
+            {
                 Ok(0) => {
                     tokio::select! {
                         () = stop.cancelled() => {}

@@ -17,10 +17,12 @@
 //! mounts of containers, and whoever gets one still has to wait until the editor has written all of its files.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use metrics::{counter, gauge};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -210,7 +212,15 @@ impl Keeper {
                 () = hurry.notified() => hurried = true,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let looked = self.look(hurried).await;
+            // A panic would end the workers with it, and this process would go on receiving alone.
+            let look = AssertUnwindSafe(self.look(hurried)).catch_unwind();
+            let looked = tokio::select! {
+                // A database that is away keeps nobody from stopping.
+                () = stop.cancelled() => break,
+                looked = look => looked,
+            };
+            let looked =
+                looked.unwrap_or_else(|_| Err(StoreError::new("leadfold failed; this is a bug, report it")));
             self.publish();
             match looked {
                 Ok(()) => failing = false,

@@ -89,7 +89,7 @@ impl Leases {
                 () = sleep_until(next) => {}
             }
         }
-        let Some(presence) = self.presence else { return };
+        let Some(presence) = &self.presence else { return };
         if let Err(failure) = in_time(LEAVE, self.store.leave(&presence.id)).await {
             warn!(%failure, "the registry could not be told that this process ends; others find out by themselves");
         }
@@ -177,6 +177,15 @@ impl Leases {
                         until the database answers", SURE.as_secs());
                 }
             }
+        }
+    }
+}
+
+impl Drop for Leases {
+    /// Nobody renews them any more. At an orderly end there are none by now.
+    fn drop(&mut self) {
+        if let Some(presence) = &self.presence {
+            presence.end();
         }
     }
 }

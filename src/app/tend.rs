@@ -229,8 +229,8 @@ impl Tending {
         };
         let lose = |hold: &Hold| {
             hold.lose();
-            // Who was given up as a whole has said so once.
-            if !hold.presence().is_over() {
+            // Who was given up as a whole has said so once, and so has a worker that ended abnormally.
+            if !hold.presence().is_over() && !hold.has_failed() {
                 let Lease { destination, epoch, .. } = &hold.lease;
                 warn!(
                     destination,

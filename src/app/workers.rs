@@ -6,12 +6,14 @@
 //! where it stands, with what it had in hand: somebody else does that already.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::error;
 
@@ -26,6 +28,8 @@ use crate::store::Store;
 use crate::sync::WorkerHandle;
 use crate::workspace::Versions;
 
+/// How soon what ended abnormally begins anew.
+const BEGIN_ANEW: Duration = Duration::from_secs(1);
 /// How long a caller waits until other destinations are taken up.
 const TAKEN_UP: Duration = Duration::from_secs(10);
 
@@ -51,11 +55,63 @@ pub(super) struct Workers {
     _guard: DropGuard,
 }
 
+/// What the tasks are made of that keep the leases and the workers.
+struct Parts {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    versions: Arc<Versions>,
+    active: watch::Receiver<Option<Arc<Workspace>>>,
+    wanted: watch::Receiver<Wants>,
+    taken_up: watch::Sender<u64>,
+    handles: watch::Sender<Vec<WorkerHandle>>,
+    stored: Arc<Notify>,
+}
+
 enum State {
     /// In no registry yet.
-    Idle(Box<(Leases, Tending, Due)>),
+    Idle(Box<Parts>),
     Running(JoinHandle<()>),
     Ended,
+}
+
+impl Parts {
+    /// Keeps leases and workers until `stop`. What ends abnormally begins anew, as a process that was given up: under a new
+    /// name in the registry, and with its workers dropped where they stood.
+    async fn run(self, stop: CancellationToken) {
+        while Box::pin(AssertUnwindSafe(self.run_once(&stop)).catch_unwind()).await.is_err() {
+            error!(
+                "what keeps the leases of this process ended abnormally; this is a bug of leadfold: report it with the log \
+                 of this time. It begins anew, and what was sent is looked up first"
+            );
+            sleep(BEGIN_ANEW).await;
+        }
+    }
+
+    async fn run_once(&self, stop: &CancellationToken) {
+        let Self { store, clock, .. } = self;
+        let (leases, looks) = Leases::new(store.clone(), Arc::clone(clock));
+        let due = Due {
+            store: store.clone(),
+            clock: Arc::clone(clock),
+            stored: Arc::clone(&self.stored),
+            view: looks.view.clone(),
+            workers: self.handles.subscribe(),
+        };
+        let means = Means {
+            store: store.clone(),
+            clock: Arc::clone(clock),
+            versions: Arc::clone(&self.versions),
+            active: self.active.clone(),
+        };
+        let (wanted, taken_up, handles) = (self.wanted.clone(), self.taken_up.clone(), self.handles.clone());
+        let tending = Tending::new(means, Ways { wanted, taken_up, handles, looks });
+        let over = CancellationToken::new();
+        let tend = async {
+            tending.run(stop.clone()).await;
+            over.cancel();
+        };
+        tokio::join!(tend, leases.run(over.clone()), due.run(over.clone()));
+    }
 }
 
 impl Workers {
@@ -69,22 +125,20 @@ impl Workers {
         let (wanted, follow_wanted) = watch::channel((0, Arc::default()));
         let (tell_taken_up, taken_up) = watch::channel(0);
         let (tell_handles, handles) = watch::channel(Vec::new());
-        let (leases, looks) = Leases::new(store.clone(), Arc::clone(&clock));
         let stored: Arc<Notify> = Arc::default();
-        let due = Due {
-            store: store.clone(),
-            clock: Arc::clone(&clock),
+        let parts = Parts {
+            store,
+            clock,
+            versions,
+            active,
+            wanted: follow_wanted,
+            taken_up: tell_taken_up,
+            handles: tell_handles,
             stored: Arc::clone(&stored),
-            view: looks.view.clone(),
-            workers: handles.clone(),
         };
-        let tending = Tending::new(
-            Means { store, clock, versions, active },
-            Ways { wanted: follow_wanted, taken_up: tell_taken_up, handles: tell_handles, looks },
-        );
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let state = State::Idle(Box::new((leases, tending, due)));
+        let state = State::Idle(Box::new(parts));
         Self { wanted, taken_up, handles, stored, stop, state, _guard: guard }
     }
 
@@ -103,17 +157,9 @@ impl Workers {
     /// What is under way in those that end is finished afterwards.
     pub(super) async fn change_to(&mut self, wanted: &BTreeMap<String, Wanted>) {
         if let State::Idle(_) = self.state
-            && let State::Idle(tasks) = std::mem::replace(&mut self.state, State::Ended)
+            && let State::Idle(parts) = std::mem::replace(&mut self.state, State::Ended)
         {
-            let (leases, tending, due) = *tasks;
-            let (stop, over) = (self.stop.clone(), CancellationToken::new());
-            self.state = State::Running(tokio::spawn(async move {
-                let tend = async {
-                    tending.run(stop).await;
-                    over.cancel();
-                };
-                tokio::join!(tend, leases.run(over.clone()), due.run(over.clone()));
-            }));
+            self.state = State::Running(tokio::spawn(parts.run(self.stop.clone())));
         }
         let same = |(name, one): (&String, &Wanted), (other_name, other): (&String, &Wanted)| {
             name == other_name && one.destination == other.destination

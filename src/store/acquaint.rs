@@ -24,7 +24,7 @@ pub(super) struct Acquainted {
 pub(super) async fn acquaint(
     connection: &mut Connection,
     keys: BTreeSet<Key>,
-    also: Option<PersonId>,
+    also: impl IntoIterator<Item = PersonId>,
     limits: &Limits,
     now: i64,
 ) -> Result<Acquainted, StoreError> {

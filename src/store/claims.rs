@@ -1,5 +1,7 @@
 //! Who has which sync in hand: claiming what is due, and freeing what is in nobody's hands any more.
 
+use std::iter;
+
 use futures_util::future::BoxFuture;
 
 use super::context;
@@ -14,9 +16,12 @@ use crate::resolve::{Decision, Language};
 /// The statement that claims. What waits for somebody may be very much and not due for hours, so it is looked for by the
 /// time at which it is due; everything else in the order of the queue.
 ///
+/// The last arguments are so many syncs that whoever claims has in hand, whatever the rows say: one that was put down may
+/// have been put down by a commit without an answer, and then the same is entered once more.
+///
 /// One that is changing hands just now is passed over by `locks` until it has. Two of one human may still be claimed at
 /// once, when they become one during this statement: then the plan of the second is refused.
-pub(super) fn claim(live: bool, locks: &str) -> String {
+pub(super) fn claim(live: bool, in_hand: usize, locks: &str) -> String {
     // One human's leads go one after another: first what has begun (people who became one may have begun several), then
     // in their order, but backfill that has not begun last. What is held waits for a person and holds nobody back. Where
     // nothing is to be written, nothing that has begun goes on, unless a person let it through.
@@ -28,9 +33,10 @@ pub(super) fn claim(live: bool, locks: &str) -> String {
         )
     };
     let free = format!(
-        "s.destination = $1 AND s.next_at <= $3 AND s.claimed <> $2 {mine} AND NOT EXISTS (SELECT 1 FROM syncs e \
+        "s.destination = $1 AND s.next_at <= $3 AND s.claimed <> $2 {mine} AND s.id NOT IN ({}) AND NOT EXISTS (SELECT 1 FROM syncs e \
            WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
              AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence)))",
+        list(5, in_hand),
         turn("e"),
         turn("s"),
     );
@@ -51,6 +57,7 @@ pub(crate) struct Claim {
     pub(crate) live: bool,
     pub(crate) now: i64,
     pub(crate) limit: i64,
+    pub(crate) in_hand: Vec<SyncId>,
 }
 
 impl Work for Claim {
@@ -59,10 +66,14 @@ impl Work for Claim {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Vec<Claimed>, StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
-            let sql = claim(self.live, connection.row_locks("FOR UPDATE OF s SKIP LOCKED"));
-            let rows = connection
-                .fetch(&sql, args![self.lease.destination.as_str(), self.lease.epoch, self.now, self.limit])
-                .await?;
+            let mut arguments =
+                args![self.lease.destination.as_str(), self.lease.epoch, self.now, self.limit];
+            // Filled up with no sync's id, so that there are few texts: a database prepares each of them anew.
+            let places = self.in_hand.len().next_power_of_two();
+            let ids = self.in_hand.iter().map(|sync| Arg::from(*sync));
+            arguments.extend(ids.chain(iter::repeat_with(|| Arg::from(""))).take(places));
+            let sql = claim(self.live, places, connection.row_locks("FOR UPDATE OF s SKIP LOCKED"));
+            let rows = connection.fetch(&sql, arguments).await?;
             if rows.is_empty() {
                 return Ok(Vec::new());
             }

@@ -4,6 +4,17 @@
 //! more processor time than all else that leadfold does with a lead, so one task per destination gathers them for a
 //! moment and writes each kind with one statement, all in one transaction. Entries of one sync never meet in a group:
 //! whoever enters one waits for it before the next.
+//!
+//! Whoever gets no answer enters the same again, although the first time may have been stored. What becomes of it then:
+//!
+//! | entered again | when it was stored the first time |
+//! |---|---|
+//! | a plan with steps | it is taken, and nothing is written; its turn of the owner pool counts once |
+//! | whatever put the sync down: an end, a held plan, a plan without steps, a refusal | nothing is written: the sync is in nobody's hands any more, or in another's |
+//! | outcomes after which the sync goes on | the same is written: nobody else has the sync |
+//! | steps about to be sent | it is taken: they are not refused for having been sent |
+//!
+//! That rests on one thing more: a sync is not claimed again before whoever has it in hand is done with it ([`Store::claim`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +67,8 @@ pub enum Entry {
         /// How it goes on.
         next: Next,
     },
-    /// These steps are about to be sent. Refused when nothing of the plan of one was sent before, and its person has become
-    /// one with another since it was stored: it is decided anew.
+    /// These steps are about to be sent. Refused when one of them is not in our hands any more or has come to its end, and
+    /// when nothing of its plan was sent before and its person has become one with another since: it is decided anew.
     Sent(Vec<StepId>),
     /// What became of steps.
     Outcomes {
@@ -105,6 +116,11 @@ impl Ledger {
     /// Returns once everything that was entered before is durable, or has failed.
     pub async fn settled(&self) -> Result<(), StoreError> {
         self.send(None).await.map(drop)
+    }
+
+    /// Returns once the task that writes has ended, which it does not by itself while there is a handle.
+    pub async fn broken(&self) {
+        self.entries.closed().await;
     }
 
     async fn send(&self, entry: Option<Dated>) -> Result<bool, StoreError> {
@@ -200,24 +216,24 @@ impl Work for Group {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Vec<bool>, StoreError>> {
         Box::pin(async move {
             bump_noting(connection, &self.lease, self.budget.as_deref()).await?;
-            record::lock(connection, &self.entries).await?;
-            let refused = record::put_back(connection, &self.entries).await?;
-            let dropped = record::dropped(connection, &self.entries).await?;
+            let found = record::find(connection, &self.lease, &self.entries).await?;
+            let refused = record::put_back(connection, &self.entries, &found.in_hand).await?;
             let mut record = Record::new(&self.lease);
             let mut taken = Vec::with_capacity(self.entries.len());
             let mut ended = Vec::new();
+            let mut turns = Vec::new();
             let mut now = 0;
             for (entry, at) in &*self.entries {
-                let take = match &**entry {
-                    Entry::Sent(steps) => steps.iter().all(|step| !dropped.contains(step)),
-                    Entry::Plan(_) | Entry::Hold { .. } | Entry::Verdict { .. } | Entry::Outcomes { .. } => {
-                        !entry.decided().is_some_and(|(sync, _)| refused.contains(&sync))
-                    }
+                let take = match entry.sync() {
+                    Some(sync) => found.in_hand.contains(&sync) && !refused.contains(&sync),
+                    None => entry.sent().iter().all(|step| found.sendable.contains(step)),
                 };
-                if take {
+                let is_stored = entry.first_step().is_some_and(|step| found.planned.contains(&step));
+                if take && !is_stored {
                     now = at.as_millisecond();
                     record.add(entry, now)?;
                     ended.extend(entry.ended().map(Arg::from));
+                    turns.extend(entry.turn());
                 }
                 taken.push(take);
             }
@@ -226,8 +242,7 @@ impl Work for Group {
                 let people = format!("SELECT person FROM syncs WHERE id IN ({})", list(1, ended.len()));
                 tell_of_two_contacts(connection, &people, ended, now).await?;
             }
-            let turns = self.entries.iter().zip(&taken).filter(|(_, taken)| **taken);
-            count_turns(connection, &self.lease, turns.filter_map(|((entry, _), _)| entry.turn())).await?;
+            count_turns(connection, &self.lease, turns.into_iter()).await?;
             Ok(taken)
         })
     }
@@ -248,6 +263,22 @@ impl Entry {
             Self::Plan(plan) => Some(plan.sync),
             Self::Hold { sync, .. } | Self::Verdict { sync, .. } | Self::Outcomes { sync, .. } => Some(*sync),
             Self::Sent(_) => None,
+        }
+    }
+
+    /// The steps that are about to be sent.
+    pub(super) fn sent(&self) -> &[StepId] {
+        match self {
+            Self::Sent(steps) => steps,
+            Self::Plan(_) | Self::Hold { .. } | Self::Verdict { .. } | Self::Outcomes { .. } => &[],
+        }
+    }
+
+    /// What a plan that is pushed is known by, once it is stored.
+    pub(super) fn first_step(&self) -> Option<StepId> {
+        match self {
+            Self::Plan(plan) => plan.plan.steps.first().map(|step| step.id),
+            Self::Hold { .. } | Self::Verdict { .. } | Self::Sent(_) | Self::Outcomes { .. } => None,
         }
     }
 
@@ -278,15 +309,18 @@ mod tests {
     use crate::clock::{Clock as _, SystemClock};
     use crate::plan::{Action, ContactFields, Step};
     use crate::store::syncs::SyncState;
+    use crate::store::tests::in_hand;
 
-    fn plan(step: StepId) -> Entry {
+    /// Of a sync in our hands, in place of another plan.
+    async fn plan(store: &Store, lease: &Lease, step: StepId) -> Entry {
         let create = Action::CreateContact { contact: ContactFields::default() };
         let steps = vec![Step { id: step, action: create }];
+        let sync = in_hand(store, lease, StepId(SystemClock.new_id())).await;
         Entry::Plan(PlanToStore {
-            sync: SyncId(SystemClock.new_id()),
-            person: PersonId(SystemClock.new_id()),
+            sync,
+            person: PersonId(sync.0),
             plan: Plan { steps, reasons: Vec::new(), picked_owner: None },
-            replaces: false,
+            replaces: true,
             turn: None,
             adopt: None,
             carried: Vec::new(),
@@ -300,8 +334,10 @@ mod tests {
         (Store::open(&url, Arc::new(SystemClock)).await.unwrap(), folder)
     }
 
-    async fn steps(store: &Store) -> i64 {
-        store.read("SELECT COUNT(*) FROM steps", Vec::new()).await.unwrap()[0].int(0).unwrap()
+    /// What is planned in place of something else.
+    async fn steps(store: &Store) -> Vec<StepId> {
+        let sql = "SELECT id FROM steps WHERE action <> '{}' ORDER BY id";
+        store.read(sql, Vec::new()).await.unwrap().iter().map(|row| row.id(0).unwrap()).collect()
     }
 
     /// The database refuses this step from now on.
@@ -322,36 +358,26 @@ mod tests {
         }
     }
 
-    /// As when the connection breaks between a commit and its answer.
-    #[tokio::test]
-    async fn a_plan_that_is_entered_again_because_its_answer_was_lost_is_stored_once() {
-        let (store, folder) = temporary().await;
-        let lease = store.take_lease("crm", "me").await.unwrap();
-        let ledger = Ledger::open(store.clone(), lease, Box::new(|| None));
-        let entry = Arc::new(plan(StepId(SystemClock.new_id())));
-        for _ in 0..2 {
-            assert!(ledger.enter(Arc::clone(&entry), SystemClock.now()).await.unwrap());
-        }
-        assert_eq!(steps(&store).await, 1);
-        store.close().await;
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
-
     #[tokio::test]
     async fn an_entry_that_is_not_taken_fails_alone_and_a_lost_lease_fails_all() {
         let (store, folder) = temporary().await;
         let lease = store.take_lease("crm", "me").await.unwrap();
-        let ledger = Ledger::open(store.clone(), lease, Box::new(|| None));
+        let ledger = Ledger::open(store.clone(), lease.clone(), Box::new(|| None));
         let [first, refused, second] = std::array::from_fn(|_| StepId(SystemClock.new_id()));
         store.write(Refuse(refused)).await.unwrap();
         let now = SystemClock.now();
         let enter = |entry| ledger.enter(Arc::new(entry), now);
+        let mut plans = Vec::new();
+        for step in [first, refused, second] {
+            plans.push(plan(&store, &lease, step).await);
+        }
+        let [one, bad, other] = <[Entry; 3]>::try_from(plans).unwrap();
         // On one thread all of them are entered before the group is written.
-        let (one, bad, other) = tokio::join!(enter(plan(first)), enter(plan(refused)), enter(plan(second)));
+        let (one, bad, other) = tokio::join!(enter(one), enter(bad), enter(other));
         assert!(one.unwrap() && other.unwrap());
         assert!(!bad.unwrap_err().is_final(), "the database may take it later");
         ledger.settled().await.unwrap();
-        assert_eq!(steps(&store).await, 2);
+        assert_eq!(steps(&store).await, [first, second]);
 
         store.take_lease("crm", "somebody else").await.unwrap();
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };

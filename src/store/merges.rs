@@ -19,7 +19,7 @@ use super::moved::Moved;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
 use super::syncs::OPEN;
 use crate::clock::Clock;
-use crate::id::{MergeId, PersonId};
+use crate::id::{LeadId, MergeId, PersonId};
 use crate::plan::Reason;
 use crate::resolve::{Key, KnownPerson};
 
@@ -101,20 +101,32 @@ async fn lock_identifiers(
     connection.fetch(sql, args![one, other]).await.map(drop)
 }
 
-/// Locks what is about to change hands, where others write: identifiers that no lead of this transaction named, and the
-/// syncs of both that are under way. A worker that stores something about one of those holds its row, so either the merge
-/// sees what it stored, or the worker sees the merge.
+/// Locks what is about to change hands, where others write: identifiers that no lead of this transaction named, and of
+/// both people of each merge the syncs that are under way; with those all syncs of `leads`, in one order. A worker that
+/// stores something about one of them holds its row, so either the merge sees what it stored, or the worker sees the merge.
 pub(super) async fn lock_what_moves(
     connection: &mut Connection,
-    from: PersonId,
-    into: PersonId,
+    merges: &[(PersonId, PersonId)],
+    leads: &[LeadId],
 ) -> Result<(), StoreError> {
     if !connection.others_write() {
         return Ok(());
     }
-    lock_identifiers(connection, from, from).await?;
-    let sql = format!("SELECT 1 FROM syncs WHERE person IN ($1, $2) AND {OPEN} ORDER BY id FOR UPDATE");
-    connection.fetch(&sql, args![from, into]).await.map(drop)
+    for (from, _) in merges {
+        lock_identifiers(connection, *from, *from).await?;
+    }
+    let people: Vec<Arg> = merges.iter().flat_map(|(from, into)| [*from, *into]).map(Arg::from).collect();
+    let of_people = format!("person IN ({}) AND {OPEN}", list(1, people.len()));
+    let of_leads = format!("lead IN ({})", list(1 + people.len(), leads.len()));
+    let wanted = match (people.is_empty(), leads.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, true) => of_people,
+        (true, false) => of_leads,
+        (false, false) => format!("({of_people}) OR {of_leads}"),
+    };
+    let sql = format!("SELECT 1 FROM syncs WHERE {wanted} ORDER BY id FOR UPDATE");
+    let arguments = people.into_iter().chain(leads.iter().map(|lead| Arg::from(*lead))).collect();
+    connection.fetch(&sql, arguments).await.map(drop)
 }
 
 /// Makes everything of one person belong to another, and writes down what moved; `also` names keys that were theirs and
@@ -129,7 +141,7 @@ pub(super) async fn merge_people(
 ) -> Result<MergeId, StoreError> {
     let now = clock.now().as_millisecond();
     let merge = MergeId(clock.new_id());
-    lock_what_moves(connection, from, into).await?;
+    lock_what_moves(connection, &[(from, into)], &[]).await?;
     let moved = Moved::of(connection, from, into, also).await?;
     connection
         .execute(

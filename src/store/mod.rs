@@ -59,6 +59,7 @@ mod prepare_work;
 mod record;
 pub mod registry;
 pub mod rehearsal;
+mod replan;
 pub mod replay;
 mod replay_work;
 pub mod restored;
@@ -377,4 +378,4 @@ fn locked(lock: &Mutex<Option<Lock>>) -> MutexGuard<'_, Option<Lock>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

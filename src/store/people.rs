@@ -18,7 +18,7 @@ use crate::rules::IdentityRules;
 pub(crate) struct People {
     known: Known,
     rules: IdentityRules,
-    /// Those who had become somebody else when they were locked.
+    /// Those who had become somebody else when they were locked, or do so in this batch.
     became: BTreeMap<PersonId, PersonId>,
     /// Keys that were seen, and how they are shown when that is new.
     seen: BTreeMap<Key, Option<String>>,
@@ -51,7 +51,7 @@ impl People {
     pub(crate) async fn load<'l>(
         connection: &mut Connection,
         leads: impl Iterator<Item = &'l Lead>,
-        also: Option<PersonId>,
+        also: impl IntoIterator<Item = PersonId>,
         rules: &IdentityRules,
         now: i64,
     ) -> Result<Self, StoreError> {
@@ -85,6 +85,7 @@ impl People {
         let (person, at) = (resolution.person, who.at.as_millisecond());
         for (merge, reason) in resolution.merges.iter().zip(resolution.decision.merges(Language::English)) {
             let moved = self.known.people.get(&merge.from).map(|gone| gone.keys.iter().cloned().collect());
+            self.became.insert(merge.from, merge.into);
             self.merges.push(Merge {
                 from: merge.from,
                 into: merge.into,
@@ -118,8 +119,9 @@ impl People {
         }
     }
 
-    /// Stores who is new and who has which identifier, and locks what [`merge`](Self::merge) will move.
-    pub(crate) async fn store(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    /// Stores who is new and who has which identifier, and locks what [`merge`](Self::merge) will move, together with the
+    /// syncs of these leads.
+    pub(crate) async fn store(&self, connection: &mut Connection, leads: &[LeadId]) -> Result<(), StoreError> {
         let persons = self
             .visited
             .iter()
@@ -148,10 +150,8 @@ impl People {
                 "ON CONFLICT (one, other) DO NOTHING",
             )
             .await?;
-        for merge in &self.merges {
-            lock_what_moves(connection, merge.from, merge.into).await?;
-        }
-        Ok(())
+        let merges: Vec<_> = self.merges.iter().map(|merge| (merge.from, merge.into)).collect();
+        lock_what_moves(connection, &merges, leads).await
     }
 
     async fn store_keys(&self, connection: &mut Connection) -> Result<(), StoreError> {

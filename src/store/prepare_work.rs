@@ -179,7 +179,7 @@ async fn insert_leads(
         return Ok(());
     }
     let mut people =
-        People::load(connection, fresh.iter().filter_map(|event| event.lead()), None, rules, now).await?;
+        People::load(connection, fresh.iter().filter_map(|event| event.lead()), None, &rules, now).await?;
     let mut leads = Vec::with_capacity(fresh.len());
     let mut syncs = Vec::new();
     for (event, place) in fresh.iter().zip(0_i64..) {
@@ -225,7 +225,7 @@ async fn insert_leads(
             }
         }
     }
-    people.store(connection).await?;
+    people.store(connection, &[]).await?;
     let first = take_places(connection, fresh.len()).await?;
     for (row, sequence) in leads.iter_mut().zip(first..) {
         row.push(Arg::from(sequence));

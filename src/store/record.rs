@@ -16,53 +16,78 @@ const NOT_THERE: &str = "looked up after the CRM had settled: it was not written
 /// Rows of one statement, each with its arguments in the order of the columns.
 type Rows = Vec<Vec<Arg>>;
 
-/// Locks the syncs of these entries, where others write: whose they are stays as it is until the entries are durable. Who
-/// makes one person of two waits for it, and then sees what was stored, or was before us, and then we see that.
-pub(super) async fn lock(connection: &mut Connection, entries: &[Dated]) -> Result<(), StoreError> {
-    if !connection.others_write() {
-        return Ok(());
-    }
-    let mut arguments: Vec<Arg> =
-        entries.iter().filter_map(|(entry, _)| entry.sync()).map(Arg::from).collect();
-    let syncs = list(1, arguments.len());
-    let sent = sent(entries);
-    let steps = list(1 + arguments.len(), sent.len());
-    let of_steps = format!("SELECT sync FROM steps WHERE id IN ({steps})");
-    let wanted = match (syncs.is_empty(), sent.is_empty()) {
-        (true, true) => return Ok(()),
-        (false, true) => syncs,
-        (true, false) => of_steps,
-        (false, false) => format!("{syncs}) OR id IN ({of_steps}"),
-    };
-    arguments.extend(sent.into_iter().map(Arg::from));
-    let sql = format!("SELECT 1 FROM syncs WHERE id IN ({wanted}) ORDER BY id FOR UPDATE");
-    connection.fetch(&sql, arguments).await.map(drop)
+/// What a group of entries finds, and what stays as it is until they are durable.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Syncs that are in our hands. Whose commit had no answer is entered again, and what was put down by then is not:
+    /// its entry is stored already, and somebody else may have gone on with it.
+    pub(super) in_hand: HashSet<SyncId>,
+    /// Steps that may be sent: they are in our hands, their plan stands, and they have come to no end.
+    pub(super) sendable: HashSet<StepId>,
+    /// Plans that are stored already, by their first step.
+    pub(super) planned: HashSet<StepId>,
 }
 
-fn sent(entries: &[Dated]) -> Vec<StepId> {
-    let steps = entries.iter().filter_map(|(entry, _)| match &**entry {
-        Entry::Sent(steps) => Some(steps),
-        Entry::Plan(_) | Entry::Hold { .. } | Entry::Verdict { .. } | Entry::Outcomes { .. } => None,
-    });
-    steps.flatten().copied().collect()
-}
-
-/// Steps that must not be sent, because their plan was dropped: it was made for one of two people who are one by now.
-pub(super) async fn dropped(
+/// Looks at the syncs and steps of these entries. The syncs are locked where others write: who makes one person of two
+/// waits for us, and then sees what was stored, or was before us, and then we see that.
+pub(super) async fn find(
     connection: &mut Connection,
+    lease: &Lease,
     entries: &[Dated],
-) -> Result<HashSet<StepId>, StoreError> {
-    let sent = sent(entries);
-    if sent.is_empty() {
-        return Ok(HashSet::new());
+) -> Result<Found, StoreError> {
+    let mut found = Found::default();
+    if let Some((sql, arguments)) = in_hand(lease, entries) {
+        let sql = format!("{sql} {}", connection.row_locks("FOR UPDATE"));
+        for row in connection.fetch(&sql, arguments).await? {
+            found.in_hand.insert(row.id(0)?);
+        }
     }
+    if let Some((sql, arguments)) = known_steps(lease, entries) {
+        for row in connection.fetch(&sql, arguments).await? {
+            found.planned.insert(row.id(0)?);
+            if row.int(1)? == 1 {
+                found.sendable.insert(row.id(0)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The statement that says which of the syncs are in our hands; `None` when there are no entries.
+pub(super) fn in_hand(lease: &Lease, entries: &[Dated]) -> Option<(String, Vec<Arg>)> {
+    let syncs: Vec<Arg> = entries.iter().filter_map(|(entry, _)| entry.sync()).map(Arg::from).collect();
+    let steps: Vec<Arg> = sent(entries).map(Arg::from).collect();
+    let of_syncs = list(2, syncs.len());
+    let of_steps = format!("SELECT sync FROM steps WHERE id IN ({})", list(2 + syncs.len(), steps.len()));
+    let wanted = match (syncs.is_empty(), steps.is_empty()) {
+        (true, true) => return None,
+        (false, true) => of_syncs,
+        (true, false) => of_steps,
+        (false, false) => format!("{of_syncs}) OR id IN ({of_steps}"),
+    };
+    let sql = format!("SELECT id FROM syncs WHERE claimed = $1 AND (id IN ({wanted})) ORDER BY id");
+    Some((sql, args![lease.epoch].into_iter().chain(syncs).chain(steps).collect()))
+}
+
+/// The statement that says which of the steps are there, and which may be sent; `None` when nothing is planned or sent.
+pub(super) fn known_steps(lease: &Lease, entries: &[Dated]) -> Option<(String, Vec<Arg>)> {
+    let first = entries.iter().filter_map(|(entry, _)| entry.first_step());
+    let steps: Vec<Arg> = sent(entries).chain(first).map(Arg::from).collect();
+    if steps.is_empty() {
+        return None;
+    }
+    // A step that was sent may be sent once more, where that does no harm, and its first entry may have had no answer.
     let sql = format!(
-        "SELECT steps.id FROM steps JOIN syncs ON syncs.id = steps.sync \
-         WHERE steps.id IN ({}) AND syncs.state = 'ready'",
-        list(1, sent.len())
+        "SELECT steps.id, CAST(CASE WHEN syncs.claimed = $1 AND syncs.state <> 'ready' AND steps.past = 0 \
+           AND steps.state IN ('planned', 'sent', 'unknown') THEN 1 ELSE 0 END AS BIGINT) \
+         FROM steps JOIN syncs ON syncs.id = steps.sync WHERE steps.id IN ({})",
+        list(2, steps.len())
     );
-    let rows = connection.fetch(&sql, sent.into_iter().map(Arg::from).collect()).await?;
-    rows.iter().map(|row| row.id(0)).collect()
+    Some((sql, args![lease.epoch].into_iter().chain(steps).collect()))
+}
+
+fn sent(entries: &[Dated]) -> impl Iterator<Item = StepId> {
+    entries.iter().flat_map(|(entry, _)| entry.sent()).copied()
 }
 
 /// Puts syncs back into the queue that were decided for somebody who is another by now, or whose other lead has begun
@@ -70,19 +95,20 @@ pub(super) async fn dropped(
 pub(super) async fn put_back(
     connection: &mut Connection,
     entries: &[Dated],
+    in_hand: &HashSet<SyncId>,
 ) -> Result<HashSet<SyncId>, StoreError> {
-    let Some((sql, arguments)) = put_back_statement(entries) else { return Ok(HashSet::new()) };
+    let Some((sql, arguments)) = put_back_statement(entries, in_hand) else { return Ok(HashSet::new()) };
     let rows = connection.fetch(&sql, arguments).await?;
     rows.iter().map(|row| row.id(0)).collect()
 }
 
 /// The statement that does it; `None` when nothing was decided.
-pub(super) fn put_back_statement(entries: &[Dated]) -> Option<(String, Vec<Arg>)> {
+pub(super) fn put_back_statement(entries: &[Dated], in_hand: &HashSet<SyncId>) -> Option<(String, Vec<Arg>)> {
     let mut people = HashSet::new();
     let decided: Rows = entries
         .iter()
         .filter_map(|(entry, at)| {
-            let (sync, person) = entry.decided()?;
+            let (sync, person) = entry.decided().filter(|(sync, _)| in_hand.contains(sync))?;
             let second = i64::from(!people.insert(person));
             Some(args![sync, person, at.as_millisecond(), second])
         })
@@ -252,12 +278,7 @@ impl<'a> Record<'a> {
         let Self { dropped_plans, planned_steps, planned_syncs, .. } = self;
         let statements = [
             (dropped_plans, "DELETE FROM steps WHERE state = 'planned' AND sync IN (VALUES", ")"),
-            // A plan is entered again when the answer to its commit was lost.
-            (
-                planned_steps,
-                "INSERT INTO steps (id, sync, position, kind, action, state) VALUES",
-                "ON CONFLICT (id) DO NOTHING",
-            ),
+            (planned_steps, "INSERT INTO steps (id, sync, position, kind, action, state) VALUES", ""),
             (
                 planned_syncs,
                 "UPDATE syncs SET state = plan.column2, why = NULL, reasons = plan.column3, \

@@ -1,5 +1,5 @@
 //! Replay: which leads are meant, and which of them can go on. Finding them is in [`super::selection`], the writing itself
-//! in [`super::replay_work`].
+//! in [`super::replay_work`] and [`super::replan`].
 //!
 //! | where it stands | resume | re-plan | force |
 //! |---|---|---|---|
@@ -21,7 +21,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::prepare::{EventOutcome, Received};
-use super::replay_work::{ReplanLeads, ReplaySyncs, ResplitDeliveries};
+use super::replan::ReplanLeads;
+use super::replay_work::{ReplaySyncs, ResplitDeliveries};
 use super::selection::{items, unreadable};
 use super::sql::{Row, args};
 use super::syncs::SyncState;

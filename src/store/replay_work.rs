@@ -1,26 +1,18 @@
-//! The statements behind [`super::replay`]. A sync that a worker has in hand, or that is under way, is never touched: each
-//! statement says itself which states it may begin from.
+//! The statements behind [`super::replay`], but for leads that are mapped again ([`super::replan`]). A sync that a worker
+//! has in hand, or that is under way, is never touched: each statement says itself which states it may begin from.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::people::People;
-use super::prepare::EventOutcome;
-use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
 use super::sql::{Arg, Connection, args, json, list};
 use super::{StoreError, Work};
-use crate::clock::Clock;
-use crate::id::{DeliveryId, PersonId, SyncId};
-use crate::lead::Lead;
+use crate::id::{DeliveryId, SyncId};
 use crate::plan::Reason;
-use crate::resolve::Who;
-use crate::rules::IdentityRules;
 
 /// In nobody's hands: claims of an older epoch of the lease do not count.
-const FREE: &str = "NOT EXISTS (SELECT 1 FROM leases \
+pub(super) const FREE: &str = "NOT EXISTS (SELECT 1 FROM leases \
     WHERE leases.destination = syncs.destination AND leases.epoch = syncs.claimed)";
 
 /// A deal or a task of it is in the CRM.
@@ -28,21 +20,21 @@ const LANDED: &str = "EXISTS (SELECT 1 FROM steps WHERE steps.sync = syncs.id AN
     AND steps.kind IN ('create deal', 'create task'))";
 
 /// What the database is told of a sync that is decided anew.
-struct Anew<'a> {
-    sync: SyncId,
+pub(super) struct Anew<'a> {
+    pub(super) sync: SyncId,
     /// States that it may be in.
-    from: &'a [&'a str],
-    force: bool,
+    pub(super) from: &'a [&'a str],
+    pub(super) force: bool,
     /// It was let through a destination that only observes, and still is. Another plan than the one that a person looked
     /// at is not.
-    let_through: bool,
-    why: &'a Reason,
-    now: i64,
+    pub(super) let_through: bool,
+    pub(super) why: &'a Reason,
+    pub(super) now: i64,
 }
 
 /// Puts a sync back to the beginning, behind live leads. What its plan did is kept and never done again by itself. Returns
 /// whether it was in one of the states.
-async fn decide_anew(connection: &mut Connection, anew: &Anew<'_>) -> Result<bool, StoreError> {
+pub(super) async fn decide_anew(connection: &mut Connection, anew: &Anew<'_>) -> Result<bool, StoreError> {
     let Anew { sync, from, force, let_through, why, now } = anew;
     let sql = format!(
         "UPDATE syncs SET brought = CASE WHEN brought = 1 OR state = 'synced' OR {LANDED} THEN 1 ELSE 0 END, \
@@ -84,7 +76,8 @@ impl Work for ReplaySyncs {
                 &["needs-attention", "filtered", "waiting", "held"]
             };
             let mut replayed = 0;
-            for sync in &self.syncs {
+            // Everybody locks syncs in this order.
+            for sync in &self.syncs.iter().copied().collect::<BTreeSet<_>>() {
                 let goes_on = self.go_on(connection, *sync, &why).await?;
                 let anew = Anew { sync: *sync, from, force: self.force, let_through: true, why: &why, now };
                 if goes_on || decide_anew(connection, &anew).await? {
@@ -138,265 +131,4 @@ impl Work for ResplitDeliveries {
             connection.execute(&sql, self.deliveries.iter().map(|id| Arg::from(*id)).collect()).await
         })
     }
-}
-
-pub(super) struct ReplanLeads {
-    pub(super) leads: Vec<Remapped>,
-    pub(super) rules: IdentityRules,
-    /// Destinations that write nothing.
-    pub(super) observing: BTreeSet<String>,
-    pub(super) clock: Arc<dyn Clock>,
-}
-
-impl Work for ReplanLeads {
-    type Output = Vec<Result<(), LeftAlone>>;
-
-    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Self::Output, StoreError>> {
-        Box::pin(async move {
-            let mut ends = Vec::with_capacity(self.leads.len());
-            for lead in &self.leads {
-                ends.push(self.replan(connection, lead).await?);
-            }
-            Ok(ends)
-        })
-    }
-}
-
-/// A sync of a lead that is planned again.
-struct Known {
-    item: Item,
-    brought: bool,
-}
-
-impl ReplanLeads {
-    async fn replan(
-        &self,
-        connection: &mut Connection,
-        lead: &Remapped,
-    ) -> Result<Result<(), LeftAlone>, StoreError> {
-        let syncs = known(connection, lead).await?;
-        // The lead itself changes, so none of its syncs may be on its way with what it was.
-        for known in &syncs {
-            let meant = known.item.sync.is_some_and(|sync| lead.syncs.contains(&sync));
-            let observes = known.item.destination.as_ref().is_some_and(|name| self.observing.contains(name));
-            match known.item.verdict(How::Replan, observes) {
-                Err(LeftAlone::UnderWay) => return Ok(Err(LeftAlone::UnderWay)),
-                Err(left) if meant => return Ok(Err(left)),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        let now = self.clock.now();
-        match &lead.outcome {
-            EventOutcome::Lead { lead: mapped, branch, syncs: to } => {
-                let mapped = Mapped { lead: mapped, branch: *branch, to };
-                self.store_lead(connection, lead, &mapped, &syncs, now).await
-            }
-            EventOutcome::Filtered(why) => {
-                self.filter(connection, lead, &syncs, why, now).await?;
-                Ok(Ok(()))
-            }
-            EventOutcome::NeedsAttention(why) => {
-                if syncs.is_empty() {
-                    end(connection, lead, "needs-attention", why).await?;
-                }
-                Ok(Err(LeftAlone::MappingFails))
-            }
-        }
-    }
-
-    async fn store_lead(
-        &self,
-        connection: &mut Connection,
-        lead: &Remapped,
-        mapped: &Mapped<'_>,
-        syncs: &[Known],
-        now: Timestamp,
-    ) -> Result<Result<(), LeftAlone>, StoreError> {
-        let millis = now.as_millisecond();
-        let before = connection
-            .fetch("SELECT person, sequence, received_at FROM leads WHERE id = $1", args![lead.lead])
-            .await?;
-        let Some(before) = before.first() else { return Ok(Err(LeftAlone::Done)) };
-        let person = before.optional_id::<PersonId>(0)?;
-        let sequence = before.int(1)?;
-        let who = Who::of(mapped.lead, before.timestamp(2)?);
-        let mut people =
-            People::load(connection, std::iter::once(mapped.lead), person, &self.rules, millis).await?;
-        let person = person.map(|person| people.present(person));
-        let resolution = people.resolve(&who, lead.fresh_person);
-        let moved = person.is_some_and(|person| person != resolution.person);
-        if moved && syncs.iter().any(|known| known.brought) {
-            return Ok(Err(LeftAlone::SomebodyElses));
-        }
-        people.learn(lead.lead, mapped.lead, &who, &resolution);
-        let there = connection
-            .execute(
-                "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
-                 conflicts = '[]', decision = $6 WHERE id = $1",
-                args![
-                    lead.lead,
-                    lead.version.as_str(),
-                    i64::try_from(mapped.branch).unwrap_or(i64::MAX),
-                    resolution.person,
-                    json(mapped.lead)?,
-                    json(&resolution.decision)?,
-                ],
-            )
-            .await?;
-        if there == 0 {
-            // Retention was faster.
-            return Ok(Err(LeftAlone::Emptied));
-        }
-        if moved {
-            connection
-                .execute("UPDATE syncs SET person = $2 WHERE lead = $1", args![lead.lead, resolution.person])
-                .await?;
-        }
-        let why = Reason::new(
-            "replayed",
-            format!("Mapped and planned again on {now} by version {}.", lead.version),
-        );
-        let destinations: BTreeMap<&str, &Known> =
-            syncs.iter().filter_map(|known| Some((known.item.destination.as_deref()?, known))).collect();
-        let mut fresh = Vec::new();
-        for (id, destination) in mapped.to {
-            match destinations.get(destination.as_str()).and_then(|known| known.item.sync) {
-                Some(sync) if lead.syncs.contains(&sync) => {
-                    decide_anew(
-                        connection,
-                        &Anew {
-                            sync,
-                            from: REPLANNED,
-                            force: false,
-                            let_through: false,
-                            why: &why,
-                            now: millis,
-                        },
-                    )
-                    .await?;
-                }
-                Some(_) => {}
-                None => fresh.push(args![
-                    *id,
-                    lead.lead,
-                    destination.as_str(),
-                    resolution.person,
-                    sequence,
-                    1,
-                    "ready",
-                    millis,
-                    millis
-                ]),
-            }
-        }
-        connection
-            .insert_rows(
-                "syncs (id, lead, destination, person, sequence, priority, state, next_at, updated_at)",
-                fresh,
-                "",
-            )
-            .await?;
-        people.store(connection).await?;
-        people.merge(connection, &*self.clock).await?;
-        let gone = |known: &&Known| {
-            known.item.destination.as_ref().is_some_and(|name| mapped.to.iter().all(|(_, to)| to != name))
-        };
-        for known in syncs.iter().filter(gone) {
-            let why =
-                Reason::new("not_sent_there", "The active mapping does not send this lead there any more.");
-            drop_sync(connection, lead, known, &why, now).await?;
-        }
-        Ok(Ok(()))
-    }
-
-    /// The active mapping wants nothing of it: what is not in the CRM yet ends.
-    async fn filter(
-        &self,
-        connection: &mut Connection,
-        lead: &Remapped,
-        syncs: &[Known],
-        why: &Reason,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        if syncs.is_empty() {
-            return end(connection, lead, "filtered", why).await;
-        }
-        for known in syncs {
-            drop_sync(connection, lead, known, why, now).await?;
-        }
-        Ok(())
-    }
-}
-
-/// What a mapping made of a lead.
-struct Mapped<'a> {
-    lead: &'a Lead,
-    branch: usize,
-    to: &'a [(SyncId, String)],
-}
-
-/// States that a plan may be dropped in.
-const REPLANNED: &[&str] = &["ready", "waiting", "held", "needs-attention", "filtered", "synced"];
-
-/// Ends a lead that has nothing to sync.
-async fn end(
-    connection: &mut Connection,
-    lead: &Remapped,
-    state: &str,
-    why: &Reason,
-) -> Result<(), StoreError> {
-    connection
-        .execute(
-            "UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1",
-            args![lead.lead, state, json(why)?, lead.version.as_str()],
-        )
-        .await?;
-    Ok(())
-}
-
-/// Ends a meant sync that is not in the CRM, because the active mapping does not want it there.
-async fn drop_sync(
-    connection: &mut Connection,
-    lead: &Remapped,
-    known: &Known,
-    why: &Reason,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let Some(sync) = known.item.sync.filter(|sync| lead.syncs.contains(sync)) else { return Ok(()) };
-    let sql = format!(
-        "UPDATE syncs SET state = 'filtered', why = $2, updated_at = $3, claimed = 0 WHERE id = $1 \
-         AND state IN ('ready', 'waiting', 'held', 'needs-attention', 'filtered') AND {FREE}"
-    );
-    if connection.execute(&sql, args![sync, json(why)?, now.as_millisecond()]).await? > 0 {
-        connection.execute("DELETE FROM steps WHERE sync = $1 AND state = 'planned'", args![sync]).await?;
-    }
-    Ok(())
-}
-
-/// The syncs of a lead as they are now, and until this transaction ends.
-async fn known(connection: &mut Connection, lead: &Remapped) -> Result<Vec<Known>, StoreError> {
-    let sql = format!(
-        "SELECT id, destination, state, {SNAGS}, brought, \
-         (SELECT COUNT(*) FROM steps WHERE steps.sync = syncs.id AND steps.state = 'done') \
-         FROM syncs WHERE lead = $1 ORDER BY id {}",
-        connection.row_locks("FOR UPDATE OF syncs")
-    );
-    let rows = connection.fetch(&sql, args![lead.lead]).await?;
-    rows.iter()
-        .map(|row| {
-            let state = row.text(2)?;
-            let brought = state == "synced" || row.int(6)? > 0 || row.int(7)? > 0;
-            let item = Item {
-                lead: lead.lead,
-                source: String::new(),
-                sync: Some(row.id(0)?),
-                destination: Some(row.text(1)?),
-                state,
-                why: None,
-                snag: snag(row, 3)?,
-                has_deal: false,
-            };
-            Ok(Known { item, brought })
-        })
-        .collect()
 }

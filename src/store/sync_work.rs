@@ -56,8 +56,10 @@ impl Work for MergeOnEvidence {
             }
             connection
                 .execute(
-                    "UPDATE syncs SET state = 'ready', claimed = 0, next_at = $2, updated_at = $2 WHERE id = $1",
-                    args![*sync, self.clock.now().as_millisecond()],
+                    // Not when it is: this may be the second time, because the answer to the first was lost.
+                    "UPDATE syncs SET state = 'ready', claimed = 0, next_at = $2, updated_at = $2 \
+                     WHERE id = $1 AND claimed = $3",
+                    args![*sync, self.clock.now().as_millisecond(), self.lease.epoch],
                 )
                 .await?;
             Ok(())

@@ -252,19 +252,22 @@ pub(super) fn next_due() -> String {
 }
 
 impl Store {
-    /// Claims syncs that are due: at most one per person, the oldest first, live before backfill.
+    /// Claims syncs that are due: at most one per person, the oldest first, live before backfill; none of `in_hand`, which
+    /// the caller is not done with, whatever the database says of them.
     pub async fn claim(
         &self,
         lease: &Lease,
         mode: Mode,
         now: Timestamp,
         limit: usize,
+        in_hand: Vec<SyncId>,
     ) -> Result<Vec<Claimed>, StoreError> {
         let claim = Claim {
             lease: lease.clone(),
             live: mode == Mode::Live,
             now: now.as_millisecond(),
             limit: i64::try_from(limit).unwrap_or(i64::MAX),
+            in_hand,
         };
         self.write(claim).await
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use super::lease::Lease;
 use super::ledger::{Dated, Entry};
 use super::pools::WAKE_WAITING;
 use super::prepare_work::{requeue, taken_keys};
-use super::record::{Record, put_back_statement};
+use super::record::{self, Record, put_back_statement};
 use super::registry::{leads_of, newest_leads};
 use super::rehearsal::stored;
 use super::replay::Selection;
@@ -25,6 +26,8 @@ use super::selection;
 use super::sql::{Arg, Connection, args};
 use super::sync_work::DROP_LINK;
 use super::syncs::{Next, PlanToStore, StepEnd, SyncState, next_due};
+use super::{Store, StoreError, Work};
+use crate::clock::{Clock as _, SystemClock};
 use crate::id::{DeliveryId, LeadId, PersonId, StepId, SyncId};
 use crate::plan::{Action, ContactFields, Plan, RecordId, RecordKind, Step};
 
@@ -68,9 +71,10 @@ async fn a_claim_passes_over_what_waits_for_somebody() {
             "s USING INDEX syncs_waiting (destination=? AND next_at<?)",
             "e USING INDEX syncs_queue (person=? AND destination=?)",
         ];
-        seeks(&claim(live, ""), args!["crm", 1, 2, 3], &indexes).await;
+        let (sql, arguments) = (claim(live, 2, ""), args!["crm", 1, 2, 3, "a", ""]);
+        seeks(&sql, arguments.clone(), &indexes).await;
         // Both halves come in the order of their index and end where they are long enough; only what they gave is sorted.
-        let plan = plan(&claim(live, ""), args!["crm", 1, 2, 3]).await;
+        let plan = plan(&sql, arguments).await;
         let sorts = plan.iter().filter(|line| line.contains("TEMP B-TREE")).count();
         assert_eq!(sorts, 1, "{plan:#?}");
     }
@@ -233,6 +237,36 @@ async fn what_waits_for_its_mapping_is_let_go_on_from_its_index() {
     seeks(&requeue(2), args!["shop", "chat"], &["deliveries_waiting (source=?)"]).await;
 }
 
+/// A sync that is in our hands under this lease, with a plan of this one step under way.
+pub(crate) async fn in_hand(store: &Store, lease: &Lease, step: StepId) -> SyncId {
+    let sync = SyncId(SystemClock.new_id());
+    store.write(InHand { sync, lease: lease.clone(), step }).await.unwrap();
+    sync
+}
+
+struct InHand {
+    sync: SyncId,
+    lease: Lease,
+    step: StepId,
+}
+
+impl Work for InHand {
+    type Output = ();
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let Self { sync, lease, step } = self;
+            let sql = "INSERT INTO syncs (id, lead, destination, person, sequence, priority, state, next_at, claimed, \
+                       updated_at) VALUES ($1, $1, $2, $1, 1, 0, 'pushing', 0, $3, 0)";
+            connection.execute(sql, args![*sync, lease.destination.as_str(), lease.epoch]).await?;
+            let sql = "INSERT INTO steps (id, sync, position, kind, action, state) \
+                       VALUES ($1, $2, 0, 'create contact', '{}', 'planned')";
+            connection.execute(sql, args![*step, *sync]).await?;
+            Ok(())
+        })
+    }
+}
+
 /// Thirty-two of everything that a worker enters.
 fn entries() -> Vec<Dated> {
     let now = Timestamp::UNIX_EPOCH;
@@ -272,8 +306,11 @@ async fn what_a_worker_enters_is_written_by_id() {
         record.add(entry, at.as_millisecond()).unwrap();
     }
     let mut statements = record.statements();
-    statements.extend(put_back_statement(&entries));
-    assert_eq!(statements.len(), 11);
+    let in_hand = entries.iter().filter_map(|(entry, _)| entry.sync()).collect();
+    statements.extend(put_back_statement(&entries, &in_hand));
+    statements.extend(record::in_hand(&lease, &entries));
+    statements.extend(record::known_steps(&lease, &entries));
+    assert_eq!(statements.len(), 13);
     for (sql, arguments) in statements {
         if !sql.starts_with("INSERT INTO steps") {
             let places = ["(id=?)", "steps_sync (sync=?)", "(destination=? AND kind=? AND record=?)"];

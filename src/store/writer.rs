@@ -64,7 +64,9 @@ struct Asked<W: Work> {
 impl<W: Work> Job for Asked<W> {
     fn run<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let result = self.work.run(connection).await;
+            // A panic would end the only writer, and with it everything that this process stores.
+            let run = AssertUnwindSafe(self.work.run(connection)).catch_unwind().await;
+            let result = run.unwrap_or_else(|_| Err(panicked()));
             let ended = result.as_ref().map(drop).map_err(StoreError::clone);
             self.result = Some(result);
             ended
@@ -80,6 +82,12 @@ impl<W: Work> Job for Asked<W> {
         // The caller may have gone; its work is done all the same.
         self.tell.send(answer).ok();
     }
+}
+
+fn panicked() -> StoreError {
+    StoreError::new(
+        "a write ended abnormally; this is a bug of leadfold: report it with the log of this time",
+    )
 }
 
 impl Writer {
@@ -256,7 +264,7 @@ pub(crate) async fn write_in_postgres<W: Work>(
         connection.begin().await?;
         // A panic must not give back a connection in the middle of a transaction: the next one would go on with it.
         let run = AssertUnwindSafe(work.run(&mut connection)).catch_unwind().await;
-        let run = run.unwrap_or_else(|_| Err(StoreError::new("a write ended abnormally; this is a bug")));
+        let run = run.unwrap_or_else(|_| Err(panicked()));
         let result = match run {
             Ok(output) => connection.commit().await.map(|()| output),
             Err(failure) => {
@@ -285,7 +293,14 @@ mod tests {
 
     struct Insert {
         name: &'static str,
-        fails: bool,
+        end: End,
+    }
+
+    #[derive(Clone, Copy)]
+    enum End {
+        Well,
+        Error,
+        Panic,
     }
 
     impl Work for Insert {
@@ -295,7 +310,11 @@ mod tests {
             Box::pin(async move {
                 let sql = "INSERT INTO counters (name, value) VALUES ($1, 1)";
                 connection.execute(sql, args![self.name]).await?;
-                if self.fails { Err(StoreError::new("asked to fail")) } else { Ok(()) }
+                match self.end {
+                    End::Well => Ok(()),
+                    End::Error => Err(StoreError::new("asked to fail")),
+                    End::Panic => panic!("this panic is part of the test"),
+                }
             })
         }
     }
@@ -305,13 +324,18 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("leadfold-test-{}", SystemClock.new_id()));
         let url = format!("sqlite://{}", folder.join("leadfold.db").display());
         let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
-        let write = |name, fails| store.write(Insert { name, fails });
+        let write = |name, end| store.write(Insert { name, end });
         // On one thread all of them are handed over before the writer runs.
-        let (first, failed, last) =
-            tokio::join!(write("first", false), write("failed", true), write("last", false));
+        let (first, failed, panicked, last) = tokio::join!(
+            write("first", End::Well),
+            write("failed", End::Error),
+            write("panicked", End::Panic),
+            write("last", End::Well)
+        );
         assert!(first.is_ok() && last.is_ok());
         assert_eq!(failed.unwrap_err().to_string(), "asked to fail");
-        assert!(write("alone", true).await.is_err());
+        assert!(panicked.unwrap_err().to_string().contains("a bug of leadfold"));
+        assert!(write("alone", End::Error).await.is_err() && write("alone", End::Panic).await.is_err());
         let sql = "SELECT name FROM counters WHERE name <> 'sequence' ORDER BY name";
         let kept: Vec<String> =
             store.read(sql, args![]).await.unwrap().iter().map(|row| row.text(0).unwrap()).collect();

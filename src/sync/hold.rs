@@ -6,6 +6,7 @@
 //! nothing; who is sure again goes on, for nobody can have taken the lease meanwhile: a process that was given up is never
 //! renewed again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -92,13 +93,14 @@ pub struct Hold {
     pub lease: Lease,
     presence: Arc<Presence>,
     lost: CancellationToken,
+    failed: Arc<AtomicBool>,
 }
 
 impl Hold {
     /// A lease that was taken by this presence.
     pub fn new(lease: Lease, presence: Arc<Presence>) -> Self {
         let lost = presence.over.child_token();
-        Self { lease, presence, lost }
+        Self { lease, presence, lost, failed: Arc::default() }
     }
 
     /// Whether it is surely still ours.
@@ -116,6 +118,18 @@ impl Hold {
     /// The database has said that it is another one's.
     pub fn lose(&self) {
         self.lost.cancel();
+    }
+
+    /// The worker that had it ended abnormally, and has said so. The lease is given up for lost, although the database may
+    /// still call it ours: whoever keeps it begins its next epoch.
+    pub fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.lost.cancel();
+    }
+
+    /// Whether the worker ended abnormally.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     /// Whether it is known to be lost.

@@ -94,6 +94,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock, ManualClock, SystemClock};
+    use crate::store::tests::in_hand;
     use crate::sync::fixture::Fixture;
     use crate::sync::{Moment, Presence};
 
@@ -131,9 +132,10 @@ mod tests {
             presence.renewed(Moment::now(&*clock));
             let lease = fixture.store.take_lease("crm", "me").await.unwrap();
             let worker = fixture.worker(Arc::clone(&clock) as Arc<dyn Clock>, lease, presence).await;
-            clock.looks.store(0, Ordering::SeqCst);
             let journal = SentJournal::new(&worker, &[]);
-            let step = (SyncId(SystemClock.new_id()), StepId(SystemClock.new_id()));
+            let step = StepId(SystemClock.new_id());
+            let step = (in_hand(&fixture.store, &worker.lease, step).await, step);
+            clock.looks.store(0, Ordering::SeqCst);
             let sent = journal.sent(&[step]).await;
             assert_eq!(sent.is_ok(), sends, "frozen before look {before}");
             assert_eq!(journal.refused(step.1), !sends);

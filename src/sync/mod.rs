@@ -19,6 +19,7 @@ mod breaker;
 mod budget;
 #[cfg(test)]
 mod fixture;
+mod hands;
 mod hold;
 mod journal;
 mod judge;

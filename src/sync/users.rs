@@ -35,7 +35,10 @@ impl WorkerHandle {
                 }
             }
             if changed {
-                self.wake_waiting().await;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.wake_waiting() => {}
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -1,31 +1,31 @@
 //! The loop of one destination: claims what is due, keeps a bounded number under way, and sleeps until something is due.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
-use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::breaker::Breaker;
 use super::budget;
+use super::hands::Hands;
 use super::hold::Hold;
-use super::push::{Report, later};
+use super::push::Report;
 use super::records::Records;
 use crate::clock::Clock;
 use crate::crm::Crm;
 use crate::failpoint::failpoint;
-use crate::id::SyncId;
 use crate::map::Workspace;
-use crate::plan::Reason;
 use crate::rules::{Destination, InactiveUsers, Mode, PoolState};
 use crate::store::lease::Lease;
 use crate::store::ledger::Ledger;
-use crate::store::syncs::{Abandoned, Claimed};
+use crate::store::syncs::Claimed;
 use crate::store::{Store, StoreError};
 use crate::workspace::Versions;
 
@@ -39,10 +39,6 @@ const LOOK: Duration = Duration::from_millis(250);
 const MORE: Duration = Duration::from_millis(50);
 /// The shortest: claims are not repeated in a tight loop while nothing changes.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(2);
-/// How soon a sync whose push ended abnormally is tried again.
-const AFTER_PANIC: Duration = Duration::from_secs(1);
-/// After so many failed tries, one that ends abnormally is put before a person.
-const MOST_PANICS: i64 = 3;
 /// Claims that find something are at least so far apart: a claim costs the same for one sync as for all that became free
 /// meanwhile, and no CRM answers so fast that the wait is felt.
 const BETWEEN_CLAIMS: Duration = Duration::from_millis(5);
@@ -144,11 +140,12 @@ impl Worker {
         })
     }
 
-    /// Runs until `stop`, then finishes what is under way. When the lease is lost everything is dropped where it stands.
+    /// Runs until `stop`, then finishes what is under way. When the lease is lost everything is dropped where it stands. A
+    /// worker that ends abnormally loses its lease, whichever part of it did: nobody may keep a destination and push nothing.
     pub fn start(self, stop: CancellationToken, tasks: &tokio_util::task::TaskTracker) -> WorkerHandle {
         let handle = WorkerHandle { worker: Arc::new(self), wake: Arc::new(Notify::new()) };
-        let (running, keeping, auditing, hold) =
-            (handle.clone(), handle.clone(), handle.clone(), handle.worker.hold.clone());
+        let (running, keeping, auditing, worker) =
+            (handle.clone(), handle.clone(), handle.clone(), Arc::clone(&handle.worker));
         let run = async move {
             let (users, audits) =
                 (keeping.keep_up_with_users(stop.clone()), auditing.keep_auditing(stop.clone()));
@@ -158,11 +155,20 @@ impl Worker {
             }
         };
         tasks.spawn(async move {
-            tokio::select! {
+            let hold = &worker.hold;
+            let part = tokio::select! {
                 biased;
-                () = hold.lost() => {}
-                () = run => {}
-            }
+                () = worker.ledger.broken() => "ledger",
+                () = hold.lost() => return,
+                ended = AssertUnwindSafe(run).catch_unwind() => match ended {
+                    Ok(()) => return,
+                    Err(_) => "worker",
+                },
+            };
+            error!(destination = worker.destination.name,
+                "the {part} of a destination ended abnormally; this is a bug of leadfold: report it with the log of this \
+                 time. The destination begins anew, and what was sent is looked up first");
+            hold.fail();
         });
         handle
     }
@@ -217,66 +223,111 @@ impl WorkerHandle {
             return true;
         }
         self.warn_of_held().await;
-        let mut under_way: JoinSet<Vec<Report>> = JoinSet::new();
         let mut hands = Hands::default();
-        let batch = worker.crm.batch().max(1);
-        let limit = worker.crm.concurrency().max(1);
         while !stop.is_cancelled() {
-            let free = limit.saturating_sub(under_way.len());
-            let mut allowed = worker.breaker().allowance(free * batch, under_way.len(), Instant::now());
-            if !worker.hold.is_sure(&*worker.clock) {
-                allowed = 0;
-            }
-            let mut claimed = 0;
-            let now = worker.clock.now();
-            if allowed > 0 && self.free_lost_claims(&mut hands).await {
-                match worker.store.claim(&worker.lease, worker.destination.mode, now, allowed).await {
-                    Ok(syncs) => {
-                        claimed = syncs.len();
-                        if claimed > 0 {
-                            failpoint!("sync.claimed");
-                        }
-                        for batch in batches(syncs, batch) {
-                            let worker = Arc::clone(worker);
-                            let ids = batch.iter().map(|claimed| claimed.id).collect();
-                            let task = under_way.spawn(async move { worker.process(batch).await });
-                            hands.syncs.insert(task.id(), ids);
-                        }
-                    }
-                    Err(failure) if failure.is_final() => worker.hold.lose(),
-                    Err(failure) => {
-                        self.complain(&failure, "syncs could not be claimed");
-                        hands.claim_failed = true;
-                    }
-                }
-            }
-            if claimed > 0 {
-                sleep(BETWEEN_CLAIMS).await;
-            }
-            let wait_until = Instant::now()
-                + if hands.claim_failed { TRY_AGAIN } else { self.sleep(claimed, allowed, now).await };
             tokio::select! {
+                // What this drops half-way is a claim at most, and nobody's once the lease is handed over.
                 () = stop.cancelled() => {}
-                () = self.wake.notified(), if allowed > 0 => {}
-                Some(ended) = under_way.join_next_with_id() => {
-                    self.ended(ended, &mut hands).await;
-                    while let Some(ended) = under_way.try_join_next_with_id() {
-                        self.ended(ended, &mut hands).await;
-                    }
-                }
-                () = sleep_until(wait_until) => {}
+                () = self.round(&mut hands) => {}
             }
         }
-        let drain = async {
-            while let Some(ended) = under_way.join_next_with_id().await {
-                self.ended(ended, &mut hands).await;
-            }
-        };
-        let drained = tokio::time::timeout(DRAIN, drain).await.is_ok();
+        let drained = tokio::time::timeout(DRAIN, self.drain(&mut hands)).await.is_ok();
         if !drained {
             warn!(destination = worker.destination.name, "pushes under way are looked up by whoever goes on");
         }
         drained
+    }
+
+    /// Claims what is due and there is room for, and waits until that may have changed.
+    async fn round(&self, hands: &mut Hands) {
+        let worker = &self.worker;
+        let batch = worker.crm.batch().max(1);
+        let free = worker.crm.concurrency().max(1).saturating_sub(hands.tasks());
+        let mut allowed = worker.breaker().allowance(free * batch, hands.tasks(), Instant::now());
+        if !worker.hold.is_sure(&*worker.clock) {
+            allowed = 0;
+        }
+        let mut claimed = 0;
+        let now = worker.clock.now();
+        if allowed > 0 && self.free_lost_claims(hands).await {
+            let (mode, in_hand) = (worker.destination.mode, hands.syncs());
+            match worker.store.claim(&worker.lease, mode, now, allowed, in_hand).await {
+                Ok(syncs) => {
+                    claimed = syncs.len();
+                    if claimed > 0 {
+                        failpoint!("sync.claimed");
+                    }
+                    for batch in batches(syncs, batch) {
+                        let worker = Arc::clone(worker);
+                        let ids = batch.iter().map(|claimed| claimed.id).collect();
+                        hands.begin(ids, async move { worker.process(batch).await });
+                    }
+                }
+                Err(failure) if failure.is_final() => worker.hold.lose(),
+                Err(failure) => {
+                    self.complain(&failure, "syncs could not be claimed");
+                    hands.claim_failed = true;
+                }
+            }
+        }
+        if claimed > 0 {
+            sleep(BETWEEN_CLAIMS).await;
+        }
+        let wait_until = Instant::now()
+            + if hands.claim_failed { TRY_AGAIN } else { self.sleep(claimed, allowed, now).await };
+        tokio::select! {
+            () = self.wake.notified(), if allowed > 0 => {}
+            Some(reports) = hands.ended(worker) => {
+                self.learn(reports);
+                while let Some(reports) = hands.ended(worker).now_or_never().flatten() {
+                    self.learn(reports);
+                }
+            }
+            () = sleep_until(wait_until) => {}
+        }
+    }
+
+    async fn drain(&self, hands: &mut Hands) {
+        while let Some(reports) = hands.ended(&self.worker).await {
+            self.learn(reports);
+        }
+    }
+
+    fn learn(&self, mut reports: Vec<Report>) {
+        // One call may have carried many leads, and failed once.
+        reports.dedup();
+        for report in &reports {
+            self.worker.learn(report);
+        }
+    }
+
+    /// A claim that failed may have been stored although its answer was lost: then these syncs are in nobody's hands.
+    /// Returns whether it is known by now that there are none.
+    async fn free_lost_claims(&self, hands: &mut Hands) -> bool {
+        if !hands.claim_failed {
+            return true;
+        }
+        let worker = &self.worker;
+        match worker.store.free_claims_except(&worker.lease, hands.syncs()).await {
+            Ok(freed) => {
+                hands.claim_failed = false;
+                if freed > 0 {
+                    warn!(
+                        destination = worker.destination.name,
+                        freed, "a claim whose answer was lost is undone"
+                    );
+                }
+                true
+            }
+            Err(failure) if failure.is_final() => {
+                worker.hold.lose();
+                false
+            }
+            Err(failure) => {
+                self.complain(&failure, "syncs could not be claimed");
+                false
+            }
+        }
     }
 
     /// What was held while the destination was only observed waits for a person, who must know of it.
@@ -324,85 +375,6 @@ impl WorkerHandle {
             error!(destination = self.worker.destination.name, %failure, "{what}");
         }
     }
-
-    async fn ended(&self, ended: Result<(Id, Vec<Report>), JoinError>, hands: &mut Hands) {
-        match ended {
-            Ok((task, mut reports)) => {
-                hands.syncs.remove(&task);
-                // One call may have carried many leads, and failed once.
-                reports.dedup();
-                for report in &reports {
-                    self.worker.learn(report);
-                }
-            }
-            Err(failure) => {
-                error!(destination = self.worker.destination.name, %failure,
-                    "a push ended abnormally; this is a bug of leadfold. Its leads are tried again");
-                let syncs = hands.syncs.remove(&failure.id()).unwrap_or_default();
-                self.put_down(syncs).await;
-            }
-        }
-    }
-
-    /// Puts down what a push that ended abnormally still had in its hands: nobody else does.
-    async fn put_down(&self, syncs: Vec<SyncId>) {
-        let worker = &self.worker;
-        let Some(first) = syncs.first().copied() else { return };
-        let text = format!(
-            "leadfold failed while it brought this lead to '{}'. This is a bug: report it with the log of this time, and \
-             let the lead go on with `leadfold replay --cause internal_error --resume` (what was sent is looked up first).",
-            worker.destination.name
-        );
-        let now = worker.clock.now();
-        let abandoned = Abandoned {
-            syncs,
-            why: Reason::new("internal_error", text),
-            next_at: later(now, AFTER_PANIC),
-            most_attempts: MOST_PANICS,
-        };
-        // What the push had entered comes first. Whether it was written is known by whoever asked.
-        worker.ledger.settled().await.ok();
-        worker.insist(first, || worker.store.put_down_abandoned(&worker.lease, abandoned.clone(), now)).await;
-    }
-
-    /// A claim that failed may have been stored although its answer was lost: then these syncs are in nobody's hands.
-    /// Returns whether it is known by now that there are none.
-    async fn free_lost_claims(&self, hands: &mut Hands) -> bool {
-        if !hands.claim_failed {
-            return true;
-        }
-        let worker = &self.worker;
-        let held: Vec<SyncId> = hands.syncs.values().flatten().copied().collect();
-        match worker.store.free_claims_except(&worker.lease, held).await {
-            Ok(freed) => {
-                hands.claim_failed = false;
-                if freed > 0 {
-                    warn!(
-                        destination = worker.destination.name,
-                        freed, "a claim whose answer was lost is undone"
-                    );
-                }
-                true
-            }
-            Err(failure) if failure.is_final() => {
-                worker.hold.lose();
-                false
-            }
-            Err(failure) => {
-                self.complain(&failure, "syncs could not be claimed");
-                false
-            }
-        }
-    }
-}
-
-/// What this process has claimed.
-#[derive(Default)]
-struct Hands {
-    /// By the task that has them.
-    syncs: HashMap<Id, Vec<SyncId>>,
-    /// The last claim may have been stored without our knowing what it took.
-    claim_failed: bool,
 }
 
 /// Pieces of at most `size`, in order.

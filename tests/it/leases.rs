@@ -74,15 +74,15 @@ async fn leases_change_hands(store: &Store) {
 
     // Until somebody takes it the old holder's records are as true as ever; from then on it records nothing.
     let old: &Lease = &taken[0];
-    assert!(store.claim(old, Mode::Live, now, 1).await.unwrap().is_empty());
+    assert!(store.claim(old, Mode::Live, now, 1, Vec::new()).await.unwrap().is_empty());
     let new = take("b", row("a", 1)).await.remove(0);
     assert_eq!((new.epoch, new.clean, new.taken_at), (2, false, now));
-    assert!(store.claim(old, Mode::Live, now, 1).await.unwrap_err().is_final());
+    assert!(store.claim(old, Mode::Live, now, 1, Vec::new()).await.unwrap_err().is_final());
     assert_eq!(store.begin_anew("a", old).await.unwrap(), None);
     store.hand_over("a", vec![("x".into(), 1)]).await.unwrap();
     let anew = store.begin_anew("b", &new).await.unwrap().unwrap();
     assert_eq!((anew.epoch, anew.clean), (3, false));
-    assert!(store.claim(&new, Mode::Live, now, 1).await.unwrap_err().is_final());
+    assert!(store.claim(&new, Mode::Live, now, 1, Vec::new()).await.unwrap_err().is_final());
 
     // For people.
     let holders = store.leases().await.unwrap();

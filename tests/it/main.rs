@@ -12,6 +12,7 @@ mod crm;
 mod deploy;
 mod doctor;
 mod failpoints;
+mod hands;
 mod hostile;
 mod kill;
 mod laws;

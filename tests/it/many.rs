@@ -40,7 +40,7 @@ const LEFT_BEHIND: &str = "SELECT (SELECT COUNT(*) FROM identifiers x JOIN perso
      + (SELECT COUNT(*) FROM links x JOIN persons p ON p.id = x.person WHERE p.merged_into IS NOT NULL)";
 
 /// On both databases; on PostgreSQL where there is one.
-async fn on_both(test: impl AsyncFn(&Story)) {
+pub(crate) async fn on_both(test: impl AsyncFn(&Story)) {
     let folder = std::env::temp_dir().join(format!("leadfold-many-{}", SystemClock.new_id()));
     let url = format!("sqlite://{}", folder.join("leadfold.db").display());
     let story = Story::begin(url.clone(), url).await;
@@ -55,7 +55,7 @@ async fn on_both(test: impl AsyncFn(&Story)) {
 }
 
 /// Two processes on one PostgreSQL.
-async fn two(database: &Database) -> (Story, Story) {
+pub(crate) async fn two(database: &Database) -> (Story, Story) {
     let one = Story::begin(database.url.clone(), database.url.clone()).await;
     let clock = Arc::clone(&one.clock);
     let store = Store::open(&one.url, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
@@ -63,7 +63,7 @@ async fn two(database: &Database) -> (Story, Story) {
     (one, other)
 }
 
-async fn end(database: Database, stories: [Story; 2]) {
+pub(crate) async fn end(database: Database, stories: [Story; 2]) {
     assert_eq!(database.run(LEFT_BEHIND).await, [0]);
     for story in stories {
         story.store.close().await;
@@ -72,10 +72,10 @@ async fn end(database: Database, stories: [Story; 2]) {
 }
 
 /// A transaction that stands in the way.
-struct Hand(PgConnection);
+pub(crate) struct Hand(PgConnection);
 
 impl Hand {
-    async fn on(database: &Database, sql: &str) -> Self {
+    pub(crate) async fn on(database: &Database, sql: &str) -> Self {
         let options: PgConnectOptions = database.url.parse().unwrap();
         let mut connection = options.connect().await.unwrap();
         connection.execute("BEGIN").await.unwrap();
@@ -88,13 +88,13 @@ impl Hand {
         Self::on(database, "SELECT 1 FROM counters WHERE name = 'sequence' FOR UPDATE").await
     }
 
-    async fn let_go(mut self) {
+    pub(crate) async fn let_go(mut self) {
         self.0.execute("ROLLBACK").await.unwrap();
     }
 }
 
 /// Returns once so many wait for a lock.
-async fn waiting(database: &Database, count: i64) {
+pub(crate) async fn waiting(database: &Database, count: i64) {
     let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let look = async {
         while database.run(sql).await[0] < count {
@@ -105,36 +105,40 @@ async fn waiting(database: &Database, count: i64) {
     waits.unwrap_or_else(|_| panic!("never did {count} wait: somebody does not lock what it must"));
 }
 
-fn to_store(sync: SyncId, person: leadfold::id::PersonId, plan: leadfold::plan::Plan) -> PlanToStore {
+pub(crate) fn to_store(
+    sync: SyncId,
+    person: leadfold::id::PersonId,
+    plan: leadfold::plan::Plan,
+) -> PlanToStore {
     let (carried, told) = (Vec::new(), Vec::new());
     PlanToStore { sync, person, plan, replaces: true, turn: None, adopt: None, carried, told }
 }
 
 /// Stores a plan for a claimed sync; its steps when it was taken.
-async fn plan(story: &Story, lease: &Lease, sync: SyncId) -> Option<[StepId; 2]> {
+pub(crate) async fn plan(story: &Story, lease: &Lease, sync: SyncId) -> Option<[StepId; 2]> {
     let plan = story.plan_of_two();
     let steps = [plan.steps[0].id, plan.steps[1].id];
     let person = story.owner(sync).await;
     story.enter(lease, Entry::Plan(to_store(sync, person, plan))).await.then_some(steps)
 }
 
-async fn sent(story: &Story, lease: &Lease, step: StepId) -> bool {
+pub(crate) async fn sent(story: &Story, lease: &Lease, step: StepId) -> bool {
     story.enter(lease, Entry::Sent(vec![step])).await
 }
 
 /// Its contact was made, and that was all.
-async fn contact_made(story: &Story, lease: &Lease, sync: SyncId, step: StepId, contact: &str) {
+pub(crate) async fn contact_made(story: &Story, lease: &Lease, sync: SyncId, step: StepId, contact: &str) {
     assert!(story.enter(lease, made(story, sync, step, contact)).await);
 }
 
-fn made(story: &Story, sync: SyncId, step: StepId, contact: &str) -> Entry {
+pub(crate) fn made(story: &Story, sync: SyncId, step: StepId, contact: &str) -> Entry {
     let done = StepEnd::Done { record: record(contact), link: Some((RecordKind::Contact, None)) };
     let next = Next::Release { state: SyncState::Synced, why: None, next_at: story.now(), attempts: 0 };
     Entry::Outcomes { sync, steps: vec![(step, done)], next }
 }
 
 /// A chat of which nothing else is known, and somebody's phone, each with a lead in our hands.
-async fn two_chats(story: &Story, to: &str, phone: &str) -> (Lease, [(LeadId, SyncId); 2]) {
+pub(crate) async fn two_chats(story: &Story, to: &str, phone: &str) -> (Lease, [(LeadId, SyncId); 2]) {
     let lease = story.lease(to).await;
     let leads = story.leads(&[said(to, &[(Chat, to)]), said(to, &[(Phone, phone)])]).await;
     let [chat, known] = leads[..] else { unreachable!() };
@@ -143,7 +147,7 @@ async fn two_chats(story: &Story, to: &str, phone: &str) -> (Lease, [(LeadId, Sy
 }
 
 /// An event says that they are one human.
-async fn are_one(story: &Story, to: &str, phone: &str) -> (LeadId, SyncId) {
+pub(crate) async fn are_one(story: &Story, to: &str, phone: &str) -> (LeadId, SyncId) {
     story.leads(&[said(to, &[(Chat, to), (Phone, phone)])]).await[0]
 }
 
@@ -337,9 +341,7 @@ async fn a_plan_waits_for_the_merge_that_makes_its_sync_anothers() {
     let (one, other) = two(&database).await;
     let (to, phone) = ("plans", "+380672220006");
     let (lease, [(_, chat), (_, known)]) = two_chats(&one, to, phone).await;
-    for sync in [chat, known] {
-        one.release(&lease, sync, SyncState::Ready, None).await;
-    }
+    one.release(&lease, known, SyncState::Ready, None).await;
     let hand = Hand::on_the_last_row(&database).await;
     let (third, taken, ()) = tokio::join!(
         are_one(&one, to, phone),

@@ -187,7 +187,7 @@ impl Story {
     }
 
     pub(crate) async fn claim(&self, lease: &Lease, mode: Mode) -> Vec<Claimed> {
-        self.store.claim(lease, mode, self.now(), 100).await.unwrap()
+        self.store.claim(lease, mode, self.now(), 100, Vec::new()).await.unwrap()
     }
 
     pub(crate) async fn claimed_ids(&self, lease: &Lease) -> Vec<SyncId> {
@@ -614,7 +614,7 @@ impl Story {
         let outcomes = Entry::Outcomes { sync, steps: Vec::new(), next };
         let hold = Arc::new(Entry::Hold { sync, person, plan });
         let refused = [
-            self.store.claim(&old, Mode::Live, now, 1).await.map(drop),
+            self.store.claim(&old, Mode::Live, now, 1, Vec::new()).await.map(drop),
             self.store.record(&old, vec![(Arc::new(Entry::Plan(to_store)), now)]).await.map(drop),
             self.store.record(&old, vec![(Arc::new(Entry::Sent(vec![step])), now)]).await.map(drop),
             self.store.record(&old, vec![(Arc::new(outcomes), now)]).await.map(drop),
@@ -750,7 +750,9 @@ impl Story {
         let later = self.now() + SignedDuration::from_secs(1);
         for attempt in 1..=2 {
             assert!(self.claimed_ids(&lease).await.contains(&first));
-            self.release(&lease, done, SyncState::Synced, None).await;
+            if attempt == 1 {
+                self.release(&lease, done, SyncState::Synced, None).await;
+            }
             let abandoned = Abandoned {
                 syncs: vec![first, done],
                 why: Reason::new("internal_error", "a bug"),
@@ -798,6 +800,7 @@ impl Story {
             |user: &str, day| Turn { user: user.to_owned(), day, owed: [(user.to_owned(), -5)].into() };
         let (monday, tuesday) = (date(2026, 5, 4), date(2026, 5, 5));
         let mut expect = PoolState::default();
+        assert_eq!(self.claimed_ids(&lease).await, [sync]);
         for turn in [turn("anna", monday), turn("boris", tuesday), turn("anna", monday)] {
             expect.take(&turn);
             let plan = PlanToStore {
@@ -878,7 +881,7 @@ pub(crate) fn record(id: &str) -> RecordId {
     RecordId(id.to_owned())
 }
 
-fn lead(said: &Said) -> Lead {
+pub(crate) fn lead(said: &Said) -> Lead {
     let mut contact = ContactPart::default();
     let mut identifiers = Vec::new();
     for (kind, value) in said.identifiers {

@@ -1,0 +1,277 @@
+//! What a worker has in hand, and what becomes of what it enters twice: a commit may have happened although its answer was
+//! lost, and then whoever made the entry makes it once more.
+
+use std::backtrace::Backtrace;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use jiff::civil::date;
+use leadfold::clock::{Clock, SystemClock};
+use leadfold::id::{PersonId, SyncId};
+use leadfold::lead::IdentifierKind::{Chat, Phone};
+use leadfold::plan::{Plan, Reason};
+use leadfold::rules::{IdentifierOrder, Turn};
+use leadfold::sandbox::Faults;
+use leadfold::store::lease::Lease;
+use leadfold::store::ledger::Entry;
+use leadfold::store::prepare::EventOutcome;
+use leadfold::store::replay::{How, Remapped};
+use leadfold::store::syncs::{Evidence, Next, StepEnd, SyncState};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::many::{Hand, are_one, end, made, on_both, plan, sent, to_store, two, two_chats, waiting};
+use crate::postgres::Database;
+use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis, until};
+use crate::store::{Story, lead, record, run, said};
+
+/// Enters the same as often as it is asked to.
+struct Again<'a> {
+    story: &'a Story,
+    lease: &'a Lease,
+    entry: Arc<Entry>,
+}
+
+impl Again<'_> {
+    /// Whether it was taken.
+    async fn enter(&self) -> bool {
+        let entry = Arc::clone(&self.entry);
+        self.story.store.record(self.lease, vec![(entry, self.story.now())]).await.unwrap()[0]
+    }
+}
+
+fn again<'a>(story: &'a Story, lease: &'a Lease, entry: Entry) -> Again<'a> {
+    Again { story, lease, entry: Arc::new(entry) }
+}
+
+#[tokio::test]
+async fn a_plan_that_was_refused_is_refused_for_good() {
+    on_both(async |story| {
+        let (lease, [(_, chat), (_, known)]) = two_chats(story, "refused", "+380671118001").await;
+        let before = story.owner(chat).await;
+        let steps = plan(story, &lease, known).await.unwrap();
+        assert!(sent(story, &lease, steps[0]).await);
+        let (_, third) = are_one(story, "refused", "+380671118001").await;
+        let present = story.owner(chat).await;
+        let [stale, blind] = [before, present]
+            .map(|person| again(story, &lease, Entry::Plan(to_store(chat, person, story.plan_of_two()))));
+        assert!(!blind.enter().await, "the other lead of its human is in flight");
+        // The answer was lost, and meanwhile a contact was made that nobody had in view who made these plans.
+        assert!(story.enter(&lease, made(story, known, steps[0], "c-1")).await);
+        assert!(!blind.enter().await && !stale.enter().await);
+        assert_eq!(story.claimed_ids(&lease).await, [chat], "it is in the queue as it was");
+        story.release(&lease, chat, SyncState::Synced, None).await;
+        assert_eq!(story.claimed_ids(&lease).await, [third]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_came_after_an_end_stays_when_the_end_is_entered_again() {
+    on_both(async |story| {
+        let lease = story.lease("again").await;
+        let (lead, sync) = story.leads(&[said("again", &[(Phone, "+380671118002")])]).await[0];
+        let person = story.owner(sync).await;
+        let next = |state, code: &str| {
+            let why = Some(Reason::new(code, "Why."));
+            Next::Release { state, why, next_at: story.now(), attempts: 0 }
+        };
+        let rejected = next(SyncState::NeedsAttention, "crm_rejected");
+        let empty = Plan { steps: Vec::new(), reasons: Vec::new(), picked_owner: None };
+        for (entry, state, how) in [
+            (Entry::Outcomes { sync, steps: Vec::new(), next: rejected }, "needs-attention", How::Resume),
+            (
+                Entry::Verdict { sync, person, next: next(SyncState::Filtered, "rule") },
+                "filtered",
+                How::Resume,
+            ),
+            (Entry::Hold { sync, person, plan: story.plan_of_two() }, "held", How::Resume),
+            (Entry::Plan(to_store(sync, person, empty)), "synced", How::Force),
+        ] {
+            let entry = again(story, &lease, entry);
+            assert_eq!(story.claimed_ids(&lease).await, [sync]);
+            assert!(entry.enter().await, "{state}");
+            assert_eq!(story.state(lead).await, state);
+            assert_eq!(story.store.replay_syncs(vec![sync], how, story.now()).await.unwrap(), 1);
+            assert!(!entry.enter().await, "{state}");
+            assert_eq!(story.state(lead).await, "ready", "the replay stands, whatever came before it");
+        }
+        // Two who are one by a record of the CRM.
+        let evidence =
+            Evidence { sync, from: person, into: person, reason: Reason::new("one_crm_record", "test") };
+        let clock = || Arc::clone(&story.clock) as Arc<dyn Clock>;
+        assert_eq!(story.claimed_ids(&lease).await, [sync]);
+        story.store.merge_on_evidence(&lease, evidence.clone(), clock()).await.unwrap();
+        assert_eq!(story.claimed_ids(&lease).await, [sync]);
+        story.release(&lease, sync, SyncState::Synced, None).await;
+        story.store.merge_on_evidence(&lease, evidence, clock()).await.unwrap();
+        assert_eq!(story.state(lead).await, "synced");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_plan_that_is_entered_again_is_stored_once_and_counts_once() {
+    on_both(async |story| {
+        let lease = story.lease("twice").await;
+        let (lead, sync) = story.leads(&[said("twice", &[(Phone, "+380671118003")])]).await[0];
+        assert_eq!(story.claimed_ids(&lease).await, [sync]);
+        let mut to_store = to_store(sync, story.owner(sync).await, story.plan_of_two());
+        let steps: Vec<_> = to_store.plan.steps.iter().map(|step| step.id).collect();
+        let turn =
+            Turn { user: "anna".to_owned(), day: date(2026, 3, 1), owed: [("anna".to_owned(), -5)].into() };
+        to_store.turn = Some(("sales".to_owned(), turn));
+        let entry = again(story, &lease, Entry::Plan(to_store));
+        assert!(entry.enter().await && entry.enter().await, "whoever asks may push it");
+        let [(_, pool)] = &story.store.pools("twice").await.unwrap()[..] else { panic!("one pool") };
+        assert_eq!(pool.total.get("anna"), Some(&1));
+        let stored = format!("SELECT COUNT(*) FROM steps WHERE sync = '{sync}'");
+        assert_eq!(run(&story.url, &stored).await, [2]);
+        assert!(sent(story, &lease, steps[0]).await);
+        assert!(entry.enter().await);
+        let unsent = format!("SELECT COUNT(*) FROM steps WHERE sync = '{sync}' AND state = 'planned'");
+        assert_eq!(run(&story.url, &unsent).await, [1], "what was sent stays sent");
+        assert_eq!(story.state(lead).await, "pushing");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_what_is_in_hand_and_has_come_to_no_end_is_sent() {
+    on_both(async |story| {
+        let lease = story.lease("sendable").await;
+        let (_, sync) = story.leads(&[said("sendable", &[(Phone, "+380671118004")])]).await[0];
+        assert_eq!(story.claimed_ids(&lease).await, [sync]);
+        let dropped = plan(story, &lease, sync).await.unwrap();
+        let [contact, deal] = plan(story, &lease, sync).await.unwrap();
+        assert!(!sent(story, &lease, dropped[0]).await, "another plan came in its place");
+        assert!(sent(story, &lease, contact).await);
+        assert!(sent(story, &lease, contact).await, "the first answer was lost");
+        let end = |end: StepEnd, next| Entry::Outcomes { sync, steps: vec![(contact, end)], next };
+        assert!(story.enter(&lease, end(StepEnd::Unknown("no answer".into()), Next::Continue)).await);
+        assert!(sent(story, &lease, contact).await, "a step with a key of its own is sent again");
+        let done = StepEnd::Done { record: record("c-1"), link: None };
+        assert!(story.enter(&lease, end(done, Next::Continue)).await);
+        assert!(!sent(story, &lease, contact).await, "it is written");
+        assert!(!story.enter(&lease, Entry::Sent(vec![contact, deal])).await, "nor together with another");
+        assert!(sent(story, &lease, deal).await);
+        let unknown =
+            Next::Release { state: SyncState::Unknown, why: None, next_at: story.now(), attempts: 0 };
+        assert!(story.enter(&lease, Entry::Outcomes { sync, steps: Vec::new(), next: unknown }).await);
+        assert!(!sent(story, &lease, deal).await, "who has put it down sends nothing");
+    })
+    .await;
+}
+
+/// A lead is mapped again while another of the same human is prepared.
+#[tokio::test]
+async fn whoever_maps_leads_again_takes_the_locks_in_the_order_of_everybody() {
+    let Some(database) = Database::create().await else { return };
+    let (one, other) = two(&database).await;
+    let both = [(Chat, "tg-order"), (Phone, "+380671118005")];
+    let (lead_id, sync) = one.leads(&[said("order", &[(Phone, "+380671118005")])]).await[0];
+    let person = one.person(lead_id).await;
+    let remapped = Remapped {
+        lead: lead_id,
+        syncs: [sync].into(),
+        version: "v2".to_owned(),
+        outcome: EventOutcome::Lead {
+            lead: Box::new(lead(&said("order", &both))),
+            branch: 1,
+            syncs: vec![(SyncId(one.clock.new_id()), "order".to_owned())],
+        },
+        fresh_person: PersonId(one.clock.new_id()),
+    };
+    let hand = Hand::on(&database, &format!("SELECT 1 FROM persons WHERE id = '{person}' FOR UPDATE")).await;
+    let replan = async {
+        // The preparer has the identifiers by now, and waits for the person.
+        waiting(&database, 1).await;
+        let clock = Arc::clone(&one.clock) as Arc<dyn Clock>;
+        one.store.replan(vec![remapped], IdentifierOrder::default(), BTreeSet::new(), clock).await.unwrap()
+    };
+    let look = async {
+        waiting(&database, 2).await;
+        let free = format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM syncs WHERE id = '{sync}' FOR UPDATE SKIP LOCKED) AS free"
+        );
+        let free = database.run(&free).await;
+        hand.let_go().await;
+        free
+    };
+    let more = [said("order", &both)];
+    let (again, ends, free) = tokio::join!(other.leads(&more), replan, look);
+    assert_eq!(free, [1], "syncs come last: a preparer may want this one while it has the identifiers");
+    assert_eq!(ends, [Ok(())]);
+    assert_eq!(one.person(again[0].0).await, one.person(lead_id).await);
+    end(database, [one, other]).await;
+}
+
+/// A clock that panics once, where it is looked at by this part of leadfold: files, the innermost first.
+struct Trips {
+    place: Mutex<Option<&'static str>>,
+}
+
+impl Clock for Trips {
+    fn now(&self) -> Timestamp {
+        let mut place = self.place.lock().unwrap();
+        let tripped = place.take_if(|place| looked_at_by().starts_with(*place));
+        drop(place);
+        assert!(tripped.is_none(), "this panic is part of the test");
+        SystemClock.now()
+    }
+
+    fn new_id(&self) -> Uuid {
+        SystemClock.new_id()
+    }
+}
+
+/// Our own files on the stack.
+fn looked_at_by() -> String {
+    let stack = Backtrace::force_capture().to_string();
+    let mut files: Vec<&str> = stack
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("at ./src/")?.split(':').next())
+        .filter(|file| *file != "sync/hold.rs")
+        .collect();
+    files.dedup();
+    files.join(" < ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_ends_abnormally_the_destination_goes_on() {
+    let clock = Arc::new(Trips { place: Mutex::default() });
+    let mut rig = Rig::prepare(Faults::default(), IMPATIENT, MAPPING).await;
+    rig.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+    rig.boot().await;
+    // Whether it looks at the clock when a worker begins; otherwise when a lead comes.
+    let places = [
+        ("sync/worker.rs", false),
+        ("sync/audit.rs", true),
+        ("sync/users.rs", true),
+        ("sync/judge.rs", false),
+        ("sync/worker.rs < store/ledger.rs", false),
+        ("store/prepare_work.rs", false),
+        ("app/leases.rs", false),
+        ("app/due.rs", false),
+        ("app/tend.rs", true),
+    ];
+    for (human, (place, at_start)) in (0..).zip(places) {
+        *clock.place.lock().unwrap() = Some(place);
+        if at_start {
+            rig.restart().await;
+        }
+        let phone = format!("+38067{:07}", 3_100_003 + human * 16_411);
+        let body =
+            event(&format!("chat-{human}"), "telegram", json!({ "phone": phone }), now_millis() + human);
+        assert_eq!(rig.post(&body).await, 200);
+        until(place, async || clock.place.lock().unwrap().is_none()).await;
+        let deals = usize::try_from(human).unwrap() + 1;
+        until(place, async || rig.stats().deals == deals).await;
+    }
+    rig.settle().await;
+    let (counts, stats) = (rig.counts().await, rig.stats());
+    assert_eq!((stats.contacts, stats.deals), (places.len(), places.len()), "{counts:?} {stats:?}");
+    assert_eq!(counts.needs_attention, 0, "{counts:?}");
+    rig.end().await;
+}
