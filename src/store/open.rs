@@ -135,14 +135,15 @@ pub(super) async fn postgres_pool(
     let pool = pool_options(connections, patience, health);
     match pool.connect_with(options.clone()).await {
         Ok(pool) => Ok((pool, place)),
-        // The pool has tried again and again, and does not say what went wrong.
-        Err(sqlx::Error::PoolTimedOut) => {
-            let once = tokio::time::timeout(patience, options.connect()).await;
-            let error = once.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut);
-            Err(cannot_open(&place, &error))
-        }
+        Err(sqlx::Error::PoolTimedOut) => Err(cannot_open(&place, &why_none(&options, patience).await)),
         Err(error) => Err(cannot_open(&place, &error)),
     }
+}
+
+/// Why a pool has no connection: it has tried again and again, and does not say what went wrong.
+pub(super) async fn why_none(options: &PgConnectOptions, patience: Duration) -> sqlx::Error {
+    let once = tokio::time::timeout(patience, options.connect()).await;
+    once.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut)
 }
 
 /// Which database it is, what is wrong with it, and what to do.

@@ -54,7 +54,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Takes a connection whose every statement has this long.
+    /// Takes a connection whose every statement has this long. That none was to be had in time says nothing of those that
+    /// there are, however many wait for one; that one could not be made may.
     pub(crate) async fn take(
         pool: &PgPool,
         health: &Arc<Health>,
@@ -62,8 +63,8 @@ impl Session {
     ) -> Result<Self, StoreError> {
         let acquired = match timeout(ACQUIRE, pool.acquire()).await {
             Ok(acquired) => acquired.map_err(StoreError::from),
-            Err(_) => Err(StoreError::away(format!(
-                "the database gave no connection within {} s: it is away, or all connections are busy",
+            Err(_) => Err(StoreError::busy(format!(
+                "the database gave no connection within {} s: all are busy, or it has no more to give, or it is away",
                 ACQUIRE.as_secs()
             ))),
         };

@@ -7,6 +7,7 @@ mod answers;
 mod api;
 mod apply;
 mod audits;
+mod busy;
 mod commands;
 mod crm;
 mod deploy;
