@@ -129,8 +129,9 @@ pub(super) fn failure(code: &str) -> Failure {
     match code.as_bytes() {
         // Serialisation failure and deadlock.
         b"40001" | b"40P01" => Failure::RunAgain,
-        // A statement that took too long, perhaps for a lock: the database is there.
-        b"57014" => Failure::MayPass,
+        // A statement that took too long, perhaps for a lock, and a transaction of which nothing was heard for too long:
+        // the database is there.
+        b"57014" | b"25P03" => Failure::MayPass,
         // A read-only transaction; and the classes of lost connections, insufficient resources (a full disk), intervention
         // by an operator, and errors of the system.
         b"25006" | [b'0', b'8', _, _, _] | [b'5', b'3' | b'7' | b'8', _, _, _] => away,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgDatabaseError, PgSeverity};
 use sqlx::{PgPool, Postgres};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -111,19 +111,29 @@ impl Session {
         };
         *in_doubt = true;
         let began = Instant::now();
-        let answer = tokio::select! {
-            answer = ask(&mut *connection) => answer.map_err(StoreError::from),
-            () = given_up(health, began, *patience) => Err(StoreError::away(format!(
-                "the database did not answer within {} s",
-                began.elapsed().as_secs()
-            ))),
+        let (answer, over) = tokio::select! {
+            answer = ask(&mut *connection) => {
+                let over = answer.as_ref().is_err_and(is_over);
+                (answer.map_err(StoreError::from), over)
+            }
+            () = given_up(health, began, *patience) => {
+                let seconds = began.elapsed().as_secs();
+                (Err(StoreError::away(format!("the database did not answer within {seconds} s"))), true)
+            }
         };
         match &answer {
             Err(failure) if failure.is_away() => health.noticed(failure),
-            _ => *in_doubt = false,
+            _ => *in_doubt = over,
         }
         answer
     }
+}
+
+/// Whether the server has ended this connection with that word, which says nothing of others: its transaction was idle for
+/// too long, or it takes orders from a person.
+fn is_over(error: &sqlx::Error) -> bool {
+    let refusal = error.as_database_error().and_then(|refusal| refusal.try_downcast_ref::<PgDatabaseError>());
+    refusal.is_some_and(|refusal| matches!(refusal.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 /// Returns when a statement that began then has had its time: less of it once it is known that the database is in trouble,

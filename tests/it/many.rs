@@ -40,7 +40,7 @@ const LEFT_BEHIND: &str = "SELECT (SELECT COUNT(*) FROM identifiers x JOIN perso
      + (SELECT COUNT(*) FROM links x JOIN persons p ON p.id = x.person WHERE p.merged_into IS NOT NULL)";
 
 /// On both databases; on PostgreSQL where there is one.
-async fn on_both(test: impl AsyncFn(&Story)) {
+pub(crate) async fn on_both(test: impl AsyncFn(&Story)) {
     let folder = std::env::temp_dir().join(format!("leadfold-many-{}", SystemClock.new_id()));
     let url = format!("sqlite://{}", folder.join("leadfold.db").display());
     let story = Story::begin(url.clone(), url).await;
