@@ -103,6 +103,7 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let Some(refusal) = error.as_database_error() else {
             use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+            #[expect(clippy::wildcard_enum_match_arm, reason = "of the many, these are told apart")]
             let kind = match error {
                 Io(_) | Tls(_) | Protocol(_) | WorkerCrashed => Failure::Away { known: false },
                 PoolTimedOut => Failure::Busy,

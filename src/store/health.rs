@@ -174,17 +174,19 @@ impl Store {
             Err(failure) if failure.is_busy() => failure,
             answer => return answer,
         };
-        match own.why_none().await {
-            sqlx::Error::PoolTimedOut => Err(none),
-            // It is there, and has no connection left for a probe: those that we have tell. When they are all in use, nothing
-            // is known against them.
-            sqlx::Error::Database(refusal) if refusal.code().as_deref() == Some(TOO_MANY) => {
-                match in_time(self.write_unobserved(Probe)).await {
-                    Err(failure) if failure.is_busy() => Ok(()),
-                    answer => answer,
-                }
-            }
-            why => Err(why.into()),
+        let why = own.why_none().await;
+        if matches!(why, sqlx::Error::PoolTimedOut) {
+            return Err(none);
+        }
+        let code = why.as_database_error().and_then(|refusal| refusal.code());
+        if code.as_deref() != Some(TOO_MANY) {
+            return Err(why.into());
+        }
+        // It is there, and has no connection left for a probe: those that we have tell. When they are all in use, nothing is
+        // known against them.
+        match in_time(self.write_unobserved(Probe)).await {
+            Err(failure) if failure.is_busy() => Ok(()),
+            answer => answer,
         }
     }
 }
