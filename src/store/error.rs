@@ -53,6 +53,11 @@ impl StoreError {
         Self { message: message.into(), kind: Failure::Busy }
     }
 
+    /// The same where the database is named with another option.
+    pub(super) fn naming(self, option: &str) -> Self {
+        Self { message: self.message.replace("--database", option), ..self }
+    }
+
     /// Whether the database is not there, or cannot do what it is asked.
     pub(super) fn is_away(&self) -> bool {
         matches!(self.kind, Failure::Away { .. })

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
 
+mod advice;
 mod alerts;
 mod answers;
 mod api;
