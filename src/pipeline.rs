@@ -210,7 +210,9 @@ fn build(
         IfInvalid::SendRaw => (note, typed.collect()),
         IfInvalid::EmailOnly | IfInvalid::Reject => (note, Vec::new()),
     };
-    let flaws = [invalid_phones, invalid_emails, maker.flaws].concat();
+    let (identifiers, too_long): (Vec<_>, Vec<_>) = identifiers.into_iter().partition(fits);
+    let too_long = too_long.iter().map(too_long_flaw).collect();
+    let flaws = [invalid_phones, invalid_emails, maker.flaws, too_long].concat();
     Ok(Lead {
         source: mapping.source.clone(),
         branch: branch.name.clone(),
@@ -224,6 +226,28 @@ fn build(
         chat,
         flaws,
     })
+}
+
+/// The longest value of an identifier in bytes, and the longest scope: it is found by an index, and no id is longer.
+const LONGEST_IDENTIFIER: usize = 512;
+/// What is shown of a longer one.
+const SHOWN: usize = 64;
+
+fn fits(identifier: &Identifier) -> bool {
+    identifier.keys.iter().chain([&identifier.scope]).all(|text| text.len() <= LONGEST_IDENTIFIER)
+}
+
+/// What is said of an identifier that does not fit. It is left out whole: a part of it could be somebody else's.
+fn too_long_flaw(identifier: &Identifier) -> Flaw {
+    let field = format!("identifiers.{}", identifier.kind.as_str());
+    let texts = identifier.keys.iter().chain([&identifier.scope]);
+    let longest = texts.max_by_key(|text| text.len()).map_or("", String::as_str);
+    let text = format!(
+        "{field} was left out: it is {} bytes long, and an id has {LONGEST_IDENTIFIER} at most",
+        longest.len()
+    );
+    let raw = longest.get(..longest.floor_char_boundary(SHOWN)).unwrap_or_default().to_owned();
+    Flaw { field, raw, code: "too_long".to_owned(), text }
 }
 
 /// The note, with a sentence for every phone that is none.

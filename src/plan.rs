@@ -13,6 +13,11 @@ use crate::lead::Fields;
 #[serde(transparent)]
 pub struct RecordId(pub String);
 
+impl RecordId {
+    /// The longest that is taken for an id, in bytes: it is found by an index, and no CRM has longer ones.
+    pub const LONGEST: usize = 512;
+}
+
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -36,6 +36,8 @@ const BATCH_AMONG_OTHERS: usize = 128;
 /// How long a batch that is not full waits for company: its transaction costs nearly the same for one delivery as for
 /// all, acknowledgements wait for it, and nobody sees these milliseconds.
 const COMPANY: Duration = Duration::from_millis(5);
+/// Failures of a delivery that is prepared alone, after which those behind it are tried.
+const TRIES_ALONE: u32 = 3;
 /// A signal that got lost costs no more than this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
@@ -55,9 +57,10 @@ impl Preparer {
     /// Runs until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let arrived = self.store.arrived();
+        let mut pace = Pace::of(if self.store.is_shared() { BATCH_AMONG_OTHERS } else { BATCH });
         while !stop.is_cancelled() {
             // A panic would end the only preparer, and nothing that is acknowledged from then on would become a lead.
-            let batch = AssertUnwindSafe(self.prepare_batch()).catch_unwind().await;
+            let batch = AssertUnwindSafe(self.prepare_batch(&mut pace)).catch_unwind().await;
             match batch.unwrap_or_else(|_| Err(StoreError::new("leadfold failed; this is a bug, report it")))
             {
                 Ok(0) => {
@@ -72,7 +75,7 @@ impl Preparer {
                         () = tokio::time::sleep(LONGEST_SLEEP) => {}
                     }
                 }
-                Ok(prepared) if prepared >= u64::try_from(self.batch()).unwrap_or(u64::MAX) => {}
+                Ok(prepared) if prepared >= u64::try_from(pace.full).unwrap_or(u64::MAX) => {}
                 Ok(_) => tokio::time::sleep(COMPANY).await,
                 Err(failure) => {
                     if failure.is_news() {
@@ -85,7 +88,7 @@ impl Preparer {
     }
 
     /// Prepares the oldest deliveries that no other process has in hand; returns how many there were.
-    async fn prepare_batch(&mut self) -> Result<u64, StoreError> {
+    async fn prepare_batch(&mut self, pace: &mut Pace) -> Result<u64, StoreError> {
         let Some(workspace) = self.active.borrow_and_update().clone() else { return Ok(0) };
         let stages: Stages = {
             let (workspace, clock) = (Arc::clone(&workspace), Arc::clone(&self.clock));
@@ -96,33 +99,29 @@ impl Preparer {
             })
         };
         let rules = workspace.identity.clone();
-        let batch = self.batch();
-        match self.store.prepare_oldest(batch, stages, rules, Arc::clone(&self.clock)).await {
+        match self.store.prepare_oldest(pace.next, stages, rules, Arc::clone(&self.clock)).await {
             Ok(counts) => {
                 failpoint!("prepare.stored");
+                pace.went_well();
                 self.report(&counts);
                 Ok(counts.deliveries)
             }
-            Err(failure) => self.prepare_one_by_one(batch, &workspace, failure).await,
+            Err(failure) if failure.meets_all() || failure.is_final() => Err(failure),
+            Err(failure) if failure.is_refusal() || pace.failed() => {
+                self.prepare_one_by_one(pace.full, &workspace, failure).await
+            }
+            Err(failure) => Err(failure),
         }
     }
 
-    /// Deliveries per transaction.
-    fn batch(&self) -> usize {
-        if self.store.is_shared() { BATCH_AMONG_OTHERS } else { BATCH }
-    }
-
     /// One delivery that the database does not take must not stop those behind it. When others are taken, it is at fault
-    /// and set aside; when none is, or for any other failure, the database is.
+    /// and set aside; when none is, the database is.
     async fn prepare_one_by_one(
         &self,
         batch: usize,
         workspace: &Workspace,
         failure: StoreError,
     ) -> Result<u64, StoreError> {
-        if !failure.is_refusal() {
-            return Err(failure);
-        }
         let received = self.store.received(batch).await?;
         let count = received.len();
         let mut refused = Vec::new();
@@ -130,8 +129,8 @@ impl Preparer {
             let id = received.delivery.id;
             match self.store_one(prepare(received, workspace, &*self.clock), workspace).await {
                 Ok(()) => {}
-                Err(failure) if failure.is_refusal() => refused.push((id, failure)),
-                Err(failure) => return Err(failure),
+                Err(failure) if failure.meets_all() || failure.is_final() => return Err(failure),
+                Err(failure) => refused.push((id, failure)),
             }
         }
         if refused.len() == count {
@@ -172,6 +171,38 @@ impl Preparer {
             filtered = counts.filtered,
             "prepared"
         );
+    }
+}
+
+/// How many deliveries are prepared together. What is too much for one transaction is tried in ever smaller parts.
+struct Pace {
+    full: usize,
+    next: usize,
+    /// How often a single one has failed, one time after another.
+    failed_alone: u32,
+}
+
+impl Pace {
+    fn of(full: usize) -> Self {
+        Self { full, next: full, failed_alone: 0 }
+    }
+
+    fn went_well(&mut self) {
+        (self.next, self.failed_alone) = ((self.next * 2).min(self.full), 0);
+    }
+
+    /// Whether the oldest has failed alone so often that those behind it shall not wait any longer.
+    fn failed(&mut self) -> bool {
+        if self.next > 1 {
+            self.next /= 2;
+            return false;
+        }
+        self.failed_alone += 1;
+        let enough = self.failed_alone >= TRIES_ALONE;
+        if enough {
+            self.failed_alone = 0;
+        }
+        enough
     }
 }
 
@@ -291,5 +322,27 @@ fn prepared_event(
         received_at,
         version: version.to_owned(),
         outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_is_halved_until_one_is_left_and_grows_again() {
+        let mut pace = Pace::of(128);
+        for expect in [64, 32, 16, 8, 4, 2, 1] {
+            assert!(!pace.failed());
+            assert_eq!(pace.next, expect);
+        }
+        let alone: Vec<bool> = (0..6).map(|_| pace.failed()).collect();
+        assert_eq!(alone, [false, false, true, false, false, true]);
+        assert_eq!(pace.next, 1);
+        pace.failed();
+        for expect in [2, 4, 8, 16, 32, 64, 128, 128] {
+            pace.went_well();
+            assert_eq!((pace.next, pace.failed_alone), (expect, 0));
+        }
     }
 }

@@ -237,6 +237,22 @@ fn country(code: &str) -> Result<String, String> {
     Err("write a country as two letters, such as UA or PL".to_owned())
 }
 
+/// An address to listen on.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let usual = "write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080";
+    text.parse().map_err(|_| usual.to_owned())
+}
+
+/// How long, as a flag says it.
+fn seconds(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("write whole seconds, from 0 to {}", u32::MAX))
+}
+
+/// What chance begins with.
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("write a whole number, from 0 to {}", u64::MAX))
+}
+
 /// The environment of the process, for `${NAME}` in secrets.
 #[expect(clippy::disallowed_methods, reason = "the command line is where the environment comes in")]
 fn process_environment() -> Environment {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::client::address;
-use super::{End, Failure, loopback, say};
+use super::{End, Failure, listen_address, loopback, say, seconds};
 use crate::crm::http::ask_server;
 use crate::store::reachable;
 
@@ -33,10 +33,10 @@ pub(super) struct Options {
     #[arg(long, env = "LEADFOLD_SERVER", hide_env_values = true, value_name = "URL", value_parser = address)]
     server: Option<String>,
     /// Address that it listens on, where --server is not given
-    #[arg(long, env = "LEADFOLD_LISTEN", hide_env_values = true, value_name = "ADDRESS", default_value_t = loopback(8080))]
+    #[arg(long, env = "LEADFOLD_LISTEN", hide_env_values = true, value_name = "ADDRESS", default_value_t = loopback(8080), value_parser = listen_address)]
     listen: SocketAddr,
     /// Ask again until it is ready, at most this long
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = seconds)]
     wait: u32,
     /// Print one JSON object instead of text
     #[arg(long)]
@@ -59,31 +59,49 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         }
         tokio::time::sleep(BETWEEN).await;
     };
-    let (ready, text) = match &said {
-        Ok(notice) => (true, notice),
-        Err(why) => (false, why),
-    };
-    if options.json {
-        say(&json!({ "server": server, "ready": ready, "says": text }).to_string())?;
-    } else if ready {
-        let notice = if text.is_empty() { String::new() } else { format!(" It says: {text}.") };
-        say(&format!("leadfold at {server} is ready.{notice}"))?;
-    } else {
-        say(&format!("leadfold at {server} is not ready: {text}."))?;
+    match &said {
+        Ok(notice) if options.json => {
+            say(&json!({ "server": server, "ready": true, "says": notice }).to_string())?;
+        }
+        Ok(notice) => {
+            let notice = if notice.is_empty() { String::new() } else { format!(" It says: {notice}.") };
+            say(&format!("leadfold at {server} is ready.{notice}"))?;
+        }
+        Err(NotReady { why, next }) if options.json => {
+            say(&json!({ "server": server, "ready": false, "says": why, "next": next }).to_string())?;
+        }
+        Err(NotReady { why, next }) => say(&format!("leadfold at {server} is not ready: {why}. {next}."))?,
     }
-    Ok(if ready { End::Done } else { End::FoundProblems })
+    Ok(if said.is_ok() { End::Done } else { End::FoundProblems })
 }
 
+/// Why it is not ready, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+struct NotReady {
+    why: String,
+    next: &'static str,
+}
+
+const START: &str = "Look whether `leadfold serve` runs and listens there, or name its address with --server";
+const READ_ITS_LOG: &str = "Its log says more; --wait SECONDS waits until it is ready";
+const NAME_IT: &str = "Name the address of a leadfold with --server";
+
 /// Ready, with what a person should see to or nothing; or why not.
-fn understood(answer: Result<(u16, String), String>) -> Result<String, String> {
-    let (status, text) = answer.map_err(|why| format!("it does not answer ({why})"))?;
+fn understood(answer: Result<(u16, String), String>) -> Result<String, NotReady> {
+    let not_ready = |why, next| Err(NotReady { why, next });
+    let (status, text) = match answer {
+        Ok(answer) => answer,
+        Err(why) => return not_ready(format!("it does not answer ({why})"), START),
+    };
     let answer: Option<Value> = serde_json::from_str(&text).ok();
     let says = |name: &str| answer.as_ref()?.get(name)?.as_str().map(str::to_owned);
     let is_ours = answer.as_ref().is_some_and(|answer| answer.get("ready").is_some_and(Value::is_boolean));
     match status {
         200 if is_ours => Ok(says("notice").unwrap_or_default()),
-        503 if is_ours => Err(says("why").unwrap_or_else(|| "it does not say why".to_owned())),
-        _ => Err(format!("what is there answers {status}, and not as leadfold does")),
+        503 if is_ours => {
+            not_ready(says("why").unwrap_or_else(|| "it does not say why".to_owned()), READ_ITS_LOG)
+        }
+        _ => not_ready(format!("what is there answers {status}, and not as leadfold does"), NAME_IT),
     }
 }
 
@@ -93,16 +111,21 @@ mod tests {
 
     #[test]
     fn only_leadfold_itself_can_say_that_it_is_ready() {
-        let check = |answer: Result<(u16, &str), &str>, expect: Result<&str, &str>| {
+        let check = |answer: Result<(u16, &str), &str>, expect: Result<&str, (&str, &'static str)>| {
             let answer = answer.map(|(status, text)| (status, text.to_owned())).map_err(str::to_owned);
-            let expect = expect.map(str::to_owned).map_err(str::to_owned);
+            let expect = expect.map(str::to_owned);
+            let expect = expect.map_err(|(why, next)| NotReady { why: why.to_owned(), next });
             assert_eq!(understood(answer.clone()), expect, "{answer:?}");
         };
         check(Ok((200, r#"{"ready": true}"#)), Ok(""));
         check(Ok((200, r#"{"ready": true, "notice": "the files are others"}"#)), Ok("the files are others"));
-        check(Ok((503, r#"{"ready": false, "why": "leadfold is stopping"}"#)), Err("leadfold is stopping"));
-        check(Ok((200, "<html>")), Err("what is there answers 200, and not as leadfold does"));
-        check(Ok((502, "Bad Gateway")), Err("what is there answers 502, and not as leadfold does"));
-        check(Err("no connection"), Err("it does not answer (no connection)"));
+        let stopping = r#"{"ready": false, "why": "leadfold is stopping"}"#;
+        check(Ok((503, stopping)), Err(("leadfold is stopping", READ_ITS_LOG)));
+        check(Ok((200, "<html>")), Err(("what is there answers 200, and not as leadfold does", NAME_IT)));
+        check(
+            Ok((502, "Bad Gateway")),
+            Err(("what is there answers 502, and not as leadfold does", NAME_IT)),
+        );
+        check(Err("no connection"), Err(("it does not answer (no connection)", START)));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::faults::FaultOptions;
 use super::serve::stop_signal;
-use super::{End, Failure, loopback, say};
+use super::{End, Failure, listen_address, loopback, say, seed};
 use crate::sandbox::{Sandbox, SandboxAccount, SandboxOptions};
 
 const EXAMPLES: &str = "\
@@ -35,13 +35,13 @@ and fields; any other name is then refused, as real CRMs do:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     /// Address to listen on
-    #[arg(long, value_name = "ADDRESS", default_value_t = loopback(9900))]
+    #[arg(long, value_name = "ADDRESS", default_value_t = loopback(9900), value_parser = listen_address)]
     listen: SocketAddr,
     /// Token that clients must send
     #[arg(long, value_name = "TOKEN", env = "SANDBOX_TOKEN", default_value = "demo", hide_env_values = true)]
     token: String,
     /// Seed of the faults that happen by chance
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = seed)]
     seed: u64,
     /// YAML or JSON file with the users, pipelines and fields that it has
     #[arg(long, value_name = "FILE")]

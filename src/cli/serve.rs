@@ -10,7 +10,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::signal::unix::{Signal, SignalKind};
 
 use super::notify::{Event, notify};
-use super::{DatabaseOption, End, Failure, WorkspaceOption, loopback, process_environment, say};
+use super::{
+    DatabaseOption, End, Failure, WorkspaceOption, listen_address, loopback, process_environment, say,
+    seconds,
+};
 use crate::app::{App, Door, Follow, Options as AppOptions};
 use crate::clock::SystemClock;
 use crate::receive::Limits;
@@ -56,7 +59,7 @@ pub(super) struct Options {
     )]
     follow_files: Option<bool>,
     /// Address to listen on
-    #[arg(long, env = "LEADFOLD_LISTEN", hide_env_values = true, value_name = "ADDRESS", default_value_t = loopback(8080))]
+    #[arg(long, env = "LEADFOLD_LISTEN", hide_env_values = true, value_name = "ADDRESS", default_value_t = loopback(8080), value_parser = listen_address)]
     listen: SocketAddr,
     /// Token for /api and /metrics; without one they answer nobody
     #[arg(long, env = "LEADFOLD_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -72,7 +75,7 @@ pub(super) struct Options {
     max_body: usize,
     /// How long to go on receiving after SIGTERM while /readyz answers 503: as long as a load balancer that asks it needs
     /// to notice
-    #[arg(long, env = "LEADFOLD_DRAIN", hide_env_values = true, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, env = "LEADFOLD_DRAIN", hide_env_values = true, value_name = "SECONDS", default_value_t = 0, value_parser = seconds)]
     drain: u32,
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::explain::told;
 use super::serve::stop_signal;
-use super::{End, Failure, how_many, leads, say};
+use super::{End, Failure, how_many, leads, say, seed};
 use crate::clock::{Clock as _, SystemClock};
 use crate::store::is_postgres;
 use crate::torture::reconcile::{Count, Harm, Verdict};
@@ -80,7 +80,7 @@ pub(super) struct Options {
     #[arg(long)]
     blind: bool,
     /// Repeat what an earlier run drew
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = seed)]
     seed: Option<u64>,
     /// Print one JSON object instead of text
     #[arg(long)]

@@ -41,7 +41,7 @@ pub(super) fn hash_key_without(volatile: Option<&Volatile>, payload: &Value, que
     canonical.value(query);
     canonical.hash.update(&canonical.bytes);
     let value = format!("sha256:{}", to_hex(&canonical.hash.finalize().into()));
-    EventKey { value, lifetime: KeyLifetime::Window }
+    EventKey::new(value, KeyLifetime::Window)
 }
 
 /// What is being hashed.

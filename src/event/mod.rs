@@ -18,10 +18,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 pub use self::cut::cut;
 use crate::id::DeliveryId;
 use crate::lead::Chat;
+use crate::token::to_hex;
 
 /// One HTTP request as received. Immutable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,24 @@ pub struct EventKey {
     pub value: String,
     /// How long it counts.
     pub lifetime: KeyLifetime,
+}
+
+/// The longest key in bytes; each database has a limit of its own for what it finds by an index, PostgreSQL's is 2.7 KB.
+const LONGEST_KEY: usize = 512;
+/// What stays of a longer one, before its hash: so much tells people which platform made it.
+const KEPT_OF_KEY: usize = 64;
+
+impl EventKey {
+    /// A key; of one that is too long its beginning and its hash.
+    pub fn new(mut value: String, lifetime: KeyLifetime) -> Self {
+        if value.len() > LONGEST_KEY {
+            let hash = to_hex(&Sha256::digest(value.as_bytes()).into());
+            value.truncate(value.floor_char_boundary(KEPT_OF_KEY));
+            value.push_str("…sha256:");
+            value.push_str(&hash);
+        }
+        Self { value, lifetime }
+    }
 }
 
 /// How long an event key counts.

@@ -75,7 +75,7 @@ fn message_key(payload: &Value) -> Option<EventKey> {
     }
     let bot = plain_id(payload.get("bot")?.get("id"))?;
     let message = plain_id(payload.get("info")?.get("message")?.get("id"))?;
-    Some(EventKey { value: format!("incoming_message:{bot}:{message}"), lifetime: KeyLifetime::Retention })
+    Some(EventKey::new(format!("incoming_message:{bot}:{message}"), KeyLifetime::Retention))
 }
 
 fn chat(payload: &Value) -> Option<Chat> {

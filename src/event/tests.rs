@@ -325,3 +325,17 @@ proptest! {
         survives(&delivery(None, "multipart/form-data; boundary=XX", parts.concat()));
     }
 }
+
+#[test]
+fn a_key_that_no_index_holds_is_its_beginning_and_its_hash() {
+    let key = |text: &str| EventKey::new(text.to_owned(), KeyLifetime::Retention).value;
+    let long = |end: &str| format!("{}{end}", "їжак-".repeat(2_000));
+    assert_eq!(key("order-17"), "order-17");
+    assert_eq!(key(&"x".repeat(512)), "x".repeat(512));
+    for text in [&long("1"), &"x".repeat(513)] {
+        assert!(key(text).len() <= 512 && key(text).contains("…sha256:"), "{}", key(text));
+        assert_eq!(key(text), key(text));
+    }
+    assert!(key(&long("1")).starts_with("їжак-їжак-"));
+    assert_ne!(key(&long("1")), key(&long("2")));
+}

@@ -434,3 +434,40 @@ fn every_fixture_is_what_it_says() {
     let read = |name: &str| fs::read(folder.join("sendpulse").join(name)).unwrap();
     assert_eq!(read("01_new_lead_telegram.json"), read("04_redelivery.json"));
 }
+
+#[test]
+fn an_identifier_that_no_index_holds_is_a_flaw_and_the_lead_goes_on() {
+    let leads = "
+  - name: all
+    identifiers:
+      external_customer: { shop: <<customer>> }
+      device: <<device>>
+      chat: { bot: <<bot>>, id: <<id>>, channel: web }
+";
+    let long = "є".repeat(300);
+    let check = |payload: Json, kinds: &[IdentifierKind], flaws: &[&str]| {
+        let lead = lead(run(leads, payload));
+        let got: Vec<IdentifierKind> = lead.identifiers.iter().map(|identifier| identifier.kind).collect();
+        assert_eq!(got, kinds);
+        let got: Vec<&str> = lead.flaws.iter().map(|flaw| flaw.field.as_str()).collect();
+        assert_eq!(got, flaws, "{:?}", lead.flaws);
+        for Flaw { raw, code, text, .. } in &lead.flaws {
+            assert_eq!(code, "too_long");
+            assert!(raw.len() <= 64 && text.contains("an id has 512 at most"), "{text}");
+        }
+    };
+    use IdentifierKind::{Chat, Device, ExternalCustomer};
+    let all = [Chat, ExternalCustomer, Device];
+    check(json!({ "customer": "x".repeat(512), "device": "d", "bot": "b", "id": "1" }), &all, &[]);
+    check(
+        json!({ "customer": long, "device": "d", "bot": "b", "id": "1" }),
+        &[Chat, Device],
+        &["identifiers.external_customer"],
+    );
+    check(
+        json!({ "customer": "c", "device": long, "bot": long, "id": "1" }),
+        &[ExternalCustomer],
+        &["identifiers.chat", "identifiers.device"],
+    );
+    check(json!({ "customer": "c", "bot": "b", "id": long }), &[ExternalCustomer], &["identifiers.chat"]);
+}

@@ -232,7 +232,7 @@ impl Receiver {
                 Answer::Kept
             }
             // Who stores says once, and not for each delivery, that the database is in trouble.
-            Ok(Err(why)) if why.is_away() => {
+            Ok(Err(why)) if why.meets_all() => {
                 debug!(source, %why, "a delivery was not stored; answered 503");
                 Answer::NotStored
             }

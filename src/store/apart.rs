@@ -1,4 +1,5 @@
-//! A connection to PostgreSQL that is nobody else's: a beat that had to wait behind other work would cost leases.
+//! A connection to PostgreSQL that is nobody else's: a beat that had to wait behind other work would cost leases, and a
+//! probe that had to wait would take a busy database for one that is away.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 use super::health::Health;
-use super::open::pool_options;
+use super::open::{pool_options, why_none};
 use super::{StoreError, Work, writer};
 
 /// How long a new connection may take; whoever beats does not wait longer either.
@@ -37,6 +38,11 @@ impl Apart {
         let written = writer::write_in_postgres(&pool, &self.health, work).await;
         *self.lock() = Some(pool);
         written
+    }
+
+    /// Why there is none, after it was not to be had.
+    pub(super) async fn why_none(&self) -> sqlx::Error {
+        why_none(&self.like.connect_options(), CONNECT).await
     }
 
     /// Closes it.

@@ -2,11 +2,13 @@
 //!
 //! On SQLite the writer does it with its one connection. On PostgreSQL a task of its own does, also one group at a time:
 //! three groups on their way at once were measured, and as groups become smaller they cost a fifth of the requests and
-//! gain nothing.
+//! gain nothing. It has a connection of its own, because senders do not wait for whatever else keeps the others busy.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::select_ok;
 use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
@@ -47,7 +49,7 @@ async fn tell(
     stored: Result<(), StoreError>,
     clock: &dyn Clock,
 ) {
-    let alone = stored.as_ref().is_err_and(|failure| !failure.is_away());
+    let alone = stored.as_ref().is_err_and(|failure| !failure.meets_all());
     if let Err(failure) = &stored
         && alone
     {
@@ -108,16 +110,19 @@ async fn insert_deliveries(connection: &mut Connection, group: &[&Arrival]) -> R
     Ok(())
 }
 
-/// PostgreSQL: starts the task. It ends with the pool or with the last handle on the queue.
+/// PostgreSQL: starts the task; `own` is the pool of its connection, `others` that of everybody else. It ends with either,
+/// or with the last handle on the queue.
 pub(super) fn keep_in_postgres(
-    pool: &PgPool,
+    own: &PgPool,
+    others: &PgPool,
     health: &Arc<Health>,
     queue: mpsc::Receiver<Pending>,
     arrived: &Arc<Notify>,
     clock: &Arc<dyn Clock>,
 ) {
     let task = Task {
-        pool: pool.clone(),
+        own: own.clone(),
+        others: others.clone(),
         health: Arc::clone(health),
         queue,
         arrived: Arc::clone(arrived),
@@ -128,7 +133,8 @@ pub(super) fn keep_in_postgres(
 }
 
 struct Task {
-    pool: PgPool,
+    own: PgPool,
+    others: PgPool,
     health: Arc<Health>,
     queue: mpsc::Receiver<Pending>,
     arrived: Arc<Notify>,
@@ -148,7 +154,7 @@ impl Task {
                     }
                     self.keep(&mut group).await;
                 }
-                () = self.pool.close_event() => return,
+                () = self.own.close_event() => return,
                 () = sleep(IDLE), if self.connection.is_some() => self.connection = None,
             }
         }
@@ -157,7 +163,7 @@ impl Task {
     async fn keep(&mut self, group: &mut Vec<Pending>) {
         let began = Instant::now();
         let mut stored = self.offer(group).await;
-        if stored.as_ref().is_err_and(StoreError::is_away) {
+        if stored.as_ref().is_err_and(StoreError::meets_all) {
             self.connection = None;
             // The connection was broken before it was used: then another one is offered the group.
             if began.elapsed() < AT_ONCE {
@@ -178,10 +184,20 @@ impl Task {
     async fn offer(&mut self, group: &[Pending]) -> Result<(), StoreError> {
         let mut connection = match self.connection.take().filter(Connection::is_trusted) {
             Some(connection) => connection,
-            None => Connection::from(Session::take(&self.pool, &self.health, URGENT).await?),
+            None => Connection::from(self.take().await?),
         };
         let stored = insert_group(&mut connection, group).await;
         self.connection = Some(connection);
         stored
+    }
+
+    async fn take(&self) -> Result<Session, StoreError> {
+        let own = Session::take(&self.own, &self.health, URGENT);
+        // A server that gives no more connections may have given all of ours to the others.
+        let others = async {
+            sleep(AT_ONCE).await;
+            Session::take(&self.others, &self.health, URGENT).await
+        };
+        select_ok([own.boxed(), others.boxed()]).await.map(|(session, _)| session)
     }
 }

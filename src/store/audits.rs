@@ -114,11 +114,12 @@ impl Store {
         rows.iter().map(due).collect()
     }
 
-    /// When the next audit of a destination is due.
+    /// When the next audit of a destination is due, of those that [`due_audits`](Self::due_audits) gives then.
     pub async fn next_audit(&self, destination: &str) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT MIN(due_at) FROM audits WHERE destination = $1 AND done_at IS NULL";
+        let sql = "SELECT audits.due_at FROM audits JOIN syncs ON syncs.id = audits.sync \
+                   WHERE audits.destination = $1 AND audits.done_at IS NULL ORDER BY audits.due_at LIMIT 1";
         let rows = self.read(sql, args![destination]).await?;
-        rows.first().map_or(Ok(None), |row| row.optional_timestamp(0))
+        rows.first().map(|row| row.timestamp(0)).transpose()
     }
 
     /// Puts an audit off.

@@ -4,7 +4,7 @@ use sqlx::{PgPool, Row as _};
 use tracing::warn;
 
 use super::sql::{Connection, args};
-use super::{CONNECTIONS, StoreError};
+use super::{APART, CONNECTIONS, StoreError};
 
 /// The oldest server that this is tested with, as PostgreSQL numbers them.
 const OLDEST_SERVER: i64 = 150_000;
@@ -77,13 +77,14 @@ pub(super) async fn postgres(pool: &PgPool, place: &str) -> Result<(), StoreErro
         return Err(StoreError::new(format!("the database at {place} cannot be used: {why}")));
     }
     let free: i64 = sqlx::query_scalar(FREE).fetch_one(pool).await?;
-    if free < i64::from(CONNECTIONS) {
+    let wanted = CONNECTIONS + APART;
+    if free < i64::from(wanted) {
         warn!(
             database = place,
             free,
-            wanted = CONNECTIONS,
-            "PostgreSQL has few connections left, and every process of leadfold opens up to 17: raise max_connections, or \
-             the limit of the user or the database, or run fewer processes"
+            wanted,
+            "PostgreSQL has fewer connections left than a process of leadfold opens: raise max_connections, or the limit of \
+             the user or the database, or run fewer processes"
         );
     }
     Ok(())

@@ -21,6 +21,9 @@ pub(super) enum Failure {
         /// It is no news.
         known: bool,
     },
+    /// No connection was to be had: all are busy, or the server gives no more. Whether it takes writes is another question,
+    /// and nothing is known against the connections that there are.
+    Busy,
     /// The same work may succeed when it is simply run again (a serialisation failure or a deadlock).
     RunAgain,
     /// The database works, and does not take these very rows.
@@ -45,15 +48,35 @@ impl StoreError {
         Self { message: message.into(), kind: Failure::Away { known: false } }
     }
 
-    /// Whether nothing is wrong with what was asked and nothing else would fare better: it is of no use to try the parts
-    /// of a group one by one.
-    pub(crate) fn is_away(&self) -> bool {
+    /// No connection was to be had.
+    pub(super) fn busy(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Failure::Busy }
+    }
+
+    /// The same where the database is named with another option.
+    pub(super) fn naming(self, option: &str) -> Self {
+        Self { message: self.message.replace("--database", option), ..self }
+    }
+
+    /// Whether the database is not there, or cannot do what it is asked.
+    pub(super) fn is_away(&self) -> bool {
         matches!(self.kind, Failure::Away { .. })
     }
 
-    /// Whether the log should tell of it: the trouble of a database is told of once, not by everybody who has to do with it.
+    /// Whether no connection was to be had.
+    pub(super) fn is_busy(&self) -> bool {
+        self.kind == Failure::Busy
+    }
+
+    /// Whether nothing is wrong with what was asked and nothing else would fare better: it is of no use to try the parts
+    /// of a group one by one.
+    pub(crate) fn meets_all(&self) -> bool {
+        self.is_away() || self.is_busy()
+    }
+
+    /// Whether the log should tell of it: what meets all is told of once, not by everybody who has to do with it.
     pub(crate) fn is_news(&self) -> bool {
-        self.kind != Failure::Away { known: true }
+        !matches!(self.kind, Failure::Away { known: true } | Failure::Busy)
     }
 
     pub(super) fn known(self) -> Self {
@@ -83,11 +106,15 @@ const SHARED: &str = "a pooler before the database lends its connections from st
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let away = Failure::Away { known: false };
         let Some(refusal) = error.as_database_error() else {
-            use sqlx::Error::{Io, PoolTimedOut, Protocol, Tls, WorkerCrashed};
-            let broke = matches!(error, Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | WorkerCrashed);
-            let kind = if broke { away } else { Failure::MayPass };
+            use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+            #[expect(clippy::wildcard_enum_match_arm, reason = "of the many, these are told apart")]
+            let kind = match error {
+                Io(_) | Tls(_) | Protocol(_) | WorkerCrashed => Failure::Away { known: false },
+                PoolTimedOut => Failure::Busy,
+                PoolClosed => Failure::Final,
+                _ => Failure::MayPass,
+            };
             return Self { message: format!("the database did not answer: {error}"), kind };
         };
         let code = refusal.code().unwrap_or_default();
@@ -108,8 +135,9 @@ pub(super) fn failure(code: &str) -> Failure {
     match code.as_bytes() {
         // Serialisation failure and deadlock.
         b"40001" | b"40P01" => Failure::RunAgain,
-        // A statement that took too long, perhaps for a lock: the database is there.
-        b"57014" => Failure::MayPass,
+        // A statement that took too long, perhaps for a lock, and a transaction of which nothing was heard for too long:
+        // the database is there.
+        b"57014" | b"25P03" => Failure::MayPass,
         // A read-only transaction; and the classes of lost connections, insufficient resources (a full disk), intervention
         // by an operator, and errors of the system.
         b"25006" | [b'0', b'8', _, _, _] | [b'5', b'3' | b'7' | b'8', _, _, _] => away,

@@ -1,7 +1,7 @@
 //! Whether the database takes writes, and saying so once.
 //!
-//! Whoever is refused by the database suspects it; then a probe writes to it, as large as a request, and while that fails
-//! the storage *is in trouble*: senders are answered 503 at once instead of being let in to wait, `/readyz` says why, and
+//! Whoever is refused by the database, or gets no connection to it, suspects it; then a probe writes to it, as large as a
+//! request and on a connection that nobody else uses, and while that fails the storage *is in trouble*: senders are answered 503 at once instead of being let in to wait, `/readyz` says why, and
 //! the probe tries again every second until the database takes it. Nothing else ends the trouble, and nobody has to
 //! restart anything. While there is trouble, the complaints of everybody else are no news and stay out of the log.
 
@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
+use super::apart::Apart;
 use super::sql::{Connection, args};
-use super::{Store, StoreError, Work};
+use super::{Backend, Store, StoreError, Work};
 use crate::telemetry::metric;
 
 /// How often the database is tried while it is in trouble.
@@ -27,6 +28,8 @@ const PROBE: Duration = Duration::from_secs(5);
 const SAY_AGAIN: Duration = Duration::from_mins(1);
 /// How often the log tells of failures that a probe does not confirm.
 const WARN_AGAIN: Duration = Duration::from_secs(10);
+/// What PostgreSQL answers when it gives no more connections.
+const TOO_MANY: &str = "53300";
 /// What a probe writes: as much as some large requests, because a disk that is full still has room for small ones.
 const PROBE_BYTES: usize = 64 * 1024;
 
@@ -99,27 +102,32 @@ impl Store {
     /// Takes note of a failure. One that is not the fault of what was asked makes the database suspect, and it is probed.
     /// Gives the failure back, marked as no news while the trouble is known.
     pub(super) fn suspect(&self, failure: StoreError) -> StoreError {
-        if !failure.is_away() {
+        if !failure.meets_all() {
             return failure;
         }
         let known = self.health.trouble().is_some();
         if !known && self.health.may_warn() {
-            warn!(%failure, "STORAGE FAILURE: the database did not do what it was asked; looking whether it takes writes");
+            if failure.is_busy() {
+                warn!(%failure, "something waits for the database and is tried again; when this lasts, look in \
+                    pg_stat_activity for what takes long there or holds locks, and raise max_connections if that is reached");
+            } else {
+                warn!(%failure, "STORAGE FAILURE: the database did not do what it was asked; looking whether it takes writes");
+            }
         }
         if !self.health.probing.swap(true, Ordering::AcqRel) {
             tokio::spawn(self.clone().probe_until_well());
         }
-        if known { failure.known() } else { failure }
+        if known && failure.is_away() { failure.known() } else { failure }
     }
 
     async fn probe_until_well(self) {
         let (began, mut said) = (Instant::now(), None::<Instant>);
+        let own = match &self.backend {
+            Backend::Sqlite { .. } => None,
+            Backend::Postgres { pool, .. } => Some(Apart::new(pool.clone(), Arc::clone(&self.health))),
+        };
         loop {
-            let answer = match timeout(PROBE, self.write_unobserved(Probe)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(StoreError::away(format!("it takes nothing within {} s", PROBE.as_secs()))),
-            };
-            match answer {
+            match self.probe(own.as_ref()).await {
                 Ok(()) => break,
                 // The store is closed.
                 Err(failure) if failure.is_final() => break,
@@ -151,7 +159,41 @@ impl Store {
         gauge!(metric::STORAGE_FAILING).set(0.0);
         self.health.trouble.send_replace(None);
         self.health.probing.store(false, Ordering::Release);
+        if let Some(own) = own {
+            own.close().await;
+        }
     }
+
+    /// Tries once whether the database takes a write.
+    async fn probe(&self, own: Option<&Apart>) -> Result<(), StoreError> {
+        let Some(own) = own else { return in_time(self.write_unobserved(Probe)).await };
+        if self.is_closed() {
+            return Err(StoreError::for_good("the store is closed"));
+        }
+        let none = match in_time(own.write(&Probe)).await {
+            Err(failure) if failure.is_busy() => failure,
+            answer => return answer,
+        };
+        let why = own.why_none().await;
+        if matches!(why, sqlx::Error::PoolTimedOut) {
+            return Err(none);
+        }
+        let code = why.as_database_error().and_then(|refusal| refusal.code());
+        if code.as_deref() != Some(TOO_MANY) {
+            return Err(why.into());
+        }
+        // It is there, and has no connection left for a probe: those that we have tell. When they are all in use, nothing is
+        // known against them.
+        match in_time(self.write_unobserved(Probe)).await {
+            Err(failure) if failure.is_busy() => Ok(()),
+            answer => answer,
+        }
+    }
+}
+
+async fn in_time(probe: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
+    let late = || StoreError::away(format!("it takes nothing within {} s", PROBE.as_secs()));
+    timeout(PROBE, probe).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Writes a row of its own, over and over.

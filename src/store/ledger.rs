@@ -168,7 +168,7 @@ async fn write_group(store: &Store, lease: &Lease, budget: &Used, group: impl It
             }
         }
         // One entry that the database does not take must not fail the others.
-        Err(failure) if entries.len() > 1 && !failure.is_final() && !failure.is_away() => {
+        Err(failure) if entries.len() > 1 && !failure.is_final() && !failure.meets_all() => {
             for (entry, tell) in entries.into_iter().zip(tells) {
                 let stored = store.record(lease, vec![entry]).await;
                 tell.send(stored.map(|stored| stored.first().copied().unwrap_or(false))).ok();

@@ -94,7 +94,7 @@ use self::inbox::{Inbox, Pending};
 pub use self::lock::reachable;
 use self::lock::{Asked, Lock};
 pub(crate) use self::open::is_postgres;
-use self::open::{cannot_open, exists, postgres_pool, sqlite_options};
+use self::open::{cannot_open, exists, pool_options, postgres_pool, sqlite_options};
 use self::row::Row;
 use self::schema::Upgrade;
 use self::session::{AT_ONCE, PATIENT, Session};
@@ -131,6 +131,8 @@ enum Backend {
     },
     Postgres {
         pool: PgPool,
+        /// For arrivals; `None` in a process that only looks.
+        arriving: Option<PgPool>,
         /// For beats.
         apart: Apart,
     },
@@ -150,8 +152,10 @@ const STARTING: Duration = Duration::from_secs(30);
 /// How long a command does: somebody sits there.
 const WAITING: Duration = Duration::from_secs(5);
 
-/// Connections of one process to PostgreSQL, beside the one of its beat.
-const CONNECTIONS: u32 = 16;
+/// Connections of one process to PostgreSQL that whoever needs one takes.
+const CONNECTIONS: u32 = 15;
+/// Those beside them: one for arrivals, and one for its beat.
+const APART: u32 = 2;
 
 /// Arrivals that may wait for the writer before receivers wait too. As many as there are requests at one time: those whose
 /// sender has gone stay here, and each may be as large as a request, so this bounds what a slow database can pile up.
@@ -249,9 +253,11 @@ impl Store {
         drop(connection);
         let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
-        arrivals::keep_in_postgres(&pool, &health, queue, &arrived, &clock);
+        let arriving = pool_options(1, WAITING, &health).connect_lazy_with((*pool.connect_options()).clone());
+        arrivals::keep_in_postgres(&arriving, &pool, &health, queue, &arrived, &clock);
         let apart = Apart::new(pool.clone(), Arc::clone(&health));
-        Ok(Self { backend: Backend::Postgres { pool, apart }, arrivals, arrived, health })
+        let backend = Backend::Postgres { pool, arriving: Some(arriving), apart };
+        Ok(Self { backend, arrivals, arrived, health })
     }
 
     /// Opens a database for looking only, also while a server runs on it.
@@ -270,7 +276,7 @@ impl Store {
         let (backend, place) = if is_postgres(url)? {
             let (pool, place) = postgres_pool(url, 2, WAITING, &health).await?;
             let apart = Apart::new(pool.clone(), Arc::clone(&health));
-            (Backend::Postgres { pool, apart }, place)
+            (Backend::Postgres { pool, arriving: None, apart }, place)
         } else {
             let options = sqlite_options(url)?.read_only(true);
             exists(&options)?;
@@ -354,6 +360,14 @@ impl Store {
         rows.map_err(|failure| self.suspect(failure))
     }
 
+    /// Whether nobody is served any more.
+    fn is_closed(&self) -> bool {
+        match &self.backend {
+            Backend::Sqlite { readers, .. } => readers.is_closed(),
+            Backend::Postgres { pool, .. } => pool.is_closed(),
+        }
+    }
+
     /// Finishes what was handed over and closes the connections.
     pub async fn close(&self) {
         match &self.backend {
@@ -365,7 +379,10 @@ impl Store {
                 // Somebody may still have a handle, but nothing is written through it any more.
                 drop(locked(lock).take());
             }
-            Backend::Postgres { pool, apart } => {
+            Backend::Postgres { pool, arriving, apart } => {
+                if let Some(arriving) = arriving {
+                    arriving.close().await;
+                }
                 apart.close().await;
                 pool.close().await;
             }

@@ -82,17 +82,20 @@ impl Store {
         now: Timestamp,
         told: &mut (dyn FnMut(Step) + Send),
     ) -> Result<Moved, StoreError> {
-        if is_postgres(from)? || !is_postgres(to)? {
+        if is_postgres(from).map_err(|failure| failure.naming("--from"))?
+            || !is_postgres(to).map_err(|failure| failure.naming("--to"))?
+        {
             return Err(StoreError::new(
                 "a registry moves from SQLite to PostgreSQL: write --from sqlite://FILE --to postgres://…",
             ));
         }
-        let place = place_of(&postgres_options(to)?);
+        let to_is = |failure: StoreError| failure.naming("--to");
+        let place = place_of(&postgres_options(to).map_err(to_is)?);
         let mut source = Source::open(from).await?;
         source.is_movable(&place).await?;
         let health = Health::new();
-        let (pool, _) = postgres_pool(to, 1, WAITING, &health).await?;
-        checks::postgres(&pool, &place).await?;
+        let (pool, _) = postgres_pool(to, 1, WAITING, &health).await.map_err(to_is)?;
+        checks::postgres(&pool, &place).await.map_err(to_is)?;
         let mut target = Connection::from(Session::take(&pool, &health, AS_LONG_AS_IT_TAKES).await?);
         let tables = source.tables().await?;
         let rows = source.count(&tables).await?;
@@ -126,12 +129,15 @@ impl Store {
     /// Lets a database be served again whose registry was moved. `false`: it was not. Where it was moved to knows nothing
     /// of this.
     pub async fn undo_move(from: &str) -> Result<bool, StoreError> {
-        if is_postgres(from)? {
+        if is_postgres(from).map_err(|failure| failure.naming("--from"))? {
             return Err(StoreError::new(
                 "only a SQLite database is marked as moved: write --from sqlite://FILE",
             ));
         }
         let mut source = Source::open(from).await?;
+        schema::look_at(&mut source.connection, &source.file)
+            .await
+            .map_err(|failure| failure.naming("--from"))?;
         let was_moved = source.unmark().await?;
         source.close().await?;
         Ok(was_moved)
@@ -167,8 +173,9 @@ struct Source {
 
 impl Source {
     async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = sqlite_options(url)?.row_buffer_size(1000);
-        exists(&options)?;
+        let from_is = |failure: StoreError| failure.naming("--from");
+        let options = sqlite_options(url).map_err(from_is)?.row_buffer_size(1000);
+        exists(&options).map_err(from_is)?;
         let file = options.get_filename().display().to_string();
         let lock = match Lock::ask(options.get_filename())? {
             Asked::Ours(lock) => lock,
@@ -179,16 +186,17 @@ impl Source {
                 )));
             }
         };
-        let connection = options.connect().await.map_err(|error| cannot_open(&file, &error))?;
+        let connection = options.connect().await.map_err(|error| from_is(cannot_open(&file, &error)))?;
         Ok(Self { connection: connection.into(), file, _lock: lock })
     }
 
     /// Refuses a database of another schema, or one that was moved elsewhere.
     async fn is_movable(&mut self, place: &str) -> Result<(), StoreError> {
         let file = &self.file;
-        let schema = schema::look_at(&mut self.connection).await?;
+        let from_is = |failure: StoreError| failure.naming("--from");
+        let schema = schema::look_at(&mut self.connection, file).await.map_err(from_is)?;
         if let Some(refusal) = schema.unreadable(file) {
-            return Err(refusal);
+            return Err(from_is(refusal));
         }
         if schema.is_newer() {
             return Err(StoreError::new(format!(

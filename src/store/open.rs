@@ -1,5 +1,6 @@
 //! Finding a database by its address, and saying which one could not be opened and what to do about it.
 
+use std::convert::Infallible;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +8,18 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use super::StoreError;
 use super::health::Health;
 
 /// A connection that was idle for longer may have been cut by a firewall.
 const ASK_AFTER: Duration = Duration::from_secs(30);
+/// Whoever starts is told after this time that it waits for the database; a connection is made in less.
+const SOON: Duration = Duration::from_millis(500);
+/// And after each of these again.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Whether a database is PostgreSQL; otherwise it is SQLite.
 pub(crate) fn is_postgres(url: &str) -> Result<bool, StoreError> {
@@ -133,28 +140,54 @@ pub(super) async fn postgres_pool(
     let options = postgres_options(url)?;
     let place = place_of(&options);
     let pool = pool_options(connections, patience, health);
-    match pool.connect_with(options.clone()).await {
+    let connected = tokio::select! {
+        connected = pool.connect_with(options.clone()) => connected,
+        never = say_that_it_waits(&options, &place, patience) => match never {},
+    };
+    match connected {
         Ok(pool) => Ok((pool, place)),
-        // The pool has tried again and again, and does not say what went wrong.
-        Err(sqlx::Error::PoolTimedOut) => {
-            let once = tokio::time::timeout(patience, options.connect()).await;
-            let error = once.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut);
-            Err(cannot_open(&place, &error))
-        }
+        Err(sqlx::Error::PoolTimedOut) => Err(cannot_open(&place, &why_none(&options, patience).await)),
         Err(error) => Err(cannot_open(&place, &error)),
     }
 }
 
+/// Says at once, and now and then, what is waited for and why.
+async fn say_that_it_waits(options: &PgConnectOptions, place: &str, patience: Duration) -> Infallible {
+    let began = Instant::now();
+    sleep(SOON).await;
+    loop {
+        let (why, _) = why_not(&why_none(options, SOON).await);
+        warn!(
+            database = place,
+            why,
+            seconds = began.elapsed().as_secs(),
+            at_most = patience.as_secs(),
+            "waiting for PostgreSQL; nobody is served before it answers"
+        );
+        sleep(SAY_AGAIN).await;
+    }
+}
+
+/// Why a pool has no connection: it has tried again and again, and does not say what went wrong.
+pub(super) async fn why_none(options: &PgConnectOptions, patience: Duration) -> sqlx::Error {
+    let once = tokio::time::timeout(patience, options.connect()).await;
+    once.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut)
+}
+
 /// Which database it is, what is wrong with it, and what to do.
 pub(super) fn cannot_open(place: &str, error: &sqlx::Error) -> StoreError {
+    let (why, advice) = why_not(error);
+    StoreError::new(format!("the database at {place} cannot be opened: {why}. {advice}"))
+}
+
+fn why_not(error: &sqlx::Error) -> (String, &'static str) {
     let usual = "Look whether it is up and yours, or name another with --database";
-    let (why, advice) = match error.as_database_error() {
+    match error.as_database_error() {
         // The message alone: its detail quotes row values.
         Some(refusal) => (refusal.message().to_owned(), usual),
         None if matches!(error, sqlx::Error::PoolTimedOut) => ("it does not answer".to_owned(), usual),
         None => untrusted(error).unwrap_or_else(|| (error.to_string(), usual)),
-    };
-    StoreError::new(format!("the database at {place} cannot be opened: {why}. {advice}"))
+    }
 }
 
 /// Why an encrypted connection did not come about.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::prepare_work::{PrepareBatch, PrepareOldest, REQUEUED_TOGETHER, RequeueWaiting};
 use super::sql::{Arg, Row, args, list};
@@ -117,16 +118,35 @@ pub struct PrepareCounts {
     pub by_source: BTreeMap<(String, &'static str), u64>,
 }
 
-/// As [`received`] reads it. The transaction that prepares them may add its row locks.
-pub(super) const OLDEST_RECEIVED: &str = "SELECT id, source, method, query, headers, body, received_at, unverified_token \
-     FROM deliveries WHERE state = 'received' ORDER BY id LIMIT $1";
+/// Bytes of the bodies that are prepared together: 128 of the largest that are received by default would be a quarter of
+/// a gigabyte on their way here, and each is many times as much once it is read. The first goes whatever its size.
+const BYTES: i64 = 4 * 1024 * 1024;
+/// Events after which no further delivery is read: one may hold a thousand, and acknowledgements wait for the transaction
+/// that stores what became of them (on SQLite), or somebody for its locks.
+const EVENTS: usize = 1_000;
+
+/// The statement that reads the oldest deliveries as [`received`] wants them: at most `$1`, and no more than `$2` bytes.
+/// `locks` are the row locks of a transaction that prepares them; it locks a row before it knows which of them fit.
+pub(super) fn oldest_received(locks: &str) -> String {
+    format!(
+        "WITH oldest AS (SELECT id, LENGTH(body) AS bytes FROM deliveries WHERE state = 'received' \
+           ORDER BY id LIMIT $1 {locks}), \
+         counted AS (SELECT id, SUM(bytes) OVER (ORDER BY id) - bytes AS before FROM oldest) \
+         SELECT d.id, d.source, d.method, d.query, d.headers, d.body, d.received_at, d.unverified_token \
+         FROM counted JOIN deliveries d ON d.id = counted.id WHERE counted.before < $2 ORDER BY d.id"
+    )
+}
+
+pub(super) fn at_most(limit: usize) -> Vec<Arg> {
+    args![i64::try_from(limit).unwrap_or(i64::MAX), BYTES]
+}
 /// Transactions in which waiting deliveries are let go on, one after another.
 const REQUEUES: usize = 8;
 
 impl Store {
-    /// The oldest deliveries that are to be prepared.
+    /// The oldest deliveries that are to be prepared, at most so many and as many bytes as are prepared together.
     pub async fn received(&self, limit: usize) -> Result<Vec<Received>, StoreError> {
-        let rows = self.read(OLDEST_RECEIVED, args![i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
+        let rows = self.read(&oldest_received(""), at_most(limit)).await?;
         rows.iter().map(received).collect()
     }
 
@@ -144,13 +164,11 @@ impl Store {
     ) -> Result<PrepareCounts, StoreError> {
         match &self.backend {
             Backend::Sqlite { .. } => {
-                let rows =
-                    self.read(OLDEST_RECEIVED, args![i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
+                let rows = self.read(&oldest_received(""), at_most(limit)).await?;
                 if rows.is_empty() {
                     return Ok(PrepareCounts::default());
                 }
-                let prepared = rows.iter().map(|row| run_stages(&stages, row));
-                let prepared = prepared.collect::<Result<Arc<[PreparedDelivery]>, _>>()?;
+                let prepared = in_stages(stages, rows).await.map_err(|_| ended_abnormally())??;
                 self.prepare(prepared, rules, clock).await
             }
             Backend::Postgres { .. } => self.write(PrepareOldest { limit, stages, rules, clock }).await,
@@ -196,8 +214,34 @@ impl Store {
     }
 }
 
+/// Runs the stages on these rows, as far as they go together. On a thread of its own: a large delivery takes seconds, and
+/// senders and the beat do not wait for that.
+pub(super) fn in_stages(
+    stages: Stages,
+    rows: Vec<Row>,
+) -> JoinHandle<Result<Vec<PreparedDelivery>, StoreError>> {
+    spawn_blocking(move || {
+        let (mut prepared, mut events) = (Vec::with_capacity(rows.len()), 0);
+        for row in rows {
+            let delivery = run_stages(&stages, &row)?;
+            if let Prepared::Events(of_it) = &delivery.result {
+                events += of_it.len();
+            }
+            prepared.push(delivery);
+            if events >= EVENTS {
+                break;
+            }
+        }
+        Ok(prepared)
+    })
+}
+
+pub(super) fn ended_abnormally() -> StoreError {
+    StoreError::new("reading deliveries ended abnormally; this is a bug")
+}
+
 /// What becomes of the delivery of this row. One that cannot be read from the registry must not stop those behind it.
-pub(super) fn run_stages(stages: &Stages, row: &Row) -> Result<PreparedDelivery, StoreError> {
+fn run_stages(stages: &Stages, row: &Row) -> Result<PreparedDelivery, StoreError> {
     let id = row.id(0)?;
     Ok(received(row).map_or_else(
         |failure| PreparedDelivery {

@@ -3,13 +3,15 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::sleep;
 
 use super::people::People;
 use super::prepare::{
-    EventOutcome, OLDEST_RECEIVED, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Stages,
-    run_stages,
+    EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Stages, at_most,
+    ended_abnormally, in_stages, oldest_received,
 };
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
 use super::{StoreError, Work};
@@ -21,6 +23,10 @@ use crate::rules::IdentityRules;
 /// Deliveries that one transaction lets go on: a source that was paused for a week has very many, and acknowledgements wait
 /// for the transaction.
 pub(super) const REQUEUED_TOGETHER: u64 = 1_000;
+
+/// How often PostgreSQL hears that we are still there while the stages run: it ends a transaction of which it hears nothing
+/// for five seconds, as that of a process which is frozen or gone, and a large delivery takes longer than that.
+const STILL_HERE: Duration = Duration::from_secs(1);
 
 /// The statement that lets deliveries of so many sources go on.
 pub(super) fn requeue(sources: usize) -> String {
@@ -78,11 +84,21 @@ impl Work for PrepareOldest {
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<PrepareCounts, StoreError>> {
         Box::pin(async move {
-            let sql = format!("{OLDEST_RECEIVED} {}", connection.row_locks("FOR UPDATE SKIP LOCKED"));
-            let rows = connection.fetch(&sql, args![i64::try_from(self.limit).unwrap_or(i64::MAX)]).await?;
+            let sql = oldest_received(connection.row_locks("FOR UPDATE SKIP LOCKED"));
+            let rows = connection.fetch(&sql, at_most(self.limit)).await?;
+            if rows.is_empty() {
+                return Ok(PrepareCounts::default());
+            }
             // Run again, it may find others; whatever the stages make has ids of its own then.
-            let deliveries = rows.iter().map(|row| run_stages(&self.stages, row));
-            let deliveries = deliveries.collect::<Result<Vec<PreparedDelivery>, _>>()?;
+            let mut stages = in_stages(Arc::clone(&self.stages), rows);
+            let deliveries = loop {
+                tokio::select! {
+                    deliveries = &mut stages => break deliveries.map_err(|_| ended_abnormally())??,
+                    () = sleep(STILL_HERE) => {
+                        connection.execute("SELECT 1", vec![]).await?;
+                    }
+                }
+            };
             store(connection, &deliveries, &self.rules, &*self.clock).await
         })
     }
@@ -179,7 +195,7 @@ async fn insert_leads(
         return Ok(());
     }
     let mut people =
-        People::load(connection, fresh.iter().filter_map(|event| event.lead()), None, &rules, now).await?;
+        People::load(connection, fresh.iter().filter_map(|event| event.lead()), None, rules, now).await?;
     let mut leads = Vec::with_capacity(fresh.len());
     let mut syncs = Vec::new();
     for (event, place) in fresh.iter().zip(0_i64..) {

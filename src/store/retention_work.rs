@@ -85,12 +85,14 @@ impl Work for RemoveOld {
                 What::Bodies => EMPTIED,
                 What::Rows => REMOVED,
             };
+            // Locked, so that whoever lets one of them be read again comes before, and it stays, or after, and it is gone.
+            let locks = connection.row_locks("FOR UPDATE OF d");
             let asked: Vec<Arg> = self.batch.deliveries.iter().map(|id| Arg::from(*id)).collect();
             let mut ended = Vec::with_capacity(asked.len());
             for piece in asked.chunks(ROWS_PER_STATEMENT) {
                 let sql = format!(
                     "SELECT d.id FROM deliveries d WHERE d.id IN ({}) AND {state} \
-                     AND NOT EXISTS (SELECT 1 FROM {NOT_ENDED}) ORDER BY d.id",
+                     AND NOT EXISTS (SELECT 1 FROM {NOT_ENDED}) ORDER BY d.id {locks}",
                     list(1, piece.len())
                 );
                 for row in connection.fetch(&sql, piece.to_vec()).await? {
@@ -135,6 +137,7 @@ impl RemoveOld {
         let (chosen, events) = with_events(connection, deliveries).await?;
         let leads = ids(connection, "leads", "event", &events).await?;
         let syncs = ids(connection, "syncs", "lead", &leads).await?;
+        delete(connection, "audits", "sync", &syncs, "").await?;
         delete(connection, "steps", "sync", &syncs, "").await?;
         let final_ones = "AND state IN ('synced', 'filtered')";
         let gone = delete(connection, "syncs", "id", &syncs, final_ones).await?;

@@ -185,8 +185,12 @@ const APPLIED: &str = "\
     SELECT version, checksum, (SELECT value FROM counters WHERE name = 'oldest_schema') \
     FROM _sqlx_migrations ORDER BY version";
 
-/// Which schema the database at the other end has.
-pub(super) async fn look_at(connection: &mut Connection) -> Result<Schema, StoreError> {
+/// Which schema the database at this place has.
+pub(super) async fn look_at(connection: &mut Connection, place: &str) -> Result<Schema, StoreError> {
+    look(connection).await.map_err(|failure| cannot_read(place, &failure))
+}
+
+async fn look(connection: &mut Connection) -> Result<Schema, StoreError> {
     let mut applied = connection.fetch(is_there(connection.is_postgres()), args![]).await?;
     if applied.first().map_or(Ok(0), |row| row.int(0))? > 0 {
         applied = connection.fetch(APPLIED, args![]).await?;
@@ -203,7 +207,7 @@ pub(super) async fn bring_up(
     upgrade: Upgrade,
     told: &mut (dyn FnMut(Migrated) + Send),
 ) -> Result<Schema, StoreError> {
-    let before = look_at(connection).await?;
+    let before = look_at(connection, place).await?;
     let mut present = before.clone();
     loop {
         if let Some(refusal) = present.refusal(place) {
@@ -232,7 +236,7 @@ pub(super) async fn bring_up(
                 return Err(cannot_migrate(place, &failure));
             }
         }
-        present = look_at(connection).await?;
+        present = look_at(connection, place).await?;
     }
 }
 
@@ -243,7 +247,7 @@ async fn advance(
 ) -> Result<(), StoreError> {
     connection.lock_schema().await?;
     // Another process may have been faster.
-    let present = look_at(connection).await?;
+    let present = look(connection).await?;
     if present.is_new() {
         create(connection, told).await
     } else if let Some((next, _)) = present.missing.first() {
@@ -313,6 +317,12 @@ fn compared_bytewise(sql: &SqlStr) -> SqlStr {
     AssertSqlSafe(sql.as_str().replace(" TEXT", " TEXT COLLATE \"C\"")).into_sql_str()
 }
 
+fn cannot_read(place: &str, failure: &StoreError) -> StoreError {
+    StoreError::new(format!(
+        "the database at {place} cannot be read: {failure}. Name the one of your leadfold with --database"
+    ))
+}
+
 fn cannot_migrate(place: &str, failure: &StoreError) -> StoreError {
     let text = failure.to_string();
     let advice = if text.contains("permission denied") {
@@ -372,11 +382,8 @@ impl Store {
 
     /// Which schema it has, or why that cannot be read at this place.
     pub(super) async fn look_at_schema(&self, place: &str) -> Result<Schema, StoreError> {
-        self.applied().await.and_then(|applied| Schema::read(&applied)).map_err(|failure| {
-            StoreError::new(format!(
-                "the database at {place} cannot be read: {failure}. Name the one of your leadfold with --database"
-            ))
-        })
+        let schema = self.applied().await.and_then(|applied| Schema::read(&applied));
+        schema.map_err(|failure| cannot_read(place, &failure))
     }
 
     async fn applied(&self) -> Result<Vec<Row>, StoreError> {

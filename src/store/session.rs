@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgDatabaseError, PgSeverity};
 use sqlx::{PgPool, Postgres};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -54,7 +54,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Takes a connection whose every statement has this long.
+    /// Takes a connection whose every statement has this long. That none was to be had in time says nothing of those that
+    /// there are, however many wait for one; that one could not be made may.
     pub(crate) async fn take(
         pool: &PgPool,
         health: &Arc<Health>,
@@ -62,8 +63,8 @@ impl Session {
     ) -> Result<Self, StoreError> {
         let acquired = match timeout(ACQUIRE, pool.acquire()).await {
             Ok(acquired) => acquired.map_err(StoreError::from),
-            Err(_) => Err(StoreError::away(format!(
-                "the database gave no connection within {} s: it is away, or all connections are busy",
+            Err(_) => Err(StoreError::busy(format!(
+                "the database gave no connection within {} s: all are busy, or it has no more to give, or it is away",
                 ACQUIRE.as_secs()
             ))),
         };
@@ -110,19 +111,29 @@ impl Session {
         };
         *in_doubt = true;
         let began = Instant::now();
-        let answer = tokio::select! {
-            answer = ask(&mut *connection) => answer.map_err(StoreError::from),
-            () = given_up(health, began, *patience) => Err(StoreError::away(format!(
-                "the database did not answer within {} s",
-                began.elapsed().as_secs()
-            ))),
+        let (answer, over) = tokio::select! {
+            answer = ask(&mut *connection) => {
+                let over = answer.as_ref().is_err_and(is_over);
+                (answer.map_err(StoreError::from), over)
+            }
+            () = given_up(health, began, *patience) => {
+                let seconds = began.elapsed().as_secs();
+                (Err(StoreError::away(format!("the database did not answer within {seconds} s"))), true)
+            }
         };
         match &answer {
             Err(failure) if failure.is_away() => health.noticed(failure),
-            _ => *in_doubt = false,
+            _ => *in_doubt = over,
         }
         answer
     }
+}
+
+/// Whether the server has ended this connection with that word, which says nothing of others: its transaction was idle for
+/// too long, or it takes orders from a person.
+fn is_over(error: &sqlx::Error) -> bool {
+    let refusal = error.as_database_error().and_then(|refusal| refusal.try_downcast_ref::<PgDatabaseError>());
+    refusal.is_some_and(|refusal| matches!(refusal.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 /// Returns when a statement that began then has had its time: less of it once it is known that the database is in trouble,

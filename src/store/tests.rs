@@ -16,6 +16,7 @@ use super::error::{Failure, failure};
 use super::lease::Lease;
 use super::ledger::{Dated, Entry};
 use super::pools::WAKE_WAITING;
+use super::prepare::oldest_received;
 use super::prepare_work::{requeue, taken_keys};
 use super::record::{self, Record, put_back_statement};
 use super::registry::{leads_of, newest_leads};
@@ -146,6 +147,13 @@ async fn what_is_old_is_found_from_the_oldest_on() {
         let plan = plan(&old(what), args![id, id, 64]).await;
         assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_to_be_prepared_is_measured_in_its_index() {
+    let indexes =
+        ["deliveries USING INDEX deliveries_received", "d USING INDEX sqlite_autoindex_deliveries_1 (id=?)"];
+    seeks(&oldest_received(""), args![32, 4096], &indexes).await;
 }
 
 #[tokio::test]

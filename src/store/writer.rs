@@ -200,7 +200,7 @@ async fn run_jobs(connection: &mut Connection, mut jobs: Vec<Box<dyn Job>>) {
     let committed = match run_in_transaction(connection, &mut jobs).await {
         Ok(()) => Ok(()),
         Err(failure) => {
-            if !failure.is_away() {
+            if !failure.meets_all() {
                 error!(%failure, works = jobs.len(), "storage failure: a group of writes was rolled back");
             }
             roll_back(connection).await;
@@ -227,7 +227,7 @@ async fn run_in_transaction(
     if jobs.len() == 1 {
         return Ok(());
     }
-    if failure.is_away() {
+    if failure.meets_all() {
         return Err(failure);
     }
     connection.begin().await?;

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use leadfold::clock::{Clock as _, SystemClock};
 use leadfold::sandbox::Faults;
 use serde_json::{Value, json};
 
+use crate::postgres::Database;
 use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis};
 
 const PATH: &str = "/in/sendpulse/demo";
@@ -106,4 +108,38 @@ async fn data_that_looks_like_a_template_is_only_data() {
     assert!(page.contains("&lt;img src=x"), "{page}");
     assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
     still_works(rig).await;
+}
+
+/// A database refuses what does not fit into its index, for ever.
+async fn ids_that_no_index_holds_stop_nobody(postgres: Option<Database>) {
+    let identifiers =
+        "identifiers: { external_customer: { shop: \"{{ contact.variables.external }}\" } }\n    contact:\n";
+    let mapping = MAPPING.replacen("contact:\n", identifiers, 1);
+    let mut rig = Rig::prepare(Faults::default(), IMPATIENT, &mapping).await;
+    rig.postgres = postgres;
+    rig.boot().await;
+    // Nothing that could be compressed.
+    let long: String = (0..200).map(|_| SystemClock.new_id().simple().to_string()).collect();
+    let mut body = event("odd", "telegram", json!({ "phone": "0671234567", "external": long }), now_millis());
+    body[0]["bot"]["id"] = json!(long);
+    body[0]["service"] = json!(long);
+    assert_eq!(rig.post(&body).await, 200);
+    rig.settle().await;
+    let counts = rig.counts().await;
+    assert_eq!((counts.leads, counts.synced, counts.unreadable), (1, 1, 0), "{counts:?}");
+    let lead = rig.found("0671234567").await[0]["id"].as_str().unwrap().to_owned();
+    let flaws = rig.json(&format!("/api/leads/{lead}")).await["lead"]["flaws"].clone();
+    assert_eq!(flaws[0]["code"], "too_long", "{flaws}");
+    still_works(rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_no_index_holds_stop_nobody_on_sqlite() {
+    ids_that_no_index_holds_stop_nobody(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_no_index_holds_stop_nobody_on_postgres() {
+    let Some(database) = Database::create().await else { return };
+    ids_that_no_index_holds_stop_nobody(Some(database)).await;
 }

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
 
+mod advice;
 mod alerts;
 mod answers;
 mod api;
 mod apply;
 mod audits;
+mod busy;
 mod commands;
 mod crm;
 mod deploy;

@@ -296,3 +296,71 @@ async fn a_lead_that_is_replayed_meanwhile_stays() {
     assert_eq!(rows(&rig).await, [1, 1, 1, 1, 2, 1]);
     rig.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_is_read_again_meanwhile_stays() {
+    let Some(database) = Database::create().await else { return };
+    let url = database.url.clone();
+    let rig = rig(Some(database)).await;
+    assert_eq!(rig.post_to("/in/sendpulse/demo", "{ half a").await.0, 200);
+    rig.settle().await;
+    let later = Later::of(&rig, &rig.app().store);
+    later.clock.advance(DAY * 500);
+    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+    let mut replaying = options.connect().await.unwrap();
+    replaying.execute("BEGIN").await.unwrap();
+    // As a replay does; that it waits is so that the preparer of the rig leaves it alone.
+    replaying.execute("UPDATE deliveries SET state = 'waiting', source = 'later'").await.unwrap();
+    let stop = CancellationToken::new();
+    let (removed, ()) = tokio::join!(later.retention.round(&stop), async {
+        until("it waits for the row", async || {
+            let sql = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity \
+                 WHERE datname = current_database())";
+            run(&url, sql).await[0] > 0
+        })
+        .await;
+        replaying.execute("COMMIT").await.unwrap();
+    });
+    replaying.close().await.unwrap();
+    assert_eq!(removed.unwrap(), Removed::default());
+    assert_eq!(count(&rig, "deliveries WHERE state = 'waiting'").await, 1);
+    rig.end().await;
+}
+
+/// What was sent again and is not looked for once more: its destination was paused, or taken away.
+async fn audits_go_with_their_lead(postgres: Option<Database>) {
+    let rig = rig(postgres).await;
+    rig.post_all(&[phone("olena", "0671234567", now_millis())], 1).await;
+    rig.settle().await;
+    let url = rig.database();
+    let due = SystemClock.now().checked_add(DAY).unwrap().as_millisecond();
+    let audit = |step: &str| {
+        format!(
+            "INSERT INTO audits (step, sync, destination, action, kind, due_at) \
+             SELECT {step}, id, 'crm', '{{}}', 'create contact', {due} FROM syncs"
+        )
+    };
+    run(&url, &audit("'one'")).await;
+    // One whose sync a leadfold of before has removed.
+    run(&url, &audit("'two'").replace(", id,", ", 'gone',")).await;
+    let store = &rig.app().store;
+    let next = store.next_audit("crm").await.unwrap().map(Timestamp::as_millisecond);
+    assert_eq!(next, Some(due));
+    let later = Later::of(&rig, store);
+    let removed = later.round_after(DAY * 500).await;
+    assert_eq!((removed.deliveries, removed.leads), (1, 1));
+    assert_eq!(count(&rig, "audits").await, 1, "that of another lead stays");
+    assert_eq!(store.next_audit("crm").await.unwrap(), None, "what nobody can look for is never due");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audits_go_with_their_lead_on_sqlite() {
+    audits_go_with_their_lead(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audits_go_with_their_lead_on_postgres() {
+    let Some(database) = Database::create().await else { return };
+    audits_go_with_their_lead(Some(database)).await;
+}

@@ -30,7 +30,7 @@ impl Pick {
     }
 
     /// The id of a record. What says "no" in the languages of some CRMs (`false`, 0, an empty text) is none, and neither
-    /// is a whole object.
+    /// is a whole object, nor a text that is longer than any id.
     pub(super) fn id(&self, values: &Values) -> Option<RecordId> {
         let id = match self.json(values)? {
             Json::Array(items) => items.into_iter().next()?,
@@ -41,7 +41,7 @@ impl Pick {
             Json::Number(number) => number.to_string(),
             Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => return None,
         };
-        (!text.is_empty() && text != "0").then_some(RecordId(text))
+        (!text.is_empty() && text != "0" && text.len() <= RecordId::LONGEST).then_some(RecordId(text))
     }
 
     /// The list that is there.

@@ -155,7 +155,8 @@ pub(super) fn collection(kind: RecordKind) -> &'static str {
 
 /// The id in the answer to a create.
 pub(super) fn record(body: &Value) -> Option<RecordId> {
-    body.get("id")?.as_number().map(|id| RecordId(id.to_string()))
+    let id = body.get("id")?.as_number()?.to_string();
+    (id.len() <= RecordId::LONGEST).then_some(RecordId(id))
 }
 
 #[derive(Deserialize)]
