@@ -33,14 +33,14 @@ use crate::rig::{PATIENCE, Rig, event, now_millis};
 use crate::store::{Story, record, run, said};
 
 /// What must never be: something that belongs to a person who has become another.
-const LEFT_BEHIND: &str = "SELECT (SELECT COUNT(*) FROM identifiers x JOIN persons p ON p.id = x.person \
+pub(crate) const LEFT_BEHIND: &str = "SELECT (SELECT COUNT(*) FROM identifiers x JOIN persons p ON p.id = x.person \
        WHERE p.merged_into IS NOT NULL) \
      + (SELECT COUNT(*) FROM leads x JOIN persons p ON p.id = x.person WHERE p.merged_into IS NOT NULL) \
      + (SELECT COUNT(*) FROM syncs x JOIN persons p ON p.id = x.person WHERE p.merged_into IS NOT NULL) \
      + (SELECT COUNT(*) FROM links x JOIN persons p ON p.id = x.person WHERE p.merged_into IS NOT NULL)";
 
 /// On both databases; on PostgreSQL where there is one.
-async fn on_both(test: impl AsyncFn(&Story)) {
+pub(crate) async fn on_both(test: impl AsyncFn(&Story)) {
     let folder = std::env::temp_dir().join(format!("leadfold-many-{}", SystemClock.new_id()));
     let url = format!("sqlite://{}", folder.join("leadfold.db").display());
     let story = Story::begin(url.clone(), url).await;
@@ -266,7 +266,7 @@ async fn contacts_elsewhere_of_two_who_are_one_record_here_come_before_a_person(
         story.link(&there, other, "there-2").await;
         story.claim(&here, Mode::Live).await;
         let (from, into) = (story.person(lead).await, story.person(other_lead).await);
-        let evidence = Evidence { sync, from, into, reason: Reason::new("one_crm_record", "test") };
+        let evidence = Evidence { sync, from, into, record: RecordId("1".to_owned()) };
         let clock = Arc::clone(&story.clock) as Arc<dyn Clock>;
         story.store.merge_on_evidence(&here, evidence, clock).await.unwrap();
         assert_eq!(story.state(other_lead).await, "needs-attention", "the newest of their leads there");
