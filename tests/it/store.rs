@@ -652,6 +652,8 @@ impl Story {
         };
         merge(sync, from, into).await;
         assert_eq!(self.person(lead).await, into);
+        let decision = self.store.lead(lead).await.unwrap().unwrap().decision.unwrap();
+        assert_eq!(decision.why.last().unwrap().code, "merged_one_crm_record", "{decision:?}");
         let linked = self.store.linked_persons("there", &[record("there-1")]).await.unwrap();
         assert_eq!(linked, [(record("there-1"), into)], "what they have elsewhere comes along");
         let (_, context) = self.store.person_context(sync, "here").await.unwrap();
