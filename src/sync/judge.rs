@@ -212,8 +212,8 @@ impl Worker {
                 self.destination.name
             );
             if contacts.is_empty() && context.contact.is_none() {
-                let reason = Reason::new("one_crm_record", text);
-                let evidence = Evidence { sync: claimed.id, from: claimed.person, into: *other, reason };
+                let (sync, from, record) = (claimed.id, claimed.person, record.clone());
+                let evidence = Evidence { sync, from, into: *other, record };
                 return Ok(Candidates::Another(evidence));
             }
             conflicts.push(Reason::new("record_of_another_person", text));

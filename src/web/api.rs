@@ -2,7 +2,8 @@
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::header::ACCEPT_LANGUAGE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use super::search::spellings;
 use crate::id::LeadId;
+use crate::resolve::Language;
 use crate::store::{Store, StoreError};
 
 /// Most leads in one answer.
@@ -64,12 +66,39 @@ async fn leads(State(store): State<Store>, query: Result<Query<LeadsQuery>, Quer
     }
 }
 
-async fn lead(State(store): State<Store>, Path(id): Path<String>) -> Response {
+/// Query of `GET /api/leads/<id>`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LeadQuery {
+    /// `en` or `uk`; what the client prefers when absent.
+    language: Option<String>,
+}
+
+async fn lead(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+    query: Result<Query<LeadQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let Ok(Query(LeadQuery { language })) = query else {
+        let message = "the query of /api/leads/<id> takes language (en or uk)";
+        return (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response();
+    };
+    let language = match language {
+        None => preferred(&headers),
+        Some(code) => {
+            let Some(language) = Language::parse(&code) else {
+                let message = format!("'{code}' is no language that we speak; it is en or uk");
+                return (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response();
+            };
+            language
+        }
+    };
     let Ok(id) = id.parse::<LeadId>() else {
         let message = format!("'{id}' is no lead id; GET /api/leads lists them");
         return (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response();
     };
-    match store.lead(id).await {
+    match store.lead_in(id, language).await {
         Ok(Some(lead)) => Json(lead).into_response(),
         Ok(None) => {
             let message =
@@ -80,8 +109,34 @@ async fn lead(State(store): State<Store>, Path(id): Path<String>) -> Response {
     }
 }
 
+/// The first language of `Accept-Language` that we speak. Clients list them in the order of their preference.
+fn preferred(headers: &HeaderMap) -> Language {
+    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut codes = accepted.split(',').filter_map(|range| range.trim().split(['-', ';']).next());
+    codes.find_map(Language::parse).unwrap_or(Language::English)
+}
+
 fn storage_failed(failure: &StoreError) -> Response {
     tracing::error!(%failure, "the registry could not be read");
     let message = "the registry cannot be read now; the log of the server says why. Try again";
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": message }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_gets_the_language_that_it_prefers() {
+        let check = |accepted: &str, expect: Language| {
+            let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, accepted.parse().unwrap())]);
+            assert_eq!(preferred(&headers), expect, "{accepted}");
+        };
+        check("uk-UA,uk;q=0.9,en;q=0.8", Language::Ukrainian);
+        check("de, uk;q=0.5", Language::Ukrainian);
+        check("en-GB, uk;q=0.5", Language::English);
+        check("*", Language::English);
+        check("", Language::English);
+        assert_eq!(preferred(&HeaderMap::new()), Language::English);
+    }
 }

@@ -43,4 +43,5 @@ mod store;
 mod tidy;
 mod tls;
 mod torture;
+mod who;
 mod windows;
