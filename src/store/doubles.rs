@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::StoreError;
 use super::sql::{Arg, Connection, args, json};
-use crate::id::{LeadId, SyncId};
+use crate::id::{LeadId, PersonId, SyncId};
 use crate::plan::Reason;
 
 /// Puts it before a person, once for each human and destination, on their newest lead that is in the CRM. `people` is what
@@ -43,6 +43,20 @@ pub(super) async fn tell_of_two_contacts(
             .await?;
     }
     Ok(())
+}
+
+/// Nobody needs to look any more where neither of two people has two contacts: they are not one human after all.
+pub(super) async fn take_back_two_contacts(
+    connection: &mut Connection,
+    one: PersonId,
+    other: PersonId,
+    now: i64,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE syncs SET state = 'synced', why = NULL, updated_at = $3 WHERE person IN ($1, $2) \
+         AND state = 'needs-attention' AND why LIKE '{\"code\":\"two_contacts\"%' \
+         AND (SELECT COUNT(*) FROM links WHERE links.person = syncs.person \
+           AND links.destination = syncs.destination AND links.kind = 'contact') < 2";
+    connection.execute(sql, args![one, other, now]).await.map(drop)
 }
 
 fn reason(lead: LeadId, destination: &str, records: &[String]) -> Reason {

@@ -10,6 +10,7 @@
 //! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
 //! | [`lease`] | processes, and who of them pushes to which destination |
 //! | `merges`, `moved`, `doubles` | two people who become one, what that moves, and what it shows in a CRM |
+//! | [`corrections`] | what people decide about people by hand: merges, and merges undone |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
 //! | [`audits`] | steps that were sent again, and are looked for once more |
@@ -38,6 +39,7 @@ mod budgets;
 mod checks;
 mod claims;
 mod context;
+pub mod corrections;
 mod doubles;
 mod error;
 pub mod fates;
