@@ -60,3 +60,12 @@ CREATE TABLE corrections (
     at     BIGINT NOT NULL
 );
 CREATE INDEX corrections_merge ON corrections (merge) WHERE merge IS NOT NULL;
+
+-- Records that CRMs still had of somebody whose data was erased here.
+CREATE TABLE erased_records (
+    person      TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    record      TEXT NOT NULL,
+    PRIMARY KEY (person, destination, kind, record)
+);
