@@ -69,3 +69,6 @@ CREATE TABLE erased_records (
     record      TEXT NOT NULL,
     PRIMARY KEY (person, destination, kind, record)
 );
+
+-- The step that asks somebody to merge this contact into another of the same human; NULL while nothing in the CRM does.
+ALTER TABLE links ADD COLUMN told TEXT;

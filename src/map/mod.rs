@@ -20,6 +20,7 @@ mod convert;
 mod example;
 mod expression;
 mod filters;
+mod identity;
 mod names;
 mod path;
 mod pools;

@@ -7,14 +7,16 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_script::{Script, ScriptExtension};
 
 use super::reason::{
-    DOMAIN, EMPTY, LOCAL_PART, MASKED, MIXED_SCRIPT, NO_ADDRESS, PLACEHOLDER, Reason, SEVERAL_ADDRESSES,
-    TEMPLATE, TEXT_TOO_LONG,
+    ADDRESS_TOO_LONG, DOMAIN, EMPTY, LOCAL_PART, MASKED, MIXED_SCRIPT, NO_ADDRESS, PLACEHOLDER, Reason,
+    SEVERAL_ADDRESSES, TEMPLATE, TEXT_TOO_LONG,
 };
 use super::{clean, junk};
 use crate::lead::Email;
 
-/// A display name, an address of 254 characters, and some words around them.
+/// A display name, an address, and some words around them.
 const LONGEST_TEXT: usize = 1000;
+/// Bytes of an address (RFC 5321, 4.5.3.1.3: a path of 256 with its brackets).
+const LONGEST_ADDRESS: usize = 254;
 
 /// Mailboxes of an office, not of a person.
 const ROLES: &str = "\
@@ -22,12 +24,16 @@ const ROLES: &str = "\
     company contact contacts crm customer-service customerservice director do-not-reply donotreply \
     email enquiries enquiry feedback finance hello help helpdesk hostmaster hr info inquiry job jobs \
     kontakt mail mailbox mailer-daemon marketing media news newsletter no-reply no_reply noreply \
-    office ofis order orders post postmaster pr press reception reply root sale sales service shop \
-    support team webmaster";
+    office ofis order orders post postmaster pr press reception reply root sale sales secretary service \
+    shop support team webmaster";
+
+/// Of these also the branches: `sales.kyiv`, `office-lviv`, `info_ua`.
+const BRANCHED_ROLES: &str = "info noreply office sales support";
 
 /// The same in Ukrainian and Russian, as people transliterate them.
 const LOCAL_ROLES: &str = "\
-    zakaz zakazy zamovlennya zayavka otdel prodazha prodazhi priemnaya magazin kadry";
+    zakaz zakazy zamovlennya zayavka otdel prodazha prodazhi priemnaya priyomnaya pryimalnia sekretar reklama \
+    magazin kadry";
 
 /// Local parts that people type to get past a form.
 const STAND_INS: &str = "\
@@ -38,11 +44,14 @@ const STAND_INS: &str = "\
 const TAGGING: &str = "\
     fastmail.com fastmail.fm hotmail.co.uk hotmail.com hotmail.de hotmail.es hotmail.fr hotmail.it \
     icloud.com live.co.uk live.com live.fr live.nl mac.com me.com msn.com outlook.com outlook.de \
-    outlook.es outlook.fr pm.me proton.me protonmail.com ya.ru yandex.com yandex.kz yandex.ru";
+    outlook.es outlook.fr pm.me proton.me protonmail.com";
+
+/// One service under many names: `name` is the same mailbox in all of them.
+const YANDEX: &str = "ya.ru yandex.by yandex.com yandex.kz yandex.ru yandex.ua";
 
 /// Providers whose mailboxes are ASCII only, so that any other letter is a look-alike.
 const ASCII_ONLY: &str = "\
-    gmail.com googlemail.com icloud.com mail.ru outlook.com ukr.net yahoo.com yandex.ru";
+    gmail.com googlemail.com icloud.com mail.ru outlook.com ukr.net ya.ru yahoo.com yandex.com yandex.ru";
 
 /// See [`super::email()`].
 pub(super) fn normalise(raw: &str) -> Result<Email, Reason> {
@@ -53,6 +62,7 @@ pub(super) fn normalise(raw: &str) -> Result<Email, Reason> {
     if text.is_empty() {
         return Err(EMPTY);
     }
+    let text = without_quotes(&text)?;
     let written = only_address(&text)?;
     let (local, domain) = written.rsplit_once('@').ok_or(NO_ADDRESS)?;
     if written.contains(['*', '•', '…', '●']) {
@@ -67,8 +77,30 @@ pub(super) fn normalise(raw: &str) -> Result<Email, Reason> {
     if lists(STAND_INS, untagged) || repeats_one_character(untagged) {
         return Err(PLACEHOLDER);
     }
-    let match_key = (!lists(ROLES, untagged) && !lists(LOCAL_ROLES, untagged)).then(|| key(&local, &domain));
-    Ok(Email { address: format!("{local}@{domain}"), match_key, raw: raw.to_owned() })
+    let address = format!("{local}@{domain}");
+    if address.len() > LONGEST_ADDRESS {
+        return Err(ADDRESS_TOO_LONG);
+    }
+    let match_key = (!is_role(untagged)).then(|| key(&local, &domain));
+    Ok(Email { address, match_key, raw: raw.to_owned() })
+}
+
+/// Whether a mailbox is an office's: many write from it, so it says nothing about who.
+fn is_role(local: &str) -> bool {
+    let plain = local.trim_end_matches(|c: char| c.is_ascii_digit());
+    let first = local.split(['.', '-', '_']).next().unwrap_or_default();
+    lists(ROLES, plain) || lists(LOCAL_ROLES, plain) || lists(BRANCHED_ROLES, first)
+}
+
+/// Takes the quotes off a quoted local part, which changes nothing where it would be one without them (RFC 5321, 4.1.2).
+/// What needs its quotes is no mailbox that anybody has.
+fn without_quotes(text: &str) -> Result<Cow<'_, str>, Reason> {
+    let Some((before, domain)) = text.split_once("\"@") else { return Ok(Cow::Borrowed(text)) };
+    let (words, quoted) = before.rsplit_once('"').ok_or(LOCAL_PART)?;
+    if quoted.is_empty() || quoted.contains(|c: char| c.is_whitespace() || "@\\,;:<>()[]".contains(c)) {
+        return Err(LOCAL_PART);
+    }
+    Ok(Cow::Owned(format!("{words}{quoted}@{domain}")))
 }
 
 fn lists(words: &str, word: &str) -> bool {
@@ -187,11 +219,12 @@ fn repeats_one_character(local: &str) -> bool {
 }
 
 /// The key that the spellings of one mailbox share, as far as the provider says that they are one. Dashes are never
-/// folded, and aliases of domains only where they always were one service.
+/// folded, and domains only where they always were one service.
 fn key(local: &str, domain: &str) -> String {
     let untagged = || local.split('+').next().unwrap_or(local);
     match domain {
         "gmail.com" | "googlemail.com" => format!("{}@gmail.com", untagged().replace('.', "")),
+        domain if lists(YANDEX, domain) => format!("{}@yandex.ru", untagged()),
         domain if lists(TAGGING, domain) => format!("{}@{domain}", untagged()),
         domain => format!("{local}@{domain}"),
     }

@@ -52,6 +52,7 @@ reasons! {
     NO_ADDRESS "no_address" "There is no email address in the text.";
     SEVERAL_ADDRESSES "several_addresses" "The text holds more than one email address, and nothing says which is meant.";
     LOCAL_PART "local_part" "The part before the @ is not one that a mailbox can have.";
+    ADDRESS_TOO_LONG "too_long" "The address is longer than 254 characters, which no mailbox has.";
     DOMAIN "domain" "The part after the @ is not a domain name.";
     MIXED_SCRIPT "mixed_script" "The address mixes letters of different alphabets that look alike; ask for it again.";
 }

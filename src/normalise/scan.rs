@@ -50,6 +50,9 @@ pub(super) fn scan(text: &str) -> Found {
     if let Some(rest) = text.strip_prefix("whatsapp:") {
         return account(rest.trim());
     }
+    if is_scoped_user(text) {
+        return Found::OtherThing;
+    }
     if let Some((user, host)) = text.split_once('@') {
         let account_id = user.split_once(':').map_or(user, |(user, _device)| user);
         return match host.trim() {
@@ -78,6 +81,14 @@ pub(super) fn scan(text: &str) -> Found {
         };
     }
     words(text)
+}
+
+/// WhatsApp's id of somebody who shows no number: `ua.13491208655302741918`, `us.ent.11815…`. Its digits are no phone.
+fn is_scoped_user(text: &str) -> bool {
+    let Some((country, rest)) = text.split_once('.') else { return false };
+    let digits = rest.strip_prefix("ent.").unwrap_or(rest);
+    let is_code = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_alphabetic());
+    is_code && digits.len() >= 13 && digits.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// A text that holds an email or a handle, and perhaps a number beside it.

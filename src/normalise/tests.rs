@@ -3,3 +3,4 @@
 mod emails;
 mod laws;
 mod phones;
+mod traps;

@@ -185,6 +185,8 @@ pub struct TakenApart {
     pub elsewhere: Vec<Given>,
     /// What was written to CRMs, while they were one, of leads that go back.
     pub written_since: Vec<Written>,
+    /// Something in a CRM asks somebody to merge their contacts there.
+    pub asked_to_merge: bool,
     /// Their contacts, as they are apart.
     pub contacts: Vec<ContactOf>,
 }

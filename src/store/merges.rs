@@ -11,48 +11,61 @@
 //! | sent | it finishes first, and all others wait for it |
 //! | one of two that were sent, and both made a contact | a person is told, once ([`super::doubles`]) |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::StoreError;
 use super::doubles::tell_of_two_contacts;
 use super::moved::Moved;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
 use super::syncs::OPEN;
 use crate::clock::Clock;
 use crate::id::{MergeId, PersonId};
 use crate::plan::Reason;
-use crate::resolve::Key;
+use crate::resolve::{Key, KnownPerson};
 
 /// Locks these people in the order of their ids, where others write, and follows those who became somebody else before it
-/// had them; returns who became whom.
+/// had them; returns what their rows say of those who are somebody still, and who became whom.
 pub(super) async fn lock_people(
     connection: &mut Connection,
     people: BTreeSet<PersonId>,
-) -> Result<BTreeMap<PersonId, PersonId>, StoreError> {
-    let mut became = BTreeMap::new();
-    if !connection.others_write() {
-        return Ok(became);
-    }
+) -> Result<(HashMap<PersonId, KnownPerson>, BTreeMap<PersonId, PersonId>), StoreError> {
+    let (mut known, mut became) = (HashMap::new(), BTreeMap::new());
     let mut wanted: Vec<PersonId> = people.into_iter().collect();
     while !wanted.is_empty() {
         let mut others = BTreeSet::new();
         for piece in wanted.chunks(ROWS_PER_STATEMENT) {
             let sql = format!(
-                "SELECT id, merged_into FROM persons WHERE id IN ({}) ORDER BY id FOR UPDATE",
-                list(1, piece.len())
+                "SELECT id, merged_into, created_at, names, merges FROM persons WHERE id IN ({}) ORDER BY id {}",
+                list(1, piece.len()),
+                connection.row_locks("FOR UPDATE")
             );
             for row in connection.fetch(&sql, piece.iter().map(|person| Arg::from(*person)).collect()).await?
             {
                 if let Some(into) = row.optional_id(1)? {
                     became.insert(row.id(0)?, into);
                     others.insert(into);
+                } else {
+                    known.insert(row.id(0)?, known_person(&row)?);
                 }
             }
         }
         // A person is only ever merged into one that was not, so this ends.
-        wanted = others.into_iter().filter(|person| !became.contains_key(person)).collect();
+        wanted = others
+            .into_iter()
+            .filter(|person| !became.contains_key(person) && !known.contains_key(person))
+            .collect();
     }
-    Ok(became)
+    Ok((known, became))
+}
+
+/// What the row of a person says, from its columns behind the first two.
+fn known_person(row: &Row) -> Result<KnownPerson, StoreError> {
+    Ok(KnownPerson {
+        created_at: row.timestamp(2)?,
+        names: row.optional_json(3)?.unwrap_or_default(),
+        merges: u32::try_from(row.int(4)?).unwrap_or(u32::MAX),
+        ..KnownPerson::default()
+    })
 }
 
 /// Who a person is, as far as this map goes.
@@ -81,7 +94,10 @@ async fn lock_identifiers(
     one: PersonId,
     other: PersonId,
 ) -> Result<(), StoreError> {
-    let sql = "SELECT 1 FROM identifiers WHERE person IN ($1, $2) ORDER BY kind, scope, value FOR UPDATE";
+    // Whoever uses a key is written under the key's lock, as whoever owns it.
+    let sql = "SELECT 1 FROM identifiers WHERE person IN ($1, $2) \
+         OR (kind, scope, value) IN (SELECT kind, scope, value FROM holders WHERE person IN ($1, $2)) \
+         ORDER BY kind, scope, value FOR UPDATE";
     connection.fetch(sql, args![one, other]).await.map(drop)
 }
 

@@ -7,7 +7,8 @@
 //! | module | its rows |
 //! |---|---|
 //! | [`inbox`], `arrivals`, `writer` | deliveries as they arrive |
-//! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
+//! | [`prepare`], `prepare_work` | events, leads and their syncs; what is to be prepared next |
+//! | `people`, `acquaint` | whose a lead is: people, their identifiers, what is known of them |
 //! | [`lease`] | processes, and who of them pushes to which destination |
 //! | `merges`, `moved`, `doubles` | two people who become one, what that moves, and what it shows in a CRM |
 //! | [`corrections`] | what people decide about people by hand: merges, and merges undone |
@@ -29,6 +30,7 @@
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
+mod acquaint;
 mod alerts;
 mod apart;
 mod arrivals;

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::StoreError;
+use super::acquaint::key;
 use super::merges::present_person;
-use super::people::key;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
 use crate::id::{LeadId, PersonId};
 use crate::resolve::Key;

@@ -81,6 +81,21 @@ proptest! {
     }
 
     #[test]
+    fn the_key_folds_and_the_address_stays_as_typed(
+        local in "[A-Za-z][A-Za-z0-9]{3,8}([.-][A-Za-z0-9]{2,5})?(\\+[a-z0-9]{1,5})?",
+        domain in prop::sample::select(vec!["gmail.com", "googlemail.com", "ya.ru", "yandex.com", "outlook.com", "example.com"])
+    ) {
+        let raw = format!("{local}@{domain}");
+        if let Ok(email) = email(&raw) {
+            prop_assert_eq!(&email.address, &raw.to_lowercase());
+            let plain = local.split('+').next().unwrap_or_default();
+            let without_tag = crate::normalise::email(&format!("{plain}@{domain}")).map(|plain| plain.match_key);
+            let same = without_tag == Ok(email.match_key.clone());
+            prop_assert!(same || domain == "example.com" && local.contains('+'), "{raw}: {without_tag:?}");
+        }
+    }
+
+    #[test]
     fn no_text_makes_an_email_panic(raw in "\\PC{0,40}(@\\PC{0,40})?|.{0,1100}") {
         match email(&raw) {
             Ok(once) => prop_assert_eq!(email(&once.address).map(|again| again.address), Ok(once.address)),

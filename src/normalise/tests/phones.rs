@@ -8,7 +8,7 @@ fn regions(codes: &str) -> Vec<String> {
 }
 
 /// `text | regions | expected`, a line each: the E.164 with `;ext=`, and the confidence or nothing for a flaw's code.
-fn check(table: &str) {
+pub(super) fn check(table: &str) {
     let mut wrong = Vec::new();
     let mut lines = 0;
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -417,12 +417,15 @@ fn a_text_of_more_than_250_characters_is_refused() {
     assert_eq!(code("1".repeat(1_000_000)), Err("text_too_long".into()));
 }
 
+/// Whether two spellings share a match key.
+pub(super) fn joined(left: &str, right: &str) -> bool {
+    let keys =
+        |raw: &str| phone(raw, &regions("UA")).unwrap_or_else(|flaw| panic!("{raw}: {flaw:?}")).match_keys;
+    keys(left).iter().any(|key| keys(right).contains(key))
+}
+
 #[test]
 fn lines_that_have_two_spellings_share_a_key() {
-    let joined = |left: &str, right: &str| {
-        let keys = |raw: &str| phone(raw, &regions("UA")).unwrap().match_keys;
-        keys(left).iter().any(|key| keys(right).contains(key))
-    };
     let check =
         |left: &str, right: &str, expect: bool| assert_eq!(joined(left, right), expect, "{left} and {right}");
     check("+55 31 8765-4321", "+55 31 98765-4321", true);

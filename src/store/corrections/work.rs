@@ -173,7 +173,7 @@ impl TakeApart {
         connection.execute("UPDATE persons SET merged_into = NULL WHERE id = $1", args![from]).await?;
         merge.moved.give_back(connection, from, present).await?;
         decide_unsent_anew(connection, from, present).await?;
-        take_back_two_contacts(connection, from, present, now).await?;
+        let asked_to_merge = take_back_two_contacts(connection, from, present, now).await?;
         correct(connection, "split", [from, present], Some(merge.id), &self.by).await?;
         Ok(Ok(TakenApart {
             merge: merge.id,
@@ -187,6 +187,7 @@ impl TakeApart {
             identifiers_since: identifiers_since(connection, present, merge.at).await?,
             elsewhere: elsewhere(connection, &merge.moved, from).await?,
             written_since: written_since(connection, from, merge.at).await?,
+            asked_to_merge,
             contacts: contacts(connection, from, present).await?,
         }))
     }
