@@ -211,7 +211,10 @@ impl Worker {
                 "Contact {record} in '{}' also holds an identifier of this person, and belongs to person {other}.",
                 self.destination.name
             );
-            if contacts.is_empty() && context.contact.is_none() {
+            if contacts.is_empty()
+                && context.contact.is_none()
+                && !self.store.are_apart(claimed.person, *other).await?
+            {
                 let reason = Reason::new("one_crm_record", text);
                 let evidence = Evidence { sync: claimed.id, from: claimed.person, into: *other, reason };
                 return Ok(Candidates::Another(evidence));
