@@ -33,7 +33,7 @@ use crate::rig::{PATIENCE, Rig, event, now_millis};
 use crate::store::{Story, record, run, said};
 
 /// What must never be: something that belongs to a person who has become another.
-const LEFT_BEHIND: &str = "SELECT (SELECT COUNT(*) FROM identifiers x JOIN persons p ON p.id = x.person \
+pub(crate) const LEFT_BEHIND: &str = "SELECT (SELECT COUNT(*) FROM identifiers x JOIN persons p ON p.id = x.person \
        WHERE p.merged_into IS NOT NULL) \
      + (SELECT COUNT(*) FROM leads x JOIN persons p ON p.id = x.person WHERE p.merged_into IS NOT NULL) \
      + (SELECT COUNT(*) FROM syncs x JOIN persons p ON p.id = x.person WHERE p.merged_into IS NOT NULL) \

@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use leadfold::clock::{Clock, SystemClock};
 use leadfold::id::{MergeId, PersonId};
-use leadfold::lead::IdentifierKind::{Chat, Email, Phone};
+use leadfold::lead::IdentifierKind::{Email, Phone};
 use leadfold::plan::Reason;
 use leadfold::rules::Mode;
+use leadfold::sandbox::Faults;
 use leadfold::store::corrections::{Asked, By, MadeOne, NotDone, TakenApart};
 use leadfold::store::syncs::{Evidence, SyncState};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
+use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
 use crate::postgres::Database;
+use crate::replay;
+use crate::rig::{Account, IMPATIENT, Rig, event, now_millis};
 use crate::store::{Story, run, said};
 
 /// On both databases; on PostgreSQL where there is one.
@@ -266,4 +270,204 @@ fn whatever_was_merged_is_as_it_was_before_once_it_is_undone() {
             case.merge_and_undo(story).await;
         }
     }));
+}
+
+#[test]
+fn what_was_written_before_names_were_is_still_undone() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(on_both(async |story| {
+        let leads = story
+            .leads(&[said("old", &[(Phone, "+380671110001")]), said("old", &[(Email, "a@example.org")])])
+            .await;
+        let (one, other) = (story.person(leads[0].0).await, story.person(leads[1].0).await);
+        let made = merge(story, one, other).await.unwrap();
+        let moved = format!(
+            "{{\"identifiers\":[{{\"kind\":\"email\",\"scope\":\"\",\"value\":\"a@example.org\"}}],\
+             \"leads\":[\"{}\"],\"links\":[]}}",
+            leads[1].0
+        );
+        run(&story.url, &format!("UPDATE merges SET moved = '{moved}'")).await;
+        split(story, made.merge).await.unwrap();
+        assert_eq!((story.person(leads[1].0).await, story.owner(leads[1].1).await), (other, other));
+        let made = merge(story, one, other).await.unwrap();
+        assert!(made.overrules.is_some(), "somebody had taken them apart");
+        run(&story.url, "UPDATE merges SET moved = '{}'").await;
+        let before = state(story).await;
+        assert_eq!(split(story, made.merge).await, Err(NotDone::Unreadable(made.merge)));
+        assert_eq!(state(story).await, before, "half of it is not undone");
+    }));
+}
+
+#[test]
+fn what_is_in_hand_is_waited_for_and_what_was_sent_holds_a_split_up() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(on_both(async |story| {
+        let lease = story.lease("crm").await;
+        let leads = story
+            .leads(&[said("crm", &[(Phone, "+380671110001")]), said("crm", &[(Email, "a@example.org")])])
+            .await;
+        let [(lead, sync), (other_lead, other_sync)] = leads[..] else { unreachable!() };
+        let (one, other) = (story.person(lead).await, story.person(other_lead).await);
+        assert_eq!(story.claim(&lease, Mode::Live).await.len(), 2);
+        let not = merge(story, one, other).await.unwrap_err();
+        assert!(matches!(&not, NotDone::UnderWay(leads) if leads.len() == 2), "{not}");
+        for sync in [sync, other_sync] {
+            story.release(&lease, sync, SyncState::Ready, None).await;
+        }
+        let made = merge(story, one, other).await.unwrap();
+        // Of the two, the one that is not claimed waits for the other.
+        let claimed = story.claimed_ids(&lease).await;
+        assert_eq!(claimed.len(), 1);
+        let not = split(story, made.merge).await.unwrap_err();
+        assert!(not.to_string().contains("under way to the CRM"), "{not}");
+        story.release(&lease, claimed[0], SyncState::Ready, None).await;
+        split(story, made.merge).await.unwrap();
+
+        // A CRM record does not join them again, and the sync goes back into the queue.
+        story.claimed_ids(&lease).await;
+        let reason = Reason::new("one_crm_record", "test");
+        let evidence = Evidence { sync, from: one, into: other, reason };
+        let clock = Arc::clone(&story.clock) as Arc<dyn Clock>;
+        story.store.merge_on_evidence(&lease, evidence, clock).await.unwrap();
+        assert_ne!(story.person(lead).await, story.person(other_lead).await);
+        assert!(story.claimed_ids(&lease).await.contains(&sync));
+    }));
+}
+
+fn lead(chat: &str, variables: &Value) -> Value {
+    event(chat, "telegram", variables.clone(), now_millis())
+}
+
+async fn ask(rig: &Rig, path: &str, body: Value) -> Value {
+    let (status, text) = rig.post_to(path, body.to_string()).await;
+    assert_eq!(status, 200, "{path}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Who has this, as far as `/api` says.
+async fn person(rig: &Rig, who: &str) -> String {
+    let found = ask(rig, "/api/people", json!({ "who": who })).await;
+    assert_eq!(found["people"].as_array().unwrap().len(), 1, "{who}: {found}");
+    found["people"][0]["id"].as_str().unwrap().to_owned()
+}
+
+fn command(rig: &Rig, arguments: &[&str]) -> String {
+    let (code, out, err) = replay::run(rig, &[&["people"], arguments].concat());
+    assert_eq!(code, 0, "{arguments:?}: {out}{err}");
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_salesperson_corrects_and_corrects_back() {
+    for account in [Account::Sandbox, Account::SandboxOnPostgres] {
+        let Some(rig) = Rig::start_on(account, Faults::default(), IMPATIENT).await else { return };
+        let (phone, email) = ("0671112233", "olena@example.org");
+        rig.post(&lead("one", &json!({ "phone": phone }))).await;
+        rig.post(&lead("two", &json!({ "email": email }))).await;
+        rig.settle().await;
+        let (one, two) = (person(&rig, phone).await, person(&rig, email).await);
+        assert_ne!(one, two);
+        let out = command(&rig, &["show", "+38 067 111-22-33"]);
+        assert!(
+            out.contains(&one) && out.contains("contact ") && out.contains("phone +380671112233"),
+            "{out}"
+        );
+
+        let (code, out, err) = replay::run(&rig, &["people", "same", phone, email, "--yes"]);
+        assert!(code == 2 && err.contains("not among the possible duplicates"), "{out}{err}");
+        let (code, out, err) = replay::run(&rig, &["people", "merge", phone, email]);
+        assert!(code == 2 && out.contains("would become part of") && err.contains("--yes"), "{out}{err}");
+        assert_ne!(person(&rig, phone).await, person(&rig, email).await, "looking changes nothing");
+        let out = command(&rig, &["merge", phone, email, "--yes", "--note", "the same voice"]);
+        assert!(out.contains("Two contacts in one CRM are of one human then"), "{out}");
+        assert_eq!(person(&rig, email).await, one, "the older stays");
+        let (code, _, err) = replay::run(&rig, &["people", "merge", &one, &two, "--yes"]);
+        assert!(code == 2 && err.contains("already"), "{err}");
+
+        // Something more comes while they are one.
+        rig.post(&lead("one", &json!({ "phone": "0671112244" }))).await;
+        rig.settle().await;
+        let out = command(&rig, &["split", email, "--yes"]);
+        assert!(out.contains(&format!("phone +380671112244, with {one}: it came since")), "{out}");
+        assert_eq!((person(&rig, phone).await, person(&rig, email).await), (one.clone(), two.clone()));
+        assert_eq!(person(&rig, "0671112244").await, one);
+        let counts = rig.counts().await;
+        assert_eq!(counts.needs_attention, 0, "nobody is asked to merge their contacts any more: {counts:?}");
+
+        // The same evidence again joins nobody.
+        rig.post(&lead("two", &json!({ "phone": phone, "email": email }))).await;
+        rig.settle().await;
+        assert_eq!((person(&rig, phone).await, person(&rig, email).await), (one.clone(), two.clone()));
+        assert_eq!(rig.stats().contacts, 2, "each is brought to their own contact");
+        let (code, out, _) = replay::run(&rig, &["people", "duplicates"]);
+        assert!(code == 0 && out.contains("Nobody waits"), "{out}");
+        let out = command(&rig, &["show", &two]);
+        for part in ["undone on", "the same voice", "split, of", "is not"] {
+            assert!(out.contains(part), "it does not say {part}:\n{out}");
+        }
+        rig.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_corrected_says_why() {
+    let rig = Rig::start(Faults::default(), IMPATIENT).await;
+    let nobody = "0190a0b0-0000-7000-8000-000000000000";
+    rig.post(&lead("one", &json!({ "phone": "0671112233" }))).await;
+    rig.settle().await;
+    let one = person(&rig, "one").await;
+    for (path, body, status, says) in [
+        ("/api/people", json!({}), 400, "who"),
+        ("/api/people/merge", json!({ "one": one, "other": "two" }), 422, "nobody is known by 'two'"),
+        ("/api/people/merge", json!({ "one": one, "other": one }), 422, "already"),
+        ("/api/people/split", json!({ "what": nobody }), 422, "there is no merge"),
+        ("/api/people/split", json!({ "what": one }), 422, "nothing to split"),
+        ("/api/people/not-same", json!({ "one": one, "other": nobody }), 422, "nobody is known by"),
+    ] {
+        let (given, text) = rig.post_to(path, body.to_string()).await;
+        assert_eq!(given, status, "{path} {body}: {text}");
+        assert!(text.contains(says), "{path} {body} does not say {says}: {text}");
+    }
+    let (code, out, _) = replay::run(&rig, &["people", "show", nobody]);
+    assert!(code == 1 && out.contains("Nobody is known"), "{out}");
+    rig.end().await;
+}
+
+/// Merged and split again and again, while their leads come, are prepared by two processes, and are pushed.
+#[tokio::test(flavor = "multi_thread")]
+async fn corrections_and_leads_do_not_get_into_each_others_way() {
+    let Some(rig) = Rig::start_on(Account::SandboxOnPostgres, Faults::default(), IMPATIENT).await else {
+        return;
+    };
+    let other = rig.another().await;
+    let said = [("one", json!({ "phone": "0671112233" })), ("two", json!({ "email": "olena@example.org" }))];
+    for (chat, variables) in &said {
+        rig.post(&lead(chat, variables)).await;
+    }
+    rig.settle().await;
+    let (one, two) = (person(&rig, "one").await, person(&rig, "two").await);
+    let come = async {
+        for number in 0..40 {
+            for (chat, _) in &said {
+                rig.post(&lead(chat, &json!({ "order": number }))).await;
+            }
+        }
+    };
+    let correct = async {
+        for _ in 0..8 {
+            ask(&rig, "/api/people/merge", json!({ "one": one, "other": two })).await;
+            ask(&rig, "/api/people/split", json!({ "what": two })).await;
+        }
+    };
+    tokio::join!(come, correct);
+    rig.settle().await;
+    other.stop().await;
+    let database = rig.postgres.as_ref().unwrap();
+    assert_eq!(database.run(crate::many::LEFT_BEHIND).await, [0]);
+    let astray =
+        "SELECT COUNT(*) FROM syncs JOIN leads ON leads.id = syncs.lead WHERE leads.person <> syncs.person";
+    assert_eq!(database.run(astray).await, [0]);
+    assert_eq!((person(&rig, "one").await, person(&rig, "two").await), (one, two));
+    assert_eq!(rig.stats().contacts, 2);
+    rig.end().await;
 }
