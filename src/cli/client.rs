@@ -70,6 +70,15 @@ impl Client {
             .to_owned())
     }
 
+    /// Opens the database for operations that only look, also while a server has it.
+    pub(super) async fn open_to_look(options: &ServerOption) -> Result<Self, Failure> {
+        if options.server.is_some() {
+            return Self::open(options).await;
+        }
+        let store = Store::open_to_read(&options.database.database).await;
+        Ok(Self::Here(means(store.map_err(|failure| failure.to_string())?)))
+    }
+
     /// Runs an operation; an error says what to do.
     pub(super) async fn run<O: Operation>(&self, operation: O) -> Result<O::Answer, Failure> {
         match self {

@@ -27,6 +27,7 @@ mod moment;
 mod moving;
 mod normalise;
 mod notify;
+mod people;
 mod pools;
 mod ready;
 mod rehearse;
@@ -99,6 +100,8 @@ enum Command {
     Versions(versions::Options),
     /// Say what became of a lead, and why
     Explain(explain::Options),
+    /// Say who is who: show, merge, split, and settle possible duplicates
+    People(people::Options),
     /// Let leads go on, map them again, or force them
     Replay(replay::Options),
     /// Push or skip what was held while a destination only observed
@@ -177,6 +180,7 @@ pub fn run() -> ExitCode {
         Command::Apply(options) => in_runtime(apply::run(options)),
         Command::Versions(options) => in_runtime(versions::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),
+        Command::People(options) => in_runtime(people::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
         Command::Pools(options) => in_runtime(pools::run(options)),

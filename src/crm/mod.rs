@@ -253,6 +253,11 @@ pub trait Crm: Send + Sync {
         Capabilities::ALL
     }
 
+    /// Where people open a contact in a browser; `None` where that is not known.
+    fn contact_page(&self, _contact: &RecordId) -> Option<String> {
+        None
+    }
+
     /// What protects a step of this kind on this account.
     fn guarantee(&self, kind: StepKind) -> Guarantee;
 

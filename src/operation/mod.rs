@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod held;
+pub mod people;
 pub mod replay;
 
 use std::sync::Arc;

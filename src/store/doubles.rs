@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::StoreError;
 use super::sql::{Arg, Connection, args, json};
-use crate::id::{LeadId, SyncId};
+use crate::id::{LeadId, PersonId, SyncId};
 use crate::plan::Reason;
 
 /// Holds for a link whose contact nothing in the CRM asks anybody to merge: no step does, or the CRM refused it.
@@ -53,6 +53,25 @@ pub(super) async fn tell_of_two_contacts(
             .await?;
     }
     Ok(())
+}
+
+/// Nobody needs to look any more where neither of two people has two contacts: they are not one human after all. Says
+/// whether something in a CRM asks to merge them all the same.
+pub(super) async fn take_back_two_contacts(
+    connection: &mut Connection,
+    one: PersonId,
+    other: PersonId,
+    now: i64,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE syncs SET state = 'synced', why = NULL, updated_at = $3 WHERE person IN ($1, $2) \
+         AND state = 'needs-attention' AND why LIKE '{\"code\":\"two_contacts\"%' \
+         AND (SELECT COUNT(*) FROM links WHERE links.person = syncs.person \
+           AND links.destination = syncs.destination AND links.kind = 'contact') < 2";
+    connection.execute(sql, args![one, other, now]).await?;
+    let sql = "UPDATE links SET told = NULL WHERE person IN ($1, $2) AND kind = 'contact' AND told IS NOT NULL \
+         AND (SELECT COUNT(*) FROM links AS every WHERE every.person = links.person \
+           AND every.destination = links.destination AND every.kind = 'contact') < 2";
+    Ok(connection.execute(sql, args![one, other]).await? > 0)
 }
 
 fn reason(lead: LeadId, destination: &str, records: &[String]) -> Reason {

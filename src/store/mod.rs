@@ -11,6 +11,8 @@
 //! | `people`, `acquaint` | whose a lead is: people, their identifiers, what is known of them |
 //! | [`lease`] | processes, and who of them pushes to which destination |
 //! | `merges`, `moved`, `doubles` | two people who become one, what that moves, and what it shows in a CRM |
+//! | [`profile`] | one person, for people: what is theirs, who they became, who they may be |
+//! | [`corrections`] | what people decide about people by hand: merges, and merges undone |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
 //! | [`audits`] | steps that were sent again, and are looked for once more |
@@ -40,6 +42,7 @@ mod budgets;
 mod checks;
 mod claims;
 mod context;
+pub mod corrections;
 mod doubles;
 mod error;
 mod faces;
@@ -57,6 +60,7 @@ mod open;
 mod pools;
 pub mod prepare;
 mod prepare_work;
+pub mod profile;
 mod record;
 pub mod registry;
 pub mod rehearsal;

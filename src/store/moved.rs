@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use super::StoreError;
 use super::acquaint::key;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
+use super::merges::present_person;
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
 use crate::id::{LeadId, PersonId};
 use crate::resolve::Key;
 
@@ -136,7 +137,7 @@ impl Moved {
         insert_possible(connection, new).await
     }
 
-    /// Gives back to `from` what `present` still has of it; `rest` is what of it came along on the way to `present`.
+    /// Gives back to `from` what `present` still has of it.
     pub(super) async fn give_back(
         &self,
         connection: &mut Connection,
@@ -145,12 +146,12 @@ impl Moved {
     ) -> Result<(), StoreError> {
         let keys: Vec<&Key> = self.identifiers.iter().collect();
         for piece in keys.chunks(ROWS_PER_STATEMENT) {
-            let rows = piece.iter().map(|key| in_columns(key).into()).collect::<Vec<Vec<Arg>>>();
+            let rows: Vec<Vec<Arg>> = piece.iter().map(|key| in_columns(key).into()).collect();
             let sql = format!(
-                "UPDATE identifiers SET person = ${0} WHERE person = ${1} AND (kind, scope, value) IN (VALUES {2})",
-                3 * piece.len() + 1,
-                3 * piece.len() + 2,
-                super::sql::placeholders(&rows)
+                "UPDATE identifiers SET person = ${1} WHERE (kind, scope, value) IN (VALUES {0}) AND person = ${2}",
+                placeholders(&rows),
+                3 * rows.len() + 1,
+                3 * rows.len() + 2
             );
             let mut arguments: Vec<Arg> = rows.into_iter().flatten().collect();
             arguments.extend(args![from, present]);
@@ -176,9 +177,8 @@ impl Moved {
         hold(connection, from, self.held.iter()).await?;
         let mut possible = Vec::new();
         for duplicate in &self.possible_duplicates {
-            let other = super::merges::present_person(connection, duplicate.person).await?;
-            let said = apart(connection, from).await?;
-            if other != from && other != present && !said.contains(&other) {
+            let other = present_person(connection, duplicate.person).await?;
+            if other != from && other != present {
                 possible.push(pair(from, other, args![duplicate.lead, duplicate.at]));
             }
         }
@@ -249,7 +249,8 @@ async fn forget_possible(connection: &mut Connection, person: PersonId) -> Resul
     connection.execute(sql, args![person]).await.map(drop)
 }
 
-fn in_columns(key: &Key) -> [Arg; 3] {
+/// A key as its columns: kind, scope, value.
+pub(super) fn in_columns(key: &Key) -> [Arg; 3] {
     [key.kind.as_str().into(), key.scope.as_str().into(), key.value.as_str().into()]
 }
 

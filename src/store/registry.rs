@@ -2,7 +2,7 @@
 //! person types.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::audits::AuditDetail;
@@ -43,7 +43,7 @@ pub struct Counts {
 }
 
 /// A lead in a list.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LeadRow {
     /// Ours.
     pub id: LeadId,
@@ -133,11 +133,11 @@ pub struct StepDetail {
 }
 
 /// A lead has one sync per destination; the one that stands for it is the one that most needs somebody to look.
-const WITH_SYNC: &str = "leads LEFT JOIN syncs ON syncs.id = (SELECT s.id FROM syncs s WHERE s.lead = leads.id \
+pub(super) const WITH_SYNC: &str = "leads LEFT JOIN syncs ON syncs.id = (SELECT s.id FROM syncs s WHERE s.lead = leads.id \
     ORDER BY CASE s.state WHEN 'needs-attention' THEN 0 WHEN 'synced' THEN 2 WHEN 'filtered' THEN 3 ELSE 1 END, s.id \
     LIMIT 1)";
 
-const LEAD_COLUMNS: &str = "leads.id, leads.sequence, leads.source, leads.received_at, \
+pub(super) const LEAD_COLUMNS: &str = "leads.id, leads.sequence, leads.source, leads.received_at, \
     COALESCE(syncs.state, leads.state), COALESCE(syncs.why, leads.why), leads.person, leads.lead";
 
 /// The statement that reads a page of leads.
@@ -347,7 +347,8 @@ impl Store {
     }
 }
 
-fn lead_row(row: &Row) -> Result<LeadRow, StoreError> {
+/// A lead of a list from its [`LEAD_COLUMNS`].
+pub(super) fn lead_row(row: &Row) -> Result<LeadRow, StoreError> {
     let contact = row.optional_json(7)?.and_then(|lead: Value| {
         let contact = lead.get("contact")?;
         Some(serde_json::json!({

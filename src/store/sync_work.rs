@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 
 use super::lease::{Lease, bump};
 use super::merges::{lock_both, merge_people};
+use super::moved::apart;
 use super::sql::{Connection, args, json};
 use super::syncs::Evidence;
 use super::{StoreError, Work};
@@ -53,7 +54,8 @@ impl Work for MergeOnEvidence {
             // Either may have become somebody else since the claim. Whose sync this is by then is only known afterwards,
             // so it goes back into the queue in any case.
             let (present, into) = lock_both(connection, *from, *into).await?;
-            if present == *from && into != *from {
+            // Somebody may have said meanwhile that they are two people.
+            if present == *from && into != *from && !apart(connection, *from).await?.contains(&into) {
                 let shown = format!("contact {record} in '{}'", self.lease.destination);
                 let finding = Finding::one_crm_record(shown, into);
                 let reason = finding.why_merged(Language::English, &|person| person.to_string());

@@ -211,7 +211,10 @@ impl Worker {
                 "Contact {record} in '{}' also holds an identifier of this person, and belongs to person {other}.",
                 self.destination.name
             );
-            if contacts.is_empty() && context.contact.is_none() {
+            if contacts.is_empty()
+                && context.contact.is_none()
+                && !self.store.are_apart(claimed.person, *other).await?
+            {
                 let (sync, from, record) = (claimed.id, claimed.person, record.clone());
                 let evidence = Evidence { sync, from, into: *other, record };
                 return Ok(Candidates::Another(evidence));

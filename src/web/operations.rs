@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::operation::apply::{Apply, LookAtActive};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
+use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::replay::{PreviewReplay, Replay};
 use crate::operation::{Means, Operation, OperationError};
 
@@ -24,6 +25,11 @@ pub fn router(means: Means) -> Router {
     let router = takes::<AnswerHeld>(router);
     let router = takes::<LookAtActive>(router);
     let router = takes::<Apply>(router);
+    let router = takes::<LookAtPeople>(router);
+    let router = takes::<LookAtDuplicates>(router);
+    let router = takes::<Merge>(router);
+    let router = takes::<Split>(router);
+    let router = takes::<NotSame>(router);
     router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
 }
 

@@ -26,6 +26,7 @@ mod mishaps;
 mod moving;
 mod odoo;
 mod outage;
+mod people;
 mod phone_differential;
 mod pools;
 mod postgres;

@@ -290,6 +290,17 @@ impl Http {
         &self.limiter
     }
 
+    /// Where people open something of the account in a browser: on its host, without whatever the address of the API holds
+    /// besides.
+    pub fn page(&self, path: &str, query: &[(&str, &str)]) -> Option<String> {
+        let mut url = self.base.join("/").ok()?;
+        url.set_username("").ok()?;
+        url.set_password(None).ok()?;
+        url.set_path(path);
+        url.query_pairs_mut().extend_pairs(query);
+        Some(url.to_string())
+    }
+
     /// A text of the CRM as it may be shown: without secrets and whole phones or emails, and not too long.
     pub fn clean(&self, text: &str) -> String {
         self.redactor.clean(text)

@@ -193,6 +193,11 @@ impl Crm for Odoo {
     }
 
     /// The same values again change nothing, and a create carries an external id.
+    /// The address that Odoo's own notifications lead to; it sends on to the form of the record.
+    fn contact_page(&self, contact: &RecordId) -> Option<String> {
+        self.http.page("/mail/view", &[("model", "res.partner"), ("res_id", &contact.0)])
+    }
+
     fn guarantee(&self, _: StepKind) -> Guarantee {
         Guarantee::Keyed
     }
