@@ -12,10 +12,11 @@
 //! | read | `phone.rs` | every plausible reading by the numbering plans; the only file that knows the phone library |
 //! | keys | `keys.rs` | further keys of the same line in Brazil, Mexico and Argentina |
 //!
-//! [`phone()`] and [`email()`] are idempotent: feeding back what they return gives the same value.
+//! [`phone()`], [`email()`] and [`id()`] are idempotent: feeding back what they return gives the same value.
 
 mod clean;
 mod email;
+mod id;
 mod junk;
 mod keys;
 mod name;
@@ -46,6 +47,12 @@ pub struct National {
     pub bare: String,
     /// As it is dialled inside the country, with the trunk prefix where there is one: `0671234567`.
     pub dialled: String,
+}
+
+/// Cleans an id that somebody else gave out: a customer's, a chat's, a device's. `field` is what a flaw says it is.
+/// Ids are compared byte by byte, so only what cannot be seen is taken away.
+pub fn id(raw: &str, field: &str) -> Result<String, Flaw> {
+    id::normalise(raw).map_err(|reason| reason.flaw(field, raw))
 }
 
 /// The national spellings of an E.164 phone; `None` for a text that is none.
