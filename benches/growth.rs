@@ -248,7 +248,7 @@ impl Side {
             let prepared: Vec<PreparedDelivery> =
                 received.iter().map(|received| prepare(received, &self.workspace, &SystemClock)).collect();
             pure += mapping.elapsed();
-            let order = self.workspace.identifier_order.clone();
+            let order = self.workspace.identity.clone();
             leads += self.store.prepare(prepared, order, Arc::new(SystemClock)).await?.leads;
             took += began.elapsed();
         }

@@ -29,7 +29,7 @@ use leadfold::map::{Mapping, Workspace};
 use leadfold::normalise;
 use leadfold::pipeline::{Interpreted, interpret};
 use leadfold::plan::{FoundContact, FoundDeal, RecordId};
-use leadfold::resolve::{Known, resolve};
+use leadfold::resolve::{Known, Who, resolve};
 use leadfold::rules::PoolState;
 use leadfold::workspace::{compile_with, read_files};
 use load::{count, median};
@@ -85,9 +85,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         stage(RESOLVE, &mut || {
             for (number, (lead, _)) in (1_u128..).zip(&leads) {
                 let fresh = PersonId(Uuid::from_u128(number));
-                let resolution = resolve(&lead.identifiers, &known, &workspace.identifier_order, fresh);
-                let person = resolution.person;
-                known.owners.extend(resolution.attach.into_iter().map(|key| (key, person)));
+                let who = Who::of(lead, AT);
+                let resolution = resolve(&who, &known, &workspace.identity, fresh);
+                known.learn(&who, &resolution);
             }
         });
         stage(DECIDE, &mut || decide_all(&workspace, &leads));
@@ -159,7 +159,7 @@ fn decide_all(workspace: &Workspace, leads: &[(Box<Lead>, usize)]) {
         let situation = Situation {
             found: &contacts,
             pool: pool.map(|pool| (pool, &memory)),
-            ..Situation::new(lead, rules, &workspace.identifier_order, &person, AT)
+            ..Situation::new(lead, rules, &workspace.identity.order, &person, AT)
         };
         let mut next_id = 0_u128;
         black_box(decide(&situation, &mut || {

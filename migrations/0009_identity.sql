@@ -7,6 +7,10 @@ ALTER TABLE persons ADD COLUMN merges BIGINT NOT NULL DEFAULT 0;
 -- The clearly different people that were seen with this value (JSON); NULL for none yet.
 ALTER TABLE identifiers ADD COLUMN users TEXT;
 
+-- Into whom somebody was merged, and who into them.
+CREATE INDEX merges_from ON merges (from_person, id);
+CREATE INDEX merges_into ON merges (into_person, id);
+
 -- Who uses a shared value beside the one whose it is.
 CREATE TABLE holders (
     kind   TEXT NOT NULL,
@@ -56,3 +60,15 @@ CREATE TABLE corrections (
     at     BIGINT NOT NULL
 );
 CREATE INDEX corrections_merge ON corrections (merge) WHERE merge IS NOT NULL;
+
+-- The step that asks somebody to merge this contact into another of the same human; NULL while nothing in the CRM does.
+ALTER TABLE links ADD COLUMN told TEXT;
+
+-- Records that CRMs still had of somebody whose data was erased here.
+CREATE TABLE erased_records (
+    person      TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    record      TEXT NOT NULL,
+    PRIMARY KEY (person, destination, kind, record)
+);

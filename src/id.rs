@@ -40,6 +40,8 @@ id! {
     LeadId,
     /// One human.
     PersonId,
+    /// Two people who became one.
+    MergeId,
     /// The work of bringing one lead to one destination.
     SyncId,
     /// One step of a plan; sent to the CRM as the marker by which a lost create is found again.

@@ -102,5 +102,4 @@ pub mod token;
 pub mod torture;
 pub mod trial;
 pub mod web;
-pub mod whose;
 pub mod workspace;

@@ -91,9 +91,9 @@ impl Preparer {
                 prepared
             })
         };
-        let order = workspace.identifier_order.clone();
+        let rules = workspace.identity.clone();
         let batch = self.batch();
-        match self.store.prepare_oldest(batch, stages, order, Arc::clone(&self.clock)).await {
+        match self.store.prepare_oldest(batch, stages, rules, Arc::clone(&self.clock)).await {
             Ok(counts) => {
                 failpoint!("prepare.stored");
                 self.report(&counts);
@@ -142,8 +142,8 @@ impl Preparer {
     }
 
     async fn store_one(&self, prepared: PreparedDelivery, workspace: &Workspace) -> Result<(), StoreError> {
-        let order = workspace.identifier_order.clone();
-        let counts = self.store.prepare([prepared], order, Arc::clone(&self.clock)).await?;
+        let rules = workspace.identity.clone();
+        let counts = self.store.prepare([prepared], rules, Arc::clone(&self.clock)).await?;
         self.report(&counts);
         Ok(())
     }

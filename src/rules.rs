@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lead::IdentifierKind;
-
+mod identity;
 mod pools;
 
+pub use identity::{IdentifierOrder, IdentityRules, Limits};
 pub use pools::{
     Days, Hours, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Turn, WeeklyHours, folded,
 };
@@ -131,16 +131,6 @@ pub enum Conflict {
     PreferFirst,
     /// The lead waits in needs-attention.
     Review,
-}
-
-/// Which identifier decides when several point at different people: earlier kinds win.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdentifierOrder(pub Vec<IdentifierKind>);
-
-impl Default for IdentifierOrder {
-    fn default() -> Self {
-        Self(IdentifierKind::ALL.to_vec())
-    }
 }
 
 /// One account that leadfold writes to, as the workspace describes it. Equal ones need no other worker.

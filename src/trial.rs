@@ -142,7 +142,7 @@ fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, state: CrmState) -
         found: &crm_holds(state, lead),
         pool: pool.as_ref().map(|pool| (pool, &memory)),
         can: destination.map_or(Capabilities::ALL, crm::capabilities),
-        ..Situation::new(lead, rules, &workspace.identifier_order, &person, at())
+        ..Situation::new(lead, rules, &workspace.identity.order, &person, at())
     })
 }
 

@@ -20,6 +20,7 @@ mod known;
 mod owner;
 mod text;
 mod turns;
+mod twins;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,8 @@ pub struct Situation<'a> {
     pub found: &'a [FoundContact],
     /// The contact that our own link names; it is among `found` unless it is gone.
     pub linked: Option<&'a RecordId>,
+    /// Further contacts of the person of which the CRM says nothing yet: there before it was known that two people are one.
+    pub twins: &'a [RecordId],
     /// Disagreements that `resolve` recorded for this lead, each a sentence.
     pub conflicts: &'a [Reason],
     /// The owner pool that the lead names and what the pool remembers.
@@ -92,6 +95,7 @@ impl<'a> Situation<'a> {
             person,
             found: &[],
             linked: None,
+            twins: &[],
             conflicts: &[],
             pool: None,
             inactive: &NOBODY_LEFT,
@@ -203,7 +207,12 @@ pub fn decide(situation: &Situation, new_step_id: &mut dyn FnMut() -> StepId) ->
     }
     let mut draft = Draft { steps: Vec::new(), reasons: Vec::new(), new_step_id };
     let given = match choose::choose(situation) {
-        Some(choice) => known::bring(situation, choice, &mut draft),
+        Some(choice) => {
+            let (kept, deal) = (choice.contact, choice.deal.map(|(_, deal)| deal));
+            let given = known::bring(situation, choice, &mut draft);
+            twins::ask_to_merge(situation, kept, deal, &mut draft);
+            given
+        }
         None => match filtered(situation) {
             Some(reason) => return Decision::Filtered(reason),
             None => create(situation, &mut draft),

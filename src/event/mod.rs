@@ -4,6 +4,7 @@
 //! [`PRESETS`] and named nowhere else.
 
 mod canonical;
+mod cut;
 mod fields;
 mod json_body;
 mod preset_form;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::cut::cut;
 use crate::id::DeliveryId;
 use crate::lead::{Chat, Flaw};
 
@@ -63,7 +65,8 @@ pub struct Event {
 /// The key by which a second copy of an event is recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventKey {
-    /// The platform's event id, or a stable hash of the event without its volatile fields.
+    /// The platform's event id, or a stable hash of the event without its volatile fields. Never anything personal (a
+    /// phone, the id of a chat): erasing keeps it, so that a redelivery brings nobody back.
     pub value: String,
     /// How long it counts.
     pub lifetime: KeyLifetime,

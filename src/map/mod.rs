@@ -21,6 +21,7 @@ mod evidence;
 mod example;
 mod expression;
 mod filters;
+mod identity;
 mod names;
 mod path;
 mod pools;

@@ -8,7 +8,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::workspace::DestinationKind;
-use super::{branch, evidence, example, pools, rules, source, template, workspace};
+use super::{branch, evidence, example, identity, pools, rules, source, template, workspace};
 use crate::lead::IdentifierKind;
 use crate::plan::StepKind;
 
@@ -19,16 +19,7 @@ pub fn of_workspace(kinds: &[DestinationKind]) -> Json {
             map("Where leads go, by a name of your own; mappings name them in `to`.", destination(kinds))
         }
         "owner_pools" => map("The people who take turns with new deals, by a name of your own.", pool()),
-        "identifiers" => says(
-            "What tells who is who.",
-            object(workspace::IDENTIFIERS_KEYS, &[], &|key| match key {
-                "order" => list(
-                    "Which identifier decides when two of them point at different people; the first is the strongest.",
-                    word("", IdentifierKind::ALL.map(IdentifierKind::as_str)),
-                ),
-                _ => anything(),
-            }),
-        ),
+        "identity" => says("What tells who is who.", identity()),
         "retention" => says(
             "How long things are kept.",
             object(workspace::RETENTION_KEYS, &[], &|key| match key {
@@ -257,6 +248,34 @@ fn entry(keys: &[&str], required: &[&str]) -> Json {
         "note" => scalar("A note for the contact or deal."),
         "identifiers" => says("Further evidence of who it is.", identifiers()),
         "rules" => says("What is created and what is updated.", rules_of_branch()),
+        _ => anything(),
+    })
+}
+
+fn identity() -> Json {
+    object(identity::KEYS, &[], &|key| match key {
+        "order" => list(
+            "Which identifier decides when two of them point at different people; the first is the strongest.",
+            word("", IdentifierKind::ALL.map(IdentifierKind::as_str)),
+        ),
+        "shared_from" => count(
+            "From so many clearly different people on, a phone or an email only joins those whose names agree: 4.",
+            identity::FEWEST_WHO_SHARE,
+        ),
+        "strict" => boolean("The same as shared_from: 2. Fewer wrong joins, more duplicates."),
+        "forget_after" => duration(
+            "After so long without a lead, a phone or an email that comes with another name is somebody else's: 548d.",
+        ),
+        "limits" => says(
+            "How much one human may have. Beyond it a person takes in nobody and no further phone or email.",
+            object(identity::LIMITS_KEYS, &[], &|key| match key {
+                "phones" => count("Phones: 5.", 1),
+                "emails" => count("Emails: 5.", 1),
+                "chats" => count("Chats: 10. A chat itself is always taken.", 1),
+                "merges" => count("People who turned out to be this one: 20.", 1),
+                _ => anything(),
+            }),
+        ),
         _ => anything(),
     })
 }

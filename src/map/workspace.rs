@@ -1,4 +1,4 @@
-//! `workspace.yaml`: destinations, owner pools, the order of identifiers, retention, alerts, variables.
+//! `workspace.yaml`: destinations, owner pools, what tells who is who, retention, alerts, variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,7 +6,6 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::Value as Json;
 
-use super::pools;
 use super::problem::{Problem, Span, suggest};
 use super::reader::{Environment, Reader, Section};
 use super::scope::Definitions;
@@ -14,8 +13,8 @@ use super::source::{Broken, Source};
 use super::template::constant;
 use super::variables;
 use super::yaml::{self, Kind, Node, Tree};
-use crate::lead::IdentifierKind;
-use crate::rules::{Blind, Destination, IdentifierOrder, Mode, OwnerPool, Rules, Setting, Settings};
+use super::{identity, pools};
+use crate::rules::{Blind, Destination, IdentityRules, Mode, OwnerPool, Rules, Setting, Settings};
 
 /// Name of the file.
 pub(super) const FILE: &str = "workspace.yaml";
@@ -29,8 +28,8 @@ pub struct Workspace {
     pub destinations: BTreeMap<String, Destination>,
     /// The owner pools, by name.
     pub owner_pools: BTreeMap<String, OwnerPool>,
-    /// Which identifier decides.
-    pub identifier_order: IdentifierOrder,
+    /// What tells who is who.
+    pub identity: IdentityRules,
     /// How long things are kept.
     pub retention: Retention,
     /// A URL that is called once per new cause of trouble.
@@ -71,16 +70,13 @@ impl Default for Retention {
     }
 }
 
-pub(super) const KEYS: &[&str] =
-    &["destinations", "owner_pools", "identifiers", "retention", "alerts", "vars"];
+pub(super) const KEYS: &[&str] = &["destinations", "owner_pools", "identity", "retention", "alerts", "vars"];
 
 /// Keys of every destination; its adapter has settings of its own.
 pub(super) const DESTINATION_KEYS: &[&str] = &["crm", "mode", "share", "timeout", "settle", "audit", "blind"];
 
 /// When a step that was sent again is looked for once more, unless a destination says otherwise.
 const AUDIT: Duration = Duration::from_mins(10);
-
-pub(super) const IDENTIFIERS_KEYS: &[&str] = &["order"];
 
 pub(super) const RETENTION_KEYS: &[&str] = &["bodies", "rows"];
 
@@ -152,11 +148,7 @@ fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], w
             workspace.owner_pools.insert(name.to_owned(), pool);
         }
     }
-    if let Some(section) =
-        section.get("identifiers").and_then(|node| reader.section(node, "`identifiers`", IDENTIFIERS_KEYS))
-    {
-        workspace.identifier_order = section.get("order").map(|node| order(reader, node)).unwrap_or_default();
-    }
+    workspace.identity = section.get("identity").map(|node| identity::read(reader, node)).unwrap_or_default();
     if let Some(section) =
         section.get("retention").and_then(|node| reader.section(node, "`retention`", RETENTION_KEYS))
     {
@@ -288,22 +280,4 @@ fn share(reader: &Reader<'_>, node: &Node) -> Option<f64> {
         reader.error(node.span, format!("`share` must be above 0 and at most 1, not `{text}`"), Some(help));
     }
     share
-}
-
-/// Kinds that are not named follow in their default order.
-fn order(reader: &Reader<'_>, node: &Node) -> IdentifierOrder {
-    let words = IdentifierKind::ALL.map(|kind| (kind.as_str(), kind));
-    let mut order: Vec<IdentifierKind> = Vec::new();
-    for item in reader.list(node, "`order`") {
-        let Some(kind) = reader.choice(item, "`order`", &words) else { continue };
-        if order.contains(&kind) {
-            reader.error(item.span, format!("`{}` stands twice in `order`", kind.as_str()), None);
-        } else {
-            order.push(kind);
-        }
-    }
-    let rest: Vec<IdentifierKind> =
-        IdentifierKind::ALL.into_iter().filter(|kind| !order.contains(kind)).collect();
-    order.extend(rest);
-    IdentifierOrder(order)
 }

@@ -12,6 +12,8 @@
 //! | read | `phone.rs` | every plausible reading by the numbering plans; the only file that knows the phone library |
 //! | keys | `keys.rs` | further keys of the same line in Brazil, Mexico and Argentina |
 //!
+//! The other way round, [`Wanted`] finds a known phone, email or id in any text.
+//!
 //! [`phone()`], [`email()`] and [`id()`] are idempotent: feeding back what they return gives the same value.
 
 mod clean;
@@ -19,6 +21,7 @@ mod email;
 mod id;
 mod junk;
 mod keys;
+mod mention;
 mod name;
 mod phone;
 mod reason;
@@ -26,6 +29,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use self::mention::Wanted;
 pub use self::name::{Agreement, NameKey};
 use crate::lead::{Email, Flaw, Phone};
 
@@ -58,6 +62,24 @@ pub fn id(raw: &str, field: &str) -> Result<String, Flaw> {
 /// The national spellings of an E.164 phone; `None` for a text that is none.
 pub fn national(e164: &str) -> Option<National> {
     phone::spellings(e164)
+}
+
+/// What a person types when they look for somebody, in every form under which it may be stored: the text itself, the phone
+/// it may be (E.164 and every match key), the email it may be.
+pub fn spellings(text: &str, regions: &[String]) -> Vec<String> {
+    let text = text.trim();
+    let mut values = vec![text.to_owned()];
+    if let Ok(phone) = phone(text, regions) {
+        values.push(phone.e164);
+        values.extend(phone.match_keys);
+    }
+    if let Ok(email) = email(text) {
+        values.extend(email.match_key);
+        values.push(email.address);
+    }
+    values.sort();
+    values.dedup();
+    values
 }
 
 /// Whether [`phone()`] knows the numbering plan of this ISO 3166-1 alpha-2 code (any case; `UK` means `GB`).

@@ -226,9 +226,9 @@ async fn replan(
         .map(|destination| destination.name.clone())
         .collect();
     for piece in leads.chunks(TOGETHER) {
-        let order = workspace.identifier_order.clone();
+        let rules = workspace.identity.clone();
         let batch = piece.iter().map(|(lead, _)| lead.clone()).collect();
-        let ends = means.store.replan(batch, order, observing.clone(), Arc::clone(&means.clock)).await?;
+        let ends = means.store.replan(batch, rules, observing.clone(), Arc::clone(&means.clock)).await?;
         failpoint!("replay.piece");
         for ((lead, items), end) in piece.iter().zip(ends) {
             if let EventOutcome::NeedsAttention(why) = &lead.outcome {

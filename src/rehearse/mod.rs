@@ -306,7 +306,7 @@ fn decide(
         pool: pool.map(|pool| (pool, memory)),
         last_task_at: remembered.last_task_at,
         can: destination.can,
-        ..Situation::new(lead, rules, &workspace.identifier_order, &person, at)
+        ..Situation::new(lead, rules, &workspace.identity.order, &person, at)
     }))
 }
 

@@ -9,6 +9,7 @@ use super::syncs::{Abandoned, Claimed, OPEN, PersonContext, StepState, StoredSte
 use super::{StoreError, Work};
 use crate::id::SyncId;
 use crate::plan::{Priority, Reason, RecordId, Step};
+use crate::resolve::{Decision, Language};
 
 /// The statement that claims. What waits for somebody may be very much and not due for hours, so it is looked for by the
 /// time at which it is due; everything else in the order of the queue.
@@ -128,7 +129,7 @@ impl Claim {
 pub(super) fn claimed_rows(syncs: usize) -> String {
     format!(
         "SELECT s.id, s.lead, l.lead, l.version, l.branch, s.person, s.priority, s.attempts, s.owner, l.conflicts, \
-         s.let_through, s.forced, s.brought \
+         s.let_through, s.forced, s.brought, l.decision \
          FROM syncs s JOIN leads l ON l.id = s.lead WHERE s.id IN ({}) ORDER BY s.priority, s.sequence",
         list(1, syncs)
     )
@@ -181,13 +182,21 @@ fn claimed_row(row: &Row) -> Result<Claimed, StoreError> {
         priority: if row.int(6)? == 0 { Priority::Live } else { Priority::Backfill },
         attempts: row.int(7)?,
         owner: row.optional_text(8)?,
-        conflicts: row.json(9)?,
+        conflicts: conflicts(row)?,
         let_through: row.int(10)? != 0,
         forced: row.int(11)? != 0,
         brought: row.int(12)? != 0,
         steps: Vec::new(),
         context: PersonContext::default(),
     })
+}
+
+/// What its identifiers disagreed about. Before there were decisions, only that was written down.
+fn conflicts(row: &Row) -> Result<Vec<Reason>, StoreError> {
+    match row.optional_json::<Decision>(13)? {
+        Some(decision) => Ok(decision.conflicts(Language::English)),
+        None => row.json(9),
+    }
 }
 
 fn stored_step(row: &Row) -> Result<StoredStep, StoreError> {

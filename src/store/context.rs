@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::doubles::UNTOLD;
 use super::sql::{Arg, Connection, Row, args, list};
 use super::syncs::PersonContext;
 use super::{Store, StoreError};
@@ -48,7 +49,8 @@ pub(super) fn statement(syncs: &[(SyncId, PersonId)], destination: &str) -> (Str
     let sql = format!(
         "SELECT person, kind, shown, NULL, first_seen FROM identifiers \
            WHERE person IN ({people}) AND kind || '' IN ('phone', 'email') AND shown IS NOT NULL \
-         UNION ALL SELECT person, 'link ' || kind, record, contact, created_at FROM links \
+         UNION ALL SELECT person, CASE WHEN kind = 'contact' AND {UNTOLD} THEN 'link untold' ELSE 'link ' || kind END, record, \
+           contact, created_at FROM links \
            WHERE person IN ({people}) AND destination = $1 \
          UNION ALL SELECT syncs.person, 'kept', syncs.id, leads.lead, syncs.sequence FROM syncs \
            JOIN leads ON leads.id = syncs.lead \
@@ -84,10 +86,17 @@ fn learn(context: &mut PersonContext, row: &Row) -> Result<(), StoreError> {
         "phone" => context.phones.push(row.text(2)?),
         "email" => context.emails.push(row.text(2)?),
         // The oldest of them, until the CRM says that it is gone.
-        "link contact" => match context.contact {
-            None => context.contact = Some(RecordId(row.text(2)?)),
-            Some(_) => context.further.push(RecordId(row.text(2)?)),
-        },
+        told @ ("link contact" | "link untold") => {
+            let record = RecordId(row.text(2)?);
+            if context.contact.is_none() {
+                context.contact = Some(record);
+            } else {
+                if told == "link untold" {
+                    context.untold.push(record.clone());
+                }
+                context.further.push(record);
+            }
+        }
         "link deal" => context.deals.push((
             RecordId(row.text(2)?),
             row.optional_text(3)?.map(RecordId),

@@ -1,5 +1,6 @@
 //! One human with two contacts at one destination: both were there before it was known that two people are one. Nobody but
-//! a person merges records of a CRM, so one of the human's leads asks for it.
+//! a person merges records of a CRM. Their next lead leaves a note and a task there that ask for it; where the CRM takes
+//! neither, or before that lead comes, one of the human's leads asks for attention.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,10 @@ use super::StoreError;
 use super::sql::{Arg, Connection, args, json};
 use crate::id::{LeadId, SyncId};
 use crate::plan::Reason;
+
+/// Holds for a link whose contact nothing in the CRM asks anybody to merge: no step does, or the CRM refused it.
+pub(super) const UNTOLD: &str =
+    "NOT EXISTS (SELECT 1 FROM steps WHERE steps.id = links.told AND steps.state <> 'rejected')";
 
 /// Puts it before a person, once for each human and destination, on their newest lead that is in the CRM. `people` is what
 /// stands between the brackets of `person IN (…)`; `now` in milliseconds since 1970.
@@ -17,16 +22,21 @@ pub(super) async fn tell_of_two_contacts(
     now: i64,
 ) -> Result<(), StoreError> {
     let sql = format!(
-        "SELECT person, destination, record FROM links WHERE kind = 'contact' AND person IN ({people}) \
+        "SELECT person, destination, record, CASE WHEN {UNTOLD} THEN 1 ELSE 0 END FROM links WHERE kind = 'contact' AND person IN ({people}) \
          AND EXISTS (SELECT 1 FROM links AS other WHERE other.person = links.person \
            AND other.destination = links.destination AND other.kind = 'contact' AND other.record <> links.record) \
          ORDER BY created_at, record"
     );
-    let mut contacts: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    let mut contacts: BTreeMap<(String, String), Vec<(String, bool)>> = BTreeMap::new();
     for row in connection.fetch(&sql, arguments).await? {
-        contacts.entry((row.text(0)?, row.text(1)?)).or_default().push(row.text(2)?);
+        contacts.entry((row.text(0)?, row.text(1)?)).or_default().push((row.text(2)?, row.int(3)? == 1));
     }
     for ((person, destination), records) in contacts {
+        // The oldest is the one that they are merged into.
+        if !records.iter().skip(1).any(|(_, untold)| *untold) {
+            continue;
+        }
+        let records: Vec<String> = records.into_iter().map(|(record, _)| record).collect();
         let sql = "SELECT id, lead FROM syncs WHERE person = $1 AND destination = $2 AND state = 'synced' \
              AND NOT EXISTS (SELECT 1 FROM syncs AS told WHERE told.person = $1 AND told.destination = $2 \
                AND told.state = 'needs-attention' AND told.why LIKE '{\"code\":\"two_contacts\"%') \

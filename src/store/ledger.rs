@@ -290,6 +290,7 @@ mod tests {
             turn: None,
             adopt: None,
             carried: Vec::new(),
+            told: Vec::new(),
         })
     }
 

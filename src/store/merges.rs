@@ -11,50 +11,61 @@
 //! | sent | it finishes first, and all others wait for it |
 //! | one of two that were sent, and both made a contact | a person is told, once ([`super::doubles`]) |
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::StoreError;
 use super::doubles::tell_of_two_contacts;
-use super::people::key;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
+use super::moved::Moved;
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
 use super::syncs::OPEN;
 use crate::clock::Clock;
-use crate::id::PersonId;
+use crate::id::{MergeId, PersonId};
 use crate::plan::Reason;
-use crate::resolve::Key;
+use crate::resolve::{Key, KnownPerson};
 
 /// Locks these people in the order of their ids, where others write, and follows those who became somebody else before it
-/// had them; returns who became whom.
+/// had them; returns what their rows say of those who are somebody still, and who became whom.
 pub(super) async fn lock_people(
     connection: &mut Connection,
     people: BTreeSet<PersonId>,
-) -> Result<BTreeMap<PersonId, PersonId>, StoreError> {
-    let mut became = BTreeMap::new();
-    if !connection.others_write() {
-        return Ok(became);
-    }
+) -> Result<(HashMap<PersonId, KnownPerson>, BTreeMap<PersonId, PersonId>), StoreError> {
+    let (mut known, mut became) = (HashMap::new(), BTreeMap::new());
     let mut wanted: Vec<PersonId> = people.into_iter().collect();
     while !wanted.is_empty() {
         let mut others = BTreeSet::new();
         for piece in wanted.chunks(ROWS_PER_STATEMENT) {
             let sql = format!(
-                "SELECT id, merged_into FROM persons WHERE id IN ({}) ORDER BY id FOR UPDATE",
-                list(1, piece.len())
+                "SELECT id, merged_into, created_at, names, merges FROM persons WHERE id IN ({}) ORDER BY id {}",
+                list(1, piece.len()),
+                connection.row_locks("FOR UPDATE")
             );
             for row in connection.fetch(&sql, piece.iter().map(|person| Arg::from(*person)).collect()).await?
             {
                 if let Some(into) = row.optional_id(1)? {
                     became.insert(row.id(0)?, into);
                     others.insert(into);
+                } else {
+                    known.insert(row.id(0)?, known_person(&row)?);
                 }
             }
         }
         // A person is only ever merged into one that was not, so this ends.
-        wanted = others.into_iter().filter(|person| !became.contains_key(person)).collect();
+        wanted = others
+            .into_iter()
+            .filter(|person| !became.contains_key(person) && !known.contains_key(person))
+            .collect();
     }
-    Ok(became)
+    Ok((known, became))
+}
+
+/// What the row of a person says, from its columns behind the first two.
+fn known_person(row: &Row) -> Result<KnownPerson, StoreError> {
+    Ok(KnownPerson {
+        created_at: row.timestamp(2)?,
+        names: row.optional_json(3)?.unwrap_or_default(),
+        merges: u32::try_from(row.int(4)?).unwrap_or(u32::MAX),
+        ..KnownPerson::default()
+    })
 }
 
 /// Who a person is, as far as this map goes.
@@ -83,7 +94,10 @@ async fn lock_identifiers(
     one: PersonId,
     other: PersonId,
 ) -> Result<(), StoreError> {
-    let sql = "SELECT 1 FROM identifiers WHERE person IN ($1, $2) ORDER BY kind, scope, value FOR UPDATE";
+    // Whoever uses a key is written under the key's lock, as whoever owns it.
+    let sql = "SELECT 1 FROM identifiers WHERE person IN ($1, $2) \
+         OR (kind, scope, value) IN (SELECT kind, scope, value FROM holders WHERE person IN ($1, $2)) \
+         ORDER BY kind, scope, value FOR UPDATE";
     connection.fetch(sql, args![one, other]).await.map(drop)
 }
 
@@ -112,23 +126,20 @@ pub(super) async fn merge_people(
     into: PersonId,
     reason: &Reason,
     also: &[Key],
-) -> Result<(), StoreError> {
+) -> Result<MergeId, StoreError> {
     let now = clock.now().as_millisecond();
+    let merge = MergeId(clock.new_id());
     lock_what_moves(connection, from, into).await?;
-    let moved = moved(connection, from, also).await?;
+    let moved = Moved::of(connection, from, into, also).await?;
     connection
         .execute(
             "INSERT INTO merges (id, from_person, into_person, reason, moved, at) VALUES ($1, $2, $3, $4, $5, $6)",
-            args![clock.new_id().to_string(), from, into, json(reason)?, json(&moved)?, now],
+            args![merge, from, into, json(reason)?, json(&moved)?, now],
         )
         .await?;
-    // What was planned without knowing of the other, and not begun, is decided anew.
-    let unsent = format!(
-        "UPDATE syncs SET state = 'ready' WHERE person IN ($1, $2) AND {OPEN} AND state = 'pushing' \
-         AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 AND steps.state <> 'planned')"
-    );
+    moved.bring(connection, from, into, now).await?;
+    decide_unsent_anew(connection, from, into).await?;
     for sql in [
-        &*unsent,
         "UPDATE persons SET merged_into = $1 WHERE id = $2",
         "UPDATE identifiers SET person = $1 WHERE person = $2",
         "UPDATE leads SET person = $1 WHERE person = $2",
@@ -139,42 +150,28 @@ pub(super) async fn merge_people(
     ] {
         connection.execute(sql, args![into, from]).await?;
     }
-    tell_of_two_contacts(connection, "$1", args![into], now).await
+    tell_of_two_contacts(connection, "$1", args![into], now).await?;
+    Ok(merge)
 }
 
-/// What a merge moves, so that it can be undone.
-#[derive(Serialize)]
-struct Moved {
-    identifiers: BTreeSet<Key>,
-    leads: Vec<String>,
-    /// Destination, kind and record.
-    links: Vec<(String, String, String)>,
-}
-
-async fn moved(connection: &mut Connection, from: PersonId, also: &[Key]) -> Result<Moved, StoreError> {
-    let mut identifiers: BTreeSet<Key> = also.iter().cloned().collect();
-    let rows =
-        connection.fetch("SELECT kind, scope, value FROM identifiers WHERE person = $1", args![from]).await?;
-    for row in &rows {
-        identifiers.insert(key(row)?);
-    }
-    let rows = connection.fetch("SELECT id FROM leads WHERE person = $1 ORDER BY id", args![from]).await?;
-    let leads = rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
-    let rows = connection
-        .fetch(
-            "SELECT destination, kind, record FROM links WHERE person = $1 ORDER BY destination, kind, record",
-            args![from],
-        )
-        .await?;
-    let links = rows
-        .iter()
-        .map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)))
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Moved { identifiers, leads, links })
+/// Drops plans of these two of which nothing was sent: they were made without knowing who is one, or who is not any more.
+pub(super) async fn decide_unsent_anew(
+    connection: &mut Connection,
+    one: PersonId,
+    other: PersonId,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE syncs SET state = 'ready' WHERE person IN ($1, $2) AND {OPEN} AND state = 'pushing' \
+         AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 AND steps.state <> 'planned')"
+    );
+    connection.execute(&sql, args![one, other]).await.map(drop)
 }
 
 /// Who a person is by now, after every merge.
-async fn present_person(connection: &mut Connection, mut person: PersonId) -> Result<PersonId, StoreError> {
+pub(super) async fn present_person(
+    connection: &mut Connection,
+    mut person: PersonId,
+) -> Result<PersonId, StoreError> {
     loop {
         let rows = connection
             .fetch("SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL", args![person])

@@ -7,9 +7,10 @@
 //! | module | its rows |
 //! |---|---|
 //! | [`inbox`], `arrivals`, `writer` | deliveries as they arrive |
-//! | [`prepare`], `prepare_work`, `people` | events, leads, people and their identifiers; what is to be prepared next |
+//! | [`prepare`], `prepare_work` | events, leads and their syncs; what is to be prepared next |
+//! | `people`, `acquaint` | whose a lead is: people, their identifiers, what is known of them |
 //! | [`lease`] | processes, and who of them pushes to which destination |
-//! | `merges`, `doubles` | two people who become one, and what that shows in a CRM |
+//! | `merges`, `moved`, `doubles` | two people who become one, what that moves, and what it shows in a CRM |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
 //! | [`audits`] | steps that were sent again, and are looked for once more |
@@ -28,6 +29,7 @@
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
+mod acquaint;
 mod alerts;
 mod apart;
 mod arrivals;
@@ -48,6 +50,7 @@ pub mod lease;
 pub mod ledger;
 mod lock;
 mod merges;
+mod moved;
 pub mod moving;
 mod open;
 mod pools;

@@ -1,34 +1,47 @@
-//! The identity side of the registry: who has which identifier.
+//! The identity side of the registry: whose a lead is, and what is remembered of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::StoreError;
-use super::merges::{at_last, lock_people, lock_what_moves, merge_people};
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, list, placeholders};
+use super::acquaint::{Acquainted, acquaint};
+use super::merges::{at_last, lock_what_moves, merge_people};
+use super::sql::{Connection, args, json, placeholders};
 use crate::clock::Clock;
-use crate::id::PersonId;
+use crate::id::{LeadId, PersonId};
 use crate::lead::{Identifier, IdentifierKind, Lead, Proof};
+use crate::normalise::NameKey;
 use crate::plan::Reason;
-use crate::resolve::{Key, Known, Resolution, joining_keys};
+use crate::resolve::{Key, Known, Language, Resolution, Who, add_name, joining_keys, pair, resolve};
+use crate::rules::IdentityRules;
 
 /// The people that a batch touches, as they change lead by lead.
 pub(crate) struct People {
-    pub(crate) known: Known,
-    attached: BTreeMap<Key, Attached>,
-    created: Vec<PersonId>,
-    merges: Vec<Merge>,
+    known: Known,
+    rules: IdentityRules,
     /// Those who had become somebody else when they were locked.
     became: BTreeMap<PersonId, PersonId>,
+    /// Keys that were seen, and how they are shown when that is new.
+    seen: BTreeMap<Key, Option<String>>,
+    /// Keys that were given out again.
+    forgotten: BTreeSet<Key>,
+    held: BTreeMap<(Key, PersonId), i64>,
+    /// Those who had leads. What they get by a merge is written with the merge, so that it can be undone.
+    visited: BTreeMap<PersonId, Visited>,
+    merges: Vec<Merge>,
+    possible_duplicates: BTreeMap<(PersonId, PersonId), (LeadId, i64)>,
 }
 
-struct Attached {
-    shown: Option<String>,
-    proof: &'static str,
+struct Visited {
+    created_at: i64,
+    names: Vec<NameKey>,
+    /// New, or with a new name.
+    changed: bool,
 }
 
 struct Merge {
     from: PersonId,
     into: PersonId,
+    reason: Reason,
     moved: Vec<Key>,
 }
 
@@ -39,35 +52,22 @@ impl People {
         connection: &mut Connection,
         leads: impl Iterator<Item = &'l Lead>,
         also: Option<PersonId>,
+        rules: &IdentityRules,
         now: i64,
     ) -> Result<Self, StoreError> {
-        let keys: BTreeSet<Key> = leads.flat_map(|lead| joining_keys(&lead.identifiers)).collect();
-        let mut known = Known::default();
-        for piece in in_order_of_locks(keys).chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<Vec<Arg>> = piece
-                .iter()
-                .map(|key| {
-                    args![key.kind.as_str(), key.scope.as_str(), key.value.as_str(), "claimed", now, now]
-                })
-                .collect();
-            let sql = format!(
-                "INSERT INTO identifiers (kind, scope, value, proof, first_seen, seen) VALUES {} \
-                 ON CONFLICT (kind, scope, value) DO UPDATE SET seen = excluded.seen \
-                 RETURNING kind, scope, value, person",
-                placeholders(&rows)
-            );
-            for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
-                if let Some(person) = row.optional_id(3)? {
-                    known.owners.insert(key(&row)?, person);
-                }
-            }
-        }
-        let became = lock_people(connection, known.owners.values().copied().chain(also).collect()).await?;
-        for owner in known.owners.values_mut() {
-            *owner = at_last(&became, *owner);
-        }
-        known.anonymous = anonymous(connection, &known).await?;
-        Ok(Self { known, attached: BTreeMap::new(), created: Vec::new(), merges: Vec::new(), became })
+        let keys = leads.flat_map(|lead| joining_keys(&lead.identifiers)).collect();
+        let Acquainted { known, became } = acquaint(connection, keys, also, &rules.limits, now).await?;
+        Ok(Self {
+            known,
+            rules: rules.clone(),
+            became,
+            seen: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            held: BTreeMap::new(),
+            visited: BTreeMap::new(),
+            merges: Vec::new(),
+            possible_duplicates: BTreeMap::new(),
+        })
     }
 
     /// Who a person is that was given as `also`.
@@ -75,60 +75,77 @@ impl People {
         at_last(&self.became, person)
     }
 
+    /// Whose lead this is. Nothing is remembered of it yet.
+    pub(crate) fn resolve(&self, who: &Who<'_>, fresh: PersonId) -> Resolution {
+        resolve(who, &self.known, &self.rules, fresh)
+    }
+
     /// Remembers what a resolution said, so that the next lead of the batch sees it.
-    pub(crate) fn learn(&mut self, lead: &Lead, resolution: &Resolution) {
-        let person = resolution.person;
-        if resolution.created {
-            self.created.push(person);
-            self.known.anonymous.insert(person);
-        }
-        for from in &resolution.absorb {
-            let mut moved = Vec::new();
-            for (key, owner) in &mut self.known.owners {
-                if owner == from {
-                    *owner = person;
-                    moved.push(key.clone());
-                }
-            }
-            self.known.anonymous.remove(from);
-            self.merges.push(Merge { from: *from, into: person, moved });
+    pub(crate) fn learn(&mut self, id: LeadId, lead: &Lead, who: &Who<'_>, resolution: &Resolution) {
+        let (person, at) = (resolution.person, who.at.as_millisecond());
+        for (merge, reason) in resolution.merges.iter().zip(resolution.decision.merges(Language::English)) {
+            let moved = self.known.people.get(&merge.from).map(|gone| gone.keys.iter().cloned().collect());
+            self.merges.push(Merge {
+                from: merge.from,
+                into: merge.into,
+                reason,
+                moved: moved.unwrap_or_default(),
+            });
         }
         for key in &resolution.attach {
-            self.known.owners.insert(key.clone(), person);
-            if key.kind != IdentifierKind::Chat {
-                self.known.anonymous.remove(&person);
+            if self.known.keys.contains_key(key) {
+                self.held.retain(|(held, _), _| held != key);
+                self.forgotten.insert(key.clone());
             }
-            self.attached.insert(key.clone(), Attached::of(lead, key));
+            self.seen.insert(key.clone(), shown(lead, key));
+        }
+        self.held.extend(resolution.hold.iter().map(|key| ((key.clone(), person), at)));
+        for other in &resolution.possible_duplicates {
+            self.possible_duplicates.entry(pair(person, *other)).or_insert((id, at));
+        }
+        let before = self.known.people.get(&person);
+        let visited = self.visited.entry(person).or_insert_with(|| Visited {
+            created_at: before.map_or(at, |known| known.created_at.as_millisecond()),
+            names: before.map(|known| known.names.clone()).unwrap_or_default(),
+            changed: before.is_none(),
+        });
+        let names = visited.names.len();
+        add_name(&mut visited.names, &who.name);
+        visited.changed |= visited.names.len() > names;
+        self.known.learn(who, resolution);
+        for key in who.keys().filter(|key| self.known.keys.contains_key(key)) {
+            self.seen.entry(key).or_default();
         }
     }
 
     /// Stores who is new and who has which identifier, and locks what [`merge`](Self::merge) will move.
-    pub(crate) async fn store(&self, connection: &mut Connection, now: i64) -> Result<(), StoreError> {
-        let persons = self.created.iter().map(|person| args![*person, now]).collect();
-        connection.insert_rows("persons (id, created_at)", persons, "").await?;
-        let identifiers = self
-            .attached
+    pub(crate) async fn store(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        let persons = self
+            .visited
             .iter()
-            .filter_map(|(key, attached)| {
-                let person = *self.known.owners.get(key)?;
-                Some(args![
-                    key.kind.as_str(),
-                    key.scope.as_str(),
-                    key.value.as_str(),
-                    person,
-                    attached.shown.clone(),
-                    attached.proof,
-                    now,
-                    now,
-                ])
+            .filter(|(_, visited)| visited.changed)
+            .map(|(person, visited)| {
+                let names = (!visited.names.is_empty()).then(|| json(&visited.names)).transpose()?;
+                Ok(args![*person, visited.created_at, names])
             })
-            .collect();
+            .collect::<Result<_, StoreError>>()?;
         connection
             .insert_rows(
-                "identifiers (kind, scope, value, person, shown, proof, first_seen, seen)",
-                identifiers,
-                "ON CONFLICT (kind, scope, value) DO UPDATE SET person = excluded.person, \
-                 shown = COALESCE(identifiers.shown, excluded.shown), proof = excluded.proof",
+                "persons (id, created_at, names)",
+                persons,
+                "ON CONFLICT (id) DO UPDATE SET names = excluded.names",
+            )
+            .await?;
+        self.store_keys(connection).await?;
+        self.store_holders(connection).await?;
+        let duplicates = self.possible_duplicates.iter();
+        let duplicates =
+            duplicates.map(|((one, other), (lead, at))| args![*one, *other, *lead, *at]).collect();
+        connection
+            .insert_rows(
+                "possible_duplicates (one, other, lead, at)",
+                duplicates,
+                "ON CONFLICT (one, other) DO NOTHING",
             )
             .await?;
         for merge in &self.merges {
@@ -137,86 +154,106 @@ impl People {
         Ok(())
     }
 
-    /// Makes everything of those who were absorbed the property of who absorbed them, also what this batch stored.
+    async fn store_keys(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        let mut identifiers = Vec::with_capacity(self.seen.len());
+        for (key, shown) in &self.seen {
+            let Some(facts) = self.known.keys.get(key) else { continue };
+            let proof = match facts.proof {
+                Proof::Proven => "proven",
+                Proof::Claimed | Proof::Hinted => "claimed",
+            };
+            let users = facts.users.count() > 0;
+            let seen = facts.seen.as_millisecond();
+            identifiers.push(args![
+                key.kind.as_str(),
+                key.scope.as_str(),
+                key.value.as_str(),
+                facts.owner,
+                shown.clone(),
+                proof,
+                seen,
+                seen,
+                users.then(|| json(&facts.users)).transpose()?,
+            ]);
+        }
+        connection
+            .insert_rows(
+                "identifiers (kind, scope, value, person, shown, proof, first_seen, seen, users)",
+                identifiers,
+                "ON CONFLICT (kind, scope, value) DO UPDATE SET person = excluded.person, \
+                 shown = COALESCE(identifiers.shown, excluded.shown), proof = excluded.proof, \
+                 seen = excluded.seen, users = excluded.users",
+            )
+            .await
+    }
+
+    async fn store_holders(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        if !self.forgotten.is_empty() {
+            let rows: Vec<_> = self
+                .forgotten
+                .iter()
+                .map(|key| args![key.kind.as_str(), key.scope.as_str(), key.value.as_str()])
+                .collect();
+            let sql =
+                format!("DELETE FROM holders WHERE (kind, scope, value) IN (VALUES {})", placeholders(&rows));
+            connection.execute(&sql, rows.into_iter().flatten().collect()).await?;
+        }
+        let rows = self
+            .held
+            .iter()
+            .map(|((key, person), since)| {
+                args![key.kind.as_str(), key.scope.as_str(), key.value.as_str(), *person, *since]
+            })
+            .collect();
+        connection
+            .insert_rows(
+                "holders (kind, scope, value, person, since)",
+                rows,
+                "ON CONFLICT (kind, scope, value, person) DO NOTHING",
+            )
+            .await
+    }
+
+    /// Makes everything of those who turned out to be somebody else the property of who stays, also what this batch stored.
     pub(crate) async fn merge(
         self,
         connection: &mut Connection,
         clock: &dyn Clock,
     ) -> Result<(), StoreError> {
         for merge in &self.merges {
-            let reason = Reason::new(
-                "anonymous_chat_absorbed",
-                "Nothing but a chat was known of this person, and that chat now gave an identifier of the other.",
-            );
-            merge_people(connection, clock, merge.from, merge.into, &reason, &merge.moved).await?;
+            merge_people(connection, clock, merge.from, merge.into, &merge.reason, &merge.moved).await?;
         }
         Ok(())
     }
 }
 
-impl Attached {
-    fn of(lead: &Lead, key: &Key) -> Self {
-        let identifier: Option<&Identifier> = lead.identifiers.iter().find(|identifier| {
-            identifier.kind == key.kind
-                && identifier.scope == key.scope
-                && identifier.keys.contains(&key.value)
-        });
-        let main = identifier.is_some_and(|identifier| identifier.keys.first() == Some(&key.value));
-        let shown = match key.kind {
-            IdentifierKind::Email => lead
-                .contact
-                .emails
-                .iter()
-                .find(|email| email.match_key.as_deref() == Some(&key.value))
-                .map(|email| email.address.clone()),
-            IdentifierKind::Phone => lead
-                .contact
-                .phones
-                .iter()
-                .find(|phone| phone.match_keys.first() == Some(&key.value))
-                .map(|phone| phone.e164.clone()),
-            IdentifierKind::CrmId
-            | IdentifierKind::ExternalCustomer
-            | IdentifierKind::Chat
-            | IdentifierKind::Device
-            | IdentifierKind::Click => Some(key.value.clone()),
-        };
-        let proof = match identifier.map(|identifier| identifier.proof) {
-            Some(Proof::Proven) => "proven",
-            Some(Proof::Claimed | Proof::Hinted) | None => "claimed",
-        };
-        Self { shown: shown.filter(|_| main), proof }
+/// How a key is shown and searched for; `None` for the further match keys of an identifier.
+fn shown(lead: &Lead, key: &Key) -> Option<String> {
+    let is_main = |identifier: &Identifier| {
+        identifier.kind == key.kind
+            && identifier.scope == key.scope
+            && identifier.keys.first() == Some(&key.value)
+    };
+    if !lead.identifiers.iter().any(is_main) {
+        return None;
     }
-}
-
-/// Which of the owners are known by nothing but chats and have no CRM record.
-async fn anonymous(connection: &mut Connection, known: &Known) -> Result<BTreeSet<PersonId>, StoreError> {
-    let mut anonymous: BTreeSet<PersonId> = known.owners.values().copied().collect();
-    let persons: Vec<PersonId> = anonymous.iter().copied().collect();
-    for piece in persons.chunks(ROWS_PER_STATEMENT) {
-        let ids = list(1, piece.len());
-        let sql = format!(
-            "SELECT person FROM identifiers WHERE person IN ({ids}) AND kind NOT IN ('chat', 'device', 'click') \
-             UNION SELECT person FROM links WHERE person IN ({ids})"
-        );
-        for row in connection.fetch(&sql, piece.iter().map(|person| Arg::from(*person)).collect()).await? {
-            anonymous.remove(&row.id(0)?);
-        }
+    match key.kind {
+        IdentifierKind::Email => lead
+            .contact
+            .emails
+            .iter()
+            .find(|email| email.match_key.as_deref() == Some(&key.value))
+            .map(|email| email.address.clone()),
+        IdentifierKind::Phone => lead
+            .contact
+            .phones
+            .iter()
+            .find(|phone| phone.match_keys.first() == Some(&key.value))
+            .map(|phone| phone.e164.clone()),
+        IdentifierKind::CrmId
+        | IdentifierKind::ExternalCustomer
+        | IdentifierKind::Chat
+        | IdentifierKind::Device
+        | IdentifierKind::Click => Some(key.value.clone()),
     }
-    Ok(anonymous)
-}
-
-/// The order in which every transaction locks identifiers: as the database sorts them.
-fn in_order_of_locks(keys: BTreeSet<Key>) -> Vec<Key> {
-    let mut keys: Vec<Key> = keys.into_iter().collect();
-    keys.sort_by(|one, other| {
-        let place = |key: &Key| (key.kind.as_str(), key.scope.clone(), key.value.clone());
-        place(one).cmp(&place(other))
-    });
-    keys
-}
-
-/// A key from its columns: kind, scope, value.
-pub(super) fn key(row: &Row) -> Result<Key, StoreError> {
-    Ok(Key { kind: row.parsed(0, IdentifierKind::parse)?, scope: row.text(1)?, value: row.text(2)? })
 }

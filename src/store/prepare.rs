@@ -13,7 +13,7 @@ use crate::event::Delivery;
 use crate::id::{DeliveryId, EventId, LeadId, PersonId, SyncId};
 use crate::lead::Lead;
 use crate::plan::Reason;
-use crate::rules::IdentifierOrder;
+use crate::rules::IdentityRules;
 use crate::token::{TokenHash, from_hex};
 
 /// A delivery that nobody has prepared yet.
@@ -139,7 +139,7 @@ impl Store {
         &self,
         limit: usize,
         stages: Stages,
-        order: IdentifierOrder,
+        rules: IdentityRules,
         clock: Arc<dyn Clock>,
     ) -> Result<PrepareCounts, StoreError> {
         match &self.backend {
@@ -151,9 +151,9 @@ impl Store {
                 }
                 let prepared = rows.iter().map(|row| run_stages(&stages, row));
                 let prepared = prepared.collect::<Result<Arc<[PreparedDelivery]>, _>>()?;
-                self.prepare(prepared, order, clock).await
+                self.prepare(prepared, rules, clock).await
             }
-            Backend::Postgres { .. } => self.write(PrepareOldest { limit, stages, order, clock }).await,
+            Backend::Postgres { .. } => self.write(PrepareOldest { limit, stages, rules, clock }).await,
         }
     }
 
@@ -161,10 +161,10 @@ impl Store {
     pub async fn prepare(
         &self,
         deliveries: impl Into<Arc<[PreparedDelivery]>>,
-        order: IdentifierOrder,
+        rules: IdentityRules,
         clock: Arc<dyn Clock>,
     ) -> Result<PrepareCounts, StoreError> {
-        self.write(PrepareBatch { deliveries: deliveries.into(), order, clock }).await
+        self.write(PrepareBatch { deliveries: deliveries.into(), rules, clock }).await
     }
 
     /// Lets waiting deliveries of these sources be prepared: their mapping is readable (again). Costs one small read when

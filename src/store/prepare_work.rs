@@ -15,8 +15,8 @@ use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placehol
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{DeliveryId, EventId, PersonId};
-use crate::resolve::resolve;
-use crate::rules::IdentifierOrder;
+use crate::resolve::Who;
+use crate::rules::IdentityRules;
 
 /// Deliveries that one transaction lets go on: a source that was paused for a week has very many, and acknowledgements wait
 /// for the transaction.
@@ -53,7 +53,7 @@ impl Work for RequeueWaiting {
 /// Deliveries of which the stages have made what becomes of them.
 pub(super) struct PrepareBatch {
     pub(super) deliveries: Arc<[PreparedDelivery]>,
-    pub(super) order: IdentifierOrder,
+    pub(super) rules: IdentityRules,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -61,7 +61,7 @@ impl Work for PrepareBatch {
     type Output = PrepareCounts;
 
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<PrepareCounts, StoreError>> {
-        Box::pin(async move { store(connection, &self.deliveries, &self.order, &*self.clock).await })
+        Box::pin(async move { store(connection, &self.deliveries, &self.rules, &*self.clock).await })
     }
 }
 
@@ -69,7 +69,7 @@ impl Work for PrepareBatch {
 pub(super) struct PrepareOldest {
     pub(super) limit: usize,
     pub(super) stages: Stages,
-    pub(super) order: IdentifierOrder,
+    pub(super) rules: IdentityRules,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -83,7 +83,7 @@ impl Work for PrepareOldest {
             // Run again, it may find others; whatever the stages make has ids of its own then.
             let deliveries = rows.iter().map(|row| run_stages(&self.stages, row));
             let deliveries = deliveries.collect::<Result<Vec<PreparedDelivery>, _>>()?;
-            store(connection, &deliveries, &self.order, &*self.clock).await
+            store(connection, &deliveries, &self.rules, &*self.clock).await
         })
     }
 }
@@ -92,7 +92,7 @@ impl Work for PrepareOldest {
 async fn store(
     connection: &mut Connection,
     deliveries: &[PreparedDelivery],
-    order: &IdentifierOrder,
+    rules: &IdentityRules,
     clock: &dyn Clock,
 ) -> Result<PrepareCounts, StoreError> {
     let now = clock.now().as_millisecond();
@@ -128,7 +128,7 @@ async fn store(
         *count += 1;
         *counts.by_source.entry((event.source.clone(), state)).or_default() += 1;
     }
-    insert_leads(connection, &fresh, order, clock, now).await?;
+    insert_leads(connection, &fresh, rules, clock, now).await?;
     Ok(counts)
 }
 
@@ -171,7 +171,7 @@ async fn claim(
 async fn insert_leads(
     connection: &mut Connection,
     fresh: &[&PreparedEvent],
-    order: &IdentifierOrder,
+    rules: &IdentityRules,
     clock: &dyn Clock,
     now: i64,
 ) -> Result<(), StoreError> {
@@ -179,7 +179,7 @@ async fn insert_leads(
         return Ok(());
     }
     let mut people =
-        People::load(connection, fresh.iter().filter_map(|event| event.lead()), None, now).await?;
+        People::load(connection, fresh.iter().filter_map(|event| event.lead()), None, rules, now).await?;
     let mut leads = Vec::with_capacity(fresh.len());
     let mut syncs = Vec::new();
     for (event, place) in fresh.iter().zip(0_i64..) {
@@ -188,7 +188,7 @@ async fn insert_leads(
                        state: &str,
                        why: Option<String>,
                        lead: Option<String>,
-                       conflicts: String| {
+                       decision: Option<String>| {
             leads.push(args![
                 event.lead_id,
                 event.id,
@@ -199,23 +199,25 @@ async fn insert_leads(
                 state,
                 why,
                 lead,
-                conflicts,
+                // Those of rows that were written before there were decisions stay readable.
+                "[]",
+                decision,
                 event.received_at.as_millisecond(),
             ]);
         };
-        let none = || "[]".to_owned();
         match &event.outcome {
-            EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, none()),
+            EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, None),
             EventOutcome::NeedsAttention(why) => {
-                row(None, None, "needs-attention", Some(json(why)?), None, none());
+                row(None, None, "needs-attention", Some(json(why)?), None, None);
             }
             EventOutcome::Lead { lead, branch, syncs: ids } => {
-                let resolution = resolve(&lead.identifiers, &people.known, order, event.fresh_person);
-                people.learn(lead, &resolution);
+                let who = Who::of(lead, event.received_at);
+                let resolution = people.resolve(&who, event.fresh_person);
+                people.learn(event.lead_id, lead, &who, &resolution);
                 let branch = i64::try_from(*branch).unwrap_or(i64::MAX);
                 let person = resolution.person;
-                let conflicts = json(&resolution.conflicts)?;
-                row(Some(branch), Some(person), "mapped", None, Some(json(lead)?), conflicts);
+                let decision = json(&resolution.decision)?;
+                row(Some(branch), Some(person), "mapped", None, Some(json(lead)?), Some(decision));
                 for (id, to) in ids {
                     let row = args![*id, event.lead_id, to.as_str(), person, 0, "ready", now, now];
                     syncs.push((place, row));
@@ -223,7 +225,7 @@ async fn insert_leads(
             }
         }
     }
-    people.store(connection, now).await?;
+    people.store(connection).await?;
     let first = take_places(connection, fresh.len()).await?;
     for (row, sequence) in leads.iter_mut().zip(first..) {
         row.push(Arg::from(sequence));
@@ -234,7 +236,7 @@ async fn insert_leads(
     });
     connection
         .insert_rows(
-            "leads (id, event, source, version, branch, person, state, why, lead, conflicts, received_at, sequence)",
+            "leads (id, event, source, version, branch, person, state, why, lead, conflicts, decision, received_at, sequence)",
             leads,
             "",
         )

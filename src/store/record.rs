@@ -109,6 +109,7 @@ pub(super) struct Record<'a> {
     planned_steps: Rows,
     planned_syncs: Rows,
     carried: Rows,
+    told: Rows,
     sent_steps: Rows,
     ended_steps: Rows,
     links: Rows,
@@ -125,6 +126,7 @@ impl<'a> Record<'a> {
             planned_steps: Rows::new(),
             planned_syncs: Rows::new(),
             carried: Rows::new(),
+            told: Rows::new(),
             sent_steps: Rows::new(),
             ended_steps: Rows::new(),
             links: Rows::new(),
@@ -154,7 +156,7 @@ impl<'a> Record<'a> {
     }
 
     fn plan(&mut self, to_store: &'a PlanToStore, now: i64) -> Result<(), StoreError> {
-        let PlanToStore { sync, person: _, plan, replaces, turn: _, adopt, carried } = to_store;
+        let PlanToStore { sync, person: _, plan, replaces, turn: _, adopt, carried, told } = to_store;
         if *replaces {
             self.dropped_plans.push(args![*sync]);
         }
@@ -170,6 +172,8 @@ impl<'a> Record<'a> {
         if let Some(contact) = adopt {
             self.link(*sync, "contact", contact, None, None, now);
         }
+        let destination = self.lease.destination.as_str();
+        self.told.extend(told.iter().map(|(contact, step)| args![destination, contact.0.as_str(), *step]));
         self.carried.extend(carried.iter().map(|kept| args![*kept, *sync]));
         Ok(())
     }
@@ -265,6 +269,12 @@ impl<'a> Record<'a> {
                 self.carried,
                 "UPDATE syncs SET carried_by = kept.column2 FROM (VALUES",
                 ") AS kept WHERE syncs.id = kept.column1",
+            ),
+            (
+                self.told,
+                "UPDATE links SET told = told.column3 FROM (VALUES",
+                ") AS told WHERE links.destination = told.column1 AND links.kind = 'contact' \
+                 AND links.record = told.column2",
             ),
             (
                 self.sent_steps,

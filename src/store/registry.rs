@@ -144,26 +144,39 @@ pub(super) fn newest_leads() -> String {
     )
 }
 
-/// The statement that finds leads by so many values. Where a value was scoped (by which bot, in which CRM) is not asked
-/// of whoever looks for it: the few scopes that there are come from the key itself, one seek each.
+/// The statement that finds leads by so many values.
 pub(super) fn leads_of(values: usize) -> String {
+    format!(
+        "{} SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} WHERE leads.person IN ({}) ORDER BY leads.sequence DESC LIMIT ${}",
+        places(),
+        owners(values),
+        values + 1
+    )
+}
+
+/// Where values stand, for [`owners`]. Where a value was scoped (by which bot, in which CRM) is not asked of whoever looks
+/// for it: the few scopes that there are come from the key itself, one seek each.
+pub(super) fn places() -> String {
     let kinds: Vec<String> =
         IdentifierKind::ALL.into_iter().map(|kind| format!("('{}')", kind.as_str())).collect();
-    // CROSS JOIN, because SQLite may otherwise go through all identifiers and look each up among the scopes.
     format!(
         "WITH RECURSIVE place (kind, scope) AS ( \
            SELECT kinds.column1, (SELECT MIN(i.scope) FROM identifiers i WHERE i.kind = kinds.column1) \
              FROM (VALUES {}) AS kinds \
            UNION ALL SELECT place.kind, (SELECT MIN(i.scope) FROM identifiers i \
-             WHERE i.kind = place.kind AND i.scope > place.scope) FROM place WHERE place.scope IS NOT NULL) \
-         SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} WHERE leads.person IN ( \
-           SELECT identifiers.person FROM place CROSS JOIN identifiers WHERE identifiers.kind = place.kind \
-             AND identifiers.scope = place.scope AND identifiers.value IN ({1}) \
-           UNION SELECT person FROM identifiers WHERE kind = 'phone' AND shown <> value AND shown IN ({1})) \
-         ORDER BY leads.sequence DESC LIMIT ${2}",
-        kinds.join(","),
-        list(1, values),
-        values + 1
+             WHERE i.kind = place.kind AND i.scope > place.scope) FROM place WHERE place.scope IS NOT NULL)",
+        kinds.join(",")
+    )
+}
+
+/// Selects who has one of the first so many values.
+pub(super) fn owners(values: usize) -> String {
+    // CROSS JOIN, because SQLite may otherwise go through all identifiers and look each up among the scopes.
+    format!(
+        "SELECT identifiers.person FROM place CROSS JOIN identifiers WHERE identifiers.kind = place.kind \
+           AND identifiers.scope = place.scope AND identifiers.value IN ({0}) \
+         UNION SELECT person FROM identifiers WHERE kind = 'phone' AND shown <> value AND shown IN ({0})",
+        list(1, values)
     )
 }
 

@@ -29,7 +29,7 @@ use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
 use crate::plan::{Action, Reason};
-use crate::rules::IdentifierOrder;
+use crate::rules::IdentityRules;
 
 /// How a lead is replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,11 +289,11 @@ impl Store {
     pub async fn replan(
         &self,
         leads: Vec<Remapped>,
-        order: IdentifierOrder,
+        rules: IdentityRules,
         observing: BTreeSet<String>,
         clock: std::sync::Arc<dyn Clock>,
     ) -> Result<Vec<Result<(), LeftAlone>>, StoreError> {
-        self.write(ReplanLeads { leads, order, observing, clock }).await
+        self.write(ReplanLeads { leads, rules, observing, clock }).await
     }
 
     /// Deliveries that could not be read, oldest first.

@@ -16,8 +16,8 @@ use crate::clock::Clock;
 use crate::id::{DeliveryId, PersonId, SyncId};
 use crate::lead::Lead;
 use crate::plan::Reason;
-use crate::resolve::resolve;
-use crate::rules::IdentifierOrder;
+use crate::resolve::Who;
+use crate::rules::IdentityRules;
 
 /// In nobody's hands: claims of an older epoch of the lease do not count.
 const FREE: &str = "NOT EXISTS (SELECT 1 FROM leases \
@@ -142,7 +142,7 @@ impl Work for ResplitDeliveries {
 
 pub(super) struct ReplanLeads {
     pub(super) leads: Vec<Remapped>,
-    pub(super) order: IdentifierOrder,
+    pub(super) rules: IdentityRules,
     /// Destinations that write nothing.
     pub(super) observing: BTreeSet<String>,
     pub(super) clock: Arc<dyn Clock>,
@@ -213,30 +213,33 @@ impl ReplanLeads {
         now: Timestamp,
     ) -> Result<Result<(), LeftAlone>, StoreError> {
         let millis = now.as_millisecond();
-        let before =
-            connection.fetch("SELECT person, sequence FROM leads WHERE id = $1", args![lead.lead]).await?;
+        let before = connection
+            .fetch("SELECT person, sequence, received_at FROM leads WHERE id = $1", args![lead.lead])
+            .await?;
         let Some(before) = before.first() else { return Ok(Err(LeftAlone::Done)) };
         let person = before.optional_id::<PersonId>(0)?;
         let sequence = before.int(1)?;
-        let mut people = People::load(connection, std::iter::once(mapped.lead), person, millis).await?;
+        let who = Who::of(mapped.lead, before.timestamp(2)?);
+        let mut people =
+            People::load(connection, std::iter::once(mapped.lead), person, &self.rules, millis).await?;
         let person = person.map(|person| people.present(person));
-        let resolution = resolve(&mapped.lead.identifiers, &people.known, &self.order, lead.fresh_person);
+        let resolution = people.resolve(&who, lead.fresh_person);
         let moved = person.is_some_and(|person| person != resolution.person);
         if moved && syncs.iter().any(|known| known.brought) {
             return Ok(Err(LeftAlone::SomebodyElses));
         }
-        people.learn(mapped.lead, &resolution);
+        people.learn(lead.lead, mapped.lead, &who, &resolution);
         let there = connection
             .execute(
                 "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
-                 conflicts = $6 WHERE id = $1",
+                 conflicts = '[]', decision = $6 WHERE id = $1",
                 args![
                     lead.lead,
                     lead.version.as_str(),
                     i64::try_from(mapped.branch).unwrap_or(i64::MAX),
                     resolution.person,
                     json(mapped.lead)?,
-                    json(&resolution.conflicts)?,
+                    json(&resolution.decision)?,
                 ],
             )
             .await?;
@@ -293,7 +296,7 @@ impl ReplanLeads {
                 "",
             )
             .await?;
-        people.store(connection, millis).await?;
+        people.store(connection).await?;
         people.merge(connection, &*self.clock).await?;
         let gone = |known: &&Known| {
             known.item.destination.as_ref().is_some_and(|name| mapped.to.iter().all(|(_, to)| to != name))

@@ -63,7 +63,7 @@ macro_rules! from_id {
         }
     )+};
 }
-from_id!(DeliveryId, EventId, LeadId, PersonId, SyncId, StepId);
+from_id!(DeliveryId, EventId, LeadId, PersonId, MergeId, SyncId, StepId);
 
 /// Arguments in placeholder order.
 macro_rules! args {

@@ -11,7 +11,7 @@ use super::sql::{Arg, args, list};
 use super::sync_work::{DropLink, MergeOnEvidence};
 use super::{Store, StoreError};
 use crate::clock::Clock;
-use crate::id::{LeadId, PersonId, SyncId};
+use crate::id::{LeadId, PersonId, StepId, SyncId};
 use crate::lead::Lead;
 use crate::plan::{Action, Plan, Priority, Reason, RecordId, RecordKind, Step};
 use crate::rules::{Mode, Turn};
@@ -170,6 +170,8 @@ pub struct PersonContext {
     pub contact: Option<RecordId>,
     /// Their further contacts, oldest first: there before it was known that two people are one.
     pub further: Vec<RecordId>,
+    /// Those of them of which nothing in the CRM asks anybody to merge them.
+    pub untold: Vec<RecordId>,
     /// Deals we know of: record, the contact it is on, when we linked it.
     pub deals: Vec<(RecordId, Option<RecordId>, Timestamp)>,
     /// E.164 phones attached to them, oldest first.
@@ -197,6 +199,8 @@ pub struct PlanToStore {
     pub adopt: Option<RecordId>,
     /// Kept leads that go along.
     pub carried: Vec<SyncId>,
+    /// Further contacts of the person, each with the step that asks somebody to merge it.
+    pub told: Vec<(RecordId, StepId)>,
 }
 
 /// What became of a step.

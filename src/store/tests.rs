@@ -244,7 +244,8 @@ fn entries() -> Vec<Dated> {
         let plan = Plan { steps: vec![Step { id: step, action }], reasons: Vec::new(), picked_owner: None };
         let adopt = Some(RecordId(number.to_string()));
         let (replaces, turn, carried) = (true, None, vec![sync]);
-        let to_store = PlanToStore { sync, person, plan: plan.clone(), replaces, turn, adopt, carried };
+        let told = vec![(RecordId(number.to_string()), step)];
+        let to_store = PlanToStore { sync, person, plan: plan.clone(), replaces, turn, adopt, carried, told };
         let next = || Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
         let link = Some((RecordKind::Contact, None));
         let done = StepEnd::Done { record: RecordId(number.to_string()), link };
@@ -272,10 +273,10 @@ async fn what_a_worker_enters_is_written_by_id() {
     }
     let mut statements = record.statements();
     statements.extend(put_back_statement(&entries));
-    assert_eq!(statements.len(), 10);
+    assert_eq!(statements.len(), 11);
     for (sql, arguments) in statements {
         if !sql.starts_with("INSERT INTO steps") {
-            let places = ["(id=?)", "steps_sync (sync=?)"];
+            let places = ["(id=?)", "steps_sync (sync=?)", "(destination=? AND kind=? AND record=?)"];
             let plan = plan(&sql, arguments.clone()).await;
             let found = plan.iter().any(|line| places.iter().any(|place| line.contains(place)));
             assert!(found, "{sql}: {plan:#?}");

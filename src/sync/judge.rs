@@ -16,7 +16,7 @@ use crate::decide::{Brought, Decision, PersonView, Situation, decide};
 use crate::failpoint::failpoint;
 use crate::id::{PersonId, StepId};
 use crate::map::Workspace;
-use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference};
+use crate::plan::{Action, FoundContact, FoundDeal, Plan, Priority, Reason, RecordId, Reference, Step};
 use crate::rules::{Mode, TaskOnRepeat, Turn};
 use crate::store::StoreError;
 use crate::store::ledger::Entry;
@@ -177,6 +177,7 @@ impl Worker {
                 context.further.push(contact);
             }
         }
+        context.untold.retain(|contact| context.further.contains(contact));
         Ok(())
     }
 
@@ -299,10 +300,11 @@ impl Worker {
             &Situation {
                 lead: &claimed.lead,
                 rules,
-                order: &workspace.identifier_order,
+                order: &workspace.identity.order,
                 person: &person,
                 found: &contacts,
                 linked: context.contact.as_ref(),
+                twins: &context.untold,
                 conflicts: &conflicts,
                 pool: None,
                 inactive: &inactive,
@@ -345,6 +347,7 @@ impl Worker {
             adopt: adopted(&plan, &contacts, context),
             turn: turn.clone(),
             carried: context.kept.iter().map(|(sync, _)| *sync).collect(),
+            told: told(&plan, context),
             plan: plan.clone(),
         };
         let entry = Arc::new(Entry::Plan(to_store));
@@ -455,6 +458,24 @@ enum Candidates {
     Another(Evidence),
 }
 
+/// The person's further contacts that a plan asks somebody to merge, each with the step that does.
+fn told(plan: &Plan, context: &PersonContext) -> Vec<(RecordId, StepId)> {
+    let asks = |step: &Step, twin: &RecordId| match &step.action {
+        Action::CreateTask { contact: Reference::Record(contact), .. }
+        | Action::AddNote { contact: Reference::Record(contact), .. } => *contact == *twin,
+        Action::CreateContact { .. }
+        | Action::UpdateContact { .. }
+        | Action::CreateDeal { .. }
+        | Action::UpdateDeal { .. }
+        | Action::CreateTask { .. }
+        | Action::AddNote { .. } => false,
+    };
+    let twins = context.untold.iter();
+    twins
+        .filter_map(|twin| Some((twin.clone(), plan.steps.iter().find(|step| asks(step, twin))?.id)))
+        .collect()
+}
+
 /// The contact that a plan works on and that was not linked before.
 fn adopted(plan: &Plan, contacts: &[FoundContact], context: &PersonContext) -> Option<RecordId> {
     let worked_on = plan.steps.iter().find_map(|step| match &step.action {
@@ -468,6 +489,7 @@ fn adopted(plan: &Plan, contacts: &[FoundContact], context: &PersonContext) -> O
         | Action::CreateTask { .. }
         | Action::AddNote { .. } => None,
     });
+    let worked_on = worked_on.filter(|contact| !context.further.contains(contact));
     let only = || match contacts {
         [only] => Some(only.id.clone()),
         _ => None,

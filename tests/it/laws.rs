@@ -191,7 +191,7 @@ fn all_the_way(body: &Value) -> usize {
                 let person = PersonView::default();
                 let situation = Situation {
                     found: &found,
-                    ..Situation::new(&lead, rules, &workspace.identifier_order, &person, noon())
+                    ..Situation::new(&lead, rules, &workspace.identity.order, &person, noon())
                 };
                 let decision = decide(&situation, &mut || StepId(clock.new_id()));
                 if let Decision::Push { plan, .. } = decision {
@@ -258,7 +258,7 @@ impl Registry {
             let prepared: Vec<_> =
                 received.iter().map(|received| prepare(received, shipped(), &*self.clock)).collect();
             let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-            self.store.prepare(prepared, shipped().identifier_order.clone(), clock).await.unwrap();
+            self.store.prepare(prepared, shipped().identity.clone(), clock).await.unwrap();
         }
     }
 

@@ -65,7 +65,7 @@ destinations:
 owner_pools:
   a: [anna, borys]
   b: { owners: [anna, { user: borys, weight: 2, away: true }], fallback: chief }
-identifiers: { order: [phone, chat] }
+identity: { order: [phone, chat], shared_from: 3, forget_after: 90d, limits: { phones: 7 } }
 retention: { bodies: 90d }
 alerts: null
 vars: { greeting: hello }
@@ -136,6 +136,10 @@ fn what_the_loader_refuses_is_refused() {
         ("workspace", "user: borys, ", ""),
         ("workspace", "fallback: chief", "falback: chief"),
         ("workspace", "[phone, chat]", "[phone, chta]"),
+        ("workspace", "shared_from: 3", "shared_from: 1"),
+        ("workspace", "forget_after: 90d", "forget_after: 90"),
+        ("workspace", "phones: 7", "phone: 7"),
+        ("workspace", "phones: 7", "phones: 0"),
         ("workspace", "bodies: 90d", "body: 90d"),
         ("mapping", "preset: json", "preset: jsn"),
         ("mapping", ", token: demo", ""),

@@ -17,7 +17,7 @@ use leadfold::map::Files;
 use leadfold::plan::{
     Action, ContactFields, DealFields, Plan, Reason, RecordId, RecordKind, Reference, Step,
 };
-use leadfold::rules::{IdentifierOrder, Mode, PoolState, Turn};
+use leadfold::rules::{IdentityRules, Mode, PoolState, Turn};
 use leadfold::store::Store;
 use leadfold::store::held::{Answer, HeldAnswer};
 use leadfold::store::inbox::Arrival;
@@ -155,7 +155,7 @@ impl Story {
             self.store.inbox().keep(arrival).await.unwrap();
         }
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        self.store.prepare(prepared, IdentifierOrder::default(), clock).await.unwrap()
+        self.store.prepare(prepared, IdentityRules::default(), clock).await.unwrap()
     }
 
     /// New leads, one delivery each, in one batch. Returns lead and sync of each.
@@ -218,6 +218,7 @@ impl Story {
             turn: None,
             adopt: Some(record(contact)),
             carried: Vec::new(),
+            told: Vec::new(),
         };
         assert!(self.enter(lease, Entry::Plan(plan)).await);
     }
@@ -254,14 +255,14 @@ impl Story {
             PreparedDelivery { id: waits.delivery.id, result: Prepared::Events(Vec::new()) },
         ];
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let counts = self.store.prepare(ends, IdentifierOrder::default(), clock).await.unwrap();
+        let counts = self.store.prepare(ends, IdentityRules::default(), clock).await.unwrap();
         assert_eq!(counts.deliveries, 2, "what waits is not prepared behind its back");
         assert_eq!(self.store.requeue_waiting(vec![]).await.unwrap(), 0);
         assert_eq!(self.store.requeue_waiting(vec!["later".into()]).await.unwrap(), 1);
         assert_eq!(self.store.received(10).await.unwrap()[0].delivery.id, waits.delivery.id);
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let end = PreparedDelivery { id: waits.delivery.id, result: Prepared::Refused("wrong token".into()) };
-        self.store.prepare(vec![end], IdentifierOrder::default(), clock).await.unwrap();
+        self.store.prepare(vec![end], IdentityRules::default(), clock).await.unwrap();
         let counts = self.store.counts().await.unwrap();
         assert_eq!((counts.unreadable, counts.waiting_deliveries, counts.received), (1, 1, 0));
         assert!(self.store.is_quiet().await.unwrap(), "what waits for its mapping is at rest");
@@ -474,7 +475,7 @@ impl Story {
         };
         let batch = vec![remapped(stuck), remapped(rejected)];
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let order = IdentifierOrder::default();
+        let order = IdentityRules::default();
         let ends = self.store.replan(batch, order, BTreeSet::new(), clock).await.unwrap();
         assert_eq!(ends, [Ok(()), Err(LeftAlone::UnderWay)]);
         let detail = self.store.lead(stuck_lead).await.unwrap().unwrap();
@@ -535,6 +536,7 @@ impl Story {
                 turn: None,
                 adopt: None,
                 carried: Vec::new(),
+                told: Vec::new(),
             };
             assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
@@ -606,6 +608,7 @@ impl Story {
             turn: None,
             adopt: None,
             carried: Vec::new(),
+            told: Vec::new(),
         };
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
         let outcomes = Entry::Outcomes { sync, steps: Vec::new(), next };
@@ -698,6 +701,7 @@ impl Story {
             turn: None,
             adopt: None,
             carried: vec![kept],
+            told: Vec::new(),
         };
         assert!(self.enter(&lease, Entry::Plan(plan)).await);
         assert_eq!(kept_ids(sync).await, [kept], "a plan that is made anew takes it along again");
@@ -725,6 +729,7 @@ impl Story {
             turn: None,
             adopt: None,
             carried: Vec::new(),
+            told: Vec::new(),
         };
         assert!(!self.enter(&lease, Entry::Plan(plan)).await, "nothing is stored");
         let next = Next::Release { state: SyncState::Filtered, why: None, next_at: self.now(), attempts: 0 };
@@ -803,6 +808,7 @@ impl Story {
                 turn: Some(("sales".to_owned(), turn)),
                 adopt: None,
                 carried: Vec::new(),
+                told: Vec::new(),
             };
             assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }

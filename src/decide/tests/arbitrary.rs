@@ -214,6 +214,7 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
             person,
             found,
             linked: linked.map(|id| RecordId(id.to_string())),
+            twins: vec![],
             conflicts: if conflict { vec![Reason::new("c", "A disagreement.")] } else { vec![] },
             pool,
             inactive,

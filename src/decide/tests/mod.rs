@@ -10,6 +10,7 @@ mod rows;
 mod shares;
 mod table;
 mod texts;
+mod twins;
 
 use jiff::SignedDuration;
 use serde_json::json;
@@ -28,6 +29,7 @@ struct Case {
     person: PersonView,
     found: Vec<FoundContact>,
     linked: Option<RecordId>,
+    twins: Vec<RecordId>,
     conflicts: Vec<Reason>,
     pool: Option<(OwnerPool, PoolState)>,
     inactive: InactiveUsers,
@@ -54,6 +56,7 @@ impl Case {
             person: PersonView { phones: vec!["+380671234567".into()], ..PersonView::default() },
             found: vec![],
             linked: None,
+            twins: vec![],
             conflicts: vec![],
             pool: Some((sales(), PoolState::default())),
             inactive: InactiveUsers::default(),
@@ -85,6 +88,7 @@ impl Case {
             person: &self.person,
             found: &self.found,
             linked: self.linked.as_ref(),
+            twins: &self.twins,
             conflicts: &self.conflicts,
             pool: self.pool.as_ref().map(|(pool, state)| (pool, state)),
             inactive: &self.inactive,

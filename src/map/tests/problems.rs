@@ -93,7 +93,7 @@ owner_pools:
   a: []
   b: [olha, olha]
   c: { owners: [{ usr: x }, { user: y, weight: 0 }], fallbak: z }
-identifiers: { order: [chat, fone, chat] }
+identity: { order: [chat, fone, chat], shared_from: 1, strict: yes, forget_after: 1d, limits: { phones: 0, chat: 3 } }
 retention: { bodies: 90 }
 alerts: { webhook: \"${ALERTS}\" }
 unknown: 1
@@ -116,8 +116,13 @@ unknown: 1
         "workspace.yaml:9:19: `usr` is not a key of an owner (did you mean `user`?)",
         "workspace.yaml:9:48: `weight` must be from 1 to 1000 (",
         "workspace.yaml:9:54: `fallbak` is not a key of owner pool `c` (did you mean `fallback`?)",
-        "workspace.yaml:10:30: `fone` is not a possible value of `order` (did you mean `phone`?)",
-        "workspace.yaml:10:36: `chat` stands twice in `order`",
+        "workspace.yaml:10:27: `fone` is not a possible value of `order` (did you mean `phone`?)",
+        "workspace.yaml:10:33: `chat` stands twice in `order`",
+        "workspace.yaml:10:53: `shared_from` must be at least 2 (write 2 to take two different names",
+        "workspace.yaml:10:64: `yes` is not a possible value of `strict`",
+        "workspace.yaml:10:83: `forget_after` must be at least 30d (",
+        "workspace.yaml:10:105: `phones` must be at least 1 (",
+        "workspace.yaml:10:108: `chat` is not a key of `limits` (did you mean `chats`?)",
         "workspace.yaml:11:22: `bodies` must be a duration, not `90` (",
         "workspace.yaml:12:23: `alerts.webhook` needs the environment variable `ALERTS`, which is not set (",
         "workspace.yaml:13:1: `unknown` is not a key of `workspace.yaml` (",

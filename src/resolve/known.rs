@@ -147,12 +147,19 @@ impl Known {
         for key in &resolution.attach {
             let proof = who.proof_of(key);
             match self.keys.get_mut(key) {
+                // It was given out again, and what was known of it goes with those who had it.
                 Some(known) => {
                     if let Some(before) = self.people.get_mut(&known.owner) {
                         before.keys.remove(key);
                     }
+                    for holder in known.holders.drain(..) {
+                        if let Some(holder) = self.people.get_mut(&holder) {
+                            holder.held.remove(key);
+                        }
+                    }
                     known.owner = person;
-                    known.proof = known.proof.max(proof);
+                    known.proof = proof;
+                    known.users = Users::default();
                 }
                 None => {
                     let known = KnownKey {
@@ -178,22 +185,31 @@ impl Known {
         }
         for key in who.keys() {
             if let Some(known) = self.keys.get_mut(&key) {
+                let proof = who.proof_of(&key);
                 known.seen = known.seen.max(who.at);
-                known.users.see(who, known.proof);
+                known.users.see(who, proof);
+                if known.owner == person {
+                    known.proof = known.proof.max(proof);
+                }
             }
         }
         if let Some(known) = self.people.get_mut(&person) {
             known.keys.extend(resolution.attach.iter().cloned());
-            let new =
-                !who.name.is_empty() && known.names.len() < MOST_NAMES && !known.names.contains(&who.name);
-            if new {
-                known.names.push(who.name.clone());
-            }
+            add_name(&mut known.names, &who.name);
         }
     }
 
     fn merge(&mut self, from: PersonId, into: PersonId) {
         let Some(gone) = self.people.remove(&from) else { return };
+        // Whoever is another human than one of the two is another than both.
+        let named = |(one, other): &&(PersonId, PersonId)| *one == from || *other == from;
+        let others: Vec<PersonId> = self
+            .apart
+            .iter()
+            .filter(named)
+            .map(|(one, other)| if *one == from { *other } else { *one })
+            .collect();
+        self.apart.extend(others.into_iter().map(|other| pair(into, other)));
         for key in &gone.keys {
             if let Some(known) = self.keys.get_mut(key) {
                 known.owner = into;
@@ -210,13 +226,21 @@ impl Known {
         let Some(stays) = self.people.get_mut(&into) else { return };
         stays.held.extend(gone.held);
         stays.keys.extend(gone.keys);
-        stays.names.extend(gone.names);
-        stays.names.truncate(MOST_NAMES);
+        for name in &gone.names {
+            add_name(&mut stays.names, name);
+        }
         stays.records.extend(gone.records);
         for (destination, owners) in gone.deal_owners {
             stays.deal_owners.entry(destination).or_default().extend(owners);
         }
         stays.merges += gone.merges + 1;
+    }
+}
+
+/// Adds a name that is not among these yet, while there is room.
+pub fn add_name(names: &mut Vec<NameKey>, name: &NameKey) {
+    if !name.is_empty() && names.len() < MOST_NAMES && !names.contains(name) {
+        names.push(name.clone());
     }
 }
 

@@ -1,10 +1,11 @@
 //! When a key does not say who somebody is, although somebody has it.
 
 use super::known::{KnownKey, KnownPerson, age};
-use super::{Hit, IdentityRules, Key, Known, Refusal, Who};
+use super::{Hit, Key, Known, Refusal, Who};
 use crate::id::PersonId;
 use crate::lead::{IdentifierKind, Proof};
 use crate::normalise::Agreement;
+use crate::rules::IdentityRules;
 
 /// Whose the hit is, or why it does not count.
 pub(super) fn examine(
@@ -53,7 +54,8 @@ pub(super) fn is_forgotten(
     rules: &IdentityRules,
 ) -> bool {
     matches!(key.kind, IdentifierKind::Phone | IdentifierKind::Email)
-        && age(owned, who.at) > rules.forget_after
+        && age(owned, who.at).unsigned_abs() > rules.forget_after
+        && age(owned, who.at).is_positive()
         && known.people.get(&owned.owner).is_some_and(|person| {
             person.compare_name(&who.name) == Agreement::Contradict || clash(person, who).is_some()
         })

@@ -5,6 +5,7 @@
 
 use super::decision::{Decision, Finding, Outcome, Refusal, Rule};
 use super::merge::MergeRule;
+use crate::plan::Reason;
 
 /// A language that we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,12 @@ const SENTENCES: &[(&str, &str, &str)] = &[
         "Людина {person} — та сама: {value} належить їй, імена не суперечать одне одному, і більше нічого не відрізняється.",
     ),
     (
+        "merged_one_crm_record",
+        "Person {person} is the same one: this person had no contact in the CRM, and {value} there holds an identifier of \
+         both.",
+        "Людина {person} — та сама: у цієї людини не було контакту в CRM, а {value} там містить ідентифікатор обох.",
+    ),
+    (
         "shared",
         "{value} was not used to recognise anybody: clearly different people gave it, at least {people} of them.",
         "{value} не використано для впізнавання: його вказували явно різні люди, щонайменше {people}.",
@@ -152,13 +159,27 @@ impl Decision {
         sentences
     }
 
-    fn sentence(&self, finding: &Finding, language: Language) -> String {
-        let code = match &finding.outcome {
-            Outcome::Decided => self.rule.code(),
-            Outcome::Merged(rule) => rule.code(),
-            Outcome::Refused(refusal) => refusal.code(),
+    /// Why people turned out to be one, in the order of the merges.
+    pub fn merges(&self, language: Language) -> Vec<Reason> {
+        let merged = |finding: &&Finding| matches!(finding.outcome, Outcome::Merged(_));
+        self.findings.iter().filter(merged).map(|finding| self.reason(finding, language)).collect()
+    }
+
+    /// Identifiers that belong to somebody else, which somebody may want to look at.
+    pub fn conflicts(&self, language: Language) -> Vec<Reason> {
+        let disagrees = |finding: &&Finding| match &finding.outcome {
+            Outcome::Refused(refusal) => refusal.tells_of_a_duplicate(),
+            Outcome::Decided | Outcome::Merged(_) => false,
         };
-        let mut sentence = text(code, language)
+        self.findings.iter().filter(disagrees).map(|finding| self.reason(finding, language)).collect()
+    }
+
+    fn reason(&self, finding: &Finding, language: Language) -> Reason {
+        Reason::new(finding.outcome.code(self.rule), self.sentence(finding, language))
+    }
+
+    fn sentence(&self, finding: &Finding, language: Language) -> String {
+        let mut sentence = text(finding.outcome.code(self.rule), language)
             .replace("{value}", &finding.shown)
             .replace("{person}", &finding.person.to_string());
         if let Outcome::Refused(refusal) = &finding.outcome {
@@ -211,6 +232,18 @@ impl MergeRule {
             Self::AnonymousChat => "merged_anonymous_chat",
             Self::ProvenBoth => "merged_proven_both",
             Self::NothingDiffers => "merged_nothing_differs",
+            Self::OneCrmRecord => "merged_one_crm_record",
+        }
+    }
+}
+
+impl Outcome {
+    /// The stable word of the API and of [`SENTENCES`]; `rule` is the decision's.
+    fn code(&self, rule: Rule) -> &'static str {
+        match self {
+            Self::Decided => rule.code(),
+            Self::Merged(rule) => rule.code(),
+            Self::Refused(refusal) => refusal.code(),
         }
     }
 }
@@ -238,6 +271,7 @@ mod tests {
     use super::*;
     use crate::id::PersonId;
     use crate::lead::IdentifierKind;
+    use crate::resolve::RULES_VERSION;
 
     fn slots(sentence: &str) -> BTreeSet<&str> {
         sentence.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()).collect()
@@ -270,7 +304,12 @@ mod tests {
             Rule::NameDecides,
         ];
         let mut all: Vec<(Rule, Outcome)> = rules.map(|rule| (rule, Decided)).into();
-        for rule in [MergeRule::AnonymousChat, MergeRule::ProvenBoth, MergeRule::NothingDiffers] {
+        for rule in [
+            MergeRule::AnonymousChat,
+            MergeRule::ProvenBoth,
+            MergeRule::NothingDiffers,
+            MergeRule::OneCrmRecord,
+        ] {
             all.push((Rule::Chat, Merged(rule)));
         }
         for refusal in [
@@ -295,7 +334,7 @@ mod tests {
             let person = PersonId(uuid::Uuid::from_u128(7));
             let finding =
                 Finding { kind: IdentifierKind::Phone, shown: "+38•••67".to_owned(), person, outcome };
-            let decision = Decision { rule, findings: vec![finding] };
+            let decision = Decision { rule, version: RULES_VERSION, findings: vec![finding] };
             for language in [Language::English, Language::Ukrainian] {
                 let sentences = decision.sentences(language);
                 let last = sentences.last().unwrap().clone();

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::veto::is_too_large;
-use super::{Hit, IdentityRules, Known, KnownPerson, Refusal, STRONG, Who};
+use super::{Hit, Known, KnownPerson, Refusal, STRONG, Who};
 use crate::id::PersonId;
 use crate::lead::IdentifierKind;
 use crate::normalise::Agreement;
+use crate::rules::IdentityRules;
 
 /// Why two people are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,10 +19,29 @@ pub enum MergeRule {
     ProvenBoth,
     /// Their names agree or one has none, and nothing that both have differs.
     NothingDiffers,
+    /// One had no contact at a destination, and the only contact there that holds an identifier of theirs is the other's.
+    OneCrmRecord,
+}
+
+/// By which rule somebody is one with people who are one already, or why not: nothing may keep them from any of these.
+pub(super) fn may_join(
+    together: &[PersonId],
+    other: PersonId,
+    who: &Who<'_>,
+    accepted: &[Hit],
+    known: &Known,
+    rules: &IdentityRules,
+) -> Result<MergeRule, Refusal> {
+    let mut first = None;
+    for one in together {
+        let rule = may_merge(*one, other, who, accepted, known, rules)?;
+        first.get_or_insert(rule);
+    }
+    first.ok_or(Refusal::Disagree)
 }
 
 /// By which rule the two are one, or why they are not.
-pub(super) fn may_merge(
+fn may_merge(
     one: PersonId,
     other: PersonId,
     who: &Who<'_>,

@@ -15,13 +15,13 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::PersonId;
-use crate::lead::{Identifier, IdentifierKind, Proof};
+use crate::lead::{Identifier, IdentifierKind, Lead, Proof};
 use crate::normalise::{Agreement, NameKey};
-use crate::rules::IdentifierOrder;
+use crate::rules::{IdentifierOrder, IdentityRules};
 
 mod decision;
 mod known;
@@ -30,7 +30,7 @@ mod sentences;
 mod veto;
 
 pub use decision::{Decision, Finding, Outcome, RULES_VERSION, Refusal, Rule};
-pub use known::{Known, KnownKey, KnownPerson, Users, pair};
+pub use known::{Known, KnownKey, KnownPerson, Users, add_name, pair};
 pub use merge::MergeRule;
 pub use sentences::Language;
 
@@ -45,43 +45,6 @@ pub struct Key {
     pub value: String,
 }
 
-/// What the workspace says about who is who.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdentityRules {
-    /// Which identifier decides when several point at different people.
-    pub order: IdentifierOrder,
-    /// From so many clearly different people on, a phone or an email joins only those whose names agree.
-    pub shared_from: usize,
-    /// After so long without a lead, a phone or an email that comes with another name is taken to be somebody else's by now.
-    pub forget_after: SignedDuration,
-    /// From these sizes on a person takes in nobody and no further phone or email.
-    pub limits: Limits,
-}
-
-/// When somebody has grown too large to be one human.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Phones of one person.
-    pub phones: usize,
-    /// Emails.
-    pub emails: usize,
-    /// Chats.
-    pub chats: usize,
-    /// People merged into them.
-    pub merges: u32,
-}
-
-impl Default for IdentityRules {
-    fn default() -> Self {
-        Self {
-            order: IdentifierOrder::default(),
-            shared_from: 4,
-            forget_after: SignedDuration::from_hours(18 * 730),
-            limits: Limits { phones: 5, emails: 5, chats: 10, merges: 20 },
-        }
-    }
-}
-
 /// Who an event says it is from.
 #[derive(Clone, Debug)]
 pub struct Who<'a> {
@@ -93,7 +56,13 @@ pub struct Who<'a> {
     pub at: Timestamp,
 }
 
-impl Who<'_> {
+impl<'l> Who<'l> {
+    /// Who a lead says it is from, that came `at`.
+    pub fn of(lead: &'l Lead, at: Timestamp) -> Self {
+        let name = NameKey::of(lead.contact.name.as_deref().unwrap_or_default());
+        Self { identifiers: &lead.identifiers, name, at }
+    }
+
     /// Every key that may join people.
     pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
         joining_keys(self.identifiers)
@@ -233,19 +202,24 @@ pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: Perso
     if let Some((first, _)) = &chosen {
         findings.insert(0, Finding::decided(&first.key, first.person));
         let mut seen = BTreeSet::from([first.person]);
+        // Whom nothing keeps from the first may still be kept from one who joined since.
+        let mut together = vec![first.person];
         for other in accepted.iter().filter(|hit| hit.person != first.person) {
             if !seen.insert(other.person) {
                 continue;
             }
-            match merge::may_merge(person, other.person, who, &accepted, known, rules) {
+            match merge::may_join(&together, other.person, who, &accepted, known, rules) {
                 Ok(rule) => {
                     let (into, from) = merge::survivor(person, other.person, rule, known);
                     merges.push(Merge { from, into, rule });
                     person = into;
+                    together.push(other.person);
                     findings.push(Finding::merged(&other.key, other.person, rule));
                 }
                 Err(refusal) => {
-                    possible_duplicates.push(other.person);
+                    if refusal.tells_of_a_duplicate() && !possible_duplicates.contains(&other.person) {
+                        possible_duplicates.push(other.person);
+                    }
                     findings.push(Finding::refused(&other.key, other.person, refusal));
                 }
             }
@@ -258,7 +232,7 @@ pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: Perso
     possible_duplicates.retain(|other| *other != person && !merges.iter().any(|merge| merge.from == *other));
     let created = chosen.is_none();
     let (attach, hold) = take(who, known, rules, person, &merges, &mut findings);
-    let decision = Decision { rule, findings };
+    let decision = Decision { rule, version: RULES_VERSION, findings };
     Resolution { person, created, attach, hold, merges, possible_duplicates, decision }
 }
 

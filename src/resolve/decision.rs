@@ -85,8 +85,13 @@ impl Refusal {
     /// Whether somebody should look if the two are one.
     pub(super) fn tells_of_a_duplicate(&self) -> bool {
         match self {
-            Self::Forgotten { .. } | Self::OtherCustomer { .. } | Self::TooLarge | Self::Disagree => true,
-            Self::Shared { .. } | Self::OnlyHinted | Self::SaidToDiffer | Self::DealsOfTwoOwners => false,
+            Self::Forgotten { .. }
+            | Self::OtherCustomer { .. }
+            | Self::TooLarge
+            | Self::DealsOfTwoOwners
+            | Self::Disagree => true,
+            // Nobody, anybody who makes links up, and what somebody has looked at already.
+            Self::Shared { .. } | Self::OnlyHinted | Self::SaidToDiffer => false,
         }
     }
 }
@@ -96,6 +101,8 @@ impl Refusal {
 pub struct Decision {
     /// Why this one.
     pub rule: Rule,
+    /// [`RULES_VERSION`] of the leadfold that decided.
+    pub version: u32,
     /// What each identifier said that somebody has; the one that decided first.
     pub findings: Vec<Finding>,
 }
