@@ -11,6 +11,7 @@ mod commands;
 mod crm;
 mod deploy;
 mod doctor;
+mod evidence;
 mod failpoints;
 mod hostile;
 mod kill;
