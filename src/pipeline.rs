@@ -10,21 +10,19 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::event::Event;
-use crate::lead::{
-    Chat, ContactPart, DealPart, Email, Fields, Flaw, Identifier, IdentifierKind, Lead, Phone, Proof,
-    TaskPart,
-};
+use crate::lead::{ContactPart, DealPart, Email, Fields, Flaw, Lead, Phone, TaskPart};
 use crate::map::{
-    Branch, ChatTemplate, EvaluationError, FieldTemplates, IfInvalid, Mapping, Scope, TaskTemplate, Template,
-    View, When,
+    Branch, EvaluationError, FieldTemplates, IfInvalid, Mapping, Scope, TaskTemplate, Template, View, When,
 };
 use crate::normalise;
 use crate::plan::Reason;
 
 mod contact;
+mod evidence;
 mod expectation;
 
 use contact::{Contact, Contacts};
+use evidence::Evidence;
 pub use expectation::differences;
 
 /// What an event is.
@@ -119,7 +117,7 @@ fn try_branch<'m>(
     let early = match &branch.when {
         When::Never => return Ok(Tried::DoesNotHold),
         When::If(when) if !when.uses_lead() => {
-            if !holds(when, scope.event())? {
+            if !holds(when, scope.event(), "when")? {
                 return Ok(Tried::DoesNotHold);
             }
             true
@@ -131,7 +129,7 @@ fn try_branch<'m>(
     let known = if branch.uses_lead { contact.as_seen_by_expressions() } else { Json::Null };
     let view = scope.with_lead(&known);
     if let (When::If(when), false) = (&branch.when, early)
-        && !holds(when, view)?
+        && !holds(when, view, "when")?
     {
         contacts.keep(branch, contact);
         return Ok(Tried::DoesNotHold);
@@ -146,8 +144,8 @@ fn try_branch<'m>(
 }
 
 /// Whether a condition holds. Absent, `false`, 0 and an empty text do not.
-fn holds(when: &Template, view: View<'_>) -> Result<bool, Stopped> {
-    let value = when.evaluate(view).map_err(Stopped::at("when"))?;
+fn holds(condition: &Template, view: View<'_>, what: &'static str) -> Result<bool, Stopped> {
+    let value = condition.evaluate(view).map_err(Stopped::at(what))?;
     Ok(match value {
         None | Some(Json::Null) => false,
         Some(Json::Bool(value)) => value,
@@ -156,18 +154,6 @@ fn holds(when: &Template, view: View<'_>) -> Result<bool, Stopped> {
         Some(Json::Array(items)) => !items.is_empty(),
         Some(Json::Object(entries)) => !entries.is_empty(),
     })
-}
-
-fn texts(templates: &[Template], view: View<'_>, what: &'static str) -> Result<Vec<String>, Stopped> {
-    let mut texts = Vec::new();
-    for template in templates {
-        texts.extend(template.texts(view).map_err(Stopped::at(what))?);
-    }
-    Ok(texts)
-}
-
-fn claimed(kind: IdentifierKind, scope: &str, keys: Vec<String>) -> Identifier {
-    Identifier { kind, scope: scope.to_owned(), keys, proof: Proof::Claimed }
 }
 
 fn build(
@@ -187,22 +173,7 @@ fn build(
     };
     let task = branch.task.as_ref().map(|task| maker.task(task)).transpose()?;
     let note = maker.text(branch.note.as_ref(), "note")?;
-    let (chat, chat_identifier) = chat(mapping, event, &branch.identifiers.chat, view)?;
-    let mut identifiers = contact.identifiers();
-    identifiers.extend(chat_identifier);
-    for (namespace, template) in &branch.identifiers.external_customer {
-        for value in template.texts(view).map_err(Stopped::at("identifiers.external_customer"))? {
-            identifiers.push(claimed(IdentifierKind::ExternalCustomer, namespace, vec![value]));
-        }
-    }
-    let lists = [
-        (IdentifierKind::Device, &branch.identifiers.device, "identifiers.device"),
-        (IdentifierKind::Click, &branch.identifiers.click, "identifiers.click"),
-    ];
-    for (kind, templates, what) in lists {
-        identifiers
-            .extend(texts(templates, view, what)?.into_iter().map(|value| claimed(kind, "", vec![value])));
-    }
+    let evidence = Evidence::of(mapping, event, branch, &contact, view)?;
     let Contact { name, phones, invalid_phones, emails, invalid_emails } = contact;
     let typed = invalid_phones.iter().map(|flaw| flaw.raw.clone());
     let (note, raw_phones) = match branch.phone.if_invalid {
@@ -210,9 +181,9 @@ fn build(
         IfInvalid::SendRaw => (note, typed.collect()),
         IfInvalid::EmailOnly | IfInvalid::Reject => (note, Vec::new()),
     };
-    let (identifiers, too_long): (Vec<_>, Vec<_>) = identifiers.into_iter().partition(fits);
-    let too_long = too_long.iter().map(too_long_flaw).collect();
-    let flaws = [invalid_phones, invalid_emails, maker.flaws, too_long].concat();
+    let flaws = [invalid_phones, invalid_emails, evidence.flaws, maker.flaws].concat();
+    let phones = phones.into_iter().map(|(phone, _)| phone).collect();
+    let emails = emails.into_iter().map(|(email, _)| email).collect();
     Ok(Lead {
         source: mapping.source.clone(),
         branch: branch.name.clone(),
@@ -222,32 +193,10 @@ fn build(
         task,
         note,
         owners: branch.owners.clone(),
-        identifiers,
-        chat,
+        identifiers: evidence.identifiers,
+        chat: evidence.chat,
         flaws,
     })
-}
-
-/// The longest value of an identifier in bytes, and the longest scope: it is found by an index, and no id is longer.
-const LONGEST_IDENTIFIER: usize = 512;
-/// What is shown of a longer one.
-const SHOWN: usize = 64;
-
-fn fits(identifier: &Identifier) -> bool {
-    identifier.keys.iter().chain([&identifier.scope]).all(|text| text.len() <= LONGEST_IDENTIFIER)
-}
-
-/// What is said of an identifier that does not fit. It is left out whole: a part of it could be somebody else's.
-fn too_long_flaw(identifier: &Identifier) -> Flaw {
-    let field = format!("identifiers.{}", identifier.kind.as_str());
-    let texts = identifier.keys.iter().chain([&identifier.scope]);
-    let longest = texts.max_by_key(|text| text.len()).map_or("", String::as_str);
-    let text = format!(
-        "{field} was left out: it is {} bytes long, and an id has {LONGEST_IDENTIFIER} at most",
-        longest.len()
-    );
-    let raw = longest.get(..longest.floor_char_boundary(SHOWN)).unwrap_or_default().to_owned();
-    Flaw { field, raw, code: "too_long".to_owned(), text }
 }
 
 /// The note, with a sentence for every phone that is none.
@@ -313,44 +262,6 @@ impl Maker<'_> {
             due_seconds: task.due.map(|due| i64::try_from(due.as_secs()).unwrap_or(i64::MAX)),
         })
     }
-}
-
-/// The chat of a lead, and the identifier it makes: what the preset found, with the mapping's own values on top.
-///
-/// Chat ids are the platform's own, so one that the preset found counts within preset and bot; one that the mapping
-/// names counts within channel and bot.
-fn chat(
-    mapping: &Mapping,
-    event: &Event,
-    template: &ChatTemplate,
-    view: View<'_>,
-) -> Result<(Option<Chat>, Option<Identifier>), Stopped> {
-    let read = |template: &Option<Template>| match template {
-        None => Ok(None),
-        Some(template) => {
-            let text = template.text(view).map_err(Stopped::at("identifiers.chat"))?;
-            Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
-        }
-    };
-    let (bot, id, channel, link) =
-        (read(&template.bot)?, read(&template.id)?, read(&template.channel)?, read(&template.link)?);
-    let own = bot.is_some() || id.is_some() || channel.is_some();
-    let found = event.chat.as_ref();
-    let channel =
-        channel.map(|channel| channel.to_lowercase()).or_else(|| found.map(|chat| chat.channel.clone()));
-    let bot = bot.or_else(|| found.map(|chat| chat.bot.clone()));
-    let id = id.or_else(|| found.map(|chat| chat.id.clone()));
-    let (Some(channel), Some(bot), Some(id)) = (channel, bot, id) else { return Ok((None, None)) };
-    let scope = if own { format!("{channel}:{bot}") } else { format!("{}:{bot}", mapping.preset) };
-    let identifier = claimed(IdentifierKind::Chat, &scope, vec![id.clone()]);
-    let chat = Chat {
-        channel,
-        bot,
-        bot_name: found.and_then(|chat| chat.bot_name.clone()),
-        id,
-        link: link.or_else(|| found.and_then(|chat| chat.link.clone())),
-    };
-    Ok((Some(chat), Some(identifier)))
 }
 
 #[cfg(test)]

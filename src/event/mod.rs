@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::cut::cut;
 use crate::id::DeliveryId;
-use crate::lead::Chat;
+use crate::lead::{Chat, Flaw};
 use crate::token::to_hex;
 
 /// One HTTP request as received. Immutable.
@@ -57,6 +57,11 @@ pub struct Event {
     pub key: EventKey,
     /// The chat it came from, where the preset can tell.
     pub chat: Option<Chat>,
+    /// The writer's own phone, where the platform itself vouches for it, with its plus.
+    pub phone: Option<String>,
+    /// What the preset could not use, and why.
+    #[serde(default)]
+    pub flaws: Vec<Flaw>,
 }
 
 /// The key by which a second copy of an event is recognised.
@@ -108,6 +113,8 @@ pub struct Preset {
     pub name: &'static str,
     /// One line for `check` and the docs.
     pub summary: &'static str,
+    /// Whether it finds the chat of an event, together with its bot.
+    pub chats: bool,
     /// Methods that carry events. Others are answered without storing anything.
     pub methods: &'static [&'static str],
     /// Status for a path that never existed and for a wrong path token, alike.

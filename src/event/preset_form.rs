@@ -16,6 +16,7 @@ use super::{DEDUPE_WINDOW, Delivery, Event, Preset, Unreadable, fields};
 pub(super) static PRESET: Preset = Preset {
     name: "form",
     summary: "form fields: POST (URL-encoded or multipart) or GET with a query string; dotted names become objects",
+    chats: false,
     methods: &["POST", "GET"],
     unknown_path_status: 404,
     dedupe_window: DEDUPE_WINDOW,
@@ -37,6 +38,8 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
         query,
         headers: fields::headers(delivery),
         chat: None,
+        phone: None,
+        flaws: Vec::new(),
     }])
 }
 

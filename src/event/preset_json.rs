@@ -11,6 +11,7 @@ use super::{DEDUPE_WINDOW, Delivery, Event, Preset, Unreadable, fields, json_bod
 pub(super) static PRESET: Preset = Preset {
     name: "json",
     summary: "POST with any JSON body; an object is one event, a list of objects is one event each",
+    chats: false,
     methods: &["POST"],
     unknown_path_status: 404,
     dedupe_window: DEDUPE_WINDOW,
@@ -31,6 +32,8 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
         query,
         headers,
         chat: None,
+        phone: None,
+        flaws: Vec::new(),
     };
     let count = payloads.len();
     Ok(payloads.into_iter().zip(repeat_n((query, headers), count)).map(event).collect())

@@ -13,11 +13,12 @@ use super::{
     DEDUPE_WINDOW, Delivery, Event, EventKey, KeyLifetime, Preset, Unreadable, fields, json_body,
     within_bounds,
 };
-use crate::lead::Chat;
+use crate::lead::{Chat, Flaw};
 
 pub(super) static PRESET: Preset = Preset {
     name: "sendpulse",
     summary: "SendPulse chatbot webhooks (POST, a JSON list of events)",
+    chats: true,
     methods: &["POST"],
     unknown_path_status: 404,
     dedupe_window: DEDUPE_WINDOW,
@@ -47,9 +48,12 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     let headers = fields::headers(delivery);
     let event = |(mut payload, (query, headers))| {
         repair_variables(&mut payload);
+        let chat = chat(&payload);
         Event {
             key: message_key(&payload).unwrap_or_else(|| hash_key_without(Some(&VOLATILE), &payload, &query)),
-            chat: chat(&payload),
+            flaws: chat.is_none().then(|| chat_without_bot(&payload)).flatten().into_iter().collect(),
+            chat,
+            phone: sender_phone(&payload),
             payload,
             query,
             headers,
@@ -89,6 +93,30 @@ fn chat(payload: &Value) -> Option<Chat> {
         bot: bot.into_owned(),
         id: id.into_owned(),
     })
+}
+
+/// What is said of a contact whose bot or messenger is not named.
+fn chat_without_bot(payload: &Value) -> Option<Flaw> {
+    let id = plain_id(payload.get("contact")?.get("id"))?;
+    Some(Flaw {
+        field: "chat".to_owned(),
+        raw: id.into_owned(),
+        code: "no_bot".to_owned(),
+        text: "The event has a contact, but not both `bot.id` and `service`. In another bot the same id is somebody else, \
+               so the chat is not used to tell who wrote."
+            .to_owned(),
+    })
+}
+
+/// The number that somebody writes from in `WhatsApp`. Who shows none has only a business-scoped id, which is no number.
+fn sender_phone(payload: &Value) -> Option<String> {
+    if !text(payload.get("service"))?.eq_ignore_ascii_case("whatsapp") {
+        return None;
+    }
+    let phone = text(payload.get("contact")?.get("phone"))?;
+    let digits = phone.strip_prefix('+').unwrap_or(&phone);
+    let is_number = (7..=15).contains(&digits.len()) && digits.bytes().all(|letter| letter.is_ascii_digit());
+    is_number.then(|| format!("+{digits}"))
 }
 
 /// An id made of letters, digits, `-`, `_`, `.` and `=`, at most 128 of them: whatever else stands there is no id, and

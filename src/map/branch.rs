@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::evidence::{self, ContactValue, IdentifierTemplates};
 use super::reader::{Reader, Section};
 use super::template::{Sees, Template};
 use super::yaml::Node;
@@ -40,9 +41,10 @@ pub struct Branch {
 }
 
 /// When a branch holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum When {
     Always,
+    #[default]
     Never,
     If(Template),
 }
@@ -74,8 +76,8 @@ pub enum IfInvalid {
 pub(crate) struct ContactTemplate {
     /// The first that is there wins.
     pub(crate) name: Vec<Template>,
-    pub(crate) phone: Vec<Template>,
-    pub(crate) email: Vec<Template>,
+    pub(crate) phone: Vec<ContactValue>,
+    pub(crate) email: Vec<ContactValue>,
     pub(crate) fields: FieldTemplates,
 }
 
@@ -98,43 +100,33 @@ pub(crate) struct TaskTemplate {
     pub(crate) due: Option<Duration>,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct IdentifierTemplates {
-    /// Namespace and value.
-    pub(crate) external_customer: Vec<(String, Template)>,
-    pub(crate) chat: ChatTemplate,
-    pub(crate) device: Vec<Template>,
-    pub(crate) click: Vec<Template>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct ChatTemplate {
-    pub(crate) bot: Option<Template>,
-    pub(crate) id: Option<Template>,
-    pub(crate) channel: Option<Template>,
-    pub(crate) link: Option<Template>,
+impl When {
+    /// The condition, where there is one.
+    pub(super) fn template(&self) -> Option<&Template> {
+        match self {
+            Self::If(template) => Some(template),
+            Self::Always | Self::Never => None,
+        }
+    }
 }
 
 impl Branch {
     /// Every template, for checks.
     pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
-        let when = match &self.when {
-            When::If(template) => Some(template),
-            When::Always | When::Never => None,
-        };
         let contact = &self.contact;
         let task = self.task.iter().flat_map(|task| [&task.title, &task.text, &task.kind]);
         let deal = [&self.deal.title, &self.deal.pipeline, &self.deal.stage];
-        let identifiers = &self.identifiers;
-        let chat =
-            [&identifiers.chat.bot, &identifiers.chat.id, &identifiers.chat.channel, &identifiers.chat.link];
-        let named = contact.fields.iter().chain(&self.deal.fields).chain(&identifiers.external_customer);
-        let single = task.chain(deal).chain(chat).chain([&self.note]).filter_map(Option::as_ref);
-        let lists = [&contact.name, &contact.phone, &contact.email, &identifiers.device, &identifiers.click];
-        when.into_iter()
+        let single = task.chain(deal).chain([&self.note]).filter_map(Option::as_ref);
+        let named = contact.fields.iter().chain(&self.deal.fields).map(|(_, template)| template);
+        let values = contact.phone.iter().chain(&contact.email).flat_map(ContactValue::templates);
+        self.when
+            .template()
+            .into_iter()
             .chain(single)
-            .chain(lists.into_iter().flatten())
-            .chain(named.map(|(_, template)| template))
+            .chain(&contact.name)
+            .chain(named)
+            .chain(values)
+            .chain(self.identifiers.templates())
     }
 }
 
@@ -142,8 +134,6 @@ pub(super) const PHONE_KEYS: &[&str] = &["regions", "if_invalid"];
 pub(super) const CONTACT_KEYS: &[&str] = &["name", "phone", "email", "fields"];
 pub(super) const DEAL_KEYS: &[&str] = &["title", "pipeline", "stage", "fields"];
 pub(super) const TASK_KEYS: &[&str] = &["title", "text", "type", "due"];
-pub(super) const IDENTIFIERS_KEYS: &[&str] = &["external_customer", "chat", "device", "click"];
-pub(super) const CHAT_KEYS: &[&str] = &["bot", "id", "channel", "link"];
 
 pub(super) const KEYS: &[&str] =
     &["name", "when", "to", "phone", "owners", "contact", "deal", "task", "note", "identifiers", "rules"];
@@ -161,6 +151,8 @@ pub(super) const IF_INVALID: &[(&str, IfInvalid)] = &[
 pub(super) struct Known<'a> {
     pub(super) destinations: &'a [String],
     pub(super) owner_pools: &'a [String],
+    /// Whether the preset finds the chat of an event, together with its bot.
+    pub(super) chats: bool,
 }
 
 /// What an entry of `leads:` has where it does not say otherwise.
@@ -209,7 +201,7 @@ pub(super) fn read(
         .and_then(|node| reader.name_of(node, "owner pool", known.owner_pools.iter().map(String::as_str)));
     let mut branch = Branch {
         name: name.unwrap_or_default(),
-        when: section.get("when").map_or(When::Always, |node| when(reader, node)),
+        when: section.get("when").map_or(When::Always, |node| condition(reader, node, "`when`", Sees::Lead)),
         to: to.unwrap_or_default(),
         phone: section.get("phone").map(|node| phone(reader, node)).unwrap_or_default(),
         owners,
@@ -217,7 +209,10 @@ pub(super) fn read(
         deal: section.get("deal").map(|node| deal(reader, node)).unwrap_or_default(),
         task: section.get("task").map(|node| task(reader, node)),
         note: section.get("note").and_then(|node| reader.template(node, "`note`", Sees::Lead)),
-        identifiers: section.get("identifiers").map(|node| identifiers(reader, node)).unwrap_or_default(),
+        identifiers: section
+            .get("identifiers")
+            .map(|node| evidence::identifiers(reader, node, known.chats))
+            .unwrap_or_default(),
         rules: section.get("rules").map(|node| super::rules::read(reader, node)).unwrap_or_default(),
         uses_lead: false,
     };
@@ -251,8 +246,9 @@ fn destinations(reader: &Reader<'_>, node: &Node, known: &[String]) -> Vec<Strin
     names.filter_map(|item| reader.name_of(item, "destination", known.iter().map(String::as_str))).collect()
 }
 
-fn when(reader: &Reader<'_>, node: &Node) -> When {
-    let Some(template) = reader.template(node, "`when`", Sees::Lead) else { return When::Never };
+/// A value that holds or does not: one placeholder, or true, or false.
+pub(super) fn condition(reader: &Reader<'_>, node: &Node, what: &str, sees: Sees) -> When {
+    let Some(template) = reader.template(node, what, sees) else { return When::Never };
     match template.constant() {
         Some(serde_json::Value::Bool(true)) => When::Always,
         Some(serde_json::Value::Bool(false)) => When::Never,
@@ -260,7 +256,7 @@ fn when(reader: &Reader<'_>, node: &Node) -> When {
         _ => {
             let help =
                 "write the whole condition inside: \"{{ service == 'telegram' and bot.name }}\"".to_owned();
-            reader.error(node.span, "`when` must be one placeholder, or true, or false", Some(help));
+            reader.error(node.span, format!("{what} must be one placeholder, or true, or false"), Some(help));
             When::Never
         }
     }
@@ -307,13 +303,14 @@ fn contact(reader: &Reader<'_>, node: &Node) -> ContactTemplate {
     let Some(section) = reader.section(node, "`contact`", CONTACT_KEYS) else {
         return ContactTemplate::default();
     };
-    let many = |key: &str, what: &str| {
-        section.get(key).map(|node| reader.templates(node, what, Sees::Event)).unwrap_or_default()
+    let name = section.get("name").map(|node| reader.templates(node, "`contact.name`", Sees::Event));
+    let values = |key: &str, what: &str| {
+        section.get(key).map(|node| evidence::contact_values(reader, node, what)).unwrap_or_default()
     };
     ContactTemplate {
-        name: many("name", "`contact.name`"),
-        phone: many("phone", "`contact.phone`"),
-        email: many("email", "`contact.email`"),
+        name: name.unwrap_or_default(),
+        phone: values("phone", "`contact.phone`"),
+        email: values("email", "`contact.email`"),
         fields: fields(reader, &section, "`contact.fields`"),
     }
 }
@@ -342,36 +339,12 @@ fn task(reader: &Reader<'_>, node: &Node) -> TaskTemplate {
     }
 }
 
-fn identifiers(reader: &Reader<'_>, node: &Node) -> IdentifierTemplates {
-    let Some(section) = reader.section(node, "`identifiers`", IDENTIFIERS_KEYS) else {
-        return IdentifierTemplates::default();
-    };
-    let many = |key: &str, what: &str| {
-        section.get(key).map(|node| reader.templates(node, what, Sees::Lead)).unwrap_or_default()
-    };
-    let what = "`identifiers.external_customer`";
-    let external = section.get("external_customer").and_then(|node| reader.entries(node, what));
-    IdentifierTemplates {
-        external_customer: external.map(|section| named(reader, &section, what)).unwrap_or_default(),
-        chat: section.get("chat").map(|node| chat(reader, node)).unwrap_or_default(),
-        device: many("device", "`identifiers.device`"),
-        click: many("click", "`identifiers.click`"),
-    }
-}
-
-fn chat(reader: &Reader<'_>, node: &Node) -> ChatTemplate {
-    let Some(section) = reader.section(node, "`identifiers.chat`", CHAT_KEYS) else {
-        return ChatTemplate::default();
-    };
-    ChatTemplate {
-        bot: optional(reader, &section, "bot", "`identifiers.chat.bot`"),
-        id: optional(reader, &section, "id", "`identifiers.chat.id`"),
-        channel: optional(reader, &section, "channel", "`identifiers.chat.channel`"),
-        link: optional(reader, &section, "link", "`identifiers.chat.link`"),
-    }
-}
-
-fn optional(reader: &Reader<'_>, section: &Section<'_>, key: &str, what: &str) -> Option<Template> {
+pub(super) fn optional(
+    reader: &Reader<'_>,
+    section: &Section<'_>,
+    key: &str,
+    what: &str,
+) -> Option<Template> {
     section.get(key).and_then(|node| reader.template(node, what, Sees::Lead))
 }
 

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 mod branch;
 mod convert;
+mod evidence;
 mod example;
 mod expression;
 mod filters;
@@ -36,7 +37,8 @@ mod workspace;
 mod yaml;
 
 pub use branch::{Branch, IfInvalid, PhonePolicy};
-pub(crate) use branch::{ChatTemplate, FieldTemplates, TaskTemplate, When};
+pub(crate) use branch::{FieldTemplates, TaskTemplate, When};
+pub(crate) use evidence::{ChatTemplate, ContactValue, IdentifierValue};
 pub use example::{CrmState, Example, Expectation, Expected, Filtered};
 pub use names::{Mention, Name, mentions, place_of_destination};
 pub(crate) use path::JsonPath;

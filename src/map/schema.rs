@@ -8,7 +8,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::workspace::DestinationKind;
-use super::{branch, example, identity, pools, rules, source, workspace};
+use super::{branch, evidence, example, identity, pools, rules, source, template, workspace};
 use crate::lead::IdentifierKind;
 use crate::plan::StepKind;
 
@@ -212,9 +212,15 @@ fn entry(keys: &[&str], required: &[&str]) -> Json {
         "contact" => says(
             "What should stand on the contact.",
             object(branch::CONTACT_KEYS, &[], &|key| match key {
-                "name" => one_or_many("The name; of several values the first that is there.", scalar("")),
-                "phone" => one_or_many("Phones, as they were typed.", scalar("")),
-                "email" => one_or_many("Emails, as they were typed.", scalar("")),
+                "name" => one_or_many("The name; of several values the first that is there.", value(&[])),
+                "phone" => one_or_many(
+                    "Phones, as they were typed; { value: …, proven: … } where the platform vouches for one.",
+                    value(evidence::CONTACT_VALUE_KEYS),
+                ),
+                "email" => one_or_many(
+                    "Emails, as they were typed; { value: …, proven: … } where the platform vouches for one.",
+                    value(evidence::CONTACT_VALUE_KEYS),
+                ),
                 "fields" => fields(),
                 _ => anything(),
             }),
@@ -275,17 +281,26 @@ fn identity() -> Json {
 }
 
 fn identifiers() -> Json {
-    object(branch::IDENTIFIERS_KEYS, &[], &|key| match key {
-        "external_customer" => {
-            map("Your own customer ids, by the name of the system that gives them.", scalar(""))
-        }
+    object(evidence::IDENTIFIERS_KEYS, &[], &|key| match key {
+        "external_customer" => map(
+            "Your own customer ids, by the name of the system that gives them; { value: …, hint: true } for one that came \
+             in a link, such as ?start=17.",
+            one_or_many("", value(evidence::IDENTIFIER_VALUE_KEYS)),
+        ),
+        "telegram_user" => one_or_many(
+            "The writer's id in Telegram itself, the same in all bots: \"{{ message.from.id }}\".",
+            value(evidence::IDENTIFIER_VALUE_KEYS),
+        ),
         "chat" => says(
             "The chat, where the preset does not find it.",
-            object(branch::CHAT_KEYS, &[], &|key| match key {
-                "bot" => scalar("The bot's id."),
+            object(evidence::CHAT_KEYS, &[], &|key| match key {
+                "bot" => scalar(
+                    "The bot, in which alone the id counts: its id, or a word of your own for the one bot of this source.",
+                ),
                 "id" => scalar("The id of the chat within the bot."),
                 "channel" => scalar("The messenger: telegram, viber …"),
                 "link" => scalar("A page where a person can open the chat."),
+                "hint" => boolean("The id came in a link that anybody may have made up: it joins nobody."),
                 _ => anything(),
             }),
         ),
@@ -367,8 +382,25 @@ fn test() -> Json {
 fn fields() -> Json {
     map(
         "Further fields, by their name in the CRM. A value that is absent in the event is not written.",
-        scalar(""),
+        value(&[]),
     )
+}
+
+/// A value of the mapping: with placeholders, or as a mapping with these keys beside its own.
+fn value(further: &[&str]) -> Json {
+    let keys = [template::VALUE_KEYS, further].concat();
+    let long = object(&keys, &["value"], &|key| match key {
+        "value" => either("What is read of the event.", &["string", "number", "boolean", "array"]),
+        "required" => boolean("Without it the lead needs attention."),
+        "proven" => either(
+            "When the platform vouches that it is the writer's own: true, or a condition. What the condition reads has to be \
+             there: \"{{ message.contact.user_id == message.from.id }}\".",
+            &["boolean", "string"],
+        ),
+        "hint" => boolean("It came in a link that anybody may have made up: it joins nobody."),
+        _ => anything(),
+    });
+    any_of(&[scalar(""), long])
 }
 
 /// A mapping with these keys and no others. An explicit null is as good as none, here as everywhere.

@@ -42,7 +42,15 @@ impl Values {
     /// Each key of the object is a name; `$` is the whole.
     pub(crate) fn new(values: Json) -> Self {
         let key = EventKey { value: String::new(), lifetime: KeyLifetime::Window };
-        Self(Event { payload: values, query: Json::Null, headers: Json::Null, key, chat: None })
+        Self(Event {
+            payload: values,
+            query: Json::Null,
+            headers: Json::Null,
+            key,
+            chat: None,
+            phone: None,
+            flaws: Vec::new(),
+        })
     }
 
     /// The whole.

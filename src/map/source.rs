@@ -13,6 +13,7 @@ use super::scope::Definitions;
 use super::variables;
 use super::workspace::Workspace;
 use super::yaml::{self, Kind, Node, Tree};
+use crate::event;
 
 /// One inbound endpoint, and what becomes of its events.
 #[derive(Debug)]
@@ -166,7 +167,9 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let variables = variables::read(reader, section.get("vars"), &workspace.variables);
     let destinations: Vec<String> = workspace.destination_names.iter().cloned().collect();
     let owner_pools: Vec<String> = workspace.owner_pool_names.iter().cloned().collect();
-    let known = Known { destinations: &destinations, owner_pools: &owner_pools };
+    // Of a preset that is not there nothing is known, and its own error says enough.
+    let chats = event::preset(&source.preset).is_none_or(|preset| preset.chats);
+    let known = Known { destinations: &destinations, owner_pools: &owner_pools, chats };
     let Some(leads) = section.get("leads") else {
         let help = "add `leads:` with at least one entry".to_owned();
         reader.error(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::convert;
-use super::expression::Reads;
+use super::expression::{PATH_RESULT, Reads};
 use super::filters::LARGEST;
 use super::path::Path;
 use super::problem::Span;
@@ -17,6 +17,7 @@ use super::scope::View;
 
 mod reading;
 
+pub(super) use reading::VALUE_KEYS;
 pub(crate) use reading::{Sees, constant};
 
 /// Where a value stands, for messages about events.
@@ -148,6 +149,16 @@ impl Template {
     /// Whether it reads this name, or what is below it.
     pub(crate) fn reads(&self, name: &str) -> bool {
         self.placeholders().into_iter().flat_map(Placeholder::paths).any(|path| path.root == name)
+    }
+
+    /// Whether everything that it reads by a path is there.
+    pub(crate) fn finds_all(&self, view: View<'_>) -> Result<bool, EvaluationError> {
+        for path in self.placeholders().into_iter().flat_map(Placeholder::paths) {
+            if path.root != PATH_RESULT && view.path(path)?.is_none_or(|json| json.is_null()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether it reads `lead.…`.

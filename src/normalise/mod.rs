@@ -14,10 +14,11 @@
 //!
 //! The other way round, [`Wanted`] finds a known phone, email or id in any text.
 //!
-//! [`phone()`] and [`email()`] are idempotent: feeding back what they return gives the same value.
+//! [`phone()`], [`email()`] and [`id()`] are idempotent: feeding back what they return gives the same value.
 
 mod clean;
 mod email;
+mod id;
 mod junk;
 mod keys;
 mod mention;
@@ -50,6 +51,12 @@ pub struct National {
     pub bare: String,
     /// As it is dialled inside the country, with the trunk prefix where there is one: `0671234567`.
     pub dialled: String,
+}
+
+/// Cleans an id that somebody else gave out: a customer's, a chat's, a device's. `field` is what a flaw says it is.
+/// Ids are compared byte by byte, so only what cannot be seen is taken away.
+pub fn id(raw: &str, field: &str) -> Result<String, Flaw> {
+    id::normalise(raw).map_err(|reason| reason.flaw(field, raw))
 }
 
 /// The national spellings of an E.164 phone; `None` for a text that is none.

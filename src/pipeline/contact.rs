@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Normalisers, Stopped, claimed, texts};
-use crate::lead::{Confidence, Email, Flaw, Identifier, IdentifierKind, Phone};
-use crate::map::{Branch, View};
+use super::{Normalisers, Stopped, holds};
+use crate::lead::{Email, Flaw, Phone, Proof};
+use crate::map::{Branch, ContactValue, View, When};
 
 /// Reads contacts, and keeps the last one for a branch that reads it alike: then its condition asked for the lead, did
 /// not hold, and nothing has to be normalised a second time.
@@ -43,10 +43,10 @@ impl<'m> Contacts<'m> {
 #[derive(Default)]
 pub(super) struct Contact {
     pub(super) name: Option<String>,
-    pub(super) phones: Vec<Phone>,
+    pub(super) phones: Vec<(Phone, Proof)>,
     /// What is no phone, and why.
     pub(super) invalid_phones: Vec<Flaw>,
-    pub(super) emails: Vec<Email>,
+    pub(super) emails: Vec<(Email, Proof)>,
     pub(super) invalid_emails: Vec<Flaw>,
 }
 
@@ -59,17 +59,30 @@ impl Contact {
                 contact.name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
             }
         }
-        for raw in texts(&branch.contact.phone, view, "contact.phone")? {
+        for (raw, proof) in read(&branch.contact.phone, view, "contact.phone")? {
             match (normalisers.phone)(&raw, &branch.phone.regions) {
-                Ok(phone) if contact.phones.iter().any(|known| known.e164 == phone.e164) => {}
-                Ok(phone) => contact.phones.push(phone),
+                Ok(phone) => {
+                    // The first key tells one desk behind a switchboard from another.
+                    let same = |(known, _): &&mut (Phone, Proof)| {
+                        known.match_keys.first() == phone.match_keys.first()
+                    };
+                    match contact.phones.iter_mut().find(same) {
+                        Some((_, known)) => *known = proof.max(*known),
+                        None => contact.phones.push((phone, proof)),
+                    }
+                }
                 Err(flaw) => contact.invalid_phones.push(flaw),
             }
         }
-        for raw in texts(&branch.contact.email, view, "contact.email")? {
+        for (raw, proof) in read(&branch.contact.email, view, "contact.email")? {
             match (normalisers.email)(&raw) {
-                Ok(email) if contact.emails.iter().any(|known| known.address == email.address) => {}
-                Ok(email) => contact.emails.push(email),
+                Ok(email) => {
+                    let same = |(known, _): &&mut (Email, Proof)| known.address == email.address;
+                    match contact.emails.iter_mut().find(same) {
+                        Some((_, known)) => *known = proof.max(*known),
+                        None => contact.emails.push((email, proof)),
+                    }
+                }
                 Err(flaw) => contact.invalid_emails.push(flaw),
             }
         }
@@ -78,7 +91,7 @@ impl Contact {
 
     /// `lead` in expressions: `lead.phone.region`, `lead.phone.e164`, `lead.email`, `lead.name`, `lead.flaws`.
     pub(super) fn as_seen_by_expressions(&self) -> Json {
-        let phone = self.phones.first().map(|phone| {
+        let phone = self.phones.first().map(|(phone, _)| {
             json!({
                 "e164": phone.e164,
                 "region": phone.region,
@@ -91,16 +104,38 @@ impl Contact {
         json!({
             "name": self.name,
             "phone": phone,
-            "email": self.emails.first().map(|email| &email.address),
+            "email": self.emails.first().map(|(email, _)| &email.address),
             "flaws": self.invalid_phones.iter().chain(&self.invalid_emails).collect::<Vec<_>>(),
         })
     }
+}
 
-    pub(super) fn identifiers(&self) -> Vec<Identifier> {
-        // Two numbers are plausible for an ambiguous phone: it is data to show, and joins nobody.
-        let sure = self.phones.iter().filter(|phone| phone.confidence > Confidence::Ambiguous);
-        let phones = sure.map(|phone| claimed(IdentifierKind::Phone, "", phone.match_keys.clone()));
-        let keys = self.emails.iter().filter_map(|email| email.match_key.clone());
-        phones.chain(keys.map(|key| claimed(IdentifierKind::Email, "", vec![key]))).collect()
+/// The texts of phones or emails, with what stands behind each.
+fn read(
+    values: &[ContactValue],
+    view: View<'_>,
+    what: &'static str,
+) -> Result<Vec<(String, Proof)>, Stopped> {
+    let mut found = Vec::new();
+    for ContactValue { template, proven } in values {
+        let texts = template.texts(view).map_err(Stopped::at(what))?;
+        if texts.is_empty() {
+            continue;
+        }
+        let proof = if is_proven(proven, view)? { Proof::Proven } else { Proof::Claimed };
+        found.extend(texts.into_iter().map(|text| (text, proof)));
+    }
+    Ok(found)
+}
+
+/// Whether the platform vouches for a value. Two ids that are both missing are equal, so whatever the condition reads has
+/// to be there: in doubt it is a claim.
+fn is_proven(proven: &When, view: View<'_>) -> Result<bool, Stopped> {
+    match proven {
+        When::Always => Ok(true),
+        When::Never => Ok(false),
+        When::If(condition) => {
+            Ok(condition.finds_all(view).map_err(Stopped::at("proven"))? && holds(condition, view, "proven")?)
+        }
     }
 }

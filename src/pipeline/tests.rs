@@ -7,9 +7,11 @@ use std::path::Path;
 
 use serde_json::json;
 
+mod evidence;
+
 use super::*;
 use crate::event::{EventKey, KeyLifetime};
-use crate::lead::{Confidence, PhoneKind};
+use crate::lead::{Chat, Confidence, IdentifierKind, PhoneKind, Proof};
 use crate::map::{DestinationKind, Files, compile};
 use crate::rules::Setting;
 
@@ -79,7 +81,7 @@ fn event(payload: Json) -> Event {
         link: Some("https://chat".to_owned()),
     });
     let key = EventKey { value: "1".to_owned(), lifetime: KeyLifetime::Window };
-    Event { payload, query: json!({}), headers: json!({}), key, chat }
+    Event { payload, query: json!({}), headers: json!({}), key, chat, phone: None, flaws: Vec::new() }
 }
 
 /// What one mapping makes of one payload.
@@ -89,16 +91,21 @@ fn run(leads: &str, payload: Json) -> Interpreted {
 
 /// The same for everything that stands below `source:`.
 fn run_source(rest: &str, payload: Json) -> Interpreted {
+    run_event("sendpulse", rest, &event(payload))
+}
+
+/// The same for an event as a preset made it.
+fn run_event(preset: &str, rest: &str, event: &Event) -> Interpreted {
     let workspace =
         "destinations: { crm: { crm: sandbox, url: u, token: t } }\nowner_pools: { sales: [olha] }\n";
-    let source = format!("source: {{ preset: sendpulse, token: t }}\n{rest}");
+    let source = format!("source: {{ preset: {preset}, token: t }}\n{rest}");
     let files = [("workspace.yaml", workspace.to_owned()), ("bot.yaml", source)];
     let files = Files(files.map(|(name, text)| (name.to_owned(), text)).into());
     let compiled = compile(&files, &|_| None, KINDS, PRESETS);
     let problems: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
     assert!(compiled.is_sound(), "{problems:#?}");
     let mapping = compiled.workspace.sources["bot"].mapping.as_ref().unwrap();
-    interpret_with(mapping, &event(payload), now(), SIMPLE)
+    interpret_with(mapping, event, now(), SIMPLE)
 }
 
 #[track_caller]

@@ -58,13 +58,6 @@ fn may_merge(
     if let Some(namespace) = customers_differ(first, second) {
         return Err(Refusal::OtherCustomer { namespace });
     }
-    let hinted = |person| {
-        let mut theirs = accepted.iter().filter(|hit| hit.person == person);
-        theirs.all(|hit| hit.proof == crate::lead::Proof::Hinted)
-    };
-    if hinted(one) || hinted(other) {
-        return Err(Refusal::OnlyHinted);
-    }
     if first.is_anonymous() || second.is_anonymous() {
         return Ok(MergeRule::AnonymousChat);
     }

@@ -269,12 +269,9 @@ fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
 fn choose(accepted: &[Hit], who: &Who<'_>, known: &Known) -> Option<(Hit, Rule)> {
     let anonymous = |hit: &&Hit| known.people.get(&hit.person).is_none_or(KnownPerson::is_anonymous);
     let first = accepted.iter().find(|hit| !anonymous(hit)).or_else(|| accepted.first())?;
-    if first.is_claim() && first.proof > Proof::Hinted {
-        let named: BTreeSet<PersonId> = accepted
-            .iter()
-            .filter(|hit| hit.proof > Proof::Hinted && agrees(hit.person, who, known))
-            .map(|hit| hit.person)
-            .collect();
+    if first.is_claim() {
+        let named: BTreeSet<PersonId> =
+            accepted.iter().filter(|hit| agrees(hit.person, who, known)).map(|hit| hit.person).collect();
         if named.len() == 1
             && let Some(hit) = accepted.iter().find(|hit| named.contains(&hit.person))
             && hit.person != first.person

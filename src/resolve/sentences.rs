@@ -127,10 +127,8 @@ const SENTENCES: &[(&str, &str, &str)] = &[
     ),
     (
         "only_hinted",
-        "Not joined with person {person}: {value} stood in a link that anybody could have written, and that person already \
-         writes from another chat.",
-        "Не об'єднано з людиною {person}: {value} було в посиланні, яке міг скласти будь-хто, а ця людина вже пише з іншого \
-         чату.",
+        "Not joined with person {person}: {value} stood in a link that anybody could have written.",
+        "Не об'єднано з людиною {person}: {value} було в посиланні, яке міг скласти будь-хто.",
     ),
     (
         "too_large",

@@ -14,6 +14,10 @@ pub(super) fn examine(
     known: &Known,
     rules: &IdentityRules,
 ) -> Result<PersonId, Refusal> {
+    // Whoever writes 1, 2, 3 … into a link would be everybody by turns.
+    if hit.proof == Proof::Hinted {
+        return Err(Refusal::OnlyHinted);
+    }
     let Some(owned) = known.keys.get(&hit.key) else { return Ok(hit.person) };
     let contact = matches!(hit.key.kind, IdentifierKind::Phone | IdentifierKind::Email);
     if contact && owned.users.count() >= rules.shared_from {
@@ -25,9 +29,6 @@ pub(super) fn examine(
     let Some(person) = known.people.get(&hit.person) else { return Ok(hit.person) };
     if let Some(namespace) = clash(person, who) {
         return Err(Refusal::OtherCustomer { namespace });
-    }
-    if hit.proof == Proof::Hinted && has_chat_of_the_bot(person, who) {
-        return Err(Refusal::OnlyHinted);
     }
     if contact && is_too_large(person, rules) {
         return Err(Refusal::TooLarge);
@@ -67,14 +68,6 @@ pub(super) fn clash(person: &KnownPerson, who: &Who<'_>) -> Option<String> {
         let mut theirs = person.of(IdentifierKind::ExternalCustomer).filter(|key| key.scope == namespace);
         theirs.any(|key| key.value != value).then_some(namespace)
     })
-}
-
-/// Whether they already write from the bot that the event came from, by another chat.
-fn has_chat_of_the_bot(person: &KnownPerson, who: &Who<'_>) -> bool {
-    let chats = |scope: &str| person.of(IdentifierKind::Chat).any(|key| key.scope == scope);
-    who.identifiers
-        .iter()
-        .any(|identifier| identifier.kind == IdentifierKind::Chat && chats(&identifier.scope))
 }
 
 /// Whether they have grown beyond what one human has.

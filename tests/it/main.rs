@@ -13,6 +13,7 @@ mod commands;
 mod crm;
 mod deploy;
 mod doctor;
+mod evidence;
 mod failpoints;
 mod hands;
 mod hostile;

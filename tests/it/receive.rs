@@ -41,6 +41,7 @@ const TOKEN: &str = "t0ken-of-the-path";
 static STRICT: Preset = Preset {
     name: "strict",
     summary: "answers 401 to a wrong token",
+    chats: false,
     methods: &["POST"],
     unknown_path_status: 401,
     dedupe_window: Duration::from_secs(1),

@@ -77,10 +77,17 @@ defaults: { to: crm, phone: { regions: UA } }
 leads:
   - name: all
     when: \"{{ a }}\"
-    contact: { name: [\"{{ a }}\", \"{{ b }}\"], fields: { x: 1, y: true } }
+    contact:
+      name: [\"{{ a }}\", \"{{ b }}\"]
+      phone: [\"{{ a }}\", { value: \"{{ b }}\", proven: \"{{ c }}\", required: false }]
+      email: { value: \"{{ b }}\", proven: true }
+      fields: { x: 1, y: true, z: { value: \"{{ z }}\", required: true } }
     deal: { title: x, stage: null }
     task: { due: +2h }
-    identifiers: { external_customer: { shop: \"{{ id }}\" }, chat: { bot: x } }
+    identifiers:
+      external_customer: { shop: \"{{ id }}\", site: { value: \"{{ start }}\", hint: true } }
+      telegram_user: \"{{ id }}\"
+      chat: { bot: x, channel: telegram, id: \"{{ id }}\" }
     rules: { preset: leadbox, task_on_repeat: { collapse: 15m }, update_fields: { name: append }, needs: [phone] }
 tests:
   - { given: a.json, crm: open_deal, expect: { phone: null, filtered: no_branch, plan: [create task] } }
@@ -140,7 +147,11 @@ fn what_the_loader_refuses_is_refused() {
         ("mapping", "name: all", "nam: all"),
         ("mapping", "stage: null", "stag: x"),
         ("mapping", "due: +2h", "due: 2 hours"),
-        ("mapping", "shop: \"{{ id }}\" }, chat", "shop: \"{{ id }}\" }, chatt"),
+        ("mapping", "telegram_user:", "telegram_usr:"),
+        ("mapping", "hint: true", "hnt: true"),
+        ("mapping", "proven: true", "prven: true"),
+        ("mapping", "required: false", "required: [false]"),
+        ("mapping", "channel: telegram", "chanel: telegram"),
         ("mapping", "collapse: 15m", "colapse: 15m"),
         ("mapping", "name: append", "name: apend"),
         ("mapping", "needs: [phone]", "needs: [fone]"),

@@ -10,6 +10,9 @@ use crate::map::reader::Reader;
 use crate::map::scope::Definitions;
 use crate::map::yaml::{Kind, Node};
 
+/// Keys of a value that is written as a mapping.
+pub(in crate::map) const VALUE_KEYS: &[&str] = &["value", "required"];
+
 /// What a template may read, beyond the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sees {
@@ -22,6 +25,17 @@ pub(crate) enum Sees {
 impl Reader<'_> {
     /// Reads a value: a scalar, a list of values, or `{ value: …, required: true }`.
     pub(crate) fn template(&self, node: &Node, what: &str, sees: Sees) -> Option<Template> {
+        self.template_with(node, what, sees, &[])
+    }
+
+    /// The same where the last form may have further keys, which the caller reads.
+    pub(in crate::map) fn template_with(
+        &self,
+        node: &Node,
+        what: &str,
+        sees: Sees,
+        further: &[&str],
+    ) -> Option<Template> {
         let place = Place { file: self.file.into(), line: node.span.line };
         match &node.kind {
             Kind::Scalar { text, plain } => {
@@ -37,7 +51,7 @@ impl Reader<'_> {
                 None
             }
             Kind::Map { .. } => {
-                let section = self.section(node, what, &["value", "required"])?;
+                let section = self.section(node, what, &[VALUE_KEYS, further].concat())?;
                 let Some(value) = section.get("value") else {
                     let help = "write `{ value: \"{{ … }}\", required: true }`".to_owned();
                     self.error(node.span, format!("{what} has no `value`"), Some(help));

@@ -233,3 +233,93 @@ fn nothing_secret_prints() {
     let printed = format!("{compiled:?}");
     assert!(!printed.contains("sesame"), "{printed}");
 }
+
+const NO_BOT: &str = "5:26: `identifiers.chat` does not say in which bot the chat is (`bot`), and in another bot the same id is \
+     somebody else (write where the event names its bot, `bot: \"{{ bot.id }}\"`, or a word of your own";
+
+#[test]
+fn a_chat_without_its_bot_is_an_error_and_never_a_default() {
+    let check = |preset: &str, chat: &str, expect: &[&str]| {
+        let head = format!("source: {{ preset: {preset}, token: t }}\n");
+        let found = problems(&format!(
+            "{head}leads:\n  - name: all\n    to: [crm]\n    identifiers: {{ chat: {{ {chat} }} }}\n"
+        ));
+        assert_eq!(found.len(), expect.len(), "{chat}: {found:#?}");
+        for (found, expect) in found.iter().zip(expect) {
+            assert!(found.starts_with(expect), "{chat}:\n expected {expect}\n      got {found}");
+        }
+    };
+    for preset in ["json", "form"] {
+        check(preset, "channel: telegram, id: <<id>>, bot: <<bot>>", &[]);
+        check(preset, "channel: telegram, id: <<id>>, bot: shop", &[]);
+        check(preset, "channel: telegram, id: <<id>>", &[NO_BOT]);
+        check(preset, "channel: telegram, id: <<id>>, bot: ~", &[NO_BOT]);
+        check(preset, "channel: telegram, id: <<id>>, bot: ' '", &[NO_BOT]);
+        check(
+            preset,
+            "bot: shop, id: <<id>>",
+            &["5:26: `identifiers.chat` does not say which messenger it is (`channel`) ("],
+        );
+        check(
+            preset,
+            "bot: shop, channel: viber",
+            &["5:26: `identifiers.chat` has no `id`, so no chat is found ("],
+        );
+    }
+    // The preset finds the chat with its bot; the mapping adds to it. A chat in a link is another one.
+    check("sendpulse", "link: 'https://x'", &[]);
+    check("sendpulse", "id: <<id>>", &[]);
+    check("sendpulse", "channel: telegram, id: <<start>>, hint: true", &[NO_BOT]);
+}
+
+#[test]
+fn proven_and_hint_stand_where_they_mean_something() {
+    let check = |branch: &str, expect: &[&str]| {
+        let found = problems(&format!("{HEAD}leads:\n  - name: all\n    to: [crm]\n    {branch}\n"));
+        assert_eq!(found.len(), expect.len(), "{branch}: {found:#?}");
+        for (found, expect) in found.iter().zip(expect) {
+            assert!(found.starts_with(expect), "{branch}:\n expected {expect}\n      got {found}");
+        }
+    };
+    check(
+        "contact: { phone: { value: <<a>>, proven: true }, email: [<<b>>, { value: <<c>>, proven: \"{{ d }}\" }] }",
+        &[],
+    );
+    check(
+        "contact: { phone: { value: <<a>>, proven: maybe } }",
+        &["5:47: `proven` must be one placeholder, or true, or false ("],
+    );
+    check(
+        "contact: { phone: { value: <<a>>, proven: \"{{ lead.email }}\" } }",
+        &["5:51: `lead` is not known yet"],
+    );
+    check(
+        "contact: { phone: { value: <<a>>, proven: \"{{ vars.x }}\" } }",
+        &["5:51: there is no variable `x`"],
+    );
+    check(
+        "contact: { phone: { value: <<a>>, hint: true } }",
+        &["5:39: `hint` is not a key of `contact.phone`"],
+    );
+    check("contact: { phone: { proven: true } }", &["5:23: `contact.phone` has no `value` ("]);
+    check(
+        "contact: { name: { value: <<a>>, proven: true } }",
+        &["5:38: `proven` is not a key of `contact.name`"],
+    );
+    check(
+        "identifiers: { external_customer: { shop: { value: <<a>>, hint: true } }, telegram_user: <<b>> }",
+        &[],
+    );
+    check(
+        "identifiers: { external_customer: { shop: { value: <<a>>, hint: soon } } }",
+        &["5:69: `soon` is not a possible value of `hint`"],
+    );
+    check(
+        "identifiers: { external_customer: { shop: { value: <<a>>, proven: true } } }",
+        &["5:63: `proven` is not a key of"],
+    );
+    check(
+        "identifiers: { external_customer: { shop: \"{{ vars.x }}\" } }",
+        &["5:51: there is no variable `x`"],
+    );
+}

@@ -1,0 +1,270 @@
+//! Who a lead is from: every identifier that the preset and the mapping name, and what stands behind each.
+//!
+//! | identifier | proof |
+//! |---|---|
+//! | the chat that the event came from, a Telegram user | proven: the platform says so, and the source has a secret address |
+//! | the number that somebody writes from | proven, where the preset or the mapping says that the platform vouches for it |
+//! | phones and emails of the contact, customer ids | claimed |
+//! | what the mapping calls a hint | hinted: it came in a link that anybody may have made up |
+//!
+//! What names nobody by itself is data and no identifier: a phone that may be two numbers, a role mailbox, a chat without
+//! its bot, an id that stands for nothing.
+
+use super::Stopped;
+use super::contact::Contact;
+use crate::event::Event;
+use crate::lead::{Chat, Confidence, Flaw, Identifier, IdentifierKind, Phone, Proof};
+use crate::map::{Branch, ChatTemplate, IdentifierValue, Mapping, Template, View};
+use crate::normalise;
+
+/// The scope of Telegram's users, who have one id in all bots.
+const TELEGRAM: &str = "telegram";
+
+/// Users by whose name Telegram itself writes, for everybody: forwarded posts, channels, anonymous administrators.
+const NOT_A_HUMAN: [u64; 3] = [777_000, 136_817_688, 1_087_968_824];
+
+/// Telegram promises ids of at most 52 bits.
+const LARGEST_TELEGRAM_ID: u64 = (1 << 52) - 1;
+
+/// The longest value of an identifier in bytes, and the longest scope: it is found by an index, and no id is longer.
+const LONGEST_IDENTIFIER: usize = 512;
+/// What is shown of a longer one.
+const SHOWN: usize = 64;
+
+/// What is known of who a lead is from.
+#[derive(Default)]
+pub(super) struct Evidence {
+    pub(super) identifiers: Vec<Identifier>,
+    /// The chat that the event came from.
+    pub(super) chat: Option<Chat>,
+    /// What names nobody, and why.
+    pub(super) flaws: Vec<Flaw>,
+}
+
+impl Evidence {
+    pub(super) fn of(
+        mapping: &Mapping,
+        event: &Event,
+        branch: &Branch,
+        contact: &Contact,
+        view: View<'_>,
+    ) -> Result<Self, Stopped> {
+        let mut evidence = Self { flaws: event.flaws.clone(), ..Self::default() };
+        evidence.contact(event, contact);
+        let templates = &branch.identifiers;
+        evidence.chat(mapping, event, &templates.chat, view)?;
+        for value in &templates.telegram_user {
+            for id in read(&value.template, view, "identifiers.telegram_user")? {
+                evidence.telegram_user(&id, value.proof(Proof::Proven));
+            }
+        }
+        for (namespace, values) in &templates.external_customer {
+            for value in values {
+                for id in read(&value.template, view, "identifiers.external_customer")? {
+                    let proof = value.proof(Proof::Claimed);
+                    evidence.add_id(IdentifierKind::ExternalCustomer, namespace, &id, proof);
+                }
+            }
+        }
+        let lists = [
+            (IdentifierKind::Device, &templates.device, "identifiers.device"),
+            (IdentifierKind::Click, &templates.click, "identifiers.click"),
+        ];
+        for (kind, templates, what) in lists {
+            for template in templates {
+                for id in read(template, view, what)? {
+                    evidence.add_id(kind, "", &id, Proof::Claimed);
+                }
+            }
+        }
+        evidence.leave_out_what_does_not_fit();
+        Ok(evidence)
+    }
+
+    fn leave_out_what_does_not_fit(&mut self) {
+        let too_long = self.identifiers.extract_if(.., |identifier| !fits(identifier));
+        self.flaws.extend(too_long.map(|identifier| too_long_flaw(&identifier)));
+    }
+
+    /// Adds an identifier, or what more stands behind one that is there.
+    fn add(&mut self, kind: IdentifierKind, scope: &str, keys: Vec<String>, proof: Proof) {
+        let same = |known: &&mut Identifier| known.kind == kind && known.scope == scope && known.keys == keys;
+        match self.identifiers.iter_mut().find(same) {
+            Some(known) => known.proof = known.proof.max(proof),
+            None => self.identifiers.push(Identifier { kind, scope: scope.to_owned(), keys, proof }),
+        }
+    }
+
+    fn add_id(&mut self, kind: IdentifierKind, scope: &str, raw: &str, proof: Proof) {
+        let field = kind.as_str();
+        match normalise::id(raw, field) {
+            Ok(id) => self.add(kind, scope, vec![id], proof),
+            Err(flaw) => self.flaws.push(flaw),
+        }
+    }
+
+    fn contact(&mut self, event: &Event, contact: &Contact) {
+        for (phone, proof) in &contact.phones {
+            self.phone(phone, *proof);
+        }
+        for (email, proof) in &contact.emails {
+            if let Some(key) = &email.match_key {
+                self.add(IdentifierKind::Email, "", vec![key.clone()], *proof);
+            }
+        }
+        // A platform writes its own numbers with their country, whatever the mapping's regions are.
+        match event.phone.as_ref().map(|raw| normalise::phone(raw, &[])) {
+            Some(Ok(phone)) => self.phone(&phone, Proof::Proven),
+            Some(Err(flaw)) => self.flaws.push(flaw),
+            None => {}
+        }
+    }
+
+    fn phone(&mut self, phone: &Phone, proof: Proof) {
+        if phone.confidence > Confidence::Ambiguous {
+            self.add(IdentifierKind::Phone, "", phone.match_keys.clone(), proof);
+        }
+    }
+
+    /// A Telegram user has one id in all bots; a group has one too, and many write there.
+    fn telegram_user(&mut self, raw: &str, proof: Proof) {
+        let is_user = |id: &u64| (1..=LARGEST_TELEGRAM_ID).contains(id) && !NOT_A_HUMAN.contains(id);
+        match raw.parse().ok().filter(is_user) {
+            Some(id) => self.add(IdentifierKind::Chat, TELEGRAM, vec![id.to_string()], proof),
+            None => self.flaw(
+                "telegram_user",
+                raw,
+                "not_a_user",
+                "This is no id of a Telegram user: a group, a channel or Telegram itself writes by it; check \
+                 `identifiers.telegram_user`, which is `message.from.id` in Telegram's own webhooks.",
+            ),
+        }
+    }
+
+    /// The chat of a lead, and the identifier it makes: what the preset found, with the mapping's own values on top.
+    ///
+    /// Chat ids are the platform's own, so one that the preset found counts within preset and bot; one that the mapping
+    /// names counts within channel and bot.
+    fn chat(
+        &mut self,
+        mapping: &Mapping,
+        event: &Event,
+        template: &ChatTemplate,
+        view: View<'_>,
+    ) -> Result<(), Stopped> {
+        let read = |template: &Option<Template>| match template {
+            None => Ok(None),
+            Some(template) => {
+                let text = template.text(view).map_err(Stopped::at("identifiers.chat"))?;
+                Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+            }
+        };
+        let (bot, id, channel, link) =
+            (read(&template.bot)?, read(&template.id)?, read(&template.channel)?, read(&template.link)?);
+        let own = bot.is_some() || id.is_some() || channel.is_some();
+        let channel = channel.map(|channel| channel.to_lowercase());
+        let found = event.chat.as_ref();
+        if template.hint {
+            if let Some(id) = id
+                && let Some(scope) = self.scope(channel.as_deref(), bot.as_deref(), &id)
+            {
+                self.add_id(IdentifierKind::Chat, &scope, &id, Proof::Hinted);
+            }
+            if let Some(chat) = found {
+                self.came_from(&format!("{}:{}", mapping.preset, chat.bot), chat.clone());
+            }
+            return Ok(());
+        }
+        let Some(id) = id.or_else(|| found.map(|chat| chat.id.clone())) else { return Ok(()) };
+        let channel = channel.or_else(|| found.map(|chat| chat.channel.clone()));
+        let bot = bot.or_else(|| found.map(|chat| chat.bot.clone()));
+        let (Some(scope), Some(channel), Some(bot)) =
+            (self.scope(channel.as_deref(), bot.as_deref(), &id), channel, bot)
+        else {
+            return Ok(());
+        };
+        let scope = if own { scope } else { format!("{}:{bot}", mapping.preset) };
+        let bot_name = found.and_then(|chat| chat.bot_name.clone());
+        let link = link.or_else(|| found.and_then(|chat| chat.link.clone()));
+        self.came_from(&scope, Chat { channel, bot, bot_name, id, link });
+        Ok(())
+    }
+
+    /// In what a chat id counts. The same id in another bot is somebody else's.
+    fn scope(&mut self, channel: Option<&str>, bot: Option<&str>, id: &str) -> Option<String> {
+        let (Some(channel), Some(bot)) = (channel, bot) else {
+            let (code, part, key) = match channel {
+                Some(_) => (
+                    "no_bot",
+                    "which bot the chat is in, and in another bot the same id is somebody else",
+                    "bot",
+                ),
+                None => ("no_channel", "which messenger the chat is in", "channel"),
+            };
+            let text = format!(
+                "The event does not say {part}, so the chat is not used to tell who wrote; check `identifiers.chat.{key}` \
+                 of the mapping."
+            );
+            self.flaw("chat", id, code, &text);
+            return None;
+        };
+        match normalise::id(bot, "bot of the chat") {
+            Ok(bot) => Some(format!("{channel}:{bot}")),
+            Err(flaw) => {
+                self.flaws.push(flaw);
+                None
+            }
+        }
+    }
+
+    fn came_from(&mut self, scope: &str, chat: Chat) {
+        if chat.channel == TELEGRAM && chat.id.starts_with('-') {
+            self.flaw(
+                "chat",
+                &chat.id,
+                "group",
+                "This is a group or a channel of Telegram, where many write, so it is not used to tell who wrote.",
+            );
+            return;
+        }
+        match normalise::id(&chat.id, "chat") {
+            Ok(id) => {
+                self.add(IdentifierKind::Chat, scope, vec![id.clone()], Proof::Proven);
+                self.chat = Some(Chat { id, ..chat });
+            }
+            Err(flaw) => self.flaws.push(flaw),
+        }
+    }
+
+    fn flaw(&mut self, field: &str, raw: &str, code: &str, text: &str) {
+        let flaw = Flaw { field: field.into(), raw: raw.into(), code: code.into(), text: text.into() };
+        self.flaws.push(flaw);
+    }
+}
+
+impl IdentifierValue {
+    fn proof(&self, unless_hinted: Proof) -> Proof {
+        if self.hint { Proof::Hinted } else { unless_hinted }
+    }
+}
+
+fn read(template: &Template, view: View<'_>, what: &'static str) -> Result<Vec<String>, Stopped> {
+    template.texts(view).map_err(Stopped::at(what))
+}
+
+fn fits(identifier: &Identifier) -> bool {
+    identifier.keys.iter().chain([&identifier.scope]).all(|text| text.len() <= LONGEST_IDENTIFIER)
+}
+
+/// What is said of an identifier that does not fit. It is left out whole: a part of it could be somebody else's.
+fn too_long_flaw(identifier: &Identifier) -> Flaw {
+    let field = format!("identifiers.{}", identifier.kind.as_str());
+    let texts = identifier.keys.iter().chain([&identifier.scope]);
+    let longest = texts.max_by_key(|text| text.len()).map_or("", String::as_str);
+    let text = format!(
+        "{field} was left out: it is {} bytes long, and an id has {LONGEST_IDENTIFIER} at most",
+        longest.len()
+    );
+    let raw = longest.get(..longest.floor_char_boundary(SHOWN)).unwrap_or_default().to_owned();
+    Flaw { field, raw, code: "too_long".to_owned(), text }
+}
