@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::erase_requests::forget_redeliveries;
 use super::people::People;
 use super::prepare::{
     EventOutcome, OLDEST_RECEIVED, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Stages,
@@ -112,6 +113,14 @@ async fn store(
         .collect();
     let firsts = take_keys(connection, &events).await?;
     insert_events(connection, &events, &firsts).await?;
+    let again: Vec<(DeliveryId, usize, EventId)> = events
+        .iter()
+        .filter_map(|(delivery, position, event)| {
+            let first = *firsts.get(&event.id).filter(|first| **first != event.id)?;
+            Some((*delivery, *position, first))
+        })
+        .collect();
+    forget_redeliveries(connection, &again, clock.now()).await?;
 
     let fresh: Vec<&PreparedEvent> = events
         .iter()

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::erase::ERASED;
+use super::error::Failure;
 use super::people::People;
 use super::prepare::EventOutcome;
 use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
@@ -22,6 +24,9 @@ use crate::rules::IdentifierOrder;
 /// In nobody's hands: claims of an older epoch of the lease do not count.
 const FREE: &str = "NOT EXISTS (SELECT 1 FROM leases \
     WHERE leases.destination = syncs.destination AND leases.epoch = syncs.claimed)";
+
+/// Its lead was not erased.
+const KEPT: &str = "EXISTS (SELECT 1 FROM leads WHERE leads.id = syncs.lead AND leads.lead IS NOT NULL)";
 
 /// A deal or a task of it is in the CRM.
 const LANDED: &str = "EXISTS (SELECT 1 FROM steps WHERE steps.sync = syncs.id AND steps.state = 'done' \
@@ -48,7 +53,7 @@ async fn decide_anew(connection: &mut Connection, anew: &Anew<'_>) -> Result<boo
         "UPDATE syncs SET brought = CASE WHEN brought = 1 OR state = 'synced' OR {LANDED} THEN 1 ELSE 0 END, \
          state = 'ready', why = $2, reasons = NULL, planned_at = NULL, next_at = $3, updated_at = $3, attempts = 0, \
          claimed = 0, priority = 1, forced = $4, let_through = CASE WHEN $5 = 1 THEN let_through ELSE 0 END \
-         WHERE id = $1 AND state IN ('{}') AND {FREE}",
+         WHERE id = $1 AND state IN ('{}') AND {FREE} AND {KEPT}",
         from.join("','")
     );
     let arguments = args![*sync, json(why)?, *now, i64::from(*force), i64::from(*let_through)];
@@ -107,7 +112,7 @@ impl ReplaySyncs {
     ) -> Result<bool, StoreError> {
         let sql = format!(
             "UPDATE syncs SET state = 'pushing', why = $2, next_at = $3, updated_at = $3, attempts = 0, claimed = 0, \
-             priority = 1 WHERE id = $1 AND state = 'needs-attention' AND {FREE} AND EXISTS (SELECT 1 FROM steps \
+             priority = 1 WHERE id = $1 AND state = 'needs-attention' AND {FREE} AND {KEPT} AND EXISTS (SELECT 1 FROM steps \
                WHERE steps.sync = syncs.id AND steps.past = 0 AND steps.state IN ('sent', 'unknown'))"
         );
         let goes_on = connection.execute(&sql, args![sync, json(why)?, self.now.as_millisecond()]).await? > 0;
@@ -214,8 +219,11 @@ impl ReplanLeads {
     ) -> Result<Result<(), LeftAlone>, StoreError> {
         let millis = now.as_millisecond();
         let before =
-            connection.fetch("SELECT person, sequence FROM leads WHERE id = $1", args![lead.lead]).await?;
+            connection.fetch("SELECT person, sequence, why FROM leads WHERE id = $1", args![lead.lead]).await?;
         let Some(before) = before.first() else { return Ok(Err(LeftAlone::Done)) };
+        if before.optional_text(2)?.is_some_and(|why| why.starts_with(ERASED)) {
+            return Ok(Err(LeftAlone::Erased));
+        }
         let person = before.optional_id::<PersonId>(0)?;
         let sequence = before.int(1)?;
         let mut people = People::load(connection, std::iter::once(mapped.lead), person, millis).await?;
@@ -229,7 +237,7 @@ impl ReplanLeads {
         let there = connection
             .execute(
                 "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
-                 conflicts = $6 WHERE id = $1",
+                 conflicts = $6 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $7)",
                 args![
                     lead.lead,
                     lead.version.as_str(),
@@ -237,12 +245,16 @@ impl ReplanLeads {
                     resolution.person,
                     json(mapped.lead)?,
                     json(&resolution.conflicts)?,
+                    format!("{ERASED}%"),
                 ],
             )
             .await?;
         if there == 0 {
-            // Retention was faster.
-            return Ok(Err(LeftAlone::Emptied));
+            // Retention or an erasure was faster. With a new look, nothing of what was looked at is left behind either.
+            return Err(StoreError {
+                message: "a lead was removed while it was replayed".to_owned(),
+                kind: Failure::RunAgain,
+            });
         }
         if moved {
             connection
@@ -344,8 +356,8 @@ async fn end(
 ) -> Result<(), StoreError> {
     connection
         .execute(
-            "UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1",
-            args![lead.lead, state, json(why)?, lead.version.as_str()],
+            "UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $5)",
+            args![lead.lead, state, json(why)?, lead.version.as_str(), format!("{ERASED}%")],
         )
         .await?;
     Ok(())
