@@ -57,7 +57,12 @@ mod tests {
             assert_eq!(cut.map(|body| String::from_utf8(body).unwrap()).as_deref(), expect, "{name} {body}");
         };
         for name in ["sendpulse", "json"] {
-            check(name, r#"[{"a":1.50,"b":"x"},{"a":2},{"a":3}]"#, &[1], Some(r#"[{"a":1.50,"b":"x"},{},{"a":3}]"#));
+            check(
+                name,
+                r#"[{"a":1.50,"b":"x"},{"a":2},{"a":3}]"#,
+                &[1],
+                Some(r#"[{"a":1.50,"b":"x"},{},{"a":3}]"#),
+            );
             check(name, r#"[{"a":1},{"a":2}]"#, &[0, 1], Some("[{},{}]"));
             check(name, r#"[{"a":1}]"#, &[1], None);
             check(name, r#"{"a":1}"#, &[0], None);

@@ -38,7 +38,8 @@ impl Wanted {
             return;
         }
         let written = national(&format!("+{digits}"));
-        let code = written.as_ref().and_then(|national| digits.strip_suffix(&national.bare)).map(str::to_owned);
+        let code =
+            written.as_ref().and_then(|national| digits.strip_suffix(&national.bare)).map(str::to_owned);
         if let (Some(national), Some(code)) = (written, code) {
             // With the trunk prefix behind the country, as in +44 (0)20, and as it is dialled in Russia and Ukraine.
             let local = [
@@ -124,7 +125,8 @@ impl Wanted {
         text.match_indices('@').any(|(at, _)| {
             let of_local = |letter: char| letter.is_alphanumeric() || "._%+-'".contains(letter);
             let of_domain = |letter: char| letter.is_alphanumeric() || ".-".contains(letter);
-            let (before, behind) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
+            let (before, behind) =
+                (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
             let start = before.char_indices().rev().take_while(|(_, letter)| of_local(*letter)).last();
             let local = start.and_then(|(start, _)| before.get(start..)).unwrap_or_default();
             let end = behind.find(|letter| !of_domain(letter)).unwrap_or(behind.len());
@@ -134,7 +136,8 @@ impl Wanted {
                 return true;
             }
             email(&address).is_ok_and(|read| {
-                self.emails.contains(&read.address) || read.match_key.is_some_and(|key| self.emails.contains(&key))
+                self.emails.contains(&read.address)
+                    || read.match_key.is_some_and(|key| self.emails.contains(&key))
             })
         })
     }
@@ -197,16 +200,38 @@ mod tests {
     fn every_spelling_is_found_and_what_only_looks_like_it_is_not() {
         let check = |text: &str, expect: bool| assert_eq!(wanted().is_in(text), expect, "{text}");
         for phone in [
-            "+380671234567", "380671234567", "0671234567", "671234567", "067 123 45 67", "(067) 123-45-67",
-            "+38 (067) - 123.45.67", "00380671234567", "8 067 123 45 67", "80671234567", "call 067/1234567 now",
-            "380 67 123 45 67 доб. 12", "+380\u{a0}67\u{a0}123\u{a0}45\u{a0}67", "٠٦٧١٢٣٤٥٦٧", "067\u{200b}1234567",
-            "12; 0671234567; 13", "+44 (0)20 7123 4567", "020 7123 4567",
+            "+380671234567",
+            "380671234567",
+            "0671234567",
+            "671234567",
+            "067 123 45 67",
+            "(067) 123-45-67",
+            "+38 (067) - 123.45.67",
+            "00380671234567",
+            "8 067 123 45 67",
+            "80671234567",
+            "call 067/1234567 now",
+            "380 67 123 45 67 доб. 12",
+            "+380\u{a0}67\u{a0}123\u{a0}45\u{a0}67",
+            "٠٦٧١٢٣٤٥٦٧",
+            "067\u{200b}1234567",
+            "12; 0671234567; 13",
+            "+44 (0)20 7123 4567",
+            "020 7123 4567",
         ] {
             check(phone, true);
         }
         for other in [
-            "0671234568", "10671234567", "06712345678", "1380671234567", "067 123 45", "067, 123, 45, 67",
-            "067     1234567", "", "+", "42",
+            "0671234568",
+            "10671234567",
+            "06712345678",
+            "1380671234567",
+            "067 123 45",
+            "067, 123, 45, 67",
+            "067     1234567",
+            "",
+            "+",
+            "42",
         ] {
             check(other, false);
         }

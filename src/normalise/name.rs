@@ -21,8 +21,7 @@ const LONGEST_WORD: usize = 40;
 const MOST_WORDS: usize = 5;
 
 /// Words that stand beside a name.
-const TITLES: [&str; 12] =
-    ["mr", "mrs", "ms", "dr", "pan", "pani", "fop", "tov", "ip", "ooo", "llc", "user"];
+const TITLES: [&str; 12] = ["mr", "mrs", "ms", "dr", "pan", "pani", "fop", "tov", "ip", "ooo", "llc", "user"];
 
 /// A name as it is compared: words in Latin letters under one transliteration, sorted. Empty when nothing of it is a word.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -109,7 +108,11 @@ impl NameKey {
         match (left, right) {
             // Nothing in common: two whole names clearly differ, a nickname beside a name says nothing.
             (left, right) if left == self.0.len() && right == other.0.len() => {
-                if left > 1 && right > 1 { Agreement::Contradict } else { Agreement::Unknown }
+                if left > 1 && right > 1 {
+                    Agreement::Contradict
+                } else {
+                    Agreement::Unknown
+                }
             }
             // One is a part of the other.
             (0, _) | (_, 0) => Agreement::Agree,

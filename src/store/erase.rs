@@ -197,7 +197,10 @@ impl Store {
     /// What to look for in texts to find a person.
     pub async fn wanted(&self, person: PersonId) -> Result<Wanted, StoreError> {
         let rows = self
-            .read("SELECT kind, value, COALESCE(shown, value) FROM identifiers WHERE person = $1", args![person])
+            .read(
+                "SELECT kind, value, COALESCE(shown, value) FROM identifiers WHERE person = $1",
+                args![person],
+            )
             .await?;
         let mut wanted = Wanted::default();
         for row in &rows {
@@ -277,6 +280,19 @@ impl Store {
         let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
         let rows = self.read(sql, args![]).await?;
         rows.first().map(|row| row.int(0).map(|size| u64::try_from(size).unwrap_or_default())).transpose()
+    }
+}
+
+impl Store {
+    /// Writes the file of a SQLite database anew, without anything that was deleted, and empties the log beside it; `false`
+    /// when somebody who reads keeps that from being emptied. Acknowledgements wait: about a second for each 50 MB.
+    pub async fn rewrite_file(&self) -> Result<bool, StoreError> {
+        match &self.backend {
+            Backend::Sqlite { writer: Some(writer), .. } => writer.rewrite().await,
+            Backend::Sqlite { writer: None, .. } | Backend::Postgres { .. } => Err(StoreError::new(
+                "only the file of a SQLite database is written anew, by the process that has it",
+            )),
+        }
     }
 }
 

@@ -80,10 +80,7 @@ impl Work for EraseLeads {
             (piece.requests, piece.unsplit) =
                 empty_requests_of(connection, &deliveries, self.person, &self.wanted, self.now).await?;
             piece.given_up = clear_leads(connection, &leads, self.now).await?;
-            let sql = format!(
-                "SELECT COUNT(*) FROM syncs WHERE person = $1 AND {OPEN} AND {}",
-                self.left()
-            );
+            let sql = format!("SELECT COUNT(*) FROM syncs WHERE person = $1 AND {OPEN} AND {}", self.left());
             let rows = connection.fetch(&sql, args![self.person]).await?;
             let under_way = rows.first().map_or(Ok(0), |row| row.int(0))?;
             piece.under_way = u64::try_from(under_way).unwrap_or_default();
@@ -108,7 +105,8 @@ impl EraseLeads {
             return Ok(BTreeSet::new());
         }
         let arguments: Vec<Arg> = leads.iter().map(|lead| Arg::from(*lead)).collect();
-        let sql = format!("SELECT 1 FROM syncs WHERE lead IN ({}) ORDER BY id FOR UPDATE", list(1, leads.len()));
+        let sql =
+            format!("SELECT 1 FROM syncs WHERE lead IN ({}) ORDER BY id FOR UPDATE", list(1, leads.len()));
         connection.fetch(&sql, arguments.clone()).await?;
         let sql = format!(
             "SELECT lead FROM syncs WHERE lead IN ({}) AND {OPEN} AND {}",
@@ -176,11 +174,13 @@ async fn clear_steps(connection: &mut Connection, syncs: &[Arg], now: i64) -> Re
     connection
         .execute(&format!("DELETE FROM steps WHERE state = 'planned' AND sync IN ({of})"), syncs.to_vec())
         .await?;
-    let rows =
-        connection.fetch(&format!("SELECT id, action FROM steps WHERE sync IN ({of})"), syncs.to_vec()).await?;
+    let rows = connection
+        .fetch(&format!("SELECT id, action FROM steps WHERE sync IN ({of})"), syncs.to_vec())
+        .await?;
     for row in &rows {
         // What another version wrote and this one cannot read goes whole.
-        let action = row.json::<Action>(1).map_or_else(|_| Ok("{}".to_owned()), |action| json(&blank(action)))?;
+        let action =
+            row.json::<Action>(1).map_or_else(|_| Ok("{}".to_owned()), |action| json(&blank(action)))?;
         let sql = "UPDATE steps SET action = $2, why = NULL WHERE id = $1";
         connection.execute(sql, args![row.text(0)?, action]).await?;
     }
@@ -204,8 +204,13 @@ fn blank(action: Action) -> Action {
         Action::CreateDeal { contact, .. } => Action::CreateDeal { contact, deal: DealFields::default() },
         Action::UpdateDeal { deal, .. } => Action::UpdateDeal { deal, changes: DealFields::default() },
         Action::CreateTask { contact, deal, task } => {
-            let task =
-                TaskFields { title: String::new(), text: String::new(), kind: task.kind, due_at: task.due_at, owner: task.owner };
+            let task = TaskFields {
+                title: String::new(),
+                text: String::new(),
+                kind: task.kind,
+                due_at: task.due_at,
+                owner: task.owner,
+            };
             Action::CreateTask { contact, deal, task }
         }
         Action::AddNote { contact, deal, .. } => Action::AddNote { contact, deal, text: String::new() },
@@ -218,14 +223,14 @@ type Columns = (String, String, String);
 async fn forget_user(
     connection: &mut Connection,
     person: PersonId,
-    named: BTreeSet<Columns>,
+    keys: BTreeSet<Columns>,
 ) -> Result<(), StoreError> {
-    if named.is_empty() {
+    if keys.is_empty() {
         return Ok(());
     }
     let (names, customers) = names_and_customers(connection, person).await?;
-    let named: Vec<Columns> = named.into_iter().collect();
-    for piece in named.chunks(ROWS_PER_STATEMENT) {
+    let keys: Vec<Columns> = keys.into_iter().collect();
+    for piece in keys.chunks(ROWS_PER_STATEMENT) {
         let rows: Vec<Vec<Arg>> = piece
             .iter()
             .map(|(kind, scope, value)| args![kind.as_str(), scope.as_str(), value.as_str()])
@@ -316,8 +321,10 @@ const MERGED: &str = "WITH RECURSIVE merged (id) AS (SELECT $1 UNION SELECT merg
 impl Forget {
     async fn person(&self, connection: &mut Connection, person: PersonId) -> Result<Forgotten, StoreError> {
         let lock = connection.row_locks("FOR UPDATE");
-        let sql = format!("SELECT kind, scope, value, users FROM identifiers WHERE person = $1 \
-             ORDER BY kind, scope, value {lock}");
+        let sql = format!(
+            "SELECT kind, scope, value, users FROM identifiers WHERE person = $1 \
+             ORDER BY kind, scope, value {lock}"
+        );
         let mine = connection.fetch(&sql, args![person]).await?;
         let sql = "SELECT DISTINCT holders.kind, holders.scope, holders.value, holders.person, holders.since \
              FROM identifiers JOIN holders ON holders.kind = identifiers.kind AND holders.scope = identifiers.scope \
@@ -353,7 +360,9 @@ impl Forget {
             let users = row.optional_text(3)?.and_then(|users| without(&users, &names, &customers));
             let mut changed = arguments.clone();
             changed.extend(args![*heir, users]);
-            connection.execute(&format!("UPDATE identifiers SET person = $4, users = $5 {of}"), changed).await?;
+            connection
+                .execute(&format!("UPDATE identifiers SET person = $4, users = $5 {of}"), changed)
+                .await?;
             let mut held = arguments;
             held.extend(args![*heir]);
             connection.execute(&format!("DELETE FROM holders {of} AND person = $4"), held).await?;
@@ -383,7 +392,8 @@ impl Forget {
         ] {
             connection.execute(sql, args![person]).await?;
         }
-        let sql = "SELECT id, reason, moved FROM merges WHERE from_person = $1 OR into_person = $1 ORDER BY id";
+        let sql =
+            "SELECT id, reason, moved FROM merges WHERE from_person = $1 OR into_person = $1 ORDER BY id";
         for row in connection.fetch(sql, args![person]).await? {
             let reason = row.json::<Reason>(1).map_or_else(|_| String::new(), |reason| reason.code);
             let reason = Reason::new(&reason, "Everything personal was erased.");

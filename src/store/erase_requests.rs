@@ -313,8 +313,10 @@ pub(super) async fn forget_redeliveries(
     let mut erased: BTreeSet<EventId> = BTreeSet::new();
     let firsts: Vec<Arg> = firsts.into_iter().map(Arg::from).collect();
     for piece in firsts.chunks(super::sql::ROWS_PER_STATEMENT) {
-        let sql =
-            format!("SELECT event FROM leads WHERE event IN ({}) AND why LIKE '{ERASED}%'", list(1, piece.len()));
+        let sql = format!(
+            "SELECT event FROM leads WHERE event IN ({}) AND why LIKE '{ERASED}%'",
+            list(1, piece.len())
+        );
         for row in connection.fetch(&sql, piece.to_vec()).await? {
             erased.insert(row.id(0)?);
         }

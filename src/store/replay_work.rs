@@ -218,8 +218,9 @@ impl ReplanLeads {
         now: Timestamp,
     ) -> Result<Result<(), LeftAlone>, StoreError> {
         let millis = now.as_millisecond();
-        let before =
-            connection.fetch("SELECT person, sequence, why FROM leads WHERE id = $1", args![lead.lead]).await?;
+        let before = connection
+            .fetch("SELECT person, sequence, why FROM leads WHERE id = $1", args![lead.lead])
+            .await?;
         let Some(before) = before.first() else { return Ok(Err(LeftAlone::Done)) };
         if before.optional_text(2)?.is_some_and(|why| why.starts_with(ERASED)) {
             return Ok(Err(LeftAlone::Erased));

@@ -184,7 +184,8 @@ impl Known {
         }
         if let Some(known) = self.people.get_mut(&person) {
             known.keys.extend(resolution.attach.iter().cloned());
-            let new = !who.name.is_empty() && known.names.len() < MOST_NAMES && !known.names.contains(&who.name);
+            let new =
+                !who.name.is_empty() && known.names.len() < MOST_NAMES && !known.names.contains(&who.name);
             if new {
                 known.names.push(who.name.clone());
             }

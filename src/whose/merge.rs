@@ -48,7 +48,10 @@ pub(super) fn may_merge(
     if first.is_anonymous() || second.is_anonymous() {
         return Ok(MergeRule::AnonymousChat);
     }
-    if is_too_large(first, rules) || is_too_large(second, rules) || first.merges + second.merges >= rules.limits.merges {
+    if is_too_large(first, rules)
+        || is_too_large(second, rules)
+        || first.merges + second.merges >= rules.limits.merges
+    {
         return Err(Refusal::TooLarge);
     }
     if deals_differ(first, second) {
@@ -106,7 +109,8 @@ fn names_allow(first: &KnownPerson, second: &KnownPerson, who: &Who<'_>) -> bool
 /// Both have something of a kind that one human usually has one of, and it is not the same.
 fn anything_differs(first: &KnownPerson, second: &KnownPerson) -> bool {
     let both = |kind| first.count(kind) > 0 && second.count(kind) > 0;
-    let same_bot =
-        first.of(IdentifierKind::Chat).any(|mine| second.of(IdentifierKind::Chat).any(|key| key.scope == mine.scope));
+    let same_bot = first
+        .of(IdentifierKind::Chat)
+        .any(|mine| second.of(IdentifierKind::Chat).any(|key| key.scope == mine.scope));
     both(IdentifierKind::Phone) || both(IdentifierKind::Email) || both(IdentifierKind::CrmId) || same_bot
 }

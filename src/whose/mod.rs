@@ -106,14 +106,23 @@ impl Who<'_> {
             .filter(|identifier| {
                 identifier.kind == IdentifierKind::ExternalCustomer && identifier.proof > Proof::Hinted
             })
-            .flat_map(|identifier| identifier.keys.iter().map(|value| (identifier.scope.clone(), value.clone())))
+            .flat_map(|identifier| {
+                identifier.keys.iter().map(|value| (identifier.scope.clone(), value.clone()))
+            })
     }
 
     fn proof_of(&self, key: &Key) -> Proof {
         let same = |identifier: &&Identifier| {
-            identifier.kind == key.kind && identifier.scope == key.scope && identifier.keys.contains(&key.value)
+            identifier.kind == key.kind
+                && identifier.scope == key.scope
+                && identifier.keys.contains(&key.value)
         };
-        self.identifiers.iter().filter(same).map(|identifier| identifier.proof).max().unwrap_or(Proof::Claimed)
+        self.identifiers
+            .iter()
+            .filter(same)
+            .map(|identifier| identifier.proof)
+            .max()
+            .unwrap_or(Proof::Claimed)
     }
 }
 
@@ -256,7 +265,8 @@ pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: Perso
 /// Who has the keys of the event, strongest evidence first. Equals keep the order of the mapping, so that nothing depends
 /// on chance.
 fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
-    let place = |kind: IdentifierKind| order.0.iter().position(|listed| *listed == kind).unwrap_or(usize::MAX);
+    let place =
+        |kind: IdentifierKind| order.0.iter().position(|listed| *listed == kind).unwrap_or(usize::MAX);
     let mut hits = Vec::new();
     for identifier in who.identifiers.iter().filter(|identifier| joins(identifier.kind)) {
         for key in keys_of(identifier) {
@@ -283,8 +293,7 @@ fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
 /// The hit that decides: the first of somebody who is more than a chat, unless only typed values speak and the name
 /// agrees with exactly one of those whom they name.
 fn choose(accepted: &[Hit], who: &Who<'_>, known: &Known) -> Option<(Hit, Rule)> {
-    let anonymous =
-        |hit: &&Hit| known.people.get(&hit.person).is_none_or(KnownPerson::is_anonymous);
+    let anonymous = |hit: &&Hit| known.people.get(&hit.person).is_none_or(KnownPerson::is_anonymous);
     let first = accepted.iter().find(|hit| !anonymous(hit)).or_else(|| accepted.first())?;
     if first.is_claim() && first.proof > Proof::Hinted {
         let named: BTreeSet<PersonId> = accepted
@@ -327,7 +336,9 @@ fn take(
             match known.keys.get(&key) {
                 Some(owned) if now_theirs(owned.owner) => {}
                 Some(owned) if veto::is_forgotten(owned, &key, who, known, rules) => attach.push(key),
-                Some(owned) if owned.users.count() >= rules.shared_from && !owned.holders.contains(&person) => {
+                Some(owned)
+                    if owned.users.count() >= rules.shared_from && !owned.holders.contains(&person) =>
+                {
                     hold.push(key);
                 }
                 Some(_) => {}

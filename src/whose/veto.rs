@@ -70,7 +70,9 @@ pub(super) fn clash(person: &KnownPerson, who: &Who<'_>) -> Option<String> {
 /// Whether they already write from the bot that the event came from, by another chat.
 fn has_chat_of_the_bot(person: &KnownPerson, who: &Who<'_>) -> bool {
     let chats = |scope: &str| person.of(IdentifierKind::Chat).any(|key| key.scope == scope);
-    who.identifiers.iter().any(|identifier| identifier.kind == IdentifierKind::Chat && chats(&identifier.scope))
+    who.identifiers
+        .iter()
+        .any(|identifier| identifier.kind == IdentifierKind::Chat && chats(&identifier.scope))
 }
 
 /// Whether they have grown beyond what one human has.

@@ -11,6 +11,7 @@ mod commands;
 mod crm;
 mod deploy;
 mod doctor;
+mod erase;
 mod failpoints;
 mod hostile;
 mod kill;
