@@ -320,6 +320,11 @@ const MERGED: &str = "WITH RECURSIVE merged (id) AS (SELECT $1 UNION SELECT merg
 
 impl Forget {
     async fn person(&self, connection: &mut Connection, person: PersonId) -> Result<Forgotten, StoreError> {
+        let sql = "SELECT kind, scope, value FROM holders WHERE person = $1";
+        let held = connection.fetch(sql, args![person]).await?;
+        let held = held.iter().map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)));
+        let held = held.collect::<Result<BTreeSet<Columns>, StoreError>>()?;
+        forget_user(connection, person, held).await?;
         let lock = connection.row_locks("FOR UPDATE");
         let sql = format!(
             "SELECT kind, scope, value, users FROM identifiers WHERE person = $1 \

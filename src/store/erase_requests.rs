@@ -64,7 +64,7 @@ const KEPT: &str = "SELECT deliveries.id, deliveries.source, method, query, head
 fn came_of(deliveries: usize) -> String {
     format!(
         "SELECT events.delivery, events.position, events.id, leads.id, leads.person, \
-         CASE WHEN leads.why LIKE '{ERASED}%' THEN 1 ELSE 0 END, leads.lead \
+         CAST(CASE WHEN leads.why LIKE '{ERASED}%' THEN 1 ELSE 0 END AS BIGINT), leads.lead \
          FROM events LEFT JOIN leads ON leads.event = COALESCE(events.redelivery_of, events.id) \
          WHERE events.delivery IN ({})",
         list(1, deliveries)

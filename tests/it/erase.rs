@@ -111,7 +111,7 @@ async fn everything(rig: &Rig) -> String {
             writeln!(all, "{}", row.get::<String, _>(0)).unwrap();
         }
     }
-    for row in connection.fetch_all("SELECT body FROM deliveries").await.unwrap() {
+    for row in connection.fetch_all(sqlx::query("SELECT body FROM deliveries")).await.unwrap() {
         writeln!(all, "{}", String::from_utf8_lossy(row.get::<&[u8], _>(0))).unwrap();
     }
     connection.close().await.unwrap();
@@ -123,7 +123,7 @@ async fn count(rig: &Rig, of: &str) -> i64 {
 }
 
 async fn execute(rig: &Rig, sql: &str) {
-    store::run(&rig.database(), &format!("{sql} RETURNING 1")).await;
+    store::run(&rig.database(), &format!("{sql} RETURNING CAST(1 AS BIGINT)")).await;
 }
 
 /// Puts the human everywhere.
@@ -158,7 +158,6 @@ async fn write_everywhere(rig: &Rig, at: i64) {
     assert_eq!(status, 200);
     rig.settle().await;
     // What only happens after weeks, or by the hands of people.
-    execute(rig, "UPDATE persons SET names = '[[\"неповторна\", \"Неповторна\"]]'").await;
     execute(rig, "UPDATE leads SET decision = '{\"shown\":\"671239876\"}' WHERE lead LIKE '%671239876%'")
         .await;
     execute(
@@ -170,6 +169,11 @@ async fn write_everywhere(rig: &Rig, at: i64) {
     execute(rig, "INSERT INTO alerts (cause, text, told_at) VALUES ('a:b', 'Неповторна', 1)").await;
     let owner = "(SELECT person FROM identifiers WHERE value = '+380671239876')";
     let other = "(SELECT person FROM identifiers WHERE value = '+380501112233')";
+    execute(
+        rig,
+        &format!("UPDATE persons SET names = '[[\"неповторна\", \"Неповторна\"]]' WHERE id = {owner}"),
+    )
+    .await;
     execute(
         rig,
         &format!(
