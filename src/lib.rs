@@ -37,7 +37,7 @@
 //! | | [`alerts`] | tells a person once per new cause |
 //! | | [`gauges`] | how much waits, for `/metrics` |
 //! | | [`retention`] | removes what is old |
-//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply |
+//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply, erase |
 //! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
 //! | | [`rehearse`] | runs another version over stored deliveries and says what would change |

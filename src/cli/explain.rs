@@ -11,6 +11,7 @@ use crate::id::LeadId;
 use crate::resolve::Language;
 use crate::store::Store;
 use crate::store::audits::AuditDetail;
+use crate::store::erase::ERASED_CODE;
 use crate::store::registry::{LeadDetail, SyncDetail};
 use crate::web::search::spellings;
 
@@ -92,7 +93,10 @@ pub(super) fn told(lead: &LeadDetail) -> String {
     line(format!("Lead {} from '{}': {}", row.id, row.source, row.state));
     line(format!("  received  {} in delivery {}", row.received_at, word(lead.delivery.get("id"))));
     if let Some(at) = lead.delivery.get("emptied_at") {
-        line(format!("            its body was removed by retention on {}", word(Some(at))));
+        let erased = row.why.as_ref().is_some_and(|why| word(why.get("code")) == ERASED_CODE);
+        let what =
+            if erased { "everything personal was erased" } else { "its body was removed by retention" };
+        line(format!("            {what} on {}", word(Some(at))));
     }
     if !lead.redeliveries.is_empty() {
         let times = how_many(lead.redeliveries.len(), "more time", "more times");

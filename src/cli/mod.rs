@@ -17,6 +17,7 @@ mod demo;
 mod deploy;
 mod difference;
 mod doctor;
+mod erase;
 mod explain;
 mod faults;
 mod help;
@@ -106,6 +107,8 @@ enum Command {
     Replay(replay::Options),
     /// Push or skip what was held while a destination only observed
     Live(live::Options),
+    /// Erase one human's personal data, and say what CRMs still have
+    Erase(erase::Options),
     /// List owner pools: who got how many deals, and who takes one now
     Pools(pools::Options),
     /// Kill, freeze and cut real processes, and count what got lost
@@ -183,6 +186,7 @@ pub fn run() -> ExitCode {
         Command::People(options) => in_runtime(people::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
+        Command::Erase(options) => in_runtime(erase::run(options)),
         Command::Pools(options) => in_runtime(pools::run(options)),
         Command::Torture(options) => in_runtime(torture::run(options)),
         Command::Normalise(options) => normalise::run(&options),

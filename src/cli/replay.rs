@@ -305,6 +305,7 @@ fn why_left(left: LeftAlone) -> &'static str {
             "the body of its request was removed by retention, so it cannot be mapped again; --resume and --force go on with \
              the lead as it was mapped"
         }
+        LeftAlone::Erased => "everything personal of it was erased, so nothing of it can go on",
         LeftAlone::SomebodyElses => {
             "the active mapping says that it is another person's, and it is in the CRM already; correct it there"
         }

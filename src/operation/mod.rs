@@ -6,6 +6,7 @@
 //! that was said to be done.
 
 pub mod apply;
+pub mod erase;
 pub mod held;
 pub mod people;
 pub mod replay;

@@ -21,6 +21,7 @@
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
+//! | [`erase`], `erase_requests`, `erase_people` | one human's data goes, and what is left of them; the table of every column |
 //! | [`registry`], `faces`, [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
 //! | [`retention`], `retention_work` | what is old goes |
@@ -44,6 +45,9 @@ mod claims;
 mod context;
 pub mod corrections;
 mod doubles;
+pub mod erase;
+pub mod erase_people;
+mod erase_requests;
 mod error;
 mod faces;
 pub mod fates;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
+use super::erase_requests::forget_redeliveries;
 use super::people::People;
 use super::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Stages, at_most,
@@ -128,6 +129,14 @@ async fn store(
         .collect();
     let firsts = take_keys(connection, &events).await?;
     insert_events(connection, &events, &firsts).await?;
+    let again: Vec<(DeliveryId, usize, EventId)> = events
+        .iter()
+        .filter_map(|(delivery, position, event)| {
+            let first = *firsts.get(&event.id).filter(|first| **first != event.id)?;
+            Some((*delivery, *position, first))
+        })
+        .collect();
+    forget_redeliveries(connection, &again, clock.now()).await?;
 
     let fresh: Vec<&PreparedEvent> = events
         .iter()

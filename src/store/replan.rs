@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::erase::ERASED;
 use super::people::People;
 use super::prepare::EventOutcome;
 use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
@@ -92,6 +93,9 @@ impl ReplanLeads {
         if let Some(gone) = leads.iter().find(|lead| !before.contains_key(&lead.lead)) {
             return Ok(Some((gone.lead, LeftAlone::Done)));
         }
+        if let Some((erased, _)) = before.iter().find(|(_, before)| before.erased) {
+            return Ok(Some((*erased, LeftAlone::Erased)));
+        }
         let mapped = leads.iter().filter_map(|lead| lead.mapped());
         let people = before.values().filter_map(|before| before.person);
         let mut people = People::load(connection, mapped, people, &self.rules, now.as_millisecond()).await?;
@@ -161,6 +165,8 @@ struct Before {
     /// Its place in the order of all leads.
     sequence: i64,
     received_at: Timestamp,
+    /// Everything personal of it is gone.
+    erased: bool,
 }
 
 async fn before(
@@ -170,13 +176,16 @@ async fn before(
     if leads.is_empty() {
         return Ok(HashMap::new());
     }
-    let sql = format!("SELECT id, person, sequence, received_at FROM leads WHERE id IN ({})", list(1, leads.len()));
+    let sql = format!("SELECT id, person, sequence, received_at, why FROM leads WHERE id IN ({})", list(1, leads.len()));
     let rows = connection.fetch(&sql, leads.iter().map(|lead| Arg::from(lead.lead)).collect()).await?;
     let before = |row: &Row| {
-        Ok((
-            row.id(0)?,
-            Before { person: row.optional_id(1)?, sequence: row.int(2)?, received_at: row.timestamp(3)? },
-        ))
+        let before = Before {
+            person: row.optional_id(1)?,
+            sequence: row.int(2)?,
+            received_at: row.timestamp(3)?,
+            erased: row.optional_text(4)?.is_some_and(|why| why.starts_with(ERASED)),
+        };
+        Ok((row.id(0)?, before))
     };
     rows.iter().map(before).collect()
 }
@@ -197,7 +206,7 @@ async fn store_lead(
     let there = connection
         .execute(
             "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
-             conflicts = '[]', decision = $6 WHERE id = $1",
+             conflicts = '[]', decision = $6 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $7)",
             args![
                 lead.lead,
                 lead.version.as_str(),
@@ -205,11 +214,12 @@ async fn store_lead(
                 resolution.person,
                 json(mapped)?,
                 json(&resolution.decision)?,
+                format!("{ERASED}%"),
             ],
         )
         .await?;
     if there == 0 {
-        // Retention was faster.
+        // Retention or an erasure was faster.
         return Ok(Err(LeftAlone::Emptied));
     }
     if *moved {
@@ -286,8 +296,8 @@ async fn end(
 ) -> Result<Result<(), LeftAlone>, StoreError> {
     connection
         .execute(
-            "UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1",
-            args![lead.lead, state, json(why)?, lead.version.as_str()],
+            "UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $5)",
+            args![lead.lead, state, json(why)?, lead.version.as_str(), format!("{ERASED}%")],
         )
         .await?;
     Ok(Ok(()))

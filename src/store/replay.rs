@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::erase::ERASED_CODE;
 use super::prepare::{EventOutcome, Received};
 use super::replan::ReplanLeads;
 use super::replay_work::{ReplaySyncs, ResplitDeliveries};
@@ -134,6 +135,8 @@ pub enum LeftAlone {
     MappingFails,
     /// Retention removed the body of its request, so it cannot be mapped again.
     Emptied,
+    /// Everything personal of it was erased, so nothing of it is left that could go on.
+    Erased,
     /// The active mapping says that it is somebody else's, and it was brought to the CRM already.
     SomebodyElses,
 }
@@ -141,6 +144,9 @@ pub enum LeftAlone {
 impl Item {
     /// Whether it is replayed, or why not. `observes`: its destination writes nothing.
     pub fn verdict(&self, how: How, observes: bool) -> Result<(), LeftAlone> {
+        if self.why.as_ref().is_some_and(|why| why.code == ERASED_CODE) {
+            return Err(LeftAlone::Erased);
+        }
         if self.sync.is_none() {
             return if how == How::Replan { Ok(()) } else { Err(LeftAlone::NeverMapped) };
         }

@@ -15,6 +15,9 @@ use crate::plan::Reason;
 pub(super) const FREE: &str = "NOT EXISTS (SELECT 1 FROM leases \
     WHERE leases.destination = syncs.destination AND leases.epoch = syncs.claimed)";
 
+/// Its lead was not erased.
+const KEPT: &str = "EXISTS (SELECT 1 FROM leads WHERE leads.id = syncs.lead AND leads.lead IS NOT NULL)";
+
 /// A deal or a task of it is in the CRM.
 const LANDED: &str = "EXISTS (SELECT 1 FROM steps WHERE steps.sync = syncs.id AND steps.state = 'done' \
     AND steps.kind IN ('create deal', 'create task'))";
@@ -40,7 +43,7 @@ pub(super) async fn decide_anew(connection: &mut Connection, anew: &Anew<'_>) ->
         "UPDATE syncs SET brought = CASE WHEN brought = 1 OR state = 'synced' OR {LANDED} THEN 1 ELSE 0 END, \
          state = 'ready', why = $2, reasons = NULL, planned_at = NULL, next_at = $3, updated_at = $3, attempts = 0, \
          claimed = 0, priority = 1, forced = $4, let_through = CASE WHEN $5 = 1 THEN let_through ELSE 0 END \
-         WHERE id = $1 AND state IN ('{}') AND {FREE}",
+         WHERE id = $1 AND state IN ('{}') AND {FREE} AND {KEPT}",
         from.join("','")
     );
     let arguments = args![*sync, json(why)?, *now, i64::from(*force), i64::from(*let_through)];
@@ -100,7 +103,7 @@ impl ReplaySyncs {
     ) -> Result<bool, StoreError> {
         let sql = format!(
             "UPDATE syncs SET state = 'pushing', why = $2, next_at = $3, updated_at = $3, attempts = 0, claimed = 0, \
-             priority = 1 WHERE id = $1 AND state = 'needs-attention' AND {FREE} AND EXISTS (SELECT 1 FROM steps \
+             priority = 1 WHERE id = $1 AND state = 'needs-attention' AND {FREE} AND {KEPT} AND EXISTS (SELECT 1 FROM steps \
                WHERE steps.sync = syncs.id AND steps.past = 0 AND steps.state IN ('sent', 'unknown'))"
         );
         let goes_on = connection.execute(&sql, args![sync, json(why)?, self.now.as_millisecond()]).await? > 0;

@@ -142,6 +142,14 @@ impl Connection {
         Ok(())
     }
 
+    /// From now on SQLite writes zeros over what is deleted, instead of leaving it in the free parts of its file.
+    pub(super) async fn overwrite_what_goes(&mut self) -> Result<(), StoreError> {
+        if !self.is_postgres() {
+            self.fetch("PRAGMA secure_delete = ON", vec![]).await?;
+        }
+        Ok(())
+    }
+
     /// Sets one of PostgreSQL's time limits until the end of the transaction. SQLite has none.
     pub(super) async fn limit(&mut self, name: &str, time: &str) -> Result<(), StoreError> {
         if self.is_postgres() {

@@ -46,6 +46,7 @@ pub(crate) struct Writer {
 
 enum Message {
     Job(Box<dyn Job>),
+    Rewrite(oneshot::Sender<Result<bool, StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -112,6 +113,15 @@ impl Writer {
         told.await.map_err(|_| stopped())?
     }
 
+    /// Writes the whole file anew, so that nothing that was deleted is left in its free parts, and empties the log beside it;
+    /// `false` when somebody who reads keeps that from being emptied. Everybody else who writes waits.
+    pub(crate) async fn rewrite(&self) -> Result<bool, StoreError> {
+        let stopped = || StoreError::for_good("the storage writer has stopped");
+        let (tell, told) = oneshot::channel();
+        self.jobs.send(Message::Rewrite(tell)).await.map_err(|_| stopped())?;
+        told.await.map_err(|_| stopped())?
+    }
+
     /// Waits until everything handed over is durable, then stops the task.
     pub(crate) async fn close(&self) {
         let (tell, told) = oneshot::channel();
@@ -165,15 +175,22 @@ impl Task {
                     Err(_) => break,
                 }
             }
-            let mut closing = Vec::new();
+            let (mut closing, mut rewriting) = (Vec::new(), Vec::new());
             let mut jobs = Vec::with_capacity(messages.len());
             for message in messages.drain(..) {
                 match message {
                     Message::Job(job) => jobs.push(job),
+                    Message::Rewrite(tell) => rewriting.push(tell),
                     Message::Close(tell) => closing.push(tell),
                 }
             }
             run_jobs(&mut self.connection, jobs).await;
+            if !rewriting.is_empty() {
+                let rewritten = rewrite(&mut self.connection).await;
+                for tell in rewriting {
+                    tell.send(rewritten.clone()).ok();
+                }
+            }
             worked = Instant::now();
             if !closing.is_empty() {
                 while let Ok(pending) = self.arrivals.try_recv() {
@@ -191,6 +208,27 @@ impl Task {
             }
         }
     }
+}
+
+/// How often the log is tried to be emptied while somebody reads from it, and how long between.
+const EMPTYINGS: u32 = 50;
+const BETWEEN_EMPTYINGS: Duration = Duration::from_millis(100);
+
+async fn rewrite(connection: &mut Connection) -> Result<bool, StoreError> {
+    connection.execute("VACUUM", Vec::new()).await?;
+    // A checkpoint waits by itself for as long as the connection waits for a lock; senders should not.
+    connection.fetch("PRAGMA busy_timeout = 0", Vec::new()).await?;
+    let mut emptied = Ok(false);
+    for _ in 0..EMPTYINGS {
+        let rows = connection.fetch("PRAGMA wal_checkpoint(TRUNCATE)", Vec::new()).await;
+        emptied = rows.and_then(|rows| Ok(rows.first().map_or(Ok(1), |row| row.int(0))? == 0));
+        if !matches!(emptied, Ok(false)) {
+            break;
+        }
+        sleep(BETWEEN_EMPTYINGS).await;
+    }
+    connection.fetch("PRAGMA busy_timeout = 10000", Vec::new()).await?;
+    emptied
 }
 
 async fn run_jobs(connection: &mut Connection, mut jobs: Vec<Box<dyn Job>>) {

@@ -9,6 +9,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::operation::apply::{Apply, LookAtActive};
+use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::replay::{PreviewReplay, Replay};
@@ -30,6 +31,10 @@ pub fn router(means: Means) -> Router {
     let router = takes::<Merge>(router);
     let router = takes::<Split>(router);
     let router = takes::<NotSame>(router);
+    let router = takes::<PreviewErase>(router);
+    let router = takes::<SearchRequests>(router);
+    let router = takes::<Erase>(router);
+    let router = takes::<RewriteFile>(router);
     router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
 }
 

@@ -58,6 +58,9 @@ fn way(point: &str) -> Option<Way> {
         "sync.held" => Way::By(|case| Box::pin(case.plans_are_held())),
         "held.piece" => Way::By(|case| Box::pin(case.held_leads_are_pushed())),
         "replay.piece" => Way::By(|case| Box::pin(case.leads_are_replayed())),
+        "erase.requests" | "erase.piece" | "erase.forgotten" => {
+            Way::By(|case| Box::pin(case.a_human_is_erased()))
+        }
         "apply.activated" => Way::By(|case| Box::pin(case.a_version_is_applied())),
         "workers.stopped" => Way::By(|case| Box::pin(case.a_destination_is_changed())),
         "alerts.posted" => Way::By(|case| Box::pin(case.a_person_is_told())),
@@ -338,6 +341,31 @@ impl Case {
         self.rests().await;
         server.kill();
         self.finish().await;
+    }
+
+    /// Whoever asks again gets the rest of it.
+    async fn a_human_is_erased(self) {
+        self.live_through().await;
+        let human = json!({ "who": PHONES[0] });
+        let search = ("/api/erase/requests", json!({ "human": human, "erase": true }));
+        let erase = ("/api/erase", json!({ "human": human }));
+        let server = self.home.start_with(&at(self.point, 1)).await;
+        for (path, body) in [&search, &erase, &erase] {
+            if self.home.try_ask(server.address, path, body).await.is_none() {
+                break;
+            }
+        }
+        self.ends(server).await;
+        let server = self.home.start().await;
+        for (path, body) in [&search, &erase, &erase] {
+            assert_eq!(self.home.try_ask(server.address, path, body).await, Some(200));
+        }
+        server.kill();
+        let leads = json!(self.leads().await).to_string();
+        assert!(!leads.contains(PHONES[0]), "{}: {leads}", self.point);
+        assert!(leads.contains(PHONES[1]), "{}: {leads}", self.point);
+        drop(self.crm);
+        self.home.remove();
     }
 
     async fn a_version_is_applied(self) {

@@ -13,6 +13,7 @@ mod commands;
 mod crm;
 mod deploy;
 mod doctor;
+mod erase;
 mod evidence;
 mod failpoints;
 mod hands;
