@@ -29,6 +29,7 @@ mod moving;
 mod normalise;
 mod notify;
 mod people;
+mod people_rehearse;
 mod pools;
 mod ready;
 mod rehearse;

@@ -9,7 +9,7 @@ use serde_json::json;
 use self::told::{told_apart, told_duplicates, told_kept_apart, told_one, told_profile};
 use super::client::{Client, ServerOption};
 use super::terminal::confirm;
-use super::{End, Failure, country, say};
+use super::{End, Failure, country, people_rehearse, say};
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Said, Split};
 
 const EXAMPLES: &str = "\
@@ -106,6 +106,8 @@ enum Command {
     /// Say that two people are two, for good
     #[command(name = "not-same", after_help = NOT_SAME)]
     NotSame(PairOptions),
+    /// Show who would be split and who would be one under other rules
+    Rehearse(people_rehearse::Options),
 }
 
 #[derive(Debug, Args)]
@@ -197,6 +199,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         Command::Same(options) => merge(&options, true).await,
         Command::Split(options) => split(&options).await,
         Command::NotSame(options) => not_same(&options).await,
+        Command::Rehearse(options) => people_rehearse::run(options).await,
     }
 }
 

@@ -19,7 +19,7 @@
 //! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
 //! | [`held`] | leads that wait for an answer |
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
-//! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
+//! | [`rehearsal`], [`partition`] | deliveries and what was known when they came, and who left all leads: to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`erase`], `erase_requests`, `erase_people` | one human's data goes, and what is left of them; the table of every column |
 //! | [`registry`], `faces`, [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
@@ -61,6 +61,7 @@ mod merges;
 mod moved;
 pub mod moving;
 mod open;
+pub mod partition;
 mod pools;
 pub mod prepare;
 mod prepare_work;
