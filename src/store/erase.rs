@@ -145,19 +145,6 @@ impl Store {
         Ok(people)
     }
 
-    /// Who a person is after all merges; `None` when there is no such person.
-    pub async fn present(&self, mut person: PersonId) -> Result<Option<PersonId>, StoreError> {
-        loop {
-            let rows = self.read("SELECT merged_into FROM persons WHERE id = $1", args![person]).await?;
-            // A person is only ever merged into one that was not, so this ends.
-            match rows.first().map(|row| row.optional_id(0)).transpose()? {
-                None => return Ok(None),
-                Some(None) => return Ok(Some(person)),
-                Some(Some(into)) => person = into,
-            }
-        }
-    }
-
     /// What is kept of a person.
     pub async fn belongings(&self, person: PersonId) -> Result<Belongings, StoreError> {
         let mut belongings = Belongings { person: person.to_string(), ..Belongings::default() };

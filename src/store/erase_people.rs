@@ -340,7 +340,8 @@ impl Forget {
             heirs.entry((row.text(0)?, row.text(1)?, row.text(2)?)).or_insert(row.id(3)?);
         }
         let people: BTreeSet<PersonId> = heirs.values().copied().chain([person]).collect();
-        if lock_people(connection, people).await?.contains_key(&person) {
+        let (_, became) = lock_people(connection, people).await?;
+        if became.contains_key(&person) {
             return Err(StoreError {
                 message: "the person was merged into another while it was erased".to_owned(),
                 kind: Failure::RunAgain,

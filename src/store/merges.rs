@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::StoreError;
+use super::{Store, StoreError};
 use super::doubles::tell_of_two_contacts;
 use super::moved::Moved;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
@@ -22,6 +22,21 @@ use crate::clock::Clock;
 use crate::id::{LeadId, MergeId, PersonId};
 use crate::plan::Reason;
 use crate::resolve::{Key, KnownPerson};
+
+impl Store {
+    /// Who a person is after all merges; `None` when there is no such person.
+    pub async fn present(&self, mut person: PersonId) -> Result<Option<PersonId>, StoreError> {
+        loop {
+            let rows = self.read("SELECT merged_into FROM persons WHERE id = $1", args![person]).await?;
+            // A person is only ever merged into one that was not, so this ends.
+            match rows.first().map(|row| row.optional_id(0)).transpose()? {
+                None => return Ok(None),
+                Some(None) => return Ok(Some(person)),
+                Some(Some(into)) => person = into,
+            }
+        }
+    }
+}
 
 /// Locks these people in the order of their ids, where others write, and follows those who became somebody else before it
 /// had them; returns what their rows say of those who are somebody still, and who became whom.

@@ -93,10 +93,10 @@ impl Store {
                    UNION SELECT 'apart', one, other FROM apart";
         for row in self.read(sql, args![]).await? {
             let is_apart = row.text(0)? == "apart";
-            let one = self.present(row.id(1)?).await?;
+            let Some(one) = self.present(row.id(1)?).await? else { continue };
             corrected.people.entry(one).or_default();
             let Some(other) = row.optional_id(2)? else { continue };
-            let other = self.present(other).await?;
+            let Some(other) = self.present(other).await? else { continue };
             corrected.people.entry(other).or_default();
             if is_apart {
                 corrected.apart.insert((one, other));
@@ -115,17 +115,5 @@ impl Store {
             }
         }
         Ok(corrected)
-    }
-
-    /// Who a person is by now, after every merge.
-    async fn present(&self, mut person: PersonId) -> Result<PersonId, StoreError> {
-        loop {
-            let sql = "SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL";
-            match self.read(sql, args![person]).await?.first() {
-                // A person is only ever merged into one that was not, so this ends.
-                Some(row) => person = row.id(0)?,
-                None => return Ok(person),
-            }
-        }
     }
 }

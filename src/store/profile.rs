@@ -131,7 +131,7 @@ impl Store {
             // A person, or one of their leads.
             let sql = "SELECT id FROM persons WHERE id = $1 UNION SELECT person FROM leads WHERE id = $1 AND person IS NOT NULL";
             for row in self.read(sql, args![id]).await? {
-                people.push(self.present(row.id(0)?).await?);
+                people.extend(self.present(row.id(0)?).await?);
             }
         }
         if people.is_empty() && !values.is_empty() {
@@ -148,15 +148,6 @@ impl Store {
         people.sort_unstable();
         people.dedup();
         Ok(people)
-    }
-
-    /// Who a person is by now.
-    async fn present(&self, mut person: PersonId) -> Result<PersonId, StoreError> {
-        let sql = "SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL";
-        while let Some(row) = self.read(sql, args![person]).await?.first() {
-            person = row.id(0)?;
-        }
-        Ok(person)
     }
 
     /// A person with all that is known of them; `None` when there is none with this id.
@@ -301,11 +292,16 @@ impl Store {
         for row in self.read(&sql, arguments).await? {
             let (one, other) = (row.id(0)?, row.id(1)?);
             let why = row.optional_text(4)?.and_then(|text| serde_json::from_str::<Decision>(&text).ok());
+            let mut sentences = Vec::new();
+            if let Some(decision) = why {
+                let told = self.tell(&decision, Language::English).await?;
+                sentences.extend(told.why.into_iter().chain(told.why_not).map(|sentence| sentence.text));
+            }
             found.push(PossibleDuplicate {
                 one: self.brief(one).await?,
                 other: self.brief(other).await?,
                 lead: row.id(2)?,
-                why: why.map(|decision| decision.sentences(Language::English)).unwrap_or_default(),
+                why: sentences,
                 at: row.timestamp(3)?,
             });
         }

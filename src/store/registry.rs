@@ -304,10 +304,15 @@ impl Store {
             let why_not: Vec<Sentence> = conflicts.into_iter().map(Sentence::from).collect();
             return Ok((!why_not.is_empty()).then(|| Told { why_not, ..Told::default() }));
         };
+        self.tell(&decision, language).await.map(Some)
+    }
+
+    /// A decision in sentences that name people as one recognises them.
+    pub(super) async fn tell(&self, decision: &Decision, language: Language) -> Result<Told, StoreError> {
         let people: Vec<Arg> = decision.people().into_iter().map(Arg::from).collect();
         let rows = if people.is_empty() { vec![] } else { self.read(&faces(people.len()), people).await? };
         let faces = Faces::read(&rows)?;
-        Ok(Some(decision.told(language, &|person| faces.of(person))))
+        Ok(decision.told(language, &|person| faces.of(person)))
     }
 
     async fn sync_details(&self, lead: LeadId) -> Result<Vec<SyncDetail>, StoreError> {

@@ -52,7 +52,7 @@ impl Work for MakeOne {
             } else {
                 (other, one)
             };
-            lock_what_moves(connection, from, into).await?;
+            lock_what_moves(connection, &[(from, into)], &[]).await?;
             let under_way = under_way(connection, from, into, IN_HAND).await?;
             if !under_way.is_empty() {
                 return Ok(Err(NotDone::UnderWay(under_way)));
@@ -131,7 +131,7 @@ impl Work for TakeApart {
             let Some(merge) = load(connection, "id = $1", args![self.merge]).await? else {
                 return Ok(Err(NotDone::Unreadable(self.merge)));
             };
-            lock_what_moves(connection, from, present).await?;
+            lock_what_moves(connection, &[(from, present)], &[]).await?;
             let under_way = under_way(connection, from, present, &format!("({IN_HAND} OR {BEGUN})")).await?;
             if !under_way.is_empty() {
                 return Ok(Err(NotDone::UnderWay(under_way)));
