@@ -314,7 +314,8 @@ impl Work for Forget {
 }
 
 /// Everybody who was merged into a person, and the person.
-const MERGED: &str = "WITH RECURSIVE merged (id) AS (SELECT $1 UNION SELECT merges.from_person FROM merges \
+const MERGED: &str = "WITH RECURSIVE merged (id) AS (SELECT id FROM persons WHERE id = $1 \
+    UNION SELECT merges.from_person FROM merges \
     JOIN merged ON merges.into_person = merged.id JOIN persons ON persons.id = merges.from_person \
     WHERE persons.merged_into = merges.into_person) SELECT id FROM merged";
 
