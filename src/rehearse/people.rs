@@ -157,9 +157,9 @@ impl Side {
         resolution
     }
 
-    /// Why, naming people as the registry does.
+    /// Why and why not, naming people as the registry does.
     fn sentences(&self, decision: &Decision) -> Vec<String> {
-        let name = |person| {
+        let name = |person: PersonId| {
             let place = usize::try_from(number(person)).unwrap_or(usize::MAX);
             self.shown.get(place).copied().unwrap_or(person).to_string()
         };
