@@ -178,7 +178,7 @@ impl Store {
         if matches!(why, sqlx::Error::PoolTimedOut) {
             return Err(none);
         }
-        let code = why.as_database_error().and_then(|refusal| refusal.code());
+        let code = why.as_database_error().and_then(sqlx::error::DatabaseError::code);
         if code.as_deref() != Some(TOO_MANY) {
             return Err(why.into());
         }

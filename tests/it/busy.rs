@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use leadfold::clock::Clock;
 use leadfold::id::{EventId, LeadId, PersonId};
 use leadfold::plan::Reason;
-use leadfold::rules::IdentifierOrder;
+use leadfold::rules::IdentityRules;
 use leadfold::sandbox::Faults;
 use leadfold::store::prepare::{EventOutcome, Prepared, PreparedDelivery, PreparedEvent, Stages};
 use serde_json::json;
@@ -101,7 +101,7 @@ fn stages(story: &Story, events: usize, takes: Duration) -> Stages {
 
 async fn prepare_once(story: &Story, events: usize, takes: Duration) -> (u64, u64) {
     let (stages, clock) = (stages(story, events, takes), Arc::clone(&story.clock) as Arc<dyn Clock>);
-    let counts = story.store.prepare_oldest(128, stages, IdentifierOrder::default(), clock).await.unwrap();
+    let counts = story.store.prepare_oldest(128, stages, IdentityRules::default(), clock).await.unwrap();
     (counts.deliveries, counts.filtered)
 }
 

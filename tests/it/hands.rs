@@ -11,7 +11,7 @@ use leadfold::clock::{Clock, SystemClock};
 use leadfold::id::{PersonId, SyncId};
 use leadfold::lead::IdentifierKind::{Chat, Phone};
 use leadfold::plan::{Plan, Reason};
-use leadfold::rules::{IdentifierOrder, Turn};
+use leadfold::rules::{IdentityRules, Turn};
 use leadfold::sandbox::Faults;
 use leadfold::store::lease::Lease;
 use leadfold::store::ledger::Entry;
@@ -98,8 +98,7 @@ async fn what_came_after_an_end_stays_when_the_end_is_entered_again() {
             assert_eq!(story.state(lead).await, "ready", "the replay stands, whatever came before it");
         }
         // Two who are one by a record of the CRM.
-        let evidence =
-            Evidence { sync, from: person, into: person, reason: Reason::new("one_crm_record", "test") };
+        let evidence = Evidence { sync, from: person, into: person, record: RecordId("1".to_owned()) };
         let clock = || Arc::clone(&story.clock) as Arc<dyn Clock>;
         assert_eq!(story.claimed_ids(&lease).await, [sync]);
         story.store.merge_on_evidence(&lease, evidence.clone(), clock()).await.unwrap();
@@ -188,7 +187,7 @@ async fn whoever_maps_leads_again_takes_the_locks_in_the_order_of_everybody() {
         // The preparer has the identifiers by now, and waits for the person.
         waiting(&database, 1).await;
         let clock = Arc::clone(&one.clock) as Arc<dyn Clock>;
-        one.store.replan(vec![remapped], IdentifierOrder::default(), BTreeSet::new(), clock).await.unwrap()
+        one.store.replan(vec![remapped], IdentityRules::default(), BTreeSet::new(), clock).await.unwrap()
     };
     let look = async {
         waiting(&database, 2).await;

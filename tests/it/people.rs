@@ -325,8 +325,7 @@ fn what_is_in_hand_is_waited_for_and_what_was_sent_holds_a_split_up() {
 
         // A CRM record does not join them again, and the sync goes back into the queue.
         story.claimed_ids(&lease).await;
-        let reason = Reason::new("one_crm_record", "test");
-        let evidence = Evidence { sync, from: one, into: other, reason };
+        let evidence = Evidence { sync, from: one, into: other, record: RecordId("1".to_owned()) };
         let clock = Arc::clone(&story.clock) as Arc<dyn Clock>;
         story.store.merge_on_evidence(&lease, evidence, clock).await.unwrap();
         assert_ne!(story.person(lead).await, story.person(other_lead).await);
