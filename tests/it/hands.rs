@@ -4,13 +4,17 @@
 use std::backtrace::Backtrace;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use jiff::civil::date;
 use leadfold::clock::{Clock, SystemClock};
+use leadfold::crm::catalog::Catalog;
+use leadfold::crm::{Crm, CrmError, Found, Guarantee, Journal, Outcome, Query, Remaining};
 use leadfold::id::{PersonId, SyncId};
 use leadfold::lead::IdentifierKind::{Chat, Phone};
-use leadfold::plan::{Plan, Reason};
+use leadfold::plan::{Plan, Priority, Reason, RecordId, RecordKind, Step, StepKind};
 use leadfold::rules::{IdentityRules, Turn};
 use leadfold::sandbox::Faults;
 use leadfold::store::lease::Lease;
@@ -19,11 +23,13 @@ use leadfold::store::prepare::EventOutcome;
 use leadfold::store::replay::{How, Remapped};
 use leadfold::store::syncs::{Evidence, Next, StepEnd, SyncState};
 use serde_json::json;
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use uuid::Uuid;
 
 use crate::many::{Hand, are_one, end, made, on_both, plan, sent, to_store, two, two_chats, waiting};
+use crate::mishaps::{begin, bring};
 use crate::postgres::Database;
-use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis, until};
+use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, now_millis, until};
 use crate::store::{Story, lead, record, run, said};
 
 /// Enters the same as often as it is asked to.
@@ -204,6 +210,126 @@ async fn whoever_maps_leads_again_takes_the_locks_in_the_order_of_everybody() {
     assert_eq!(ends, [Ok(())]);
     assert_eq!(one.person(again[0].0).await, one.person(lead_id).await);
     end(database, [one, other]).await;
+}
+
+/// A CRM that writes down what it is asked, and does so for the first time in its own way.
+struct Asked {
+    words: Mutex<Vec<String>>,
+    first: fn(&Self, &[Query]) -> Vec<Result<Found, CrmError>>,
+}
+
+impl Asked {
+    fn say(&self, word: &str, count: usize) -> usize {
+        let mut words = self.words.lock().unwrap();
+        words.push(format!("{word} {count}"));
+        words.len()
+    }
+}
+
+impl Crm for Asked {
+    fn find<'a>(&'a self, queries: &'a [Query]) -> BoxFuture<'a, Vec<Result<Found, CrmError>>> {
+        let is_first = self.say("find", queries.len()) == 1;
+        let answers = if is_first {
+            (self.first)(self, queries)
+        } else {
+            queries.iter().map(|_| Ok(Found::default())).collect()
+        };
+        Box::pin(async move { answers })
+    }
+
+    fn look_up<'a>(
+        &'a self,
+        steps: &'a [(RecordKind, &'a Step)],
+        _: Priority,
+    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>> {
+        Box::pin(async move { steps.iter().map(|_| Ok(Vec::new())).collect() })
+    }
+
+    fn write<'a>(
+        &'a self,
+        plans: &'a [Remaining<'a>],
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Vec<Vec<Outcome>>> {
+        Box::pin(async move {
+            self.say("write", plans.len());
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let mut outcomes = Vec::new();
+            for plan in plans {
+                let steps: Vec<_> = plan.steps.iter().map(|step| (plan.sync, step.id)).collect();
+                journal.sent(&steps).await.unwrap();
+                let done = steps.iter().map(|(_, step)| Outcome::Done(RecordId(step.to_string())));
+                outcomes.push(done.collect());
+            }
+            self.say("written", plans.len());
+            outcomes
+        })
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<String, CrmError>> {
+        Box::pin(async { Ok("asked".to_owned()) })
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Catalog, CrmError>> {
+        Box::pin(async { Ok(Catalog::default()) })
+    }
+
+    fn guarantee(&self, _: StepKind) -> Guarantee {
+        Guarantee::Findable
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::from_millis(50)
+    }
+
+    fn batch(&self) -> usize {
+        2
+    }
+
+    fn concurrency(&self) -> usize {
+        2
+    }
+}
+
+/// The answer to a commit that put a sync down may be lost: whoever had it enters the same once more.
+#[tokio::test]
+async fn nobody_goes_on_with_a_sync_before_its_task_is_done() {
+    let again_at_once = |_: &Asked, queries: &[Query]| {
+        let busy = CrmError::Retry { after: Some(Duration::ZERO), why: "busy".to_owned() };
+        std::iter::once(Err(busy)).chain(queries.iter().skip(1).map(|_| Ok(Found::default()))).collect()
+    };
+    let crm = Arc::new(Asked { words: Mutex::default(), first: again_at_once });
+    let counts = bring(Arc::clone(&crm) as Arc<dyn Crm>, &["0671234567", "0671234568"], None).await;
+    assert_eq!(counts.synced, 2, "{counts:?}");
+    let words = crm.words.lock().unwrap().clone();
+    assert_eq!(words, ["find 2", "write 1", "written 1", "find 1", "write 1", "written 1"]);
+}
+
+/// What a push had in hand that panicked cannot be put down while somebody else writes to the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_stops_although_the_database_takes_nothing() {
+    let panics = |asked: &Asked, _: &[Query]| {
+        // Only now, so that there was something to claim.
+        let begun = std::time::Instant::now();
+        while asked.words.lock().unwrap().len() < 2 && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("this panic is part of the test")
+    };
+    let crm = Arc::new(Asked { words: Mutex::default(), first: panics });
+    let begun = begin(Arc::clone(&crm) as Arc<dyn Crm>, &["0671234567"], None).await;
+    until("the search", async || !crm.words.lock().unwrap().is_empty()).await;
+    let options: sqlx::sqlite::SqliteConnectOptions = begun.url.parse().unwrap();
+    let mut hand = options.busy_timeout(PATIENCE).connect().await.unwrap();
+    hand.execute("BEGIN IMMEDIATE").await.unwrap();
+    crm.say("the file is locked", 1);
+    // Whoever puts it down finds out that it cannot.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    begun.stop.cancel();
+    let stopped = tokio::time::timeout(Duration::from_mins(1), begun.tasks.wait()).await;
+    hand.execute("ROLLBACK").await.unwrap();
+    hand.close().await.unwrap();
+    assert!(stopped.is_ok(), "it waits for the database");
+    begun.end().await;
 }
 
 /// A clock that panics once, where it is looked at by this part of leadfold: files, the innermost first.

@@ -1,6 +1,6 @@
 //! What goes wrong inside leadfold itself: a push that panics, a row that the database refuses, one call for two steps.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -141,7 +141,34 @@ impl Crm for Mishaps {
 }
 
 /// Takes these phones in as leads, with that CRM, until everything is quiet. `sql` runs before they are prepared.
-async fn bring(crm: Arc<Mishaps>, phones: &[&str], sql: Option<&str>) -> Counts {
+pub(crate) async fn bring(crm: Arc<dyn Crm>, phones: &[&str], sql: Option<&str>) -> Counts {
+    let begun = begin(crm, phones, sql).await;
+    assert!(until_quiet(&begun.store, PATIENCE).await.unwrap());
+    let counts = begun.store.counts().await.unwrap();
+    begun.end().await;
+    counts
+}
+
+/// A worker and a preparer that run.
+pub(crate) struct Begun {
+    pub(crate) store: Store,
+    pub(crate) url: String,
+    folder: PathBuf,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Begun {
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+        self.store.close().await;
+        std::fs::remove_dir_all(self.folder).unwrap();
+    }
+}
+
+/// The same, while it goes on.
+pub(crate) async fn begin(crm: Arc<dyn Crm>, phones: &[&str], sql: Option<&str>) -> Begun {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let folder = std::env::temp_dir().join(format!("leadfold-mishaps-{}", clock.new_id()));
     let url = format!("sqlite://{}", folder.join("leadfold.db").display());
@@ -172,28 +199,26 @@ async fn bring(crm: Arc<Mishaps>, phones: &[&str], sql: Option<&str>) -> Counts 
     }
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let destination = workspace.destinations["crm"].clone();
-    let (_keep, active) = watch::channel(Some(workspace));
+    let (keep, active) = watch::channel(Some(workspace));
     let hold = hold(&store, "crm").await;
     let worker =
         Worker::new(store.clone(), Arc::clone(&clock), destination, crm, versions, active.clone(), hold);
     let worker = worker.await.unwrap().start(stop.clone(), &tasks);
     let preparer =
         Preparer { store: store.clone(), clock, active, wake_workers: Arc::new(move || worker.wake()) };
-    tasks.spawn(preparer.run(stop.clone()));
+    let over = stop.clone();
+    tasks.spawn(async move {
+        preparer.run(over).await;
+        drop(keep);
+    });
     tasks.close();
-    assert!(until_quiet(&store, PATIENCE).await.unwrap());
-    let counts = store.counts().await.unwrap();
-    stop.cancel();
-    tasks.wait().await;
-    store.close().await;
-    std::fs::remove_dir_all(folder).unwrap();
-    counts
+    Begun { store, url, folder, stop, tasks }
 }
 
 #[tokio::test]
 async fn a_push_that_panics_is_tried_again() {
     let crm = Mishaps::new(1, 0);
-    let counts = bring(Arc::clone(&crm), &["0671234567"], None).await;
+    let counts = bring(Arc::clone(&crm) as Arc<dyn Crm>, &["0671234567"], None).await;
     assert_eq!((counts.synced, counts.needs_attention, crm.written()), (1, 0, 2), "{counts:?}");
 }
 
@@ -207,14 +232,14 @@ async fn a_push_that_always_panics_comes_before_a_person() {
 #[tokio::test]
 async fn every_step_of_a_call_without_answer_is_looked_up() {
     let crm = Mishaps::new(0, 1);
-    let counts = bring(Arc::clone(&crm), &["0671234567"], None).await;
+    let counts = bring(Arc::clone(&crm) as Arc<dyn Crm>, &["0671234567"], None).await;
     assert_eq!((counts.synced, crm.written()), (1, 2), "contact and deal were there: neither is sent again");
 }
 
 #[tokio::test]
 async fn a_create_that_is_never_confirmed_is_not_repeated_for_ever() {
     let crm = Mishaps::silent();
-    let counts = bring(Arc::clone(&crm), &["0671234567"], None).await;
+    let counts = bring(Arc::clone(&crm) as Arc<dyn Crm>, &["0671234567"], None).await;
     assert_eq!((counts.synced, counts.needs_attention, counts.open), (0, 1, 0), "{counts:?}");
     assert!(crm.written() <= 40, "contact and deal were sent {} times", crm.written() / 2);
 }
@@ -222,7 +247,7 @@ async fn a_create_that_is_never_confirmed_is_not_repeated_for_ever() {
 #[tokio::test]
 async fn a_step_that_is_sent_again_keeps_its_key_until_somebody_knows() {
     let crm = Mishaps::with(0, 1, 2, Guarantee::Keyed);
-    let counts = bring(Arc::clone(&crm), &["0671234567"], None).await;
+    let counts = bring(Arc::clone(&crm) as Arc<dyn Crm>, &["0671234567"], None).await;
     let mut written = crm.written.lock().unwrap().clone();
     written.sort_unstable();
     written.dedup();

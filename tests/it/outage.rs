@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use leadfold::clock::{Clock as _, SystemClock};
 use leadfold::event::Delivery;
 use leadfold::id::DeliveryId;
-use leadfold::sandbox::Faults;
+use leadfold::sandbox::{Faults, Latency};
 use leadfold::store::Store;
 use leadfold::store::inbox::Arrival;
 use serde_json::{Value, json};
@@ -25,6 +25,9 @@ use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, now_millis};
 
 /// No answer takes longer: the limit of the receiving edge, and as much again for a machine that has other things to do.
 const ANSWER: Duration = Duration::from_secs(20);
+
+/// Whoever runs services here ends what takes longer than this to stop (`TimeoutStopSec` of the unit in `leadfold deploy`).
+const STOPS: Duration = Duration::from_secs(90);
 
 /// A human, and nobody else's phone.
 fn lead(human: u64) -> Value {
@@ -104,13 +107,17 @@ async fn everybody_is_there_once(rig: Rig, humans: u64) {
 
 /// A leadfold whose database is at the other end of a proxy.
 async fn on_postgres() -> Option<(Rig, Proxy, String)> {
+    on_postgres_with(Faults::default()).await
+}
+
+async fn on_postgres_with(faults: Faults) -> Option<(Rig, Proxy, String)> {
     let mut database = Database::create().await?;
     let direct = database.url.clone();
     let (_, rest) = direct.split_once('@').unwrap();
     let (server, _) = rest.split_once('/').unwrap();
     let proxy = Proxy::before(server).await;
     database.url = direct.replace(server, &proxy.address.to_string());
-    let mut rig = Rig::prepare(Faults::default(), IMPATIENT, MAPPING).await;
+    let mut rig = Rig::prepare(faults, IMPATIENT, MAPPING).await;
     rig.postgres = Some(database);
     rig.boot().await;
     Some((rig, proxy, direct))
@@ -189,6 +196,57 @@ async fn connections_are_cut_in_the_middle_of_everything() {
     };
     tokio::join!(cuts, posts);
     everybody_is_there_once(rig, 60).await;
+}
+
+/// The CRM's answers are lost as well, and the database's again and again just after it has done what it was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_both_sides_are_lost_in_the_middle_of_pushes() {
+    let faults = Faults {
+        latency_ms: Latency::Between(5, 60),
+        timeout_after: 0.06,
+        reset: 0.06,
+        late_commit: 0.06,
+        late_commit_ms: 300,
+        ..Faults::default()
+    };
+    let Some((rig, proxy, _)) = on_postgres_with(faults).await else { return };
+    let humans: u64 = 60;
+    let posts = async {
+        for few in (0..humans).collect::<Vec<_>>().chunks(4) {
+            // Twice each: the second has to find what the first made.
+            let bodies: Vec<Value> = few.iter().chain(few).map(|human| lead(*human)).collect();
+            futures_util::future::join_all(bodies.iter().map(|body| insist(&rig, body))).await;
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let losses = async {
+        for loss in 0..40_u64 {
+            sleep(Duration::from_millis(60 + loss * 37 % 90)).await;
+            proxy.make(Way::Deaf);
+            sleep(Duration::from_millis(5 + loss * 13 % 40)).await;
+            proxy.make(Way::Open);
+        }
+    };
+    tokio::join!(posts, losses);
+    everybody_is_there_once(rig, humans).await;
+}
+
+/// Nobody waits for a database that does not answer before a process ends, and what it had in hand goes on afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_ends_although_the_way_to_postgres_swallows_everything() {
+    let faults = Faults { latency_ms: Latency::Fixed(100), ..Faults::default() };
+    let Some((mut rig, proxy, _)) = on_postgres_with(faults).await else { return };
+    for human in 0..20 {
+        assert_eq!(send(&rig, &lead(human)).await.0, 200);
+    }
+    proxy.make(Way::Hole);
+    sleep(Duration::from_millis(200)).await;
+    let began = Instant::now();
+    tokio::time::timeout(STOPS, rig.shut_down()).await.expect("it waits for the database");
+    eprintln!("it took {:?} to stop", began.elapsed());
+    proxy.make(Way::Open);
+    rig.boot().await;
+    everybody_is_there_once(rig, 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leadfold::clock::{Clock, SystemClock};
 use leadfold::id::{MergeId, PersonId};
 use leadfold::lead::IdentifierKind::{Email, Phone};
-use leadfold::plan::Reason;
+use leadfold::plan::RecordId;
 use leadfold::rules::Mode;
 use leadfold::sandbox::Faults;
 use leadfold::store::corrections::{Asked, By, MadeOne, NotDone, TakenApart};
