@@ -145,6 +145,8 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         let mut group = Vec::with_capacity(ARRIVALS_PER_COMMIT);
+        // Before everybody else takes one. Where there is none, the first arrival finds out.
+        self.connection = Session::take(&self.own, &self.health, URGENT).await.ok().map(Connection::from);
         loop {
             tokio::select! {
                 biased;

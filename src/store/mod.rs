@@ -263,7 +263,9 @@ impl Store {
         drop(connection);
         let (arrivals, queue) = mpsc::channel(INBOX_CAPACITY);
         let arrived = Arc::new(Notify::new());
-        let arriving = pool_options(1, WAITING, &health).connect_lazy_with((*pool.connect_options()).clone());
+        // Kept for as long as it works: a server that has few connections to give may not give it again.
+        let arriving = pool_options(1, WAITING, &health).idle_timeout(None).max_lifetime(None);
+        let arriving = arriving.connect_lazy_with((*pool.connect_options()).clone());
         arrivals::keep_in_postgres(&arriving, &pool, &health, queue, &arrived, &clock);
         let apart = Apart::new(pool.clone(), Arc::clone(&health));
         let backend = Backend::Postgres { pool, arriving: Some(arriving), apart };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
@@ -16,6 +16,8 @@ use super::health::Health;
 
 /// A connection that was idle for longer may have been cut by a firewall.
 const ASK_AFTER: Duration = Duration::from_secs(30);
+/// How often, in milliseconds, the server looks whether whoever asked is still there while it works for them.
+const SEE_WHO_LEFT: &str = "SET client_connection_check_interval = 2000";
 /// Whoever starts is told after this time that it waits for the database; a connection is made in less.
 const SOON: Duration = Duration::from_millis(500);
 /// And after each of these again.
@@ -119,6 +121,11 @@ pub(super) fn pool_options(connections: u32, patience: Duration, health: &Arc<He
         .acquire_timeout(patience)
         // Asking each time would double what a small read costs. Those that may be broken are asked, or not used at all.
         .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            // A statement that we gave up (it waits for a lock, say) ends there too, and its place among the connections of
+            // the server is free: otherwise they would pile up. A server whose system cannot tell refuses this.
+            Box::pin(async move { connection.execute(SEE_WHO_LEFT).await.map_or(Ok(()), |_| Ok(())) })
+        })
         .before_acquire(move |connection, about| {
             let trusted = health.trusts(about.age);
             Box::pin(async move {

@@ -117,7 +117,9 @@ fn preferred(headers: &HeaderMap) -> Language {
 }
 
 fn storage_failed(failure: &StoreError) -> Response {
-    tracing::error!(%failure, "the registry could not be read");
+    if failure.is_news() {
+        tracing::error!(%failure, "the registry could not be read");
+    }
     let message = "the registry cannot be read now; the log of the server says why. Try again";
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": message }))).into_response()
 }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::many::on_both;
 use crate::postgres::{Database, run};
-use crate::rig::{Account, IMPATIENT, MAPPING, Rig, event, now_millis};
+use crate::rig::{Account, IMPATIENT, MAPPING, Rig, event, now_millis, until};
 use crate::store::Story;
 
 /// A transaction that somebody else has open.
@@ -76,6 +76,25 @@ async fn deliveries_are_kept_while_every_other_connection_waits_for_a_lock() {
     assert_eq!(counts.leads, i64::from(humans), "{counts:?}");
     assert_eq!(stats.contacts, usize::try_from(humans).unwrap(), "{counts:?} {stats:?}");
     rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_does_not_wait_on_in_the_database() {
+    let Some(database) = Database::create().await else { return };
+    let story = Story::begin(database.url.clone(), database.url.clone()).await;
+    let somebody = Somebody::locks(&database, "deliveries").await;
+    let kept = story.store.inbox().keep(story.arrival("shop", None)).await;
+    assert!(kept.is_err());
+    until("its statement is gone", async || {
+        let waits = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND query LIKE 'INSERT INTO deliveries%' AND state = 'active'";
+        database.run(waits).await == [0]
+    })
+    .await;
+    somebody.lets_go().await;
+    assert_eq!(story.store.counts().await.unwrap().deliveries, 0, "nor is it kept behind our back");
+    story.store.close().await;
+    database.remove().await;
 }
 
 /// Stages that make so many events of a delivery, in their own time.
