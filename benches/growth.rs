@@ -16,8 +16,8 @@
 //! To reach: acknowledge, claim and newest page within 20 % of empty, prepare within 50 %. Below them: searches, the gauges,
 //! and what retention takes to remove 64 deliveries.
 //!
-//! The column *of empty* decides: each pair of turns lies within the same second or two, so whatever else the machine
-//! does disturbs both of a pair, and this is the median of the ratios of the pairs. *Middle half* is where half of them
+//! The column *of empty* decides: the two of a pair of turns follow one another within a second or two, so what else the
+//! machine does mostly disturbs both, and this is the median of the ratios of the pairs. *Middle half* is where half of them
 //! lie: a wide one tells of a machine that was too busy to measure on. *In all* is the time of all turns together, with
 //! everything rare, such as a checkpoint; and also with whatever a neighbour did. *Processor* is the same for processor
 //! time, which waits for nobody; on PostgreSQL it is without the server's. What this process reads and writes each time is
@@ -89,6 +89,9 @@ fn main() -> Outcome<()> {
     };
     let runtime = tokio::runtime::Runtime::new()?;
     let only = setting("LEADFOLD_GROWTH_ON");
+    if only.as_deref().is_some_and(|only| !["sqlite", "postgres"].contains(&only)) {
+        return Err("LEADFOLD_GROWTH_ON is sqlite or postgres".into());
+    }
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     runtime.block_on(async {
         if wanted("sqlite") {

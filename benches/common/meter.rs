@@ -1,4 +1,4 @@
-//! What this process spent on something, by the clock and by the system's own counters, which neighbours do not disturb.
+//! What this process spent on something, by the clock and by the system's counters, which neighbours disturb much less.
 
 use std::fs;
 use std::io;
