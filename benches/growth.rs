@@ -1,22 +1,27 @@
 //! What a registry of ten million deliveries costs beside an empty one.
 //!
 //! `cargo bench --bench growth`; with `DATABASE_URL=postgres://…` also on that server, in a database of its own.
-//! `LEADFOLD_GROWTH_ROWS=1000000` for a smaller one.
+//! `LEADFOLD_GROWTH_ROWS=1000000` for a smaller one, `LEADFOLD_GROWTH_ON=sqlite` or `postgres` for one of the two.
 //!
 //! The large registry is made inside the database: of every ten deliveries seven became a synced lead with a step, three
 //! were filtered; every fourth is of a new human with a phone, a chat, a contact and a deal; the bodies of the older three
 //! quarters are gone, as retention leaves it. Keys and identifiers come in random order, so their indexes look as after
-//! years. Then both registries take turns, so the ratios mean something on a noisy machine:
+//! years. Then both registries take turns with each of these, now one first and now the other:
 //!
 //! * *acknowledge*: sixty-four senders, requests of 1.2 KB of humans that are new, through the inbox and onto the disk.
 //! * *prepare*: reading them, mapping and normalising, and storing their leads, in batches as in production.
 //! * *claim*: the claims of the worker until all of them are in hand.
 //! * *newest page*: fifty leads, as the registry shows them.
 //!
-//! Where neighbours disturb, look at the last column: the quickest round of each.
+//! To reach: acknowledge, claim and newest page within 20 % of empty, prepare within 50 %. Below them: searches, the gauges,
+//! and what retention takes to remove 64 deliveries.
 //!
-//! To reach: acknowledge, claim and newest page within 20 % of empty, prepare within 50 %. Below the line: searches, the
-//! gauges, and what retention takes to remove 64 deliveries.
+//! The column *of empty* decides: the two of a pair of turns follow one another within a second or two, so what else the
+//! machine does mostly disturbs both, and this is the median of the ratios of the pairs. *Middle half* is where half of them
+//! lie: a wide one tells of a machine that was too busy to measure on. *In all* is the time of all turns together, with
+//! everything rare, such as a checkpoint; and also with whatever a neighbour did. *Processor* is the same for processor
+//! time, which waits for nobody; on PostgreSQL it is without the server's. What this process reads and writes each time is
+//! told for SQLite, where it is the pages that were not in its own cache, the log, and the checkpoint's copying.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 #[path = "common/generate.rs"]
@@ -24,14 +29,17 @@ mod generate;
 #[path = "common/load.rs"]
 #[expect(dead_code, reason = "shared; each benchmark uses its part")]
 mod load;
+#[path = "common/meter.rs"]
+mod meter;
 #[path = "common/process.rs"]
 #[expect(dead_code, reason = "shared; each benchmark uses its part")]
 mod process;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt as _};
 use generate::{Kind, Registry};
@@ -51,16 +59,19 @@ use leadfold::store::retention::{Batch, What};
 use leadfold::store::syncs::{Next, SyncState};
 use leadfold::workspace::compile_without_secrets;
 use load::{count, median, nine_digits, now_millis, sendpulse_request};
+use meter::{Cost, Meter};
 use process::Scratch;
 
 const ROWS: u64 = 10_000_000;
-const ROUNDS: usize = 21;
+/// Many and small: the shorter a pair of turns, the less changes between them.
+const ROUNDS: u64 = 101;
 /// Deliveries of a round.
-const DELIVERIES: u64 = 1_024;
+const DELIVERIES: u64 = 256;
 const SENDERS: usize = 64;
 /// As the preparer and a worker of the sandbox take them.
 const BATCH: usize = 32;
-const PAGES: u32 = 50;
+/// How often something is read in a round.
+const READS: u64 = 10;
 
 const WORKSPACE: &str = "
 destinations:
@@ -77,34 +88,50 @@ fn main() -> Outcome<()> {
         None => ROWS,
     };
     let runtime = tokio::runtime::Runtime::new()?;
+    let only = setting("LEADFOLD_GROWTH_ON");
+    if only.as_deref().is_some_and(|only| !["sqlite", "postgres"].contains(&only)) {
+        return Err("LEADFOLD_GROWTH_ON is sqlite or postgres".into());
+    }
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     runtime.block_on(async {
-        let scratch = Scratch::new("growth")?;
-        let needed = rows * 1_700 / 1_000_000;
-        println!("{rows} deliveries; on SQLite this needs about {needed} MB in {}", scratch.path().display());
-        let free = free_megabytes(&scratch)?;
-        if free < needed + needed / 4 {
-            return Err(
-                format!("there are {free} MB: free some, or set LEADFOLD_GROWTH_ROWS or TMPDIR").into()
-            );
+        if wanted("sqlite") {
+            on_sqlite(rows).await?;
         }
-        let large = Registry { kind: Kind::Sqlite, url: scratch.database() };
-        let empty = Registry {
-            kind: Kind::Sqlite,
-            url: format!("sqlite://{}", scratch.path().join("empty.db").display()),
-        };
-        compare("SQLite", &large, &empty, rows).await?;
-        drop(scratch);
-        let Some(server) = setting("DATABASE_URL") else {
-            println!("DATABASE_URL names no PostgreSQL, so there is nothing about it");
-            return Ok(());
-        };
-        let large = Registry::create_in_postgres(&server, "large").await?;
-        let empty = Registry::create_in_postgres(&server, "empty").await?;
-        let compared = compare("PostgreSQL", &large, &empty, rows).await;
-        large.drop_in_postgres(&server).await?;
-        empty.drop_in_postgres(&server).await?;
-        compared
+        match setting("DATABASE_URL") {
+            Some(server) if wanted("postgres") => on_postgres(&server, rows).await,
+            None if wanted("postgres") => {
+                println!("DATABASE_URL names no PostgreSQL, so there is nothing about it");
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
     })
+}
+
+async fn on_sqlite(rows: u64) -> Outcome<()> {
+    let scratch = Scratch::new("growth")?;
+    let needed = rows * 1_700 / 1_000_000;
+    println!("{rows} deliveries; on SQLite this needs about {needed} MB in {}", scratch.path().display());
+    let free = free_megabytes(&scratch)?;
+    if free < needed + needed / 4 {
+        return Err(format!("there are {free} MB: free some, or set LEADFOLD_GROWTH_ROWS or TMPDIR").into());
+    }
+    let large = Registry { kind: Kind::Sqlite, url: scratch.database() };
+    let empty = Registry {
+        kind: Kind::Sqlite,
+        url: format!("sqlite://{}", scratch.path().join("empty.db").display()),
+    };
+    compare("SQLite", &large, &empty, rows).await
+}
+
+async fn on_postgres(server: &str, rows: u64) -> Outcome<()> {
+    println!("{rows} deliveries; on PostgreSQL this needs about {} MB", rows * 2_200 / 1_000_000);
+    let large = Registry::create_in_postgres(server, "large").await?;
+    let empty = Registry::create_in_postgres(server, "empty").await?;
+    let compared = compare("PostgreSQL", &large, &empty, rows).await;
+    large.drop_in_postgres(server).await?;
+    empty.drop_in_postgres(server).await?;
+    compared
 }
 
 #[expect(clippy::disallowed_methods, reason = "cargo passes a benchmark its own arguments")]
@@ -131,31 +158,33 @@ async fn compare(name: &str, large: &Registry, empty: &Registry, rows: u64) -> O
     );
     let mut sides = [Side::open(empty).await?, Side::open(large).await?];
     for round in 0..=ROUNDS {
-        for side in &mut sides {
-            let took = side.round().await?;
-            // The first round warms up.
-            if round > 0 {
-                side.took.push(took);
+        for stage in STAGES {
+            let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+            for at in order {
+                let cost = sides[at].measure(stage).await?;
+                // The first round warms up.
+                if round > 0 {
+                    sides[at].costs.entry(stage).or_default().push(cost);
+                }
             }
         }
     }
-    println!("{:<26}{:>12}{:>12}{:>10}{:>14}", "", "empty, µs", "large, µs", "of empty", "best rounds");
-    for (at, (what, most)) in ASKED.iter().enumerate() {
-        let of =
-            |side: &Side| -> Vec<f64> { side.took.iter().filter_map(|took| took.get(at).copied()).collect() };
-        let best = sides.each_ref().map(|side| of(side).into_iter().fold(f64::INFINITY, f64::min));
-        let [empty, large] = sides.each_ref().map(|side| median(of(side)));
-        let verdict = match most {
-            Some(most) if large / empty <= *most => "reached",
-            Some(_) => "NOT REACHED",
-            None => "",
+    let head = ["empty, µs", "large, µs", "of empty", "middle half", "in all", "processor"];
+    let [empty, large, ratio, half, all, processor] = head;
+    let [read, written] = if name == "SQLite" { ["read, KB", "written, KB"] } else { [""; 2] };
+    println!(
+        "{:<24}{empty:>10}{large:>10}{ratio:>10}{half:>13}{all:>10}{processor:>11}{read:>15}{written:>15}",
+        ""
+    );
+    for stage in STAGES {
+        let [Some(empty), Some(large)] = sides.each_ref().map(|side| side.costs.get(&stage)) else {
+            continue;
         };
-        let [ratio, of_best] = [large / empty, best[1] / best[0]].map(|ratio| ratio * 100.0);
-        println!("{what:<26}{empty:>12.1}{large:>12.1}{ratio:>9.0}%{of_best:>13.0}%  {verdict}");
+        println!("{}", line(stage, empty, large, name == "SQLite"));
     }
     let [empty, large] = &sides;
     println!(
-        "{:<26}{:>24.1}  µs a delivery, 64 in one transaction",
+        "{:<24}{:>20.1}  µs a delivery, 64 in one transaction",
         "remove what is old",
         large.remove_old().await?
     );
@@ -164,25 +193,91 @@ async fn compare(name: &str, large: &Registry, empty: &Registry, rows: u64) -> O
     Ok(())
 }
 
-/// What is measured, in the order of a round, and how much of the empty registry's time it may take.
-const ASKED: [(&str, Option<f64>); 9] = [
-    ("acknowledge, each", Some(1.2)),
-    ("prepare, each", Some(1.5)),
-    ("claim, each", Some(1.2)),
-    ("newest page", Some(1.2)),
-    ("of prepare: the database", None),
-    ("find by phone", None),
-    ("one lead with timeline", None),
-    ("gauges", None),
-    ("when is something due", None),
+fn line(stage: Stage, empty: &[Cost], large: &[Cost], with_bytes: bool) -> String {
+    let mut ratios: Vec<f64> =
+        empty.iter().zip(large).map(|(empty, large)| large.wall / empty.wall * 100.0).collect();
+    ratios.sort_by(f64::total_cmp);
+    let [quarter, half, three_quarters] =
+        [1, 2, 3].map(|quarter| ratios.get(ratios.len() * quarter / 4).copied().unwrap_or(f64::NAN));
+    let verdict = match stage.most() {
+        Some(most) if half <= most => "reached",
+        Some(_) => "NOT REACHED",
+        None => "",
+    };
+    let [empty_wall, large_wall] =
+        [empty, large].map(|costs| median(costs.iter().map(|cost| cost.wall).collect()));
+    let [empty, large] = [empty, large].map(|costs| costs.iter().copied().sum::<Cost>().each(count(ROUNDS)));
+    let bytes = if with_bytes {
+        let pair = |empty: f64, large: f64| format!("{:.1} → {:.1}", empty / 1024.0, large / 1024.0);
+        [pair(empty.read, large.read), pair(empty.written, large.written)]
+    } else {
+        Default::default()
+    };
+    format!(
+        "{:<24}{empty_wall:>10.1}{large_wall:>10.1}{half:>9.0}%{:>13}{:>9.0}%{:>10.0}%{:>15}{:>15}  {verdict}",
+        stage.name(),
+        format!("{quarter:.0}–{three_quarters:.0}%"),
+        large.wall / empty.wall * 100.0,
+        large.processor / empty.processor * 100.0,
+        bytes[0],
+        bytes[1],
+    )
+}
+
+/// What is measured, in the order of a round.
+const STAGES: [Stage; 8] = [
+    Stage::Acknowledge,
+    Stage::Prepare,
+    Stage::Claim,
+    Stage::NewestPage,
+    Stage::ByPhone,
+    Stage::OneLead,
+    Stage::Gauges,
+    Stage::NextDue,
 ];
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Stage {
+    Acknowledge,
+    Prepare,
+    Claim,
+    NewestPage,
+    ByPhone,
+    OneLead,
+    Gauges,
+    NextDue,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Acknowledge => "acknowledge, each",
+            Self::Prepare => "prepare, each",
+            Self::Claim => "claim, each",
+            Self::NewestPage => "newest page",
+            Self::ByPhone => "find by phone",
+            Self::OneLead => "one lead with timeline",
+            Self::Gauges => "gauges",
+            Self::NextDue => "when is something due",
+        }
+    }
+
+    /// How much of the empty registry's time it may take, in percent.
+    fn most(self) -> Option<f64> {
+        match self {
+            Self::Acknowledge | Self::Claim | Self::NewestPage => Some(120.0),
+            Self::Prepare => Some(150.0),
+            Self::ByPhone | Self::OneLead | Self::Gauges | Self::NextDue => None,
+        }
+    }
+}
 
 struct Side {
     store: Store,
     lease: Lease,
     workspace: Workspace,
     number: u64,
-    took: Vec<Vec<f64>>,
+    costs: HashMap<Stage, Vec<Cost>>,
 }
 
 impl Side {
@@ -193,15 +288,39 @@ impl Side {
         let files = [("workspace.yaml", WORKSPACE), ("sendpulse.yaml", mapping)];
         let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
         let workspace = compile_without_secrets(&files, &(Arc::new(|_: &str| None) as _)).0.workspace;
-        Ok(Self { store, lease, workspace, number: 0, took: Vec::new() })
+        Ok(Self { store, lease, workspace, number: 0, costs: HashMap::new() })
     }
 
-    /// Microseconds of each of [`ASKED`].
-    async fn round(&mut self) -> Outcome<Vec<f64>> {
+    /// What one of them costs.
+    async fn measure(&mut self, stage: Stage) -> Outcome<Cost> {
+        let store = &self.store;
+        match stage {
+            Stage::Acknowledge => self.acknowledge().await,
+            Stage::Prepare => self.prepare().await,
+            Stage::Claim => self.claim().await,
+            Stage::NewestPage => repeat(async || store.leads(None, 50).await.map(drop)).await,
+            Stage::ByPhone => {
+                let phone = [format!("+380{}", nine_digits(self.number - DELIVERIES))];
+                repeat(async || store.leads_of(&phone, 50).await.map(drop)).await
+            }
+            Stage::OneLead => {
+                let newest = store.leads(None, 1).await?;
+                let lead = newest.first().ok_or("no lead was made")?.id;
+                repeat(async || store.lead(lead).await.map(drop)).await
+            }
+            Stage::Gauges => repeat(async || store.backlog().await.map(drop)).await,
+            Stage::NextDue => {
+                let now = SystemClock.now();
+                repeat(async || store.next_due("crm", now).await.map(drop)).await
+            }
+        }
+    }
+
+    async fn acknowledge(&mut self) -> Outcome<Cost> {
         let first = self.number;
         self.number += DELIVERIES;
         let arrivals: Vec<Arrival> = (first..self.number).map(arrival).collect();
-        let began = Instant::now();
+        let meter = Meter::start()?;
         let kept: Vec<_> = stream::iter(arrivals)
             .map(|arrival| {
                 let inbox = self.store.inbox();
@@ -210,63 +329,40 @@ impl Side {
             .buffer_unordered(SENDERS)
             .collect()
             .await;
-        let acknowledge = each(began.elapsed(), DELIVERIES);
+        let cost = meter.read()?;
         kept.into_iter().collect::<Result<Vec<()>, _>>()?;
-        let (prepared, of_it) = self.prepare().await?;
-        let claimed = self.claim().await?;
-
-        let began = Instant::now();
-        for _ in 0..PAGES {
-            self.store.leads(None, 50).await?;
-        }
-        let page = each(began.elapsed(), u64::from(PAGES));
-        let mut took = vec![acknowledge, prepared, claimed, page, of_it];
-        let phone = format!("+380{}", nine_digits(first));
-        let newest = self.store.leads(None, 1).await?;
-        let lead = newest.first().ok_or("no lead was made")?.id;
-        let now = SystemClock.now();
-        took.push(
-            repeat(async || self.store.leads_of(std::slice::from_ref(&phone), 50).await.map(drop)).await?,
-        );
-        took.push(repeat(async || self.store.lead(lead).await.map(drop)).await?);
-        took.push(repeat(async || self.store.backlog().await.map(drop)).await?);
-        took.push(repeat(async || self.store.next_due("crm", now).await.map(drop)).await?);
-        Ok(took)
+        Ok(cost.each(count(DELIVERIES)))
     }
 
-    /// All of it, and of that what was neither mapping nor normalising.
-    async fn prepare(&self) -> Outcome<(f64, f64)> {
-        let (mut took, mut pure) = (Duration::ZERO, Duration::ZERO);
+    async fn prepare(&self) -> Outcome<Cost> {
         let mut leads = 0;
+        let meter = Meter::start()?;
         loop {
-            let began = Instant::now();
             let received = self.store.received(BATCH).await?;
             if received.is_empty() {
                 break;
             }
-            let mapping = Instant::now();
             let prepared: Vec<PreparedDelivery> =
                 received.iter().map(|received| prepare(received, &self.workspace, &SystemClock)).collect();
-            pure += mapping.elapsed();
-            let order = self.workspace.identity.clone();
-            leads += self.store.prepare(prepared, order, Arc::new(SystemClock)).await?.leads;
-            took += began.elapsed();
+            let rules = self.workspace.identity.clone();
+            leads += self.store.prepare(prepared, rules, Arc::new(SystemClock)).await?.leads;
         }
+        let cost = meter.read()?;
         if leads == DELIVERIES {
-            Ok((each(took, leads), each(took.saturating_sub(pure), leads)))
+            Ok(cost.each(count(DELIVERIES)))
         } else {
             Err(format!("{leads} leads were made").into())
         }
     }
 
-    async fn claim(&self) -> Outcome<f64> {
-        let mut took = Duration::ZERO;
+    async fn claim(&self) -> Outcome<Cost> {
+        let mut cost = Cost::default();
         let mut claimed = 0;
         loop {
             let now = SystemClock.now();
-            let began = Instant::now();
+            let meter = Meter::start()?;
             let syncs = self.store.claim(&self.lease, Mode::Live, now, BATCH).await?;
-            took += began.elapsed();
+            cost = cost + meter.read()?;
             if syncs.is_empty() {
                 break;
             }
@@ -280,7 +376,7 @@ impl Side {
         }
         let claimed = u64::try_from(claimed)?;
         if claimed == DELIVERIES {
-            Ok(each(took, claimed))
+            Ok(cost.each(count(claimed)))
         } else {
             Err(format!("{claimed} were claimed").into())
         }
@@ -296,28 +392,24 @@ impl Side {
             let old = self.store.old(What::Rows, now, place).await?;
             let asked = u64::try_from(old.ended.len())?;
             let batch = Batch { what: What::Rows, deliveries: old.ended, keys_until: now };
-            let began = Instant::now();
+            let meter = Meter::start()?;
             let removed = self.store.remove_old(&mut round, batch, now, until(now)).await?;
             if removed.deliveries != asked {
                 return Err(format!("{removed:?} of {asked}").into());
             }
-            took.push(each(began.elapsed(), removed.deliveries));
+            took.push(meter.read()?.each(count(removed.deliveries)).wall);
             place = old.next;
         }
         Ok(median(took))
     }
 }
 
-async fn repeat<E>(what: impl AsyncFn() -> Result<(), E>) -> Result<f64, E> {
-    let began = Instant::now();
-    for _ in 0..PAGES {
+async fn repeat<E: Error + 'static>(what: impl AsyncFn() -> Result<(), E>) -> Outcome<Cost> {
+    let meter = Meter::start()?;
+    for _ in 0..READS {
         what().await?;
     }
-    Ok(each(began.elapsed(), u64::from(PAGES)))
-}
-
-fn each(took: Duration, number: u64) -> f64 {
-    took.as_secs_f64() * 1e6 / count(number)
+    Ok(meter.read()?.each(count(READS)))
 }
 
 /// A request of a human of its own.

@@ -71,16 +71,19 @@ impl Registry {
             first = last;
         }
         run(&mut connection, &format!("UPDATE counters SET value = {rows} WHERE name = 'sequence'")).await?;
-        let tidy: &[&str] = match self.kind {
-            Kind::Sqlite => &["PRAGMA wal_checkpoint(TRUNCATE)"],
-            Kind::Postgres => &["VACUUM ANALYZE", "CHECKPOINT"],
-        };
-        for sql in tidy {
-            run(&mut connection, sql).await?;
-        }
         match connection {
-            Connection::Sqlite(connection) => connection.close().await?,
-            Connection::Postgres(connection) => connection.close().await?,
+            Connection::Sqlite(mut connection) => {
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+                connection.close().await?;
+                // Nothing of it is synced until now: the first who syncs a page of his own would pay for all.
+                std::fs::File::open(self.url.trim_start_matches("sqlite://"))?.sync_all()?;
+            }
+            Connection::Postgres(mut connection) => {
+                for sql in ["VACUUM ANALYZE", "CHECKPOINT"] {
+                    connection.execute(sql).await?;
+                }
+                connection.close().await?;
+            }
         }
         Ok(())
     }

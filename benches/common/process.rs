@@ -107,13 +107,7 @@ impl Program {
 
     /// Processor time used until now, user and system.
     pub(crate) fn processor_time(&self) -> io::Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        // The name in brackets may hold anything; utime and stime are the 12th and 13th field after it.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks: u64 =
-            fields.split_whitespace().skip(11).take(2).filter_map(|text| text.parse::<u64>().ok()).sum();
-        // Linux reports hundredths of a second on every architecture that matters.
-        Ok(Duration::from_millis(ticks * 10))
+        processor_time(self.process.id())
     }
 
     /// Resident memory in megabytes: now (`VmRSS`) or the most there ever was (`VmHWM`).
@@ -134,4 +128,15 @@ impl Drop for Program {
         self.process.kill().ok();
         self.process.wait().ok();
     }
+}
+
+/// Processor time that a process used until now, user and system, of all its threads.
+pub(crate) fn processor_time(process: u32) -> io::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name in brackets may hold anything; utime and stime are the 12th and 13th field after it.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks: u64 =
+        fields.split_whitespace().skip(11).take(2).filter_map(|text| text.parse::<u64>().ok()).sum();
+    // Linux reports hundredths of a second on every architecture that matters.
+    Ok(Duration::from_millis(ticks * 10))
 }

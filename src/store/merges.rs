@@ -13,11 +13,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Store, StoreError};
 use super::doubles::tell_of_two_contacts;
 use super::moved::Moved;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
 use super::syncs::OPEN;
+use super::{Store, StoreError};
 use crate::clock::Clock;
 use crate::id::{LeadId, MergeId, PersonId};
 use crate::plan::Reason;

@@ -125,7 +125,11 @@ impl People {
 
     /// Stores who is new and who has which identifier, and locks what [`merge`](Self::merge) will move, together with the
     /// syncs of these leads.
-    pub(crate) async fn store(&self, connection: &mut Connection, leads: &[LeadId]) -> Result<(), StoreError> {
+    pub(crate) async fn store(
+        &self,
+        connection: &mut Connection,
+        leads: &[LeadId],
+    ) -> Result<(), StoreError> {
         let persons = self
             .visited
             .iter()

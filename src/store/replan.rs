@@ -176,7 +176,10 @@ async fn before(
     if leads.is_empty() {
         return Ok(HashMap::new());
     }
-    let sql = format!("SELECT id, person, sequence, received_at, why FROM leads WHERE id IN ({})", list(1, leads.len()));
+    let sql = format!(
+        "SELECT id, person, sequence, received_at, why FROM leads WHERE id IN ({})",
+        list(1, leads.len())
+    );
     let rows = connection.fetch(&sql, leads.iter().map(|lead| Arg::from(lead.lead)).collect()).await?;
     let before = |row: &Row| {
         let before = Before {
