@@ -234,7 +234,7 @@ impl Store {
 
     async fn merges(&self, person: PersonId) -> Result<Vec<MergeRow>, StoreError> {
         // Also into those who became part of them.
-        let sql = "WITH RECURSIVE parts (person) AS (SELECT CAST($1 AS TEXT) UNION \
+        let sql = "WITH RECURSIVE parts (person) AS (SELECT id FROM persons WHERE id = $1 UNION \
                SELECT merges.from_person FROM parts JOIN merges ON merges.into_person = parts.person) \
              SELECT id, from_person, into_person, reason, at, (SELECT MIN(at) FROM corrections \
                WHERE corrections.merge = merges.id AND corrections.kind = 'split') FROM merges \
