@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{DatabaseOption, End, Failure, country, how_many, say};
 use crate::id::LeadId;
+use crate::resolve::Language;
 use crate::store::Store;
 use crate::store::audits::AuditDetail;
 use crate::store::registry::{LeadDetail, SyncDetail};
@@ -18,6 +19,7 @@ Examples:
   leadfold explain 067-418-52-06              the last leads of whoever has it
   leadfold explain olena@example.com --limit 1
   leadfold explain 0190a0b0-0000-7000-8000-000000000000
+  leadfold explain 0674185206 --language uk
   leadfold explain 0674185206 --json | jq '.[0].state'
 
 It only reads, so a server may run. With --json it prints a list of leads, each
@@ -38,11 +40,18 @@ pub(super) struct Options {
     /// At most so many leads, the newest first
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(i64).range(1..))]
     limit: i64,
+    /// Language in which it says whose the lead is: en or uk
+    #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = language)]
+    language: Language,
     /// Print one JSON array instead of text
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     database: DatabaseOption,
+}
+
+fn language(code: &str) -> Result<Language, String> {
+    Language::parse(code).ok_or_else(|| "it is en or uk".to_owned())
 }
 
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
@@ -56,7 +65,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     }
     let mut leads = Vec::new();
     for id in ids {
-        leads.extend(store.lead(id).await.map_err(failed)?);
+        leads.extend(store.lead_in(id, options.language).await.map_err(failed)?);
     }
     store.close().await;
     if options.json {
@@ -111,8 +120,12 @@ pub(super) fn told(lead: &LeadDetail) -> String {
     if let Some(person) = &row.person {
         line(format!("  who       person {person}"));
     }
-    for conflict in lead.conflicts.as_array().into_iter().flatten() {
-        line(format!("            {}", word(conflict.get("text"))));
+    if let Some(decision) = &lead.decision {
+        for (heading, sentences) in [("because", &decision.why), ("but not", &decision.why_not)] {
+            for sentence in sentences {
+                line(format!("            {heading:<10}{}", sentence.text));
+            }
+        }
     }
     if lead.syncs.is_empty()
         && let Some(why) = &row.why

@@ -133,6 +133,12 @@ pub enum Outcome {
 }
 
 impl Finding {
+    /// Of a record in a CRM: its person is the same. `shown` says which record.
+    pub fn one_crm_record(shown: String, person: PersonId) -> Self {
+        let outcome = Outcome::Merged(MergeRule::OneCrmRecord);
+        Self { kind: IdentifierKind::CrmId, shown, person, outcome }
+    }
+
     fn new(key: &Key, person: PersonId, outcome: Outcome) -> Self {
         Self { kind: key.kind, shown: mask(&key.value), person, outcome }
     }

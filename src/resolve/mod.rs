@@ -32,7 +32,7 @@ mod veto;
 pub use decision::{Decision, Finding, Outcome, RULES_VERSION, Refusal, Rule};
 pub use known::{Known, KnownKey, KnownPerson, Users, add_name, pair};
 pub use merge::MergeRule;
-pub use sentences::Language;
+pub use sentences::{Language, Sentence, Told};
 
 /// An identifier's place in the store: kind, scope, one match key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -3,8 +3,14 @@
 //! A sentence is never put together from parts, because languages do not agree on where the parts go. What differs from
 //! case to case stands in `{braces}`.
 
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
 use super::decision::{Decision, Finding, Outcome, Refusal, Rule};
 use super::merge::MergeRule;
+use crate::id::PersonId;
+use crate::lead::IdentifierKind;
 use crate::plan::Reason;
 
 /// A language that we speak.
@@ -148,41 +154,100 @@ const SENTENCES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// A decision in words: what people and programs are told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Told {
+    /// The stable word of what decided; none for leads of before decisions were written down.
+    pub rule: Option<String>,
+    /// [`RULES_VERSION`](super::RULES_VERSION) of the leadfold that decided.
+    pub version: Option<u32>,
+    /// What decided first, then who turned out to be the same.
+    pub why: Vec<Sentence>,
+    /// Who it could have been otherwise, and why it is not.
+    pub why_not: Vec<Sentence>,
+}
+
+/// One finding in words.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sentence {
+    /// Its stable word.
+    pub code: String,
+    /// The whole sentence.
+    pub text: String,
+    /// What the identifier is.
+    pub kind: Option<IdentifierKind>,
+    /// Its value, masked.
+    pub shown: Option<String>,
+    /// Whose it was.
+    pub person: Option<PersonId>,
+}
+
+impl From<Reason> for Sentence {
+    fn from(reason: Reason) -> Self {
+        Self { code: reason.code, text: reason.text, kind: None, shown: None, person: None }
+    }
+}
+
 impl Decision {
-    /// Why, and why not otherwise: what decided comes first.
-    pub fn sentences(&self, language: Language) -> Vec<String> {
-        let mut sentences = Vec::with_capacity(self.findings.len().max(1));
+    /// Everybody whom its sentences name.
+    pub fn people(&self) -> BTreeSet<PersonId> {
+        self.findings.iter().map(|finding| finding.person).collect()
+    }
+
+    /// Why, and why not otherwise. `name` is what people know somebody by.
+    pub fn told(&self, language: Language, name: &dyn Fn(PersonId) -> String) -> Told {
+        let mut told =
+            Told { rule: Some(self.rule.code().to_owned()), version: Some(self.version), ..Told::default() };
         if self.rule == Rule::NobodyKnown {
-            sentences.push(text("nobody_known", language).to_owned());
+            let code = self.rule.code();
+            told.why.push(Reason::new(code, text(code, language)).into());
         }
-        sentences.extend(self.findings.iter().map(|finding| self.sentence(finding, language)));
-        sentences
+        for finding in &self.findings {
+            let list = match finding.outcome {
+                Outcome::Decided | Outcome::Merged(_) => &mut told.why,
+                Outcome::Refused(_) => &mut told.why_not,
+            };
+            list.push(Sentence {
+                kind: Some(finding.kind),
+                shown: Some(finding.shown.clone()),
+                person: Some(finding.person),
+                ..self.reason(finding, language, name).into()
+            });
+        }
+        told
     }
 
     /// Why people turned out to be one, in the order of the merges.
-    pub fn merges(&self, language: Language) -> Vec<Reason> {
+    pub fn merges(&self, language: Language, name: &dyn Fn(PersonId) -> String) -> Vec<Reason> {
         let merged = |finding: &&Finding| matches!(finding.outcome, Outcome::Merged(_));
-        self.findings.iter().filter(merged).map(|finding| self.reason(finding, language)).collect()
+        self.findings.iter().filter(merged).map(|finding| self.reason(finding, language, name)).collect()
     }
 
     /// Identifiers that belong to somebody else, which somebody may want to look at.
-    pub fn conflicts(&self, language: Language) -> Vec<Reason> {
+    pub fn conflicts(&self, language: Language, name: &dyn Fn(PersonId) -> String) -> Vec<Reason> {
         let disagrees = |finding: &&Finding| match &finding.outcome {
             Outcome::Refused(refusal) => refusal.tells_of_a_duplicate(),
             Outcome::Decided | Outcome::Merged(_) => false,
         };
-        self.findings.iter().filter(disagrees).map(|finding| self.reason(finding, language)).collect()
+        self.findings.iter().filter(disagrees).map(|finding| self.reason(finding, language, name)).collect()
     }
 
-    fn reason(&self, finding: &Finding, language: Language) -> Reason {
-        Reason::new(finding.outcome.code(self.rule), self.sentence(finding, language))
+    fn reason(&self, finding: &Finding, language: Language, name: &dyn Fn(PersonId) -> String) -> Reason {
+        finding.reason(self.rule, language, name)
+    }
+}
+
+impl Finding {
+    /// Why its person turned out to be the same.
+    pub fn why_merged(&self, language: Language, name: &dyn Fn(PersonId) -> String) -> Reason {
+        self.reason(Rule::CrmId, language, name)
     }
 
-    fn sentence(&self, finding: &Finding, language: Language) -> String {
-        let mut sentence = text(finding.outcome.code(self.rule), language)
-            .replace("{value}", &finding.shown)
-            .replace("{person}", &finding.person.to_string());
-        if let Outcome::Refused(refusal) = &finding.outcome {
+    fn reason(&self, rule: Rule, language: Language, name: &dyn Fn(PersonId) -> String) -> Reason {
+        let code = self.outcome.code(rule);
+        // Names come last: nothing in them is a place to fill in.
+        let mut sentence = text(code, language).replace("{value}", &self.shown);
+        if let Outcome::Refused(refusal) = &self.outcome {
             sentence = match refusal {
                 Refusal::Shared { people } => sentence.replace("{people}", &people.to_string()),
                 Refusal::Forgotten { days } => sentence.replace("{days}", &days.to_string()),
@@ -194,7 +259,10 @@ impl Decision {
                 | Refusal::Disagree => sentence,
             };
         }
-        sentence
+        if sentence.contains("{person}") {
+            sentence = sentence.replace("{person}", &name(self.person));
+        }
+        Reason::new(code, sentence)
     }
 }
 
@@ -336,8 +404,8 @@ mod tests {
                 Finding { kind: IdentifierKind::Phone, shown: "+38•••67".to_owned(), person, outcome };
             let decision = Decision { rule, version: RULES_VERSION, findings: vec![finding] };
             for language in [Language::English, Language::Ukrainian] {
-                let sentences = decision.sentences(language);
-                let last = sentences.last().unwrap().clone();
+                let told = decision.told(language, &|_| "Olha".to_owned());
+                let last = told.why_not.last().or(told.why.last()).unwrap().text.clone();
                 assert!(!last.is_empty() && !last.contains('{'), "{decision:?}: {last}");
                 said.insert(last);
             }

@@ -1,13 +1,16 @@
 //! Who has which sync in hand: claiming what is due, and freeing what is in nobody's hands any more.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures_util::future::BoxFuture;
 
 use super::context;
+use super::faces::{Faces, faces};
 use super::lease::{Lease, bump};
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
 use super::syncs::{Abandoned, Claimed, OPEN, PersonContext, StepState, StoredStep};
 use super::{StoreError, Work};
-use crate::id::SyncId;
+use crate::id::{PersonId, SyncId};
 use crate::plan::{Priority, Reason, RecordId, Step};
 use crate::resolve::{Decision, Language};
 
@@ -151,12 +154,17 @@ async fn load_claimed(
 ) -> Result<(Vec<Claimed>, Vec<(String, StoreError)>), StoreError> {
     let mut unreadable = Vec::new();
     let mut claimed = Vec::with_capacity(ids.len());
+    let mut decisions = BTreeMap::new();
     for row in connection.fetch(&claimed_rows(ids.len()), ids.clone()).await? {
-        match claimed_row(&row) {
-            Ok(sync) => claimed.push(sync),
+        match claimed_row(&row).and_then(|sync| Ok((sync, row.optional_json::<Decision>(13)?))) {
+            Ok((sync, decision)) => {
+                decisions.extend(decision.map(|decision| (sync.id, decision)));
+                claimed.push(sync);
+            }
             Err(failure) => unreadable.push((row.text(0)?, failure)),
         }
     }
+    tell_conflicts(connection, &mut claimed, &decisions).await?;
     for row in connection.fetch(&claimed_steps(ids.len()), ids).await? {
         let sync: SyncId = row.id(0)?;
         let Some(index) = claimed.iter().position(|claimed| claimed.id == sync) else { continue };
@@ -182,7 +190,8 @@ fn claimed_row(row: &Row) -> Result<Claimed, StoreError> {
         priority: if row.int(6)? == 0 { Priority::Live } else { Priority::Backfill },
         attempts: row.int(7)?,
         owner: row.optional_text(8)?,
-        conflicts: conflicts(row)?,
+        // Before there were decisions, only that was written down.
+        conflicts: row.json(9)?,
         let_through: row.int(10)? != 0,
         forced: row.int(11)? != 0,
         brought: row.int(12)? != 0,
@@ -191,12 +200,26 @@ fn claimed_row(row: &Row) -> Result<Claimed, StoreError> {
     })
 }
 
-/// What its identifiers disagreed about. Before there were decisions, only that was written down.
-fn conflicts(row: &Row) -> Result<Vec<Reason>, StoreError> {
-    match row.optional_json::<Decision>(13)? {
-        Some(decision) => Ok(decision.conflicts(Language::English)),
-        None => row.json(9),
+/// What the identifiers of these leads disagreed about. Few do, so that it costs nothing.
+async fn tell_conflicts(
+    connection: &mut Connection,
+    claimed: &mut [Claimed],
+    decisions: &BTreeMap<SyncId, Decision>,
+) -> Result<(), StoreError> {
+    let nobody = |person: PersonId| person.to_string();
+    let torn = |decision: &&Decision| !decision.conflicts(Language::English, &nobody).is_empty();
+    let people: BTreeSet<PersonId> = decisions.values().filter(torn).flat_map(Decision::people).collect();
+    if people.is_empty() {
+        return Ok(());
     }
+    let people: Vec<Arg> = people.into_iter().map(Arg::from).collect();
+    let faces = Faces::read(&connection.fetch(&faces(people.len()), people).await?)?;
+    for sync in claimed {
+        if let Some(decision) = decisions.get(&sync.id) {
+            sync.conflicts = decision.conflicts(Language::English, &|person| faces.of(person));
+        }
+    }
+    Ok(())
 }
 
 fn stored_step(row: &Row) -> Result<StoredStep, StoreError> {

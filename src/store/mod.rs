@@ -21,7 +21,7 @@
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
-//! | [`registry`], [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
+//! | [`registry`], `faces`, [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
 //! | [`retention`], `retention_work` | what is old goes |
 //! | `open`, `checks`, `lock` | opening, and what is refused; one process on a SQLite file |
@@ -45,6 +45,7 @@ mod context;
 pub mod corrections;
 mod doubles;
 mod error;
+mod faces;
 pub mod fates;
 mod health;
 pub mod held;

@@ -83,7 +83,11 @@ impl People {
     /// Remembers what a resolution said, so that the next lead of the batch sees it.
     pub(crate) fn learn(&mut self, id: LeadId, lead: &Lead, who: &Who<'_>, resolution: &Resolution) {
         let (person, at) = (resolution.person, who.at.as_millisecond());
-        for (merge, reason) in resolution.merges.iter().zip(resolution.decision.merges(Language::English)) {
+        for (merge, reason) in resolution
+            .merges
+            .iter()
+            .zip(resolution.decision.merges(Language::English, &|person| person.to_string()))
+        {
             let moved = self.known.people.get(&merge.from).map(|gone| gone.keys.iter().cloned().collect());
             self.merges.push(Merge {
                 from: merge.from,

@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::audits::AuditDetail;
+use super::faces::{Faces, faces};
 use super::sql::{Arg, Row, args, list};
 use super::syncs::{OPEN, SyncState};
 use super::{Store, StoreError};
 use crate::id::LeadId;
 use crate::lead::IdentifierKind;
+use crate::plan::Reason;
+use crate::resolve::{Decision, Language, Sentence, Told};
 
 /// How much there is of everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -75,8 +78,8 @@ pub struct LeadDetail {
     pub redeliveries: Vec<Value>,
     /// The mapped, normalised lead.
     pub lead: Option<Value>,
-    /// Identifiers that disagreed about who it is.
-    pub conflicts: Value,
+    /// Why it is this person's, and why nobody else's.
+    pub decision: Option<Told>,
     /// One per destination, with reasons and steps.
     pub syncs: Vec<SyncDetail>,
 }
@@ -245,12 +248,17 @@ impl Store {
         rows.iter().map(lead_row).collect()
     }
 
-    /// One lead with its timeline; `None` when there is none with this id.
+    /// One lead with its timeline, in English; `None` when there is none with this id.
     pub async fn lead(&self, id: LeadId) -> Result<Option<LeadDetail>, StoreError> {
+        self.lead_in(id, Language::English).await
+    }
+
+    /// The same, and why it is whose it is in this language.
+    pub async fn lead_in(&self, id: LeadId, language: Language) -> Result<Option<LeadDetail>, StoreError> {
         let rows = self
             .read(
                 &format!(
-                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event FROM {WITH_SYNC} \
+                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event, leads.decision FROM {WITH_SYNC} \
                      WHERE leads.id = $1"
                 ),
                 args![id],
@@ -284,9 +292,22 @@ impl Store {
             delivery,
             redeliveries,
             lead: row.optional_json(7)?,
-            conflicts: row.json(9)?,
+            decision: self.decision(row, language).await?,
             syncs: self.sync_details(id).await?,
         }))
+    }
+
+    /// Why a lead is whose it is, from its row. Leads of before decisions were written down say what disagreed.
+    async fn decision(&self, row: &Row, language: Language) -> Result<Option<Told>, StoreError> {
+        let Some(decision) = row.optional_json::<Decision>(11)? else {
+            let conflicts: Vec<Reason> = row.json(9)?;
+            let why_not: Vec<Sentence> = conflicts.into_iter().map(Sentence::from).collect();
+            return Ok((!why_not.is_empty()).then(|| Told { why_not, ..Told::default() }));
+        };
+        let people: Vec<Arg> = decision.people().into_iter().map(Arg::from).collect();
+        let rows = if people.is_empty() { vec![] } else { self.read(&faces(people.len()), people).await? };
+        let faces = Faces::read(&rows)?;
+        Ok(Some(decision.told(language, &|person| faces.of(person))))
     }
 
     async fn sync_details(&self, lead: LeadId) -> Result<Vec<SyncDetail>, StoreError> {

@@ -5,11 +5,13 @@ use futures_util::future::BoxFuture;
 use super::lease::{Lease, bump};
 use super::merges::{lock_both, merge_people};
 use super::moved::apart;
-use super::sql::{Connection, args};
+use super::sql::{Connection, args, json};
 use super::syncs::Evidence;
 use super::{StoreError, Work};
 use crate::clock::Clock;
+use crate::id::SyncId;
 use crate::plan::RecordId;
+use crate::resolve::{Decision, Finding, Language};
 
 /// Two statements, because with either condition in one a database walks through all links of the destination.
 pub(super) const DROP_LINK: [&str; 2] = [
@@ -48,13 +50,17 @@ impl Work for MergeOnEvidence {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             bump(connection, &self.lease).await?;
-            let Evidence { sync, from, into, reason } = &self.evidence;
+            let Evidence { sync, from, into, record } = &self.evidence;
             // Either may have become somebody else since the claim. Whose sync this is by then is only known afterwards,
             // so it goes back into the queue in any case.
             let (present, into) = lock_both(connection, *from, *into).await?;
             // Somebody may have said meanwhile that they are two people.
             if present == *from && into != *from && !apart(connection, *from).await?.contains(&into) {
-                merge_people(connection, &*self.clock, *from, into, reason, &[]).await?;
+                let shown = format!("contact {record} in '{}'", self.lease.destination);
+                let finding = Finding::one_crm_record(shown, into);
+                let reason = finding.why_merged(Language::English, &|person| person.to_string());
+                merge_people(connection, &*self.clock, *from, into, &reason, &[]).await?;
+                tell_lead(connection, *sync, finding).await?;
             }
             connection
                 .execute(
@@ -65,6 +71,20 @@ impl Work for MergeOnEvidence {
             Ok(())
         })
     }
+}
+
+/// Adds to why a lead is whose it is what was found out in the CRM.
+async fn tell_lead(connection: &mut Connection, sync: SyncId, finding: Finding) -> Result<(), StoreError> {
+    let sql =
+        "SELECT leads.id, leads.decision FROM leads JOIN syncs ON syncs.lead = leads.id WHERE syncs.id = $1";
+    let rows = connection.fetch(sql, args![sync]).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let Some(mut decision) = row.optional_json::<Decision>(1)? else { return Ok(()) };
+    decision.findings.push(finding);
+    connection
+        .execute("UPDATE leads SET decision = $2 WHERE id = $1", args![row.text(0)?, json(&decision)?])
+        .await
+        .map(drop)
 }
 
 #[cfg(test)]

@@ -364,6 +364,6 @@ pub struct Evidence {
     pub from: PersonId,
     /// The person the record is linked to.
     pub into: PersonId,
-    /// The sentence for the audit trail.
-    pub reason: Reason,
+    /// The record.
+    pub record: RecordId,
 }

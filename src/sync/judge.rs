@@ -215,8 +215,8 @@ impl Worker {
                 && context.contact.is_none()
                 && !self.store.are_apart(claimed.person, *other).await?
             {
-                let reason = Reason::new("one_crm_record", text);
-                let evidence = Evidence { sync: claimed.id, from: claimed.person, into: *other, reason };
+                let (sync, from, record) = (claimed.id, claimed.person, record.clone());
+                let evidence = Evidence { sync, from, into: *other, record };
                 return Ok(Candidates::Another(evidence));
             }
             conflicts.push(Reason::new("record_of_another_person", text));

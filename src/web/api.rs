@@ -2,7 +2,8 @@
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::header::ACCEPT_LANGUAGE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use super::search::spellings;
 use crate::id::LeadId;
+use crate::resolve::Language;
 use crate::store::{Store, StoreError};
 
 /// Most leads in one answer.
@@ -64,12 +66,39 @@ async fn leads(State(store): State<Store>, query: Result<Query<LeadsQuery>, Quer
     }
 }
 
-async fn lead(State(store): State<Store>, Path(id): Path<String>) -> Response {
+/// Query of `GET /api/leads/<id>`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LeadQuery {
+    /// `en` or `uk`; what the client prefers when absent.
+    language: Option<String>,
+}
+
+async fn lead(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+    query: Result<Query<LeadQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let Ok(Query(LeadQuery { language })) = query else {
+        let message = "the query of /api/leads/<id> takes language (en or uk)";
+        return (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response();
+    };
+    let language = match language {
+        None => preferred(&headers),
+        Some(code) => match Language::parse(&code) {
+            Some(language) => language,
+            None => {
+                let message = format!("'{code}' is no language that we speak; it is en or uk");
+                return (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response();
+            }
+        },
+    };
     let Ok(id) = id.parse::<LeadId>() else {
         let message = format!("'{id}' is no lead id; GET /api/leads lists them");
         return (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response();
     };
-    match store.lead(id).await {
+    match store.lead_in(id, language).await {
         Ok(Some(lead)) => Json(lead).into_response(),
         Ok(None) => {
             let message =
@@ -78,6 +107,13 @@ async fn lead(State(store): State<Store>, Path(id): Path<String>) -> Response {
         }
         Err(failure) => storage_failed(&failure),
     }
+}
+
+/// The first language of `Accept-Language` that we speak. Clients list them in the order of their preference.
+fn preferred(headers: &HeaderMap) -> Language {
+    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let codes = accepted.split(',').filter_map(|range| range.trim().split(['-', ';']).next());
+    codes.filter_map(Language::parse).next().unwrap_or(Language::English)
 }
 
 fn storage_failed(failure: &StoreError) -> Response {

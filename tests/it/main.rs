@@ -41,4 +41,5 @@ mod store;
 mod tidy;
 mod tls;
 mod torture;
+mod who;
 mod windows;

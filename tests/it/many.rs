@@ -12,7 +12,7 @@ use leadfold::app::{App, Follow};
 use leadfold::clock::{Clock, SystemClock};
 use leadfold::id::{LeadId, StepId, SyncId};
 use leadfold::lead::IdentifierKind::{Chat, Email, Phone};
-use leadfold::plan::{Reason, RecordKind};
+use leadfold::plan::RecordKind;
 use leadfold::prepare::prepare;
 use leadfold::rules::Mode;
 use leadfold::sandbox::Faults;
@@ -40,7 +40,7 @@ pub(crate) const LEFT_BEHIND: &str = "SELECT (SELECT COUNT(*) FROM identifiers x
      + (SELECT COUNT(*) FROM links x JOIN persons p ON p.id = x.person WHERE p.merged_into IS NOT NULL)";
 
 /// On both databases; on PostgreSQL where there is one.
-async fn on_both(test: impl AsyncFn(&Story)) {
+pub(crate) async fn on_both(test: impl AsyncFn(&Story)) {
     let folder = std::env::temp_dir().join(format!("leadfold-many-{}", SystemClock.new_id()));
     let url = format!("sqlite://{}", folder.join("leadfold.db").display());
     let story = Story::begin(url.clone(), url).await;
@@ -267,7 +267,7 @@ async fn contacts_elsewhere_of_two_who_are_one_record_here_come_before_a_person(
         story.link(&there, other, "there-2").await;
         story.claim(&here, Mode::Live).await;
         let (from, into) = (story.person(lead).await, story.person(other_lead).await);
-        let evidence = Evidence { sync, from, into, reason: Reason::new("one_crm_record", "test") };
+        let evidence = Evidence { sync, from, into, record: record("1") };
         let clock = Arc::clone(&story.clock) as Arc<dyn Clock>;
         story.store.merge_on_evidence(&here, evidence, clock).await.unwrap();
         assert_eq!(story.state(other_lead).await, "needs-attention", "the newest of their leads there");

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use leadfold::clock::{Clock, SystemClock};
 use leadfold::id::{MergeId, PersonId};
 use leadfold::lead::IdentifierKind::{Email, Phone};
-use leadfold::plan::Reason;
 use leadfold::rules::Mode;
 use leadfold::sandbox::Faults;
 use leadfold::store::corrections::{Asked, By, MadeOne, NotDone, TakenApart};
@@ -19,7 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use crate::postgres::Database;
 use crate::replay;
 use crate::rig::{Account, IMPATIENT, Rig, event, now_millis, until};
-use crate::store::{Story, run, said};
+use crate::store::{Story, record, run, said};
 
 /// On both databases; on PostgreSQL where there is one.
 async fn on_both(test: impl AsyncFn(&Story)) {
@@ -337,8 +336,7 @@ fn what_is_in_hand_is_waited_for_and_what_was_sent_holds_a_split_up() {
 
         // A CRM record does not join them again, and the sync goes back into the queue.
         story.claimed_ids(&lease).await;
-        let reason = Reason::new("one_crm_record", "test");
-        let evidence = Evidence { sync, from: one, into: other, reason };
+        let evidence = Evidence { sync, from: one, into: other, record: record("c-1") };
         let clock = Arc::clone(&story.clock) as Arc<dyn Clock>;
         story.store.merge_on_evidence(&lease, evidence, clock).await.unwrap();
         assert_ne!(story.person(lead).await, story.person(other_lead).await);

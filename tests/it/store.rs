@@ -296,8 +296,8 @@ impl Story {
                 said("people", &[(ByPhone, "+380671110002")]),
                 // The chat turns out to be the owner of the phone.
                 said("people", &[(Chat, "tg-1"), (ByPhone, "+380671110002")]),
-                said("people", &[(ByEmail, "b@example.org")]),
-                // Phone says one, email another: nobody is moved.
+                said("people", &[(ByEmail, "b@example.org"), (ByPhone, "+380671110902")]),
+                // Phone says one, email another who has another phone: nobody is moved.
                 said("people", &[(ByPhone, "+380671110002"), (ByEmail, "b@example.org")]),
                 said("people", &[(ByEmail, "b@example.org")]),
             ])
@@ -310,8 +310,8 @@ impl Story {
         assert_eq!((chat, both, torn), (phone, phone, phone), "the anonymous chat is absorbed");
         assert_ne!(email, phone);
         assert_eq!(email_again, email, "the email stays whose it was");
-        let conflicts = self.store.lead(leads[4].0).await.unwrap().unwrap().conflicts;
-        assert_eq!(conflicts.as_array().unwrap().len(), 1, "{conflicts}");
+        let decision = self.store.lead(leads[4].0).await.unwrap().unwrap().decision.unwrap();
+        assert_eq!(decision.why_not.len(), 1, "{decision:?}");
         let merges = run(&self.url, "SELECT COUNT(*) FROM merges").await;
         assert_eq!(merges, [1], "and the audit trail says so");
 
@@ -509,7 +509,7 @@ impl Story {
             sync: first,
             from: self.person(first_lead).await,
             into: self.person(second_lead).await,
-            reason: Reason::new("one_crm_record", "test"),
+            record: RecordId("1".to_owned()),
         };
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         self.store.merge_on_evidence(&lease, evidence, clock).await.unwrap();
@@ -649,7 +649,7 @@ impl Story {
         self.claim(&here, Mode::Live).await;
         self.link(&here, into_sync, "here-1").await;
         let merge = async |sync, from, into| {
-            let evidence = Evidence { sync, from, into, reason: Reason::new("one_crm_record", "test") };
+            let evidence = Evidence { sync, from, into, record: RecordId("1".to_owned()) };
             let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
             self.store.merge_on_evidence(&here, evidence, clock).await.unwrap();
         };

@@ -1,0 +1,50 @@
+//! What a salesperson knows somebody by: their name, a masked phone, their record in a CRM. Ids say nothing to them.
+
+use std::collections::BTreeMap;
+
+use super::StoreError;
+use super::sql::{Row, list};
+use crate::id::PersonId;
+use crate::lead::{Lead, mask};
+
+/// People as one recognises them; whoever is not among them is shown by id.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faces(BTreeMap<PersonId, String>);
+
+/// The statement that reads what [`Faces::read`] takes, of so many people. Whoever has become somebody else shows as them.
+pub(super) fn faces(people: usize) -> String {
+    format!(
+        "SELECT p.id, \
+         (SELECT lead FROM leads WHERE leads.person = COALESCE(p.merged_into, p.id) AND lead IS NOT NULL \
+           ORDER BY sequence DESC LIMIT 1), \
+         (SELECT shown FROM identifiers WHERE identifiers.person = COALESCE(p.merged_into, p.id) \
+           AND kind = 'phone' AND shown IS NOT NULL ORDER BY first_seen, value LIMIT 1), \
+         (SELECT destination || ' ' || record FROM links WHERE links.person = COALESCE(p.merged_into, p.id) \
+           AND links.kind = 'contact' ORDER BY created_at, record LIMIT 1) \
+         FROM persons p WHERE p.id IN ({})",
+        list(1, people)
+    )
+}
+
+impl Faces {
+    pub(super) fn read(rows: &[Row]) -> Result<Self, StoreError> {
+        let mut faces = BTreeMap::new();
+        for row in rows {
+            let person: PersonId = row.id(0)?;
+            let name = row.optional_json::<Lead>(1)?.and_then(|lead| lead.contact.name);
+            let phone = row.optional_text(2)?.map(|phone| mask(&phone));
+            let known: Vec<String> = [name, phone, row.optional_text(3)?].into_iter().flatten().collect();
+            match known.split_first() {
+                None => {}
+                Some((first, [])) => drop(faces.insert(person, first.clone())),
+                Some((first, rest)) => drop(faces.insert(person, format!("{first} ({})", rest.join(", ")))),
+            }
+        }
+        Ok(Self(faces))
+    }
+
+    /// As people recognise them.
+    pub(super) fn of(&self, person: PersonId) -> String {
+        self.0.get(&person).cloned().unwrap_or_else(|| person.to_string())
+    }
+}
