@@ -275,8 +275,8 @@ impl Store {
     pub async fn merge_of(&self, person: PersonId) -> Result<Result<MergeId, NotDone>, StoreError> {
         let rows = self.read("SELECT merged_into FROM persons WHERE id = $1", args![person]).await?;
         let Some(row) = rows.first() else { return Ok(Err(NotDone::Unknown(person))) };
-        let is_merged = row.optional_id::<PersonId>(0)?.is_some();
-        let place = if is_merged { "from_person" } else { "into_person" };
+        let is_part = row.optional_id::<PersonId>(0)?.is_some();
+        let place = if is_part { "from_person" } else { "into_person" };
         let sql = format!(
             "SELECT id, at, from_person FROM merges WHERE {place} = $1 AND NOT EXISTS (SELECT 1 FROM corrections \
              WHERE corrections.merge = merges.id AND corrections.kind = 'split') ORDER BY id DESC"
@@ -290,7 +290,7 @@ impl Store {
             [] => Err(NotDone::NothingMerged(person)),
             // A person becomes another once; of earlier ones only the newest counts.
             [(merge, ..)] => Ok(*merge),
-            [(merge, ..), ..] if is_merged => Ok(*merge),
+            [(merge, ..), ..] if is_part => Ok(*merge),
             _ => Err(NotDone::WhichMerge { person, merges }),
         })
     }

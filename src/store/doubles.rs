@@ -22,7 +22,7 @@ pub(super) async fn tell_of_two_contacts(
     now: i64,
 ) -> Result<(), StoreError> {
     let sql = format!(
-        "SELECT person, destination, record, CASE WHEN {UNTOLD} THEN 1 ELSE 0 END FROM links WHERE kind = 'contact' AND person IN ({people}) \
+        "SELECT person, destination, record, CAST(CASE WHEN {UNTOLD} THEN 1 ELSE 0 END AS BIGINT) FROM links WHERE kind = 'contact' AND person IN ({people}) \
          AND EXISTS (SELECT 1 FROM links AS other WHERE other.person = links.person \
            AND other.destination = links.destination AND other.kind = 'contact' AND other.record <> links.record) \
          ORDER BY created_at, record"

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::corrections::{ContactOf, Given, MOST_NAMED};
+use super::faces::{Faces, faces};
 use super::registry::{LEAD_COLUMNS, LeadRow, WITH_SYNC, lead_row, owners, places};
 use super::sql::{Arg, Row, args, list};
 use super::{Store, StoreError};
@@ -225,7 +226,7 @@ impl Store {
 
     async fn merges(&self, person: PersonId) -> Result<Vec<MergeRow>, StoreError> {
         // Also into those who became part of them.
-        let sql = "WITH RECURSIVE parts (person) AS (SELECT CAST($1 AS TEXT) UNION \
+        let sql = "WITH RECURSIVE parts (person) AS (SELECT id FROM persons WHERE id = $1 UNION \
                SELECT merges.from_person FROM parts JOIN merges ON merges.into_person = parts.person) \
              SELECT id, from_person, into_person, reason, at, (SELECT MIN(at) FROM corrections \
                WHERE corrections.merge = merges.id AND corrections.kind = 'split') FROM merges \
@@ -291,21 +292,28 @@ impl Store {
         let mut found = Vec::new();
         for row in self.read(&sql, arguments).await? {
             let (one, other) = (row.id(0)?, row.id(1)?);
-            let why = row.optional_text(4)?.and_then(|text| serde_json::from_str::<Decision>(&text).ok());
-            let mut sentences = Vec::new();
-            if let Some(decision) = why {
-                let told = self.tell(&decision, Language::English).await?;
-                sentences.extend(told.why.into_iter().chain(told.why_not).map(|sentence| sentence.text));
-            }
+            let why = match row.optional_json::<Decision>(4)? {
+                Some(decision) => self.sentences(&decision).await?,
+                None => Vec::new(),
+            };
             found.push(PossibleDuplicate {
                 one: self.brief(one).await?,
                 other: self.brief(other).await?,
                 lead: row.id(2)?,
-                why: sentences,
+                why,
                 at: row.timestamp(3)?,
             });
         }
         Ok(found)
+    }
+
+    /// What decided, and what it could have been otherwise.
+    async fn sentences(&self, decision: &Decision) -> Result<Vec<String>, StoreError> {
+        let people: Vec<Arg> = decision.people().into_iter().map(Arg::from).collect();
+        let rows = if people.is_empty() { vec![] } else { self.read(&faces(people.len()), people).await? };
+        let faces = Faces::read(&rows)?;
+        let told = decision.told(Language::English, &|person| faces.of(person));
+        Ok(told.why.into_iter().chain(told.why_not).map(|sentence| sentence.text).collect())
     }
 
     /// A person in a few words.

@@ -248,9 +248,9 @@ async fn both(
 
 /// Who of two stays: whoever is more than a chat, else the older.
 async fn rank(connection: &mut Connection, person: PersonId) -> Result<(bool, i64, PersonId), StoreError> {
-    let sql = "SELECT created_at, CASE WHEN EXISTS (SELECT 1 FROM identifiers WHERE person = $1 \
+    let sql = "SELECT created_at, CAST(CASE WHEN EXISTS (SELECT 1 FROM identifiers WHERE person = $1 \
            AND kind NOT IN ('chat', 'device', 'click')) OR EXISTS (SELECT 1 FROM links WHERE person = $1) \
-         THEN 0 ELSE 1 END FROM persons WHERE id = $1";
+         THEN 0 ELSE 1 END AS BIGINT) FROM persons WHERE id = $1";
     let rows = connection.fetch(sql, args![person]).await?;
     let row = rows.first().ok_or_else(|| StoreError::damaged(format!("there is no person {person}")))?;
     Ok((row.int(1)? == 1, row.int(0)?, person))
