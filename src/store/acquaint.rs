@@ -124,16 +124,16 @@ async fn read_keys(
 ) -> Result<(), StoreError> {
     let most = limits.phones.max(limits.emails).max(limits.chats).saturating_add(1);
     let sql = format!(
-        "SELECT kind, scope, value, person, 1 FROM (SELECT kind, scope, value, person, \
+        "SELECT kind, scope, value, person, 'owned' FROM (SELECT kind, scope, value, person, \
            ROW_NUMBER() OVER (PARTITION BY person, kind, scope ORDER BY value) AS place \
            FROM identifiers WHERE person IN ({})) AS theirs WHERE place <= {most} \
-         UNION ALL SELECT kind, scope, value, person, 0 FROM holders WHERE person IN ({})",
+         UNION ALL SELECT kind, scope, value, person, 'held' FROM holders WHERE person IN ({})",
         list(1, people.len()),
         list(1 + people.len(), people.len())
     );
     for row in connection.fetch(&sql, arguments(&[people, people].concat())).await? {
         let Some(person) = known.people.get_mut(&row.id(3)?) else { continue };
-        let keys = if row.int(4)? == 1 { &mut person.keys } else { &mut person.held };
+        let keys = if row.text(4)? == "owned" { &mut person.keys } else { &mut person.held };
         keys.insert(key(&row)?);
     }
     Ok(())
