@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::corrections::{ContactOf, Given, MOST_NAMED};
-use super::faces::{Faces, faces};
 use super::registry::{LEAD_COLUMNS, LeadRow, WITH_SYNC, lead_row, owners, places};
 use super::sql::{Arg, Row, args, list};
 use super::{Store, StoreError};
@@ -309,10 +308,7 @@ impl Store {
 
     /// What decided, and what it could have been otherwise.
     async fn sentences(&self, decision: &Decision) -> Result<Vec<String>, StoreError> {
-        let people: Vec<Arg> = decision.people().into_iter().map(Arg::from).collect();
-        let rows = if people.is_empty() { vec![] } else { self.read(&faces(people.len()), people).await? };
-        let faces = Faces::read(&rows)?;
-        let told = decision.told(Language::English, &|person| faces.of(person));
+        let told = self.tell(decision, Language::English).await?;
         Ok(told.why.into_iter().chain(told.why_not).map(|sentence| sentence.text).collect())
     }
 
