@@ -437,6 +437,7 @@ fn every_fixture_is_what_it_says() {
 
 #[test]
 fn an_identifier_that_no_index_holds_is_a_flaw_and_the_lead_goes_on() {
+    use IdentifierKind::{Chat, Device, ExternalCustomer};
     let leads = "
   - name: all
     identifiers:
@@ -456,7 +457,6 @@ fn an_identifier_that_no_index_holds_is_a_flaw_and_the_lead_goes_on() {
             assert!(raw.len() <= 64 && text.contains("an id has 512 at most"), "{text}");
         }
     };
-    use IdentifierKind::{Chat, Device, ExternalCustomer};
     let all = [Chat, ExternalCustomer, Device];
     check(json!({ "customer": "x".repeat(512), "device": "d", "bot": "b", "id": "1" }), &all, &[]);
     check(
