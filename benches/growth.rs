@@ -361,7 +361,7 @@ impl Side {
         loop {
             let now = SystemClock.now();
             let meter = Meter::start()?;
-            let syncs = self.store.claim(&self.lease, Mode::Live, now, BATCH).await?;
+            let syncs = self.store.claim(&self.lease, Mode::Live, now, BATCH, Vec::new()).await?;
             cost = cost + meter.read()?;
             if syncs.is_empty() {
                 break;

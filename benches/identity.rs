@@ -108,7 +108,7 @@ fn memory() -> Result<(), Box<dyn Error>> {
             for identifier in &mut lead.identifiers {
                 // Humans of another piece have other chats, mailboxes and customer ids.
                 for key in &mut identifier.keys {
-                    key.push_str(&format!("{seed:03}"));
+                    *key = format!("{key}{seed:03}");
                 }
             }
             partition.add(&lead.who());

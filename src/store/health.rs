@@ -178,8 +178,7 @@ impl Store {
         if matches!(why, sqlx::Error::PoolTimedOut) {
             return Err(none);
         }
-        let code = why.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        if code.as_deref() != Some(TOO_MANY) {
+        if why.as_database_error().is_none_or(|refusal| refusal.code().as_deref() != Some(TOO_MANY)) {
             return Err(why.into());
         }
         // It is there, and has no connection left for a probe: those that we have tell. When they are all in use, nothing is

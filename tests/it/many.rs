@@ -63,7 +63,7 @@ pub(crate) async fn two(database: &Database) -> (Story, Story) {
     (one, other)
 }
 
-pub(crate) async fn end(database: Database, stories: [Story; 2]) {
+pub(crate) async fn end(database: Database, stories: impl IntoIterator<Item = Story>) {
     assert_eq!(database.run(LEFT_BEHIND).await, [0]);
     for story in stories {
         story.store.close().await;
@@ -486,30 +486,45 @@ async fn stages_that_panic_leave_no_transaction_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_freezes_keeps_nobody_waiting() {
     let Some(database) = Database::create().await else { return };
-    let (one, other) = two(&database).await;
-    keep(&one.store, 0, &message(1, "telegram", Some(1), None, 0)).await;
+    let other = Story::begin(database.url.clone(), database.url.clone()).await;
+    keep(&other.store, 0, &message(1, "telegram", Some(1), None, 0)).await;
     let frozen = Arc::new(AtomicBool::new(false));
-    let stages: Stages = {
-        let frozen = Arc::clone(&frozen);
-        Arc::new(move |received| {
-            frozen.store(true, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_secs(8));
-            prepare(received, shipped(), &SystemClock)
-        })
+    // A process whose one thread stands still while it has a delivery in hand.
+    let freezes = {
+        let (frozen, url) = (Arc::clone(&frozen), database.url.clone());
+        let process = async move {
+            let one = Story::begin(url.clone(), url).await;
+            let begun = Arc::clone(&frozen);
+            let stages: Stages = Arc::new(move |received| {
+                begun.store(true, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_secs(1));
+                prepare(received, shipped(), &SystemClock)
+            });
+            let order = shipped().identity.clone();
+            let freeze = async {
+                while !frozen.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                std::thread::sleep(Duration::from_secs(8));
+            };
+            let prepared = one.store.prepare_oldest(9, stages, order, Arc::new(SystemClock));
+            let (prepared, ()) = tokio::join!(prepared, freeze);
+            one.store.close().await;
+            prepared
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        std::thread::spawn(move || runtime.block_on(process))
     };
-    let order = shipped().identity.clone();
-    let store = one.store.clone();
-    let freezes =
-        tokio::spawn(async move { store.prepare_oldest(9, stages, order, Arc::new(SystemClock)).await });
     let others = async {
         while !frozen.load(Ordering::SeqCst) || prepare_oldest(&other.store, 9).await.unwrap() == 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::time::timeout(PATIENCE, others).await.unwrap();
-    assert!(freezes.await.unwrap().is_err(), "what woke up again stores nothing");
-    assert_eq!(one.store.counts().await.unwrap().leads, 1);
-    end(database, [one, other]).await;
+    let woken = tokio::task::spawn_blocking(|| freezes.join().unwrap()).await.unwrap();
+    assert!(woken.is_err(), "what woke up again stores nothing");
+    assert_eq!(other.store.counts().await.unwrap().leads, 1);
+    end(database, [other]).await;
 }
 
 #[tokio::test]
