@@ -22,7 +22,8 @@ CREATE TABLE holders (
 );
 CREATE INDEX holders_person ON holders (person);
 
--- Why this lead is this person's (JSON: rule, evidence, version of the rules). Written once, with the lead.
+-- Why this lead is this person's (JSON: rule, evidence, version of the rules). Written with the lead; a CRM record that says
+-- later that it is another's is added.
 ALTER TABLE leads ADD COLUMN decision TEXT;
 
 -- Pairs that a person said are two people, the smaller id first. Nothing joins them again.

@@ -96,6 +96,7 @@ impl KnownPerson {
     /// Nothing but chats is known, and no CRM has them: nobody would notice if they were somebody else.
     pub fn is_anonymous(&self) -> bool {
         self.records.is_empty()
+            && self.held.is_empty()
             && self.keys.iter().all(|key| {
                 matches!(key.kind, IdentifierKind::Chat | IdentifierKind::Device | IdentifierKind::Click)
             })
@@ -145,33 +146,23 @@ impl Known {
             self.merge(merge.from, merge.into);
         }
         for key in &resolution.attach {
-            let proof = who.proof_of(key);
-            match self.keys.get_mut(key) {
-                // It was given out again, and what was known of it goes with those who had it.
-                Some(known) => {
-                    if let Some(before) = self.people.get_mut(&known.owner) {
-                        before.keys.remove(key);
+            // It was given out again, and what was known of it goes with those who had it.
+            if let Some(before) = self.keys.remove(key) {
+                for had in before.holders.iter().chain([&before.owner]) {
+                    if let Some(had) = self.people.get_mut(had) {
+                        had.keys.remove(key);
+                        had.held.remove(key);
                     }
-                    for holder in known.holders.drain(..) {
-                        if let Some(holder) = self.people.get_mut(&holder) {
-                            holder.held.remove(key);
-                        }
-                    }
-                    known.owner = person;
-                    known.proof = proof;
-                    known.users = Users::default();
-                }
-                None => {
-                    let known = KnownKey {
-                        owner: person,
-                        holders: Vec::new(),
-                        proof,
-                        seen: who.at,
-                        users: Users::default(),
-                    };
-                    self.keys.insert(key.clone(), known);
                 }
             }
+            let known = KnownKey {
+                owner: person,
+                holders: Vec::new(),
+                proof: who.proof_of(key),
+                seen: who.at,
+                users: Users::default(),
+            };
+            self.keys.insert(key.clone(), known);
         }
         for key in &resolution.hold {
             if let Some(known) = self.keys.get_mut(key)

@@ -252,6 +252,33 @@ fn a_phone_of_many_people_joins_only_whose_name_agrees() {
     assert!(world.see(&event("").phone("+1")).created, "without a name it says nothing");
 }
 
+/// Whoever is known by a shared phone and a name alone is somebody: nothing but a name would join them with another.
+#[test]
+fn who_has_nothing_but_a_shared_phone_is_not_anonymous() {
+    let mut world = World::new();
+    for name in ["Anna", "Borys", "Daria", "Ihor", "Ruslan"] {
+        world.see(&event(name).phone("+1"));
+    }
+    world.see(&event("Olena").email("o@x").phone("+2"));
+    let resolution = world.see(&event("Ruslan").phone("+1").email("o@x"));
+    assert!(resolution.merges.is_empty(), "{:?}", resolution.decision);
+}
+
+/// Two who may each be one with a third need not be one with each other.
+#[test]
+fn nobody_becomes_one_with_another_by_way_of_a_third() {
+    let mut world = World::new();
+    world.see(&event("").proven_phone("+1"));
+    world.see(&event("").chat("c").email("a@x"));
+    world.see(&event("").proven_email("b@x").phone("+3"));
+    world.known.apart.insert(pair(person(2), person(3)));
+    let resolution = world.see(&event("").chat("c").proven_phone("+1").proven_email("b@x"));
+    assert_eq!(resolution.merges.len(), 1, "{:?}", resolution.decision);
+    assert!(refusals(&resolution).contains(&&Refusal::SaidToDiffer));
+    // And whoever is one with one of them by now is apart from the other as well.
+    assert!(world.known.are_apart(resolution.person, person(3)));
+}
+
 #[test]
 fn strict_rules_take_two_names_for_two_people() {
     let mut world = World::new();

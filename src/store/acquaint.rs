@@ -45,13 +45,6 @@ pub(super) async fn acquaint(
         let mut others = BTreeSet::from([key.owner]);
         key.holders.retain(|holder| others.insert(*holder));
     }
-    for (key, facts) in &known.keys {
-        for holder in &facts.holders {
-            if let Some(person) = known.people.get_mut(holder) {
-                person.held.insert(key.clone());
-            }
-        }
-    }
     let people: Vec<PersonId> = known.people.keys().copied().collect();
     for piece in people.chunks(ROWS_PER_STATEMENT) {
         read_keys(connection, &mut known, piece, limits).await?;
@@ -121,7 +114,7 @@ async fn read_holders(connection: &mut Connection, known: &mut Known) -> Result<
     Ok(())
 }
 
-/// The keys of people. Somebody may have thousands, when they are a reception; more than the limits of one kind and scope
+/// The keys of people, and the shared ones that they use. Somebody may have thousands, when they are a reception; more than the limits of one kind and scope
 /// say no more.
 async fn read_keys(
     connection: &mut Connection,
@@ -131,15 +124,17 @@ async fn read_keys(
 ) -> Result<(), StoreError> {
     let most = limits.phones.max(limits.emails).max(limits.chats).saturating_add(1);
     let sql = format!(
-        "SELECT kind, scope, value, person FROM (SELECT kind, scope, value, person, \
+        "SELECT kind, scope, value, person, 'owned' FROM (SELECT kind, scope, value, person, \
            ROW_NUMBER() OVER (PARTITION BY person, kind, scope ORDER BY value) AS place \
-           FROM identifiers WHERE person IN ({})) AS theirs WHERE place <= {most}",
-        list(1, people.len())
+           FROM identifiers WHERE person IN ({})) AS theirs WHERE place <= {most} \
+         UNION ALL SELECT kind, scope, value, person, 'held' FROM holders WHERE person IN ({})",
+        list(1, people.len()),
+        list(1 + people.len(), people.len())
     );
-    for row in connection.fetch(&sql, arguments(people)).await? {
-        if let Some(person) = known.people.get_mut(&row.id(3)?) {
-            person.keys.insert(key(&row)?);
-        }
+    for row in connection.fetch(&sql, arguments(&[people, people].concat())).await? {
+        let Some(person) = known.people.get_mut(&row.id(3)?) else { continue };
+        let keys = if row.text(4)? == "owned" { &mut person.keys } else { &mut person.held };
+        keys.insert(key(&row)?);
     }
     Ok(())
 }

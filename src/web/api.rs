@@ -86,13 +86,13 @@ async fn lead(
     };
     let language = match language {
         None => preferred(&headers),
-        Some(code) => match Language::parse(&code) {
-            Some(language) => language,
-            None => {
+        Some(code) => {
+            let Some(language) = Language::parse(&code) else {
                 let message = format!("'{code}' is no language that we speak; it is en or uk");
                 return (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response();
-            }
-        },
+            };
+            language
+        }
     };
     let Ok(id) = id.parse::<LeadId>() else {
         let message = format!("'{id}' is no lead id; GET /api/leads lists them");
@@ -112,12 +112,31 @@ async fn lead(
 /// The first language of `Accept-Language` that we speak. Clients list them in the order of their preference.
 fn preferred(headers: &HeaderMap) -> Language {
     let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let codes = accepted.split(',').filter_map(|range| range.trim().split(['-', ';']).next());
-    codes.filter_map(Language::parse).next().unwrap_or(Language::English)
+    let mut codes = accepted.split(',').filter_map(|range| range.trim().split(['-', ';']).next());
+    codes.find_map(Language::parse).unwrap_or(Language::English)
 }
 
 fn storage_failed(failure: &StoreError) -> Response {
     tracing::error!(%failure, "the registry could not be read");
     let message = "the registry cannot be read now; the log of the server says why. Try again";
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": message }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_gets_the_language_that_it_prefers() {
+        let check = |accepted: &str, expect: Language| {
+            let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, accepted.parse().unwrap())]);
+            assert_eq!(preferred(&headers), expect, "{accepted}");
+        };
+        check("uk-UA,uk;q=0.9,en;q=0.8", Language::Ukrainian);
+        check("de, uk;q=0.5", Language::Ukrainian);
+        check("en-GB, uk;q=0.5", Language::English);
+        check("*", Language::English);
+        check("", Language::English);
+        assert_eq!(preferred(&HeaderMap::new()), Language::English);
+    }
 }

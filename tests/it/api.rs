@@ -87,6 +87,11 @@ async fn a_lead_shows_everything_that_happened_to_it() {
     assert_eq!(lead["redeliveries"].as_array().unwrap().len(), 1);
     assert_eq!(lead["lead"]["contact"]["phones"][0]["e164"], "+380671234567");
     assert_eq!(lead["lead"]["branch"], "all");
+    let decision = &lead["decision"];
+    assert_eq!((&decision["rule"], &decision["why_not"]), (&json!("nobody_known"), &json!([])));
+    assert!(decision["why"][0]["text"].as_str().unwrap().starts_with("A new person"), "{decision}");
+    let ukrainian = rig.json(&format!("/api/leads/{id}?language=uk")).await;
+    assert!(ukrainian["decision"]["why"][0]["text"].as_str().unwrap().starts_with("Нова людина"));
     let sync = &lead["syncs"][0];
     assert_eq!((&sync["destination"], &sync["state"]), (&json!("crm"), &json!("synced")));
     assert!(!sync["reasons"][0]["text"].as_str().unwrap().is_empty(), "{sync}");
@@ -111,6 +116,12 @@ async fn wrong_questions_are_answered_with_what_to_do() {
     for (path, status, says) in [
         ("/api/leads/nonsense", 400, "'nonsense' is no lead id"),
         (&*format!("/api/leads/{nobody}"), 404, "there is no lead"),
+        (
+            &*format!("/api/leads/{nobody}?language=xx"),
+            400,
+            "'xx' is no language that we speak; it is en or uk",
+        ),
+        (&*format!("/api/leads/{nobody}?lang=uk"), 400, "takes language"),
         ("/api/leads?limit=many", 400, "limit"),
         ("/api/leads?page=2", 400, "takes before, limit, q and region"),
         ("/api/nothing", 404, "nothing is at this address"),

@@ -313,7 +313,7 @@ async fn who_is_known_by_the_time_of_the_lock_is_not_absorbed() {
         one.leads(&[said("known", &[(Chat, "a"), (Chat, "b")]), said("known", &[(Phone, phone)])]).await;
     let hand = Hand::on_the_last_row(&database).await;
     let (attached, torn, ()) = tokio::join!(
-        async { one.leads(&[said("known", &[(Chat, "b"), (Email, "b@example.org")])]).await },
+        async { one.leads(&[said("known", &[(Chat, "b"), (Phone, "+380672220010")])]).await },
         async {
             waiting(&database, 1).await;
             other.leads(&[said("known", &[(Chat, "a"), (Phone, phone)])]).await
@@ -326,7 +326,7 @@ async fn who_is_known_by_the_time_of_the_lock_is_not_absorbed() {
     let chats = one.person(leads[0].0).await;
     assert_eq!(one.person(attached[0].0).await, chats);
     assert_eq!(one.person(torn[0].0).await, chats, "a chat outranks a phone");
-    assert_ne!(one.person(leads[1].0).await, chats, "two known people are not merged");
+    assert_ne!(one.person(leads[1].0).await, chats, "two people who have other phones are not merged");
     assert_eq!(database.run("SELECT COUNT(*) FROM merges").await, [0]);
     end(database, [one, other]).await;
 }

@@ -639,7 +639,8 @@ impl Story {
                 said("here", &[(ByEmail, "d@example.org")]),
             ])
             .await;
-        let [(lead, elsewhere), (_, sync), (into_lead, into_sync), (last_lead, last_sync)] = leads[..] else {
+        let [(lead, elsewhere), (its_lead, sync), (into_lead, into_sync), (last_lead, last_sync)] = leads[..]
+        else {
             unreachable!()
         };
         let (from, into, last) =
@@ -655,6 +656,8 @@ impl Story {
         };
         merge(sync, from, into).await;
         assert_eq!(self.person(lead).await, into);
+        let decision = self.store.lead(its_lead).await.unwrap().unwrap().decision.unwrap();
+        assert_eq!(decision.why.last().unwrap().code, "merged_one_crm_record", "{decision:?}");
         let linked = self.store.linked_persons("there", &[record("there-1")]).await.unwrap();
         assert_eq!(linked, [(record("there-1"), into)], "what they have elsewhere comes along");
         let (_, context) = self.store.person_context(sync, "here").await.unwrap();
