@@ -102,7 +102,7 @@ enum Command {
     Versions(versions::Options),
     /// Say what became of a lead, and why
     Explain(explain::Options),
-    /// Say who is who: show, merge, split, and settle possible duplicates
+    /// Show who is who, and correct it: merge, split, settle duplicates
     People(people::Options),
     /// Let leads go on, map them again, or force them
     Replay(replay::Options),

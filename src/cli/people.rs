@@ -14,8 +14,8 @@ use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, S
 
 const EXAMPLES: &str = "\
 Examples:
-  leadfold people show 067-418-52-06        who has this phone, and what is theirs
-  leadfold people duplicates                who may be one, with the evidence
+  leadfold people show 067-418-52-06    who has it, and what is theirs
+  leadfold people duplicates            who may be one, with the evidence
   leadfold people same 067-418-52-06 olena@example.com
   leadfold people not-same 067-418-52-06 olena@example.com
   leadfold people split 0190a0b0-0000-7000-8000-000000000000
