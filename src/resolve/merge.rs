@@ -19,6 +19,8 @@ pub enum MergeRule {
     ProvenBoth,
     /// Their names agree or one has none, and nothing that both have differs.
     NothingDiffers,
+    /// Their names agree, and nobody of another name ever gave what names them.
+    NamesAgree,
     /// One had no contact at a destination, and the only contact there that holds an identifier of theirs is the other's.
     OneCrmRecord,
 }
@@ -81,8 +83,19 @@ fn may_merge(
     if proven(one) && proven(other) {
         return Ok(MergeRule::ProvenBoth);
     }
-    if names_allow(first, second, who) && !anything_differs(first, second) {
-        return Ok(MergeRule::NothingDiffers);
+    if names_allow(first, second, who) {
+        if !anything_differs(first, second) {
+            return Ok(MergeRule::NothingDiffers);
+        }
+        // Who has a second phone gives it together with an email that is known, and under the same name.
+        let named = |hit: &&Hit| hit.person == one || hit.person == other;
+        let of_one_name = |hit: &Hit| known.keys.get(&hit.key).is_some_and(|key| key.users.count() <= 1);
+        if names_agree(first, second)
+            && accepted.iter().filter(named).all(of_one_name)
+            && !records_differ(first, second)
+        {
+            return Ok(MergeRule::NamesAgree);
+        }
     }
     Err(Refusal::Disagree)
 }
@@ -126,11 +139,23 @@ fn names_allow(first: &KnownPerson, second: &KnownPerson, who: &Who<'_>) -> bool
     agree(first, second) && !contradicts(first) && !contradicts(second)
 }
 
+/// Some of their names agree and none contradict, whichever they gave.
+fn names_agree(first: &KnownPerson, second: &KnownPerson) -> bool {
+    let compared: Vec<Agreement> =
+        first.names.iter().flat_map(|one| second.names.iter().map(move |other| one.compare(other))).collect();
+    compared.contains(&Agreement::Agree) && !compared.contains(&Agreement::Contradict)
+}
+
 /// Both have something of a kind that one human usually has one of, and it is not the same.
 fn anything_differs(first: &KnownPerson, second: &KnownPerson) -> bool {
     let both = |kind| first.count(kind) > 0 && second.count(kind) > 0;
+    both(IdentifierKind::Phone) || both(IdentifierKind::Email) || records_differ(first, second)
+}
+
+/// Both have a CRM record, or write from two chats with one bot: hardly anybody does.
+fn records_differ(first: &KnownPerson, second: &KnownPerson) -> bool {
     let same_bot = first
         .of(IdentifierKind::Chat)
         .any(|mine| second.of(IdentifierKind::Chat).any(|key| key.scope == mine.scope));
-    both(IdentifierKind::Phone) || both(IdentifierKind::Email) || both(IdentifierKind::CrmId) || same_bot
+    same_bot || (first.count(IdentifierKind::CrmId) > 0 && second.count(IdentifierKind::CrmId) > 0)
 }

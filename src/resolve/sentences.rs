@@ -96,6 +96,11 @@ const SENTENCES: &[(&str, &str, &str)] = &[
         "Людина {person} — та сама: підтверджено і {value}, і те, що вирішило.",
     ),
     (
+        "merged_names_agree",
+        "Person {person} is the same one: {value} is theirs, the names agree, and nobody of another name ever gave it.",
+        "Людина {person} — та сама: {value} належить їй, імена збігаються, і ніхто з іншим ім'ям цього не вказував.",
+    ),
+    (
         "merged_nothing_differs",
         "Person {person} is the same one: {value} is theirs, the names do not differ, and nothing else does.",
         "Людина {person} — та сама: {value} належить їй, імена не суперечать одне одному, і більше нічого не відрізняється.",
@@ -300,6 +305,7 @@ impl MergeRule {
             Self::AnonymousChat => "merged_anonymous_chat",
             Self::ProvenBoth => "merged_proven_both",
             Self::NothingDiffers => "merged_nothing_differs",
+            Self::NamesAgree => "merged_names_agree",
             Self::OneCrmRecord => "merged_one_crm_record",
         }
     }
@@ -376,6 +382,7 @@ mod tests {
             MergeRule::AnonymousChat,
             MergeRule::ProvenBoth,
             MergeRule::NothingDiffers,
+            MergeRule::NamesAgree,
             MergeRule::OneCrmRecord,
         ] {
             all.push((Rule::Chat, Merged(rule)));

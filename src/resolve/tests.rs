@@ -195,9 +195,24 @@ fn typed_values_join_two_people_only_when_nothing_differs() {
     check(event("Olha"), event("Ivan"), "", false);
     check(event("Demyd Bondar"), event("Zorian Bondar"), "", false);
     check(event("").email("a@x"), event(""), "", false);
+    // Who has two emails is one all the same, when both come under one name.
+    check(event("Olha Petrenko").email("a@x"), event("Оля"), "", true);
+    check(event("Olha Petrenko").email("a@x"), event(""), "Оля", false);
+    check(event("Olha Petrenko").email("a@x"), event("Оля"), "Ivan", false);
+    check(event("Olha").email("a@x").chat("c1"), event("Olha").chat("c2"), "", false);
     check(event("").chat("c1"), event("").chat("c2"), "", false);
     check(event("").customer("A-1"), event("").customer("A-2"), "", false);
     check(event("").customer("A-1"), event(""), "", true);
+}
+
+#[test]
+fn one_name_says_little_about_a_phone_that_others_gave() {
+    let mut world = World::new();
+    world.see(&event("Olha").phone("+1").email("a@x"));
+    world.see(&event("Ivan").phone("+1"));
+    world.see(&event("Olha").email("b@x"));
+    let resolution = world.see(&event("Olha").phone("+1").email("b@x"));
+    assert_eq!(refusals(&resolution), [&Refusal::Disagree]);
 }
 
 #[test]
