@@ -173,7 +173,13 @@ impl Known {
         }
         if let Some(known) = self.people.get_mut(&person) {
             known.held.extend(resolution.hold.iter().cloned());
+            known.keys.extend(resolution.attach.iter().cloned());
         }
+        self.see(who, person);
+    }
+
+    /// Sees the keys and the name of an event, whose it is being settled.
+    pub(super) fn see(&mut self, who: &Who<'_>, person: PersonId) {
         for key in who.keys() {
             if let Some(known) = self.keys.get_mut(&key) {
                 let proof = who.proof_of(&key);
@@ -185,7 +191,6 @@ impl Known {
             }
         }
         if let Some(known) = self.people.get_mut(&person) {
-            known.keys.extend(resolution.attach.iter().cloned());
             add_name(&mut known.names, &who.name);
         }
     }

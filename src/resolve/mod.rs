@@ -24,14 +24,18 @@ use crate::normalise::{Agreement, NameKey};
 use crate::rules::{IdentifierOrder, IdentityRules};
 
 mod decision;
+mod difference;
 mod known;
 mod merge;
+mod partition;
 mod sentences;
 mod veto;
 
 pub use decision::{Decision, Finding, Outcome, RULES_VERSION, Refusal, Rule};
+pub use difference::{Difference, Group, Part};
 pub use known::{Known, KnownKey, KnownPerson, Users, add_name, pair};
 pub use merge::MergeRule;
+pub use partition::{Number, Partition, number};
 pub use sentences::{Language, Sentence, Told};
 
 /// An identifier's place in the store: kind, scope, one match key.
