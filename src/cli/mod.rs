@@ -27,6 +27,8 @@ mod moment;
 mod moving;
 mod normalise;
 mod notify;
+mod people;
+mod people_rehearse;
 mod pools;
 mod ready;
 mod rehearse;
@@ -103,6 +105,8 @@ enum Command {
     Replay(replay::Options),
     /// Push or skip what was held while a destination only observed
     Live(live::Options),
+    /// Say who is who, and correct it
+    People(people::Options),
     /// List owner pools: who got how many deals, and who takes one now
     Pools(pools::Options),
     /// Kill, freeze and cut real processes, and count what got lost
@@ -179,6 +183,7 @@ pub fn run() -> ExitCode {
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
+        Command::People(options) => in_runtime(people::run(options)),
         Command::Pools(options) => in_runtime(pools::run(options)),
         Command::Torture(options) => in_runtime(torture::run(options)),
         Command::Normalise(options) => normalise::run(&options),

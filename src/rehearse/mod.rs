@@ -6,6 +6,7 @@
 
 mod compare;
 mod past;
+pub mod people;
 
 use std::collections::BTreeMap;
 

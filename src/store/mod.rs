@@ -17,7 +17,7 @@
 //! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
 //! | [`held`] | leads that wait for an answer |
 //! | [`replay`], `selection`, `replay_work` | leads that go once more |
-//! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
+//! | [`rehearsal`], [`partition`] | deliveries and what was known when they came, and who left all leads: to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], `faces`, [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
@@ -54,6 +54,7 @@ mod merges;
 mod moved;
 pub mod moving;
 mod open;
+pub mod partition;
 mod pools;
 pub mod prepare;
 mod prepare_work;

@@ -1,0 +1,177 @@
+//! `leadfold people rehearse`: who would be who under other rules.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::terminal::has_colours;
+use super::{DatabaseOption, End, Failure, how_many, process_environment, say};
+use crate::map::Files;
+use crate::operation::NO_VERSION;
+use crate::rehearse::people::{Evidence, PeopleGroup, PeopleRehearsal, PersonPart, rehearse_people};
+use crate::rules::IdentityRules;
+use crate::store::{Store, StoreError};
+use crate::workspace::{compile_without_secrets, short};
+
+const EXAMPLES: &str = "\
+Examples:
+  leadfold people rehearse --rules new.yaml     a workspace.yaml, or its `identity:` alone
+  leadfold people rehearse --rules mappings/workspace.yaml --limit 5
+
+Every lead of the registry is told twice, in its order: under the active rules and
+under those of the file. What differs is shown with the leads that decide it. People
+whom somebody merged, split, or said to be or not to be the same keep their leads.
+Nothing is written, no CRM is asked, and a server may run.
+
+All of it happens in memory: count on about 1.5 GB per million identifiers.
+
+Exit codes: 0 nobody would be somebody else, 1 somebody would, 2 it could not be
+rehearsed.";
+
+/// Arguments of `people rehearse`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Options {
+    /// A workspace.yaml with the other rules, or a file with its `identity:` alone
+    #[arg(long, value_name = "FILE")]
+    rules: PathBuf,
+    #[command(flatten)]
+    database: DatabaseOption,
+    /// Show at most so many groups of people, those with the most leads that would move first
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(options: Options) -> Result<End, Failure> {
+    let others = rules_of(&options)?;
+    let failed = |failure: StoreError| failure.to_string();
+    let store = Store::open_to_read(&options.database.database).await.map_err(failed)?;
+    let rehearsed = rehearsed(&store, &others, options.limit).await;
+    store.close().await;
+    let (active, rehearsal) = rehearsed?;
+    if options.json {
+        say(&json!({ "active": active, "rehearsal": rehearsal }).to_string())?;
+    } else {
+        say(&told(&rehearsal, &options.rules.display().to_string(), &active))?;
+    }
+    Ok(if rehearsal.changed > 0 { End::FoundProblems } else { End::Done })
+}
+
+/// The identity rules that the file gives; whatever else stands in it is not asked.
+fn rules_of(options: &Options) -> Result<IdentityRules, Failure> {
+    let file = options.rules.display();
+    let text = std::fs::read_to_string(&options.rules).map_err(|error| {
+        format!(
+            "the rules in {file} cannot be read: {error}. Name a workspace.yaml, or a file with `identity:`"
+        )
+    })?;
+    let files = Files([("workspace.yaml".to_owned(), text)].into());
+    let compiled = compile_without_secrets(&files, &process_environment()).0;
+    if !compiled.is_sound() {
+        let colour = has_colours(&std::io::stderr());
+        let problems: Vec<String> =
+            compiled.problems.iter().map(|problem| problem.render(&files, colour)).collect();
+        return Err(format!(
+            "{file} has errors, so nobody is rehearsed. Fix them first:\n{}",
+            problems.join("\n").trim_end()
+        ));
+    }
+    Ok(compiled.workspace.identity)
+}
+
+async fn rehearsed(
+    store: &Store,
+    others: &IdentityRules,
+    limit: usize,
+) -> Result<(String, PeopleRehearsal), Failure> {
+    let failed = |failure: StoreError| failure.to_string();
+    let (hash, active) = store.active_version().await.map_err(failed)?.ok_or(NO_VERSION)?;
+    let active = compile_without_secrets(&active, &process_environment()).0.workspace.identity;
+    let rehearsal = rehearse_people(store, &active, others, limit, &mut |_| ()).await.map_err(failed)?;
+    Ok((hash, rehearsal))
+}
+
+fn told(rehearsal: &PeopleRehearsal, file: &str, active: &str) -> String {
+    let PeopleRehearsal { leads: all, identifiers, corrected, elsewhere, before, after, .. } = rehearsal;
+    if *all == 0 {
+        return "The registry has no leads, so nobody was rehearsed.".to_owned();
+    }
+    let mut text = format!(
+        "{file} against the active version {}: {} with {}\n{} under the active rules, {after} under these.\n",
+        short(active),
+        how_many(*all, "lead", "leads"),
+        how_many(*identifiers, "identifier", "identifiers"),
+        how_many(*before, "person", "people"),
+    );
+    if rehearsal.changed == 0 {
+        text.push_str("Nobody would be somebody else.\n");
+    } else {
+        text.push_str(&format!(
+            "{} would be split, {} would be one with others, {} would be somebody else's.\n",
+            how_many(rehearsal.split, "person", "people"),
+            rehearsal.joined,
+            how_many(rehearsal.moved, "lead", "leads"),
+        ));
+    }
+    for group in &rehearsal.groups {
+        text.push('\n');
+        text.push_str(&told_group(group));
+    }
+    let hidden = rehearsal.changed - rehearsal.groups.len();
+    if hidden > 0 {
+        text.push_str(&format!(
+            "\nAnd {} more; --limit shows more of them.\n",
+            how_many(hidden, "group", "groups")
+        ));
+    }
+    text.push('\n');
+    if *corrected > 0 {
+        text.push_str(&format!(
+            "{} corrected by hand keep their leads under any rules.\n",
+            how_many(*corrected, "person whom somebody", "people whom somebody")
+        ));
+    }
+    if *elsewhere > 0 {
+        text.push_str(&format!(
+            "{} of the registry {} with somebody else than the active rules alone would put them: what a CRM knows, leads \
+             that retention has removed, and decisions under earlier rules do that. It counts as no difference here.\n",
+            how_many(*elsewhere, "lead", "leads"),
+            if *elsewhere == 1 { "is" } else { "are" },
+        ));
+    }
+    text.push_str(
+        "Nothing was changed: other rules decide about leads that come, and never about those that came.",
+    );
+    text
+}
+
+fn told_group(group: &PeopleGroup) -> String {
+    let PeopleGroup { before, after, moved, because } = group;
+    let many = |parts: &[PersonPart]| how_many(parts.len(), "person", "people");
+    let mut lines = vec![format!(
+        "{} would be {}, {} would be somebody else's:",
+        many(before),
+        many(after),
+        how_many(*moved, "lead", "leads")
+    )];
+    for (word, parts) in [("now", before), ("then", after)] {
+        for part in parts {
+            lines.push(format!(
+                "  {word:<5} person {}: {}, the first is {}",
+                part.person,
+                how_many(part.leads, "lead", "leads"),
+                part.first
+            ));
+        }
+    }
+    for Evidence { lead, received_at, before, after } in because {
+        lines.push(format!("    lead {lead} of {received_at:.0}"));
+        lines.push(format!("      now:  {}", before.join(" ")));
+        lines.push(format!("      then: {}", after.join(" ")));
+    }
+    lines.join("\n") + "\n"
+}
