@@ -24,7 +24,8 @@ under those of the file. What differs is shown with the leads that decide it. Pe
 whom somebody merged, split, or said to be or not to be the same keep their leads.
 Nothing is written, no CRM is asked, and a server may run.
 
-All of it happens in memory: count on about 1.5 GB per million identifiers.
+All of it happens in memory: count on about 2.7 GB per million identifiers, and
+30 MB per million leads.
 
 Exit codes: 0 nobody would be somebody else, 1 somebody would, 2 it could not be
 rehearsed.";
