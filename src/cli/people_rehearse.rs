@@ -1,12 +1,12 @@
 //! `leadfold people rehearse`: who would be who under other rules.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::terminal::has_colours;
-use super::{DatabaseOption, End, Failure, how_many, process_environment, say};
+use super::{DatabaseOption, End, Failure, WorkspaceOption, how_many, process_environment, say};
 use crate::map::Files;
 use crate::operation::NO_VERSION;
 use crate::rehearse::people::{Evidence, PeopleGroup, PeopleRehearsal, PersonPart, rehearse_people};
@@ -16,8 +16,9 @@ use crate::workspace::{compile_without_secrets, short};
 
 const EXAMPLES: &str = "\
 Examples:
+  leadfold people rehearse                      with the edited mappings/workspace.yaml
   leadfold people rehearse --rules new.yaml     a workspace.yaml, or its `identity:` alone
-  leadfold people rehearse --rules mappings/workspace.yaml --limit 5
+  leadfold people rehearse --workspace next --limit 5
 
 Every lead of the registry is told twice, in its order: under the active rules and
 under those of the file. What differs is shown with the leads that decide it. People
@@ -34,9 +35,11 @@ rehearsed.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Options {
-    /// A workspace.yaml with the other rules, or a file with its `identity:` alone
+    /// A workspace.yaml with the other rules, or a file with its `identity:` alone [default: that of the workspace]
     #[arg(long, value_name = "FILE")]
-    rules: PathBuf,
+    rules: Option<PathBuf>,
+    #[command(flatten)]
+    workspace: WorkspaceOption,
     #[command(flatten)]
     database: DatabaseOption,
     /// Show at most so many groups of people, those with the most leads that would move first
@@ -48,7 +51,11 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
-    let others = rules_of(&options)?;
+    let file = match &options.rules {
+        Some(file) => file.clone(),
+        None => options.workspace.workspace.join("workspace.yaml"),
+    };
+    let others = rules_in(&file)?;
     let failed = |failure: StoreError| failure.to_string();
     let store = Store::open_to_read(&options.database.database).await.map_err(failed)?;
     let rehearsed = rehearsed(&store, &others, options.limit).await;
@@ -57,15 +64,15 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     if options.json {
         say(&json!({ "active": active, "rehearsal": rehearsal }).to_string())?;
     } else {
-        say(&told(&rehearsal, &options.rules.display().to_string(), &active))?;
+        say(&told(&rehearsal, &file.display().to_string(), &active))?;
     }
     Ok(if rehearsal.changed > 0 { End::FoundProblems } else { End::Done })
 }
 
 /// The identity rules that the file gives; whatever else stands in it is not asked.
-fn rules_of(options: &Options) -> Result<IdentityRules, Failure> {
-    let file = options.rules.display();
-    let text = std::fs::read_to_string(&options.rules).map_err(|error| {
+fn rules_in(path: &Path) -> Result<IdentityRules, Failure> {
+    let file = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
         format!(
             "the rules in {file} cannot be read: {error}. Name a workspace.yaml, or a file with `identity:`"
         )
@@ -159,15 +166,13 @@ fn told_group(group: &PeopleGroup) -> String {
         many(after),
         how_many(*moved, "lead", "leads")
     )];
-    for (word, parts) in [("now", before), ("then", after)] {
-        for part in parts {
-            lines.push(format!(
-                "  {word:<5} person {}: {}, the first is {}",
-                part.person,
-                how_many(part.leads, "lead", "leads"),
-                part.first
-            ));
-        }
+    for PersonPart { person, leads, first } in before {
+        let leads = how_many(*leads, "lead", "leads");
+        lines.push(format!("  now   person {person}: {leads}, the first is {first}"));
+    }
+    for PersonPart { leads, first, .. } in after {
+        let leads = how_many(*leads, "lead", "leads");
+        lines.push(format!("  then  somebody with {leads}, the first is {first}"));
     }
     for Evidence { lead, received_at, before, after } in because {
         lines.push(format!("    lead {lead} of {received_at:.0}"));
