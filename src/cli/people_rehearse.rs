@@ -108,53 +108,49 @@ fn told(rehearsal: &PeopleRehearsal, file: &str, active: &str) -> String {
     if *all == 0 {
         return "The registry has no leads, so nobody was rehearsed.".to_owned();
     }
-    let mut text = format!(
-        "{file} against the active version {}: {} with {}\n{} under the active rules, {after} under these.\n",
-        short(active),
-        how_many(*all, "lead", "leads"),
-        how_many(*identifiers, "identifier", "identifiers"),
-        how_many(*before, "person", "people"),
-    );
-    if rehearsal.changed == 0 {
-        text.push_str("Nobody would be somebody else.\n");
-    } else {
-        text.push_str(&format!(
-            "{} would be split, {} would be one with others, {} would be somebody else's.\n",
+    let mut lines = vec![
+        format!(
+            "{file} against the active version {}: {} with {}",
+            short(active),
+            how_many(*all, "lead", "leads"),
+            how_many(*identifiers, "identifier", "identifiers"),
+        ),
+        format!("{} under the active rules, {after} under these.", how_many(*before, "person", "people")),
+    ];
+    lines.push(match rehearsal.changed {
+        0 => "Nobody would be somebody else.".to_owned(),
+        _ => format!(
+            "{} would be split, {} would be one with others, {} would be somebody else's.",
             how_many(rehearsal.split, "person", "people"),
             rehearsal.joined,
             how_many(rehearsal.moved, "lead", "leads"),
-        ));
-    }
-    for group in &rehearsal.groups {
-        text.push('\n');
-        text.push_str(&told_group(group));
-    }
+        ),
+    });
+    lines.extend(rehearsal.groups.iter().map(|group| format!("\n{}", told_group(group))));
     let hidden = rehearsal.changed - rehearsal.groups.len();
     if hidden > 0 {
-        text.push_str(&format!(
-            "\nAnd {} more; --limit shows more of them.\n",
-            how_many(hidden, "group", "groups")
-        ));
+        lines
+            .push(format!("\nAnd {} more; --limit shows more of them.", how_many(hidden, "group", "groups")));
     }
-    text.push('\n');
+    lines.push(String::new());
     if *corrected > 0 {
-        text.push_str(&format!(
-            "{} corrected by hand keep their leads under any rules.\n",
-            how_many(*corrected, "person whom somebody", "people whom somebody")
-        ));
+        let people = how_many(*corrected, "person whom somebody", "people whom somebody");
+        let keep = if *corrected == 1 { "keeps" } else { "keep" };
+        lines.push(format!("{people} corrected by hand {keep} their leads under any rules."));
     }
     if *elsewhere > 0 {
-        text.push_str(&format!(
+        lines.push(format!(
             "{} of the registry {} with somebody else than the active rules alone would put them: what a CRM knows, leads \
-             that retention has removed, and decisions under earlier rules do that. It counts as no difference here.\n",
+             that retention has removed, and decisions under earlier rules do that. It counts as no difference here.",
             how_many(*elsewhere, "lead", "leads"),
             if *elsewhere == 1 { "is" } else { "are" },
         ));
     }
-    text.push_str(
-        "Nothing was changed: other rules decide about leads that come, and never about those that came.",
+    lines.push(
+        "Nothing was changed: other rules decide about leads that come, and never about those that came."
+            .to_owned(),
     );
-    text
+    lines.join("\n")
 }
 
 fn told_group(group: &PeopleGroup) -> String {
@@ -179,5 +175,5 @@ fn told_group(group: &PeopleGroup) -> String {
         lines.push(format!("      now:  {}", before.join(" ")));
         lines.push(format!("      then: {}", after.join(" ")));
     }
-    lines.join("\n") + "\n"
+    lines.join("\n")
 }

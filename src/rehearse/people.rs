@@ -157,14 +157,14 @@ impl Side {
         resolution
     }
 
-    /// Why, naming people as the registry does.
+    /// Why and why not, naming people as the registry does.
     fn sentences(&self, decision: &Decision) -> Vec<String> {
-        let mut decision = decision.clone();
-        for finding in &mut decision.findings {
-            let place = usize::try_from(number(finding.person)).unwrap_or(usize::MAX);
-            finding.person = self.shown.get(place).copied().unwrap_or(finding.person);
-        }
-        decision.sentences(Language::English)
+        let name = |person: PersonId| {
+            let place = usize::try_from(number(person)).unwrap_or(usize::MAX);
+            self.shown.get(place).copied().unwrap_or(person).to_string()
+        };
+        let told = decision.told(Language::English, &name);
+        told.why.into_iter().chain(told.why_not).map(|sentence| sentence.text).collect()
     }
 }
 

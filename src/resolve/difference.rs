@@ -51,8 +51,7 @@ impl Difference {
         let touched = |one: Number, other: Number| {
             forth.get(place(one)) == Some(&SEVERAL) || back.get(place(other)) == Some(&SEVERAL)
         };
-        // How many leads each two of the touched have in common, and the first of these.
-        let mut common: BTreeMap<(Number, Number), (usize, usize)> = BTreeMap::new();
+        let mut common = Common::new();
         for (at, (one, other)) in before.iter().zip(after).enumerate() {
             if touched(*one, *other) {
                 common.entry((*one, *other)).or_insert((0, at)).0 += 1;
@@ -65,16 +64,13 @@ impl Difference {
             difference.moved += group.moved;
             difference.groups.push(group);
         }
-        let others = |edges: &dyn Fn(&(Number, Number)) -> (Number, Number)| {
-            let mut others: BTreeMap<Number, usize> = BTreeMap::new();
-            for pair in common.keys() {
-                *others.entry(edges(pair).0).or_default() += 1;
-            }
-            others
-        };
-        let (befores, afters) = (others(&|pair| *pair), others(&|(one, other)| (*other, *one)));
-        difference.split = befores.values().filter(|count| **count > 1).count();
-        let joined = common.keys().filter(|(_, other)| afters.get(other).is_some_and(|count| *count > 1));
+        let mut degrees: (BTreeMap<Number, usize>, BTreeMap<Number, usize>) = Default::default();
+        for (one, other) in common.keys() {
+            *degrees.0.entry(*one).or_default() += 1;
+            *degrees.1.entry(*other).or_default() += 1;
+        }
+        difference.split = degrees.0.values().filter(|others| **others > 1).count();
+        let joined = common.keys().filter(|(_, other)| degrees.1.get(other).is_some_and(|ones| *ones > 1));
         difference.joined = joined.map(|(one, _)| one).collect::<BTreeSet<_>>().len();
         difference.groups.sort_by_key(|group| {
             (std::cmp::Reverse(group.moved), group.before.iter().map(|part| part.first).min())
@@ -104,6 +100,7 @@ fn counterparts(these: &[Number], others: &[Number]) -> Vec<Number> {
     counterparts
 }
 
+/// By two people, one of each partition: how many leads they have in common, and the place of the first.
 type Common = BTreeMap<(Number, Number), (usize, usize)>;
 
 /// The pairs by group: who has a lead in common with somebody of a group belongs to it.
