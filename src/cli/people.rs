@@ -4,8 +4,13 @@ use clap::{Args, Subcommand};
 
 use super::{End, Failure, people_rehearse};
 
+const EXAMPLES: &str = "\
+Examples:
+  leadfold people rehearse --rules new.yaml   who would be who under other rules";
+
 /// Arguments of `people`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     #[command(subcommand)]
     command: Command,
