@@ -15,6 +15,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 #[path = "../tests/it/humans.rs"]
+#[expect(clippy::unwrap_used, reason = "it is a part of the tests")]
 mod humans;
 #[path = "common/load.rs"]
 #[expect(dead_code, reason = "of the load generator only the arithmetic is used")]
