@@ -16,14 +16,14 @@ use crate::workspace::{compile_without_secrets, short};
 
 const EXAMPLES: &str = "\
 Examples:
-  leadfold people rehearse                      with the edited mappings/workspace.yaml
-  leadfold people rehearse --rules new.yaml     a workspace.yaml, or its `identity:` alone
+  leadfold people rehearse                    the edited mappings/workspace.yaml
+  leadfold people rehearse --rules new.yaml   its `identity:` alone is enough
   leadfold people rehearse --workspace next --limit 5
 
-Every lead of the registry is told twice, in its order: under the active rules and
-under those of the file. What differs is shown with the leads that decide it. People
-whom somebody merged, split, or said to be or not to be the same keep their leads.
-Nothing is written, no CRM is asked, and a server may run.
+Every lead of the registry is told twice, in its order: under the active rules
+and under those of the file. What differs is shown with the leads that decide
+it. People whom somebody merged, split, or said to be or not to be the same keep
+their leads. Nothing is written, no CRM is asked, and a server may run.
 
 All of it happens in memory: count on about 2.7 GB per million identifiers, and
 30 MB per million leads.
