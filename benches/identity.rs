@@ -102,13 +102,13 @@ fn memory() -> Result<(), Box<dyn Error>> {
         if partition.known().keys.len() >= 1_000_000 {
             break;
         }
-        let piece = leads(5_000, Sharing::Much, 100 + seed);
+        let (piece, name) = (leads(5_000, Sharing::Much, 100 + seed), format!("{seed:03}"));
         read += piece.len();
         for mut lead in piece {
             for identifier in &mut lead.identifiers {
                 // Humans of another piece have other chats, mailboxes and customer ids.
                 for key in &mut identifier.keys {
-                    key.push_str(&format!("{seed:03}"));
+                    key.push_str(&name);
                 }
             }
             partition.add(&lead.who());
