@@ -102,7 +102,7 @@ fn memory() -> Result<(), Box<dyn Error>> {
         if partition.known().keys.len() >= 1_000_000 {
             break;
         }
-        let (piece, name) = (leads(5_000, Sharing::Much, 100 + seed), format!("{seed:03}"));
+        let piece = leads(5_000, Sharing::Much, 100 + seed);
         read += piece.len();
         for mut lead in piece {
             for identifier in &mut lead.identifiers {

@@ -25,7 +25,7 @@
 //! | `syncs.why`, `syncs.reasons` | replaced, and goes |
 //! | `steps.id`, `steps.sync`, `steps.kind`, `steps.state`, `steps.record` | stay: what CRMs still have. Steps that were not sent go |
 //! | `steps.action`, `steps.why` | the action keeps the ids of records, and goes otherwise; what the CRM said goes |
-//! | `links.destination`, `links.kind`, `links.record`, `links.person`, `links.contact`, `links.step` | the row goes, so that whoever comes back is not joined with who was erased; the record is kept in `erased_records` |
+//! | `links.destination`, `links.kind`, `links.record`, `links.person`, `links.contact`, `links.step`, `links.told` | the row goes, so that whoever comes back is not joined with who was erased; the record is kept in `erased_records` |
 //! | `erased_records.person`, `erased_records.destination`, `erased_records.kind`, `erased_records.record` | made by erasing: ids of records |
 //! | `pools.destination`, `pools.pool`, `pools.state` | stay: turns of who sells |
 //! | `leases.destination`, `leases.holder`, `leases.budget`, `processes.id`, `processes.name` | stay: of processes |
