@@ -265,7 +265,7 @@ impl Side {
         loop {
             let now = SystemClock.now();
             let began = Instant::now();
-            let syncs = self.store.claim(&self.lease, Mode::Live, now, BATCH).await?;
+            let syncs = self.store.claim(&self.lease, Mode::Live, now, BATCH, Vec::new()).await?;
             took += began.elapsed();
             if syncs.is_empty() {
                 break;

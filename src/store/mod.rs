@@ -15,7 +15,7 @@
 //! | [`audits`] | steps that were sent again, and are looked for once more |
 //! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
 //! | [`held`] | leads that wait for an answer |
-//! | [`replay`], `selection`, `replay_work` | leads that go once more |
+//! | [`replay`], `selection`, `replay_work`, `replan` | leads that go once more |
 //! | [`rehearsal`] | deliveries and what was known when they came, to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`registry`], [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
