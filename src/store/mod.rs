@@ -18,7 +18,7 @@
 //! | [`audits`] | steps that were sent again, and are looked for once more |
 //! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
 //! | [`held`] | leads that wait for an answer |
-//! | [`replay`], `selection`, `replay_work` | leads that go once more |
+//! | [`replay`], `selection`, `replay_work`, `replan` | leads that go once more |
 //! | [`rehearsal`], [`partition`] | deliveries and what was known when they came, and who left all leads: to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`erase`], `erase_requests`, `erase_people` | one human's data goes, and what is left of them; the table of every column |

@@ -212,13 +212,13 @@ async fn whoever_maps_leads_again_takes_the_locks_in_the_order_of_everybody() {
     end(database, [one, other]).await;
 }
 
-type Answers = Vec<Result<Found, CrmError>>;
-
-/// A CRM that writes down what it is asked, and does so for the first time in its own way.
+/// A CRM that writes down what it is asked, and answers the first question in its own way.
 struct Asked {
     words: Mutex<Vec<String>>,
     first: fn(&Self, &[Query]) -> Answers,
 }
+
+type Answers = Vec<Result<Found, CrmError>>;
 
 impl Asked {
     fn say(&self, word: &str, count: usize) -> usize {
