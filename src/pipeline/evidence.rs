@@ -26,11 +26,6 @@ const NOT_A_HUMAN: [u64; 3] = [777_000, 136_817_688, 1_087_968_824];
 /// Telegram promises ids of at most 52 bits.
 const LARGEST_TELEGRAM_ID: u64 = (1 << 52) - 1;
 
-/// The longest value of an identifier in bytes, and the longest scope: it is found by an index, and no id is longer.
-const LONGEST_IDENTIFIER: usize = 512;
-/// What is shown of a longer one.
-const SHOWN: usize = 64;
-
 /// What is known of who a lead is from.
 #[derive(Default)]
 pub(super) struct Evidence {
@@ -77,13 +72,7 @@ impl Evidence {
                 }
             }
         }
-        evidence.leave_out_what_does_not_fit();
         Ok(evidence)
-    }
-
-    fn leave_out_what_does_not_fit(&mut self) {
-        let too_long = self.identifiers.extract_if(.., |identifier| !fits(identifier));
-        self.flaws.extend(too_long.map(|identifier| too_long_flaw(&identifier)));
     }
 
     /// Adds an identifier, or what more stands behind one that is there.
@@ -208,13 +197,9 @@ impl Evidence {
             self.flaw("chat", id, code, &text);
             return None;
         };
-        match normalise::id(bot, "bot of the chat") {
-            Ok(bot) => Some(format!("{channel}:{bot}")),
-            Err(flaw) => {
-                self.flaws.push(flaw);
-                None
-            }
-        }
+        let scope = normalise::id(channel, "messenger of the chat")
+            .and_then(|channel| Ok(format!("{channel}:{}", normalise::id(bot, "bot of the chat")?)));
+        scope.map_err(|flaw| self.flaws.push(flaw)).ok()
     }
 
     fn came_from(&mut self, scope: &str, chat: Chat) {
@@ -250,21 +235,4 @@ impl IdentifierValue {
 
 fn read(template: &Template, view: View<'_>, what: &'static str) -> Result<Vec<String>, Stopped> {
     template.texts(view).map_err(Stopped::at(what))
-}
-
-fn fits(identifier: &Identifier) -> bool {
-    identifier.keys.iter().chain([&identifier.scope]).all(|text| text.len() <= LONGEST_IDENTIFIER)
-}
-
-/// What is said of an identifier that does not fit. It is left out whole: a part of it could be somebody else's.
-fn too_long_flaw(identifier: &Identifier) -> Flaw {
-    let field = format!("identifiers.{}", identifier.kind.as_str());
-    let texts = identifier.keys.iter().chain([&identifier.scope]);
-    let longest = texts.max_by_key(|text| text.len()).map_or("", String::as_str);
-    let text = format!(
-        "{field} was left out: it is {} bytes long, and an id has {LONGEST_IDENTIFIER} at most",
-        longest.len()
-    );
-    let raw = longest.get(..longest.floor_char_boundary(SHOWN)).unwrap_or_default().to_owned();
-    Flaw { field, raw, code: "too_long".to_owned(), text }
 }

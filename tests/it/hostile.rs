@@ -129,7 +129,9 @@ async fn ids_that_no_index_holds_stop_nobody(postgres: Option<Database>) {
     assert_eq!((counts.leads, counts.synced, counts.unreadable), (1, 1, 0), "{counts:?}");
     let lead = rig.found("0671234567").await[0]["id"].as_str().unwrap().to_owned();
     let flaws = rig.json(&format!("/api/leads/{lead}")).await["lead"]["flaws"].clone();
-    assert_eq!(flaws[0]["code"], "too_long", "{flaws}");
+    let codes: Vec<&str> =
+        flaws.as_array().unwrap().iter().filter_map(|flaw| flaw["code"].as_str()).collect();
+    assert!(codes.contains(&"text_too_long"), "{flaws}");
     still_works(rig).await;
 }
 
