@@ -37,10 +37,10 @@
 //! | | [`alerts`] | tells a person once per new cause |
 //! | | [`gauges`] | how much waits, for `/metrics` |
 //! | | [`retention`] | removes what is old |
-//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply, erase |
+//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply, people, erase, erase |
 //! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
-//! | | [`rehearse`] | runs another version over stored deliveries and says what would change |
+//! | | [`rehearse`] | runs another version over stored deliveries, or other identity rules over all leads, and says what would change |
 //! | beside | [`sandbox`], [`demo`] | our own small CRM with switchable faults, and the sample requests |
 //! | | [`torture`] | tries to make leadfold lose or double something, and reckons up whether it did |
 //! | wiring | [`app`] | one running leadfold, on the active version of its workspace |
@@ -68,7 +68,7 @@
 //! # What is deliberately absent
 //!
 //! A repository trait, a workflow language (a mapping is data with placeholders), a second store beside the database,
-//! similarity matching (names never join anybody), and any merge inside a CRM.
+//! similarity matching (a name alone never joins anybody), and any merge inside a CRM.
 
 pub mod alerts;
 pub mod app;

@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::{DatabaseOption, End, Failure, country, how_many, say};
 use crate::id::LeadId;
+use crate::normalise::spellings;
 use crate::resolve::Language;
 use crate::store::Store;
 use crate::store::audits::AuditDetail;
 use crate::store::erase::ERASED_CODE;
 use crate::store::registry::{LeadDetail, SyncDetail};
-use crate::web::search::spellings;
 
 const EXAMPLES: &str = "\
 Examples:

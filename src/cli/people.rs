@@ -116,7 +116,7 @@ struct ShowOptions {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     who: String,
     /// Show so many of their leads, the newest first
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(i64).range(0..=200))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(i64).range(1..=200))]
     leads: i64,
     #[command(flatten)]
     shared: Shared,
@@ -178,7 +178,7 @@ struct Shared {
     /// Country of phones that name none; may be repeated, the first is tried first
     #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
     region: Vec<String>,
-    /// Print one JSON object instead of text
+    /// Print one JSON object instead of text; where it asks, needs --yes
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -65,7 +65,7 @@ fn may_merge(
     }
     if is_too_large(first, rules)
         || is_too_large(second, rules)
-        || first.merges + second.merges >= rules.limits.merges
+        || first.merges + second.merges + 1 > rules.limits.merges
     {
         return Err(Refusal::TooLarge);
     }

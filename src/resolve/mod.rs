@@ -1,6 +1,6 @@
 //! Whose lead is this? Identifiers and what is known of them in; one person, what to remember, and why out.
 //!
-//! Deterministic and on exact keys only. A lead always lands on somebody at once. Names never join anybody: they may veto,
+//! Deterministic and on exact keys only. A lead always lands on somebody at once. A name alone never joins anybody: names may veto,
 //! or decide between two whom keys have found.
 //!
 //! | step | file |

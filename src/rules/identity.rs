@@ -15,7 +15,7 @@ pub struct IdentityRules {
     pub shared_from: usize,
     /// After so long without a lead, a phone or an email that comes with another name is taken to be somebody else's by now.
     pub forget_after: Duration,
-    /// From these sizes on a person takes in nobody and no further phone or email.
+    /// Beyond these sizes a person takes in nobody and no further phone or email.
     pub limits: Limits,
 }
 

@@ -114,8 +114,8 @@ async fn read_holders(connection: &mut Connection, known: &mut Known) -> Result<
     Ok(())
 }
 
-/// The keys of people, and the shared ones that they use. Somebody may have thousands, when they are a reception; more than the limits of one kind and scope
-/// say no more.
+/// The keys of people, and the shared ones that they use. Somebody may have thousands, when they are a reception; more
+/// than the limits of one kind and scope say no more.
 async fn read_keys(
     connection: &mut Connection,
     known: &mut Known,

@@ -14,14 +14,18 @@ pub(super) struct Faces(BTreeMap<PersonId, String>);
 /// The statement that reads what [`Faces::read`] takes, of so many people. Whoever has become somebody else shows as them.
 pub(super) fn faces(people: usize) -> String {
     format!(
-        "SELECT p.id, \
-         (SELECT lead FROM leads WHERE leads.person = COALESCE(p.merged_into, p.id) AND lead IS NOT NULL \
-           ORDER BY sequence DESC LIMIT 1), \
-         (SELECT shown FROM identifiers WHERE identifiers.person = COALESCE(p.merged_into, p.id) \
+        "WITH RECURSIVE present (id, now) AS ( \
+           SELECT id, id FROM persons WHERE id IN ({}) \
+           UNION ALL SELECT present.id, persons.merged_into FROM present JOIN persons ON persons.id = present.now \
+             WHERE persons.merged_into IS NOT NULL) \
+         SELECT p.id, \
+         (SELECT lead FROM leads WHERE leads.person = p.now AND lead IS NOT NULL ORDER BY sequence DESC LIMIT 1), \
+         (SELECT shown FROM identifiers WHERE identifiers.person = p.now \
            AND kind = 'phone' AND shown IS NOT NULL ORDER BY first_seen, value LIMIT 1), \
-         (SELECT destination || ' ' || record FROM links WHERE links.person = COALESCE(p.merged_into, p.id) \
+         (SELECT destination || ' ' || record FROM links WHERE links.person = p.now \
            AND links.kind = 'contact' ORDER BY created_at, record LIMIT 1) \
-         FROM persons p WHERE p.id IN ({})",
+         FROM present p WHERE NOT EXISTS ( \
+           SELECT 1 FROM persons WHERE persons.id = p.now AND persons.merged_into IS NOT NULL)",
         list(1, people)
     )
 }

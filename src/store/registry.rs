@@ -237,7 +237,7 @@ impl Store {
         rows.iter().map(lead_row).collect()
     }
 
-    /// Leads of the people who have one of these identifier values, or of a chat or event with this id, newest first.
+    /// Leads of the people who have one of these identifier values (a chat's id is one), newest first.
     pub async fn leads_of(&self, values: &[String], limit: i64) -> Result<Vec<LeadRow>, StoreError> {
         if values.is_empty() {
             return Ok(Vec::new());

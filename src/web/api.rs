@@ -10,8 +10,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::search::spellings;
 use crate::id::LeadId;
+use crate::normalise::spellings;
 use crate::resolve::Language;
 use crate::store::{Store, StoreError};
 

@@ -4,7 +4,6 @@ mod access;
 pub mod api;
 mod health;
 pub mod operations;
-pub mod search;
 
 use std::sync::Arc;
 
