@@ -226,7 +226,7 @@ async fn tell_conflicts(
     let faces = Faces::read(&connection.fetch(&faces(people.len()), people).await?)?;
     for sync in claimed {
         if let Some(decision) = decisions.get(&sync.id) {
-            sync.conflicts = decision.conflicts(Language::English, &|person| faces.of(person));
+            sync.conflicts = decision.conflicts(Language::English, &|person| faces.without_name(person));
         }
     }
     Ok(())

@@ -155,9 +155,9 @@ impl Store {
         }
         let sql = format!(
             "SELECT (SELECT COUNT(*) FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%')), \
-             (SELECT COUNT(DISTINCT delivery) FROM events WHERE id IN (SELECT event FROM leads WHERE person = $1 \
-                AND (why IS NULL OR why NOT LIKE '{ERASED}%')) OR redelivery_of IN (SELECT event FROM leads \
-                WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%'))), \
+             (SELECT COUNT(*) FROM (SELECT delivery FROM events WHERE id IN (SELECT event FROM leads WHERE person = $1 \
+                AND (why IS NULL OR why NOT LIKE '{ERASED}%')) UNION SELECT delivery FROM events WHERE redelivery_of IN ( \
+                SELECT event FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%'))) AS theirs), \
              (SELECT COUNT(*) FROM syncs WHERE person = $1 AND state NOT IN ('synced', 'filtered')), \
              (SELECT COUNT(*) FROM syncs WHERE person = $1 AND {OPEN} AND ({IN_HAND} OR {IN_DOUBT})), \
              (SELECT MAX(at) FROM corrections WHERE kind = 'erase' AND one = $1)"

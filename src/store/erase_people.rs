@@ -12,7 +12,7 @@ use super::erase_requests::{empty_requests_of, identifiers_of};
 use super::merges::lock_people;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
 use super::syncs::OPEN;
-use super::{StoreError, Work, error::Failure};
+use super::{StoreError, Work};
 use crate::id::{DeliveryId, LeadId, PersonId};
 use crate::normalise::Wanted;
 use crate::plan::{Action, ContactFields, DealFields, Reason, TaskFields};
@@ -71,9 +71,11 @@ impl Work for EraseLeads {
                 leads.push(row.id(0)?);
                 named.extend(row.optional_text(1)?.iter().flat_map(|lead| identifiers_of(lead)));
             }
-            forget_user(connection, self.person, named).await?;
+            forget_user(connection, self.person, named.clone()).await?;
+            forget_unowned(connection, named).await?;
             let left = self.lock_syncs(connection, &leads).await?;
             leads.retain(|lead| !left.contains(lead));
+            self.still_theirs(connection, &mut leads).await?;
             let mut piece =
                 LeadsPiece { leads: u64::try_from(leads.len()).unwrap_or(u64::MAX), ..LeadsPiece::default() };
             let deliveries = deliveries_of(connection, &leads).await?;
@@ -93,6 +95,25 @@ impl EraseLeads {
     /// Which open syncs are left alone.
     fn left(&self) -> String {
         if self.even_in_doubt { IN_HAND.to_owned() } else { format!("({IN_HAND} OR {IN_DOUBT})") }
+    }
+
+    /// Leaves out leads that became somebody else's while others wrote: a split gives them back.
+    async fn still_theirs(
+        &self,
+        connection: &mut Connection,
+        leads: &mut Vec<LeadId>,
+    ) -> Result<(), StoreError> {
+        if leads.is_empty() || !connection.others_write() {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT id FROM leads WHERE person = $1 AND id IN ({}) ORDER BY id FOR UPDATE",
+            list(2, leads.len())
+        );
+        let arguments = [self.person.into()].into_iter().chain(leads.iter().map(|lead| Arg::from(*lead)));
+        let rows = connection.fetch(&sql, arguments.collect()).await?;
+        *leads = rows.iter().map(|row| row.id(0)).collect::<Result<_, _>>()?;
+        Ok(())
     }
 
     /// Locks the syncs of these leads, where others write; returns the leads that began to be pushed before.
@@ -250,6 +271,23 @@ async fn forget_user(
     Ok(())
 }
 
+/// Forgets keys that nobody has: a hint, or one too many. Their rows were only the locks of who resolved them.
+async fn forget_unowned(connection: &mut Connection, keys: BTreeSet<Columns>) -> Result<(), StoreError> {
+    let keys: Vec<Columns> = keys.into_iter().collect();
+    for piece in keys.chunks(ROWS_PER_STATEMENT) {
+        let rows: Vec<Vec<Arg>> = piece
+            .iter()
+            .map(|(kind, scope, value)| args![kind.as_str(), scope.as_str(), value.as_str()])
+            .collect();
+        let sql = format!(
+            "DELETE FROM identifiers WHERE person IS NULL AND (kind, scope, value) IN (VALUES {})",
+            placeholders(&rows)
+        );
+        connection.execute(&sql, rows.into_iter().flatten().collect()).await?;
+    }
+    Ok(())
+}
+
 /// A person's names and customer ids, as `identifiers.users` holds them.
 async fn names_and_customers(
     connection: &mut Connection,
@@ -343,10 +381,8 @@ impl Forget {
         let people: BTreeSet<PersonId> = heirs.values().copied().chain([person]).collect();
         let (_, became) = lock_people(connection, people).await?;
         if became.contains_key(&person) {
-            return Err(StoreError {
-                message: "the person was merged into another while it was erased".to_owned(),
-                kind: Failure::RunAgain,
-            });
+            // Asked again, it goes on with who they are now.
+            return Ok(Forgotten::MoreCame);
         }
         let sql = format!(
             "SELECT 1 FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%') LIMIT 1"

@@ -9,7 +9,14 @@ use crate::lead::{Lead, mask};
 
 /// People as one recognises them; whoever is not among them is shown by id.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Faces(BTreeMap<PersonId, String>);
+pub(super) struct Faces(BTreeMap<PersonId, Face>);
+
+#[derive(Clone, Debug)]
+struct Face {
+    name: Option<String>,
+    /// Their masked phone and their record in a CRM, as far as there are such.
+    known_by: String,
+}
 
 /// The statement that reads what [`Faces::read`] takes, of so many people. Whoever has become somebody else shows as them.
 pub(super) fn faces(people: usize) -> String {
@@ -34,21 +41,30 @@ impl Faces {
     pub(super) fn read(rows: &[Row]) -> Result<Self, StoreError> {
         let mut faces = BTreeMap::new();
         for row in rows {
-            let person: PersonId = row.id(0)?;
-            let name = row.optional_json::<Lead>(1)?.and_then(|lead| lead.contact.name);
+            // What another version wrote has no name for this one.
+            let lead = row.optional_json::<Lead>(1).ok().flatten();
             let phone = row.optional_text(2)?.map(|phone| mask(&phone));
-            let known: Vec<String> = [name, phone, row.optional_text(3)?].into_iter().flatten().collect();
-            match known.split_first() {
-                None => {}
-                Some((first, [])) => drop(faces.insert(person, first.clone())),
-                Some((first, rest)) => drop(faces.insert(person, format!("{first} ({})", rest.join(", ")))),
-            }
+            let face = Face {
+                name: lead.and_then(|lead| lead.contact.name),
+                known_by: [phone, row.optional_text(3)?].into_iter().flatten().collect::<Vec<_>>().join(", "),
+            };
+            faces.insert(row.id(0)?, face);
         }
         Ok(Self(faces))
     }
 
     /// As people recognise them.
     pub(super) fn of(&self, person: PersonId) -> String {
-        self.0.get(&person).cloned().unwrap_or_else(|| person.to_string())
+        match self.0.get(&person) {
+            Some(Face { name: Some(name), known_by }) if known_by.is_empty() => name.clone(),
+            Some(Face { name: Some(name), known_by }) => format!("{name} ({known_by})"),
+            _ => self.without_name(person),
+        }
+    }
+
+    /// For what is stored with somebody else's lead: whoever erases this person does not find it there.
+    pub(super) fn without_name(&self, person: PersonId) -> String {
+        let face = self.0.get(&person).filter(|face| !face.known_by.is_empty());
+        face.map_or_else(|| person.to_string(), |face| face.known_by.clone())
     }
 }

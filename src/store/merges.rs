@@ -109,9 +109,11 @@ async fn lock_identifiers(
     one: PersonId,
     other: PersonId,
 ) -> Result<(), StoreError> {
-    // Whoever uses a key is written under the key's lock, as whoever owns it.
-    let sql = "SELECT 1 FROM identifiers WHERE person IN ($1, $2) \
-         OR (kind, scope, value) IN (SELECT kind, scope, value FROM holders WHERE person IN ($1, $2)) \
+    // Whoever uses a key is written under the key's lock, as whoever owns it. One subquery: for an OR with one PostgreSQL
+    // walks through all identifiers.
+    let sql = "SELECT 1 FROM identifiers WHERE (kind, scope, value) IN ( \
+           SELECT kind, scope, value FROM identifiers WHERE person IN ($1, $2) \
+           UNION SELECT kind, scope, value FROM holders WHERE person IN ($1, $2)) \
          ORDER BY kind, scope, value FOR UPDATE";
     connection.fetch(sql, args![one, other]).await.map(drop)
 }

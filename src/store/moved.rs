@@ -218,6 +218,15 @@ impl Moved {
         connection.execute_all(statements).await
     }
 
+    /// Leaves out what was of an earlier merge that is undone, and what that one brought on to here.
+    pub(super) fn leave_out(&mut self, earlier: &Self, on: &Self) {
+        self.identifiers.retain(|key| !earlier.identifiers.contains(key));
+        self.leads.retain(|lead| !earlier.leads.contains(lead));
+        self.links.retain(|link| !earlier.links.contains(link));
+        self.names.retain(|name| !on.names.contains(name));
+        self.held.retain(|held| !on.held.iter().any(|gone| gone.brought && gone.key == held.key));
+    }
+
     /// Of what this merge brought, what a later one brought on to somebody else.
     pub(super) fn brought_on_by(&self, later: &Self) -> Self {
         let mut on = self.clone();

@@ -63,7 +63,8 @@ pub(super) fn in_hand(lease: &Lease, entries: &[Dated]) -> Option<(String, Vec<A
         (true, true) => return None,
         (false, true) => of_syncs,
         (true, false) => of_steps,
-        (false, false) => format!("{of_syncs}) OR id IN ({of_steps}"),
+        // One subquery: for an OR with one PostgreSQL walks through all syncs.
+        (false, false) => format!("SELECT id FROM syncs WHERE id IN ({of_syncs}) UNION {of_steps}"),
     };
     let sql = format!("SELECT id FROM syncs WHERE claimed = $1 AND (id IN ({wanted})) ORDER BY id");
     Some((sql, args![lease.epoch].into_iter().chain(syncs).chain(steps).collect()))

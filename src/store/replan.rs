@@ -105,8 +105,9 @@ impl ReplanLeads {
             let Some(before) = before.get(&lead.lead) else { continue };
             let who = Who::of(mapped, before.received_at);
             let resolution = people.resolve(&who, lead.fresh_person);
-            let moved = before.person.is_some_and(|person| people.present(person) != resolution.person);
             people.learn(lead.lead, mapped, &who, &resolution);
+            // After that: who became one by this very lead is nobody else.
+            let moved = before.person.is_some_and(|person| people.present(person) != resolution.person);
             let (branch, sequence) = (*branch, before.sequence);
             resolved.insert(lead.lead, Resolved { lead: mapped, branch, to, sequence, resolution, moved });
         }

@@ -13,7 +13,7 @@ use crate::resolve::Key;
 use crate::store::doubles::take_back_two_contacts;
 use crate::store::merges::{decide_unsent_anew, lock_both, lock_what_moves, merge_people, present_person};
 use crate::store::moved::{Moved, in_columns, pair};
-use crate::store::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, placeholders};
+use crate::store::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, placeholders};
 use crate::store::syncs::OPEN;
 use crate::store::{StoreError, Work};
 
@@ -164,10 +164,15 @@ impl TakeApart {
             let sql = "SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL";
             let next = connection.fetch(sql, args![holder]).await?;
             let Some(next) = next.first() else { break };
-            let Some(later) = load(connection, "from_person = $1", args![holder]).await? else {
+            let Some(mut later) = load(connection, "from_person = $1", args![holder]).await? else {
                 return Ok(Err(NotDone::Unreadable(merge.id)));
             };
-            came_along = came_along.brought_on_by(&later.moved);
+            let on = came_along.brought_on_by(&later.moved);
+            // Undoing that one later must not give back what is this person's again.
+            later.moved.leave_out(&merge.moved, &on);
+            let sql = "UPDATE merges SET moved = $2 WHERE id = $1";
+            connection.execute(sql, args![later.id, json(&later.moved)?]).await?;
+            came_along = on;
             holder = next.id(0)?;
         }
         connection.execute("UPDATE persons SET merged_into = NULL WHERE id = $1", args![from]).await?;
