@@ -310,6 +310,36 @@ fn what_was_written_before_names_were_is_still_undone() {
 }
 
 #[test]
+fn who_was_split_off_and_came_back_is_not_given_away_by_another_split() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(on_both(async |story| {
+        let leads = story
+            .leads(&[
+                said("old", &[(Phone, "+380671110011")]),
+                said("old", &[(Phone, "+380671110012")]),
+                said("old", &[(Phone, "+380671110013")]),
+            ])
+            .await;
+        let mut people = Vec::new();
+        for (lead, _) in &leads {
+            people.push(story.person(*lead).await);
+        }
+        let [oldest, second, youngest] = people[..] else { unreachable!("three") };
+        let first = merge(story, second, youngest).await.unwrap();
+        let later = merge(story, oldest, second).await.unwrap();
+        split(story, first.merge).await.unwrap();
+        merge(story, oldest, youngest).await.unwrap();
+        split(story, later.merge).await.unwrap();
+        let now =
+            [story.person(leads[0].0).await, story.person(leads[1].0).await, story.person(leads[2].0).await];
+        assert_eq!(now, [oldest, second, oldest]);
+        let phone =
+            format!("SELECT person FROM identifiers WHERE value = '+380671110013' AND person = '{oldest}'");
+        assert_eq!(texts(&story.url, &phone).await.len(), 1);
+    }));
+}
+
+#[test]
 fn what_is_in_hand_is_waited_for_and_what_was_sent_holds_a_split_up() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(on_both(async |story| {
