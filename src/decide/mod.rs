@@ -169,6 +169,16 @@ impl Capabilities {
         deal_updates: true,
         lists: true,
     };
+
+    /// What has neither contacts nor deals: a bot.
+    pub const NONE: Self = Self {
+        deals: false,
+        tasks: false,
+        notes: false,
+        contact_updates: false,
+        deal_updates: false,
+        lists: false,
+    };
 }
 
 /// What is to be done with a lead.

@@ -86,13 +86,14 @@ pub(super) const EXPECT_KEYS: &[&str] =
 pub(super) const CRM: &[(&str, CrmState)] =
     &[("nothing", CrmState::Nothing), ("contact", CrmState::Contact), ("open_deal", CrmState::OpenDeal)];
 
-pub(super) const STEPS: [StepKind; 6] = [
+pub(super) const STEPS: [StepKind; 7] = [
     StepKind::CreateContact,
     StepKind::UpdateContact,
     StepKind::CreateDeal,
     StepKind::UpdateDeal,
     StepKind::CreateTask,
     StepKind::AddNote,
+    StepKind::Call,
 ];
 
 /// Reads `tests:`.

@@ -5,6 +5,8 @@
 //! the names of other files. Where in doubt it lets a value pass. Only keywords that draft 7 has as well are used, because
 //! that is what many editors understand.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::workspace::DestinationKind;
@@ -90,10 +92,14 @@ fn document(title: &str, about: &str, schema: Json) -> Json {
 }
 
 fn destination(kinds: &[DestinationKind]) -> Json {
+    let names = |bot: bool| kinds.iter().filter(move |kind| kind.bot.is_some() == bot).map(|kind| kind.name);
     let shared = |key: &str| match key {
-        "crm" => {
-            word("Which CRM it is; further keys are its own settings.", kinds.iter().map(|kind| kind.name))
-        }
+        "crm" => word("Which CRM it is; further keys are its own settings.", names(false)),
+        "bot" => word("Which bot it is; further keys are its own settings.", names(true)),
+        "chats" => list(
+            "Scopes of the chats that the bot serves, where they are not the usual ones.",
+            scalar("A scope of chats; * at the end stands for anything: sendpulse:*."),
+        ),
         "mode" => words(
             "live writes; observe looks up, plans and explains; paused keeps the queue.",
             workspace::MODES,
@@ -122,11 +128,15 @@ fn destination(kinds: &[DestinationKind]) -> Json {
             (setting.name.to_owned(), of_setting)
         });
         let own = kind.settings.iter().map(|setting| setting.name);
-        let names: Vec<&str> = workspace::DESTINATION_KEYS.iter().copied().chain(own).collect();
+        let (word, common) = match kind.bot {
+            None => ("crm", workspace::DESTINATION_KEYS),
+            Some(_) => ("bot", workspace::BOT_KEYS),
+        };
+        let names: Vec<&str> = common.iter().copied().chain(own).collect();
         let required: Vec<&str> =
             kind.settings.iter().filter(|setting| setting.required).map(|setting| setting.name).collect();
         json!({
-            "if": { "properties": { "crm": { "const": kind.name } }, "required": ["crm"] },
+            "if": { "properties": { word: { "const": kind.name } }, "required": [word] },
             "then": {
                 "properties": settings.collect::<Map<_, _>>(),
                 "required": required,
@@ -134,11 +144,12 @@ fn destination(kinds: &[DestinationKind]) -> Json {
             },
         })
     };
-    let properties = workspace::DESTINATION_KEYS.iter().map(|key| ((*key).to_owned(), shared(key)));
+    let keys = workspace::DESTINATION_KEYS.iter().chain(workspace::BOT_KEYS).collect::<BTreeSet<_>>();
+    let properties = keys.into_iter().map(|key| ((*key).to_owned(), shared(key)));
     json!({
         "type": "object",
         "properties": properties.collect::<Map<_, _>>(),
-        "required": ["crm"],
+        "oneOf": [{ "required": ["crm"] }, { "required": ["bot"] }],
         "allOf": kinds.iter().map(of_kind).collect::<Vec<_>>(),
     })
 }

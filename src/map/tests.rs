@@ -21,6 +21,7 @@ const KINDS: &[DestinationKind] = &[DestinationKind {
         Setting { name: "token", required: true, secret: true, summary: "its token" },
         Setting { name: "account", required: false, secret: false, summary: "an account" },
     ],
+    bot: None,
     nested: None,
 }];
 

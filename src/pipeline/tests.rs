@@ -21,6 +21,7 @@ const KINDS: &[DestinationKind] = &[DestinationKind {
         Setting { name: "url", required: true, secret: true, summary: "where it listens" },
         Setting { name: "token", required: true, secret: true, summary: "its token" },
     ],
+    bot: None,
     nested: None,
 }];
 

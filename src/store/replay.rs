@@ -268,7 +268,8 @@ impl Store {
                 Action::CreateContact { .. }
                 | Action::UpdateContact { .. }
                 | Action::CreateDeal { .. }
-                | Action::UpdateDeal { .. } => {}
+                | Action::UpdateDeal { .. }
+                | Action::Call { .. } => {}
             }
         }
         Ok((texts, superseded))

@@ -471,7 +471,8 @@ fn told(plan: &Plan, context: &PersonContext) -> Vec<(RecordId, StepId)> {
         | Action::CreateDeal { .. }
         | Action::UpdateDeal { .. }
         | Action::CreateTask { .. }
-        | Action::AddNote { .. } => false,
+        | Action::AddNote { .. }
+        | Action::Call { .. } => false,
     };
     let twins = context.untold.iter();
     twins
@@ -490,7 +491,8 @@ fn adopted(plan: &Plan, contacts: &[FoundContact], context: &PersonContext) -> O
         | Action::UpdateDeal { .. }
         | Action::CreateDeal { .. }
         | Action::CreateTask { .. }
-        | Action::AddNote { .. } => None,
+        | Action::AddNote { .. }
+        | Action::Call { .. } => None,
     });
     let worked_on = worked_on.filter(|contact| !context.further.contains(contact));
     let only = || match contacts {

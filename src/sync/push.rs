@@ -155,6 +155,12 @@ impl Worker {
                         now,
                     ));
                 }
+                Outcome::Unreachable { why } => {
+                    let text = format!("'{}' cannot reach this chat: {why}", self.destination.name);
+                    ends.push((stored.step.id, StepEnd::Rejected(why)));
+                    let why = Some(Reason::new("chat_blocked", text));
+                    next = Some(Next::Release { state: SyncState::Filtered, why, next_at: now, attempts: 0 });
+                }
                 Outcome::Unauthorised { why } => {
                     ends.push((stored.step.id, stored.not_written(in_doubt, &why)));
                     next = Some(self.put_back(&job, "unauthorised", &why, now));
@@ -334,7 +340,8 @@ impl Job {
             Action::UpdateContact { .. }
             | Action::UpdateDeal { .. }
             | Action::CreateTask { .. }
-            | Action::AddNote { .. } => None,
+            | Action::AddNote { .. }
+            | Action::Call { .. } => None,
         }
     }
 
@@ -367,9 +374,10 @@ pub(super) fn with_records(action: Action, records: &HashMap<StepId, RecordId>) 
         Action::AddNote { contact, deal, text } => {
             Action::AddNote { contact: resolve(contact), deal: deal.map(resolve), text }
         }
-        other @ (Action::CreateContact { .. } | Action::UpdateContact { .. } | Action::UpdateDeal { .. }) => {
-            other
-        }
+        other @ (Action::CreateContact { .. }
+        | Action::UpdateContact { .. }
+        | Action::UpdateDeal { .. }
+        | Action::Call { .. }) => other,
     }
 }
 

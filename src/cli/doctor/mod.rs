@@ -18,7 +18,8 @@ use crate::compare::{Account, Comparison, compare, fallbacks};
 use crate::crm::catalog::Catalog;
 use crate::crm::examine::{Asked, Examination, Sought, examine};
 use crate::crm::http::{Exchange, install_tls};
-use crate::crm::{self, Crm, CrmError, DESCRIPTIONS, Found, Guarantee};
+use crate::crm::{self, Crm, CrmError, Found, Guarantee};
+use crate::decide::Capabilities;
 use crate::map::{Mention, Problem, Severity, Workspace, closest, mentions};
 use crate::normalise;
 use crate::plan::StepKind;
@@ -350,22 +351,20 @@ fn millis(duration: Duration) -> u64 {
 fn kinds(crm: &dyn Crm) -> impl Iterator<Item = StepKind> + use<> {
     let can = crm.capabilities();
     let all = [
-        (StepKind::CreateContact, true),
-        (StepKind::UpdateContact, true),
+        (StepKind::CreateContact, can != Capabilities::NONE),
+        (StepKind::UpdateContact, can.contact_updates),
         (StepKind::CreateDeal, can.deals),
         (StepKind::UpdateDeal, can.deals),
         (StepKind::CreateTask, can.tasks),
         (StepKind::AddNote, can.notes),
+        (StepKind::Call, can == Capabilities::NONE),
     ];
     all.into_iter().filter(|(_, has)| *has).map(|(kind, _)| kind)
 }
 
 /// What the CRM is, in the words of its adapter.
 fn summary(name: &str) -> &'static str {
-    DESCRIPTIONS
-        .iter()
-        .find(|description| description.name == name)
-        .map_or("", |description| description.summary)
+    crm::description(name).map_or("", |description| description.summary)
 }
 
 /// Steps by what protects them from being written twice.

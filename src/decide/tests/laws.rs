@@ -14,7 +14,7 @@ fn kinds(plan: &Plan) -> Vec<StepKind> {
 /// The records that a step refers to.
 fn references(action: &Action) -> Vec<Reference> {
     match action {
-        Action::CreateContact { .. } => vec![],
+        Action::CreateContact { .. } | Action::Call { .. } => vec![],
         Action::UpdateContact { contact, .. } => vec![Reference::Record(contact.clone())],
         Action::UpdateDeal { deal, .. } => vec![Reference::Record(deal.clone())],
         Action::CreateDeal { contact, .. } => vec![contact.clone()],
@@ -74,7 +74,7 @@ fn apply(plan: &Plan, found: &[FoundContact]) -> Vec<FoundContact> {
                 write(&mut deal.stage, changes.stage.as_ref());
                 deal.fields.extend(changes.fields.clone());
             }
-            Action::CreateTask { .. } | Action::AddNote { .. } => {}
+            Action::CreateTask { .. } | Action::AddNote { .. } | Action::Call { .. } => {}
         }
     }
     contacts
@@ -91,7 +91,8 @@ fn written_to(action: &Action) -> Option<&RecordId> {
         | Action::UpdateDeal { .. }
         | Action::CreateDeal { .. }
         | Action::CreateTask { .. }
-        | Action::AddNote { .. } => None,
+        | Action::AddNote { .. }
+        | Action::Call { .. } => None,
     }
 }
 
