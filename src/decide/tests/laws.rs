@@ -220,6 +220,7 @@ proptest! {
                     prop_assert!(changes.fields.values().all(|value| !change::is_empty(value)));
                 }
                 Action::AddNote { text, .. } => prop_assert!(!text.trim().is_empty()),
+                Action::Call { .. } => prop_assert!(false, "a CRM takes no calls"),
                 Action::CreateContact { contact } => {
                     prop_assert!(contact.name.as_ref().is_some_and(|name| !name.trim().is_empty()));
                 }
@@ -308,7 +309,10 @@ proptest! {
                 Action::CreateContact { contact } => &contact.owner,
                 Action::CreateDeal { deal, .. } => &deal.owner,
                 Action::CreateTask { task, .. } => &task.owner,
-                Action::UpdateContact { .. } | Action::UpdateDeal { .. } | Action::AddNote { .. } => &None,
+                Action::UpdateContact { .. }
+                | Action::UpdateDeal { .. }
+                | Action::AddNote { .. }
+                | Action::Call { .. } => &None,
             };
             prop_assert!(!owner.as_ref().is_some_and(|owner| case.inactive.has(owner)), "{:?}", action);
         }
