@@ -37,6 +37,26 @@ pub struct Lead {
     pub chat: Option<Chat>,
     /// Values that could not be used and why; the raw text is kept.
     pub flaws: Vec<Flaw>,
+    /// What a product reported, for a lead that a postback made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postback: Option<Postback>,
+}
+
+/// What a product reported of a person whom it knows by the click id they came with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Postback {
+    /// The click id, as it counts.
+    pub click: String,
+    /// What happened, lower case: `registration`, `sale`, `resale` …
+    pub event: String,
+    /// The sender's own id of it, where it gives one.
+    pub id: Option<String>,
+    /// What it was worth, as it came.
+    pub cost: Option<String>,
+    /// In which currency, as it came.
+    pub currency: Option<String>,
+    /// Which of this person's events of this name it is, from 1; none before it is counted.
+    pub ordinal: Option<u64>,
 }
 
 /// The contact part of a lead.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::event::Event;
-use crate::lead::{ContactPart, DealPart, Email, Fields, Flaw, Lead, Phone, TaskPart};
+use crate::lead::{ContactPart, DealPart, Email, Fields, Flaw, Lead, Phone, Postback, TaskPart};
 use crate::map::{
     Branch, EvaluationError, FieldTemplates, IfInvalid, Mapping, Scope, TaskTemplate, Template, View, When,
 };
@@ -20,10 +20,12 @@ use crate::plan::Reason;
 mod contact;
 mod evidence;
 mod expectation;
+mod postback;
 
 use contact::{Contact, Contacts};
 use evidence::Evidence;
 pub use expectation::differences;
+pub use postback::{Report, interpret_numbered, report};
 
 /// What an event is.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +45,7 @@ pub enum Interpreted {
 
 /// Interprets one event. `received_at` is when its delivery came.
 pub fn interpret(mapping: &Mapping, event: &Event, received_at: Timestamp) -> Interpreted {
-    interpret_with(mapping, event, received_at, PRODUCTION)
+    interpret_with(mapping, event, received_at, PRODUCTION, None)
 }
 
 /// The normalisers, so that what is put together here can be tested on its own.
@@ -60,10 +62,15 @@ fn interpret_with(
     event: &Event,
     received_at: Timestamp,
     normalisers: Normalisers,
+    postback: Option<&Postback>,
 ) -> Interpreted {
     let scope = mapping.scope(event, received_at);
     let mut contacts = Contacts::new(normalisers);
-    for (index, branch) in mapping.branches().iter().enumerate() {
+    let branches = mapping.branches();
+    for (index, branch) in branches.iter().enumerate() {
+        if !postback::is_for(branch, branches, postback) {
+            continue;
+        }
         match try_branch(mapping, event, &scope, branch, &mut contacts) {
             Ok(Tried::DoesNotHold) => {}
             Ok(Tried::Filtered(reason)) => return Interpreted::Filtered(reason),
@@ -71,7 +78,7 @@ fn interpret_with(
             Err(stopped) => return stopped.needs_attention(branch),
         }
     }
-    let names: Vec<&str> = mapping.branches().iter().map(|branch| branch.name.as_str()).collect();
+    let names: Vec<&str> = branches.iter().map(|branch| branch.name.as_str()).collect();
     let text = format!("the condition (`when`) of no branch holds: {}", names.join(", "));
     Interpreted::Filtered(Reason::new("no_branch", text))
 }
@@ -196,6 +203,7 @@ fn build(
         identifiers: evidence.identifiers,
         chat: evidence.chat,
         flaws,
+        postback: None,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::event::{Delivery, Preset, preset};
 use crate::id::{DeliveryId, StepId};
 use crate::lead::Lead;
 use crate::map::{CrmState, Example, Mapping, Source, Workspace};
-use crate::pipeline::{Interpreted, differences, interpret};
+use crate::pipeline::{Interpreted, differences, interpret_numbered};
 use crate::plan::{FoundContact, FoundDeal, RecordId};
 use crate::rules::{OwnerPool, PoolState, Rules};
 
@@ -90,7 +90,7 @@ fn try_example(
     let event = events.get(example.event).ok_or_else(|| {
         format!("`event: {}`: the request has {} events, counted from 0", example.event, events.len())
     })?;
-    let mut came = interpret(mapping, event, at());
+    let mut came = interpret_numbered(mapping, event, example.ordinal, at());
     let mut plan = None;
     if let Interpreted::Lead(lead, branch) = &came {
         let branch = mapping.branches().get(*branch).ok_or("the branch that held is not in the mapping")?;

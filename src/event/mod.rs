@@ -9,6 +9,7 @@ mod fields;
 mod json_body;
 mod preset_form;
 mod preset_json;
+mod preset_postback;
 mod preset_sendpulse;
 #[cfg(test)]
 mod tests;
@@ -126,11 +127,17 @@ pub struct Preset {
 }
 
 /// Every preset.
-pub static PRESETS: &[&Preset] = &[&preset_sendpulse::PRESET, &preset_json::PRESET, &preset_form::PRESET];
+pub static PRESETS: &[&Preset] =
+    &[&preset_sendpulse::PRESET, &preset_json::PRESET, &preset_form::PRESET, &preset_postback::PRESET];
 
 /// The preset of that name.
 pub fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().copied().find(|preset| preset.name == name)
+}
+
+/// Whether the events of this preset are postbacks, which are somebody's by their click id alone.
+pub fn are_postbacks(preset: &str) -> bool {
+    preset == preset_postback::PRESET.name
 }
 
 /// How long a hash key counts by default: longer than the retries of a platform, shorter than the time after which

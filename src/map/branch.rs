@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::evidence::{self, ContactValue, IdentifierTemplates};
+use super::postback::{self, On};
 use super::reader::{Reader, Section};
 use super::template::{Sees, Template};
 use super::yaml::Node;
@@ -14,6 +15,8 @@ use crate::rules::Rules;
 pub struct Branch {
     /// Its name, unique in the file.
     pub name: String,
+    /// Events of postbacks that it is for; none: any.
+    pub(crate) on: Vec<On>,
     /// When it holds.
     pub(crate) when: When,
     /// Names of the destinations.
@@ -135,8 +138,20 @@ pub(super) const CONTACT_KEYS: &[&str] = &["name", "phone", "email", "fields"];
 pub(super) const DEAL_KEYS: &[&str] = &["title", "pipeline", "stage", "fields"];
 pub(super) const TASK_KEYS: &[&str] = &["title", "text", "type", "due"];
 
-pub(super) const KEYS: &[&str] =
-    &["name", "when", "to", "phone", "owners", "contact", "deal", "task", "note", "identifiers", "rules"];
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "on",
+    "when",
+    "to",
+    "phone",
+    "owners",
+    "contact",
+    "deal",
+    "task",
+    "note",
+    "identifiers",
+    "rules",
+];
 
 /// Words of [`IfInvalid`].
 pub(super) const IF_INVALID: &[(&str, IfInvalid)] = &[
@@ -153,6 +168,8 @@ pub(super) struct Known<'a> {
     pub(super) owner_pools: &'a [String],
     /// Whether the preset finds the chat of an event, together with its bot.
     pub(super) chats: bool,
+    /// Whether the events are postbacks.
+    pub(super) postbacks: bool,
 }
 
 /// What an entry of `leads:` has where it does not say otherwise.
@@ -161,9 +178,9 @@ pub(super) struct Defaults<'n> {
     contact: Arc<ContactTemplate>,
 }
 
-/// Keys of `defaults:`: a name and a condition are each entry's own.
+/// Keys of `defaults:`: a name, its events and a condition are each entry's own.
 pub(super) fn default_keys() -> Vec<&'static str> {
-    KEYS.iter().copied().filter(|key| !matches!(*key, "name" | "when")).collect()
+    KEYS.iter().copied().filter(|key| !matches!(*key, "name" | "on" | "when")).collect()
 }
 
 /// Reads `defaults:`.
@@ -201,6 +218,7 @@ pub(super) fn read(
         .and_then(|node| reader.name_of(node, "owner pool", known.owner_pools.iter().map(String::as_str)));
     let mut branch = Branch {
         name: name.unwrap_or_default(),
+        on: events(reader, &section, known),
         when: section.get("when").map_or(When::Always, |node| condition(reader, node, "`when`", Sees::Lead)),
         to: to.unwrap_or_default(),
         phone: section.get("phone").map(|node| phone(reader, node)).unwrap_or_default(),
@@ -219,6 +237,27 @@ pub(super) fn read(
     let uses_lead = branch.templates().any(Template::uses_lead);
     branch.uses_lead = uses_lead;
     Some(branch)
+}
+
+/// The events that an entry is for, and what does not go with them.
+fn events(reader: &Reader<'_>, section: &Entry<'_, '_>, known: Known<'_>) -> Vec<On> {
+    if let Some(node) = section.get("identifiers").filter(|_| known.postbacks) {
+        let help =
+            "take `identifiers` away; a number or an email of theirs is a field: `contact: { fields: … }`";
+        reader.error(
+            node.span,
+            "a postback is somebody's by its click id alone: `identifiers` would do nothing here",
+            Some(help.to_owned()),
+        );
+    }
+    let Some(node) = section.get("on") else { return Vec::new() };
+    if !known.postbacks {
+        let help =
+            "use `when:`, or `source: { preset: postback }` where a network reports by click id".to_owned();
+        reader.error(node.span, "`on` is for postbacks, and this source receives none", Some(help));
+        return Vec::new();
+    }
+    postback::on(reader, node)
 }
 
 /// An entry of `leads:` over the defaults.

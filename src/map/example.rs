@@ -14,6 +14,8 @@ pub struct Example {
     pub given: String,
     /// Which event of the request, from 0.
     pub event: usize,
+    /// Which of the person's postbacks of this event it is, from 1.
+    pub ordinal: u64,
     /// What the CRM holds of this person.
     pub crm: CrmState,
     /// What should come of it.
@@ -78,7 +80,7 @@ pub enum Filtered {
     By(String),
 }
 
-pub(super) const KEYS: &[&str] = &["name", "given", "event", "crm", "expect"];
+pub(super) const KEYS: &[&str] = &["name", "given", "event", "ordinal", "crm", "expect"];
 
 pub(super) const EXPECT_KEYS: &[&str] =
     &["branch", "phone", "email", "name", "fields", "title", "filtered", "plan"];
@@ -118,10 +120,20 @@ fn example(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Exam
         name: text("name").unwrap_or_else(|| format!("test in line {}", node.span.line)),
         given: given?,
         event: section.get("event").and_then(|node| reader.count(node, "`event`")).unwrap_or(0),
+        ordinal: ordinal(reader, &section),
         crm: section.get("crm").and_then(|node| reader.choice(node, "`crm`", CRM)).unwrap_or_default(),
         expect: expectation(reader, section.get("expect")?, branches)?,
         line: node.span.line,
     })
+}
+
+fn ordinal(reader: &Reader<'_>, section: &Section<'_>) -> u64 {
+    let Some(node) = section.get("ordinal") else { return 1 };
+    let ordinal = reader.count(node, "`ordinal`").unwrap_or(1);
+    if ordinal == 0 {
+        reader.error(node.span, "`ordinal` counts from 1: 2 is the second postback of this event", None);
+    }
+    ordinal.max(1)
 }
 
 fn expectation(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Expectation> {

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
+mod postbacks;
+
 use super::workspace::DestinationKind;
 use super::{branch, evidence, example, identity, pools, rules, source, template, workspace};
 use crate::lead::IdentifierKind;
@@ -68,6 +70,7 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
                 _ => anything(),
             }),
         ),
+        "postback" => says("How postbacks are read, with `preset: postback`.", postbacks::section()),
         "vars" => variables(),
         "defaults" => says(
             "What every entry of `leads` has unless it says otherwise.",
@@ -204,6 +207,10 @@ fn variables() -> Json {
 fn entry(keys: &[&str], required: &[&str]) -> Json {
     object(keys, required, &|key| match key {
         "name" => scalar("What people read in the registry."),
+        "on" => one_or_many(
+            "Events of postbacks: sale, or resale#2 for the second of a person, for which plain resale does not hold then.",
+            scalar(""),
+        ),
         "when" => {
             scalar("The condition, one placeholder: \"{{ city == 'Kyiv' and lead.phone.region == 'UA' }}\".")
         }
@@ -369,6 +376,7 @@ fn test() -> Json {
         "name" => scalar("What it shows."),
         "given" => scalar("The file with the request's body, relative to this folder."),
         "event" => count("Which event of the request, from 0.", 0),
+        "ordinal" => count("Which of the person's postbacks of this event it is, from 1: 2 for resale#2.", 1),
         "crm" => words("What the CRM holds of this person.", example::CRM),
         "expect" => says(
             "What should come of it; what is not named is not looked at.",

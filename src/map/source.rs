@@ -7,8 +7,9 @@ use secrecy::SecretString;
 
 use super::branch::{self, Branch, Known, When};
 use super::example::{self, Example};
+use super::postback::{self, PostbackRules};
 use super::problem::{Problem, Severity, Span};
-use super::reader::{Environment, Reader};
+use super::reader::{Environment, Reader, Section};
 use super::scope::Definitions;
 use super::variables;
 use super::workspace::Workspace;
@@ -40,6 +41,8 @@ pub struct Mapping {
     /// Name of the preset, which scopes the chats that it finds.
     pub(crate) preset: String,
     pub(super) variables: Definitions,
+    /// How its events are read, where they are postbacks.
+    postback: Option<PostbackRules>,
     branches: Vec<Branch>,
     tests: Vec<Example>,
 }
@@ -48,6 +51,11 @@ impl Mapping {
     /// The branches, in order; the first that holds wins.
     pub fn branches(&self) -> &[Branch] {
         &self.branches
+    }
+
+    /// How its events are read, where they are postbacks.
+    pub fn postback(&self) -> Option<&PostbackRules> {
+        self.postback.as_ref()
     }
 
     /// The tests that the file carries.
@@ -80,7 +88,7 @@ impl Broken {
 /// Keys of `source:`.
 pub(super) const SOURCE_KEYS: &[&str] = &["preset", "token", "paused", "dedupe_window"];
 
-pub(super) const KEYS: &[&str] = &["source", "vars", "defaults", "leads", "tests"];
+pub(super) const KEYS: &[&str] = &["source", "postback", "vars", "defaults", "leads", "tests"];
 
 /// A source that was read, its problems, and the environment variables whose default it took.
 pub(super) type Read = (Source, Vec<Problem>, std::collections::BTreeSet<String>);
@@ -169,7 +177,9 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let owner_pools: Vec<String> = workspace.owner_pool_names.iter().cloned().collect();
     // Of a preset that is not there nothing is known, and its own error says enough.
     let chats = event::preset(&source.preset).is_none_or(|preset| preset.chats);
-    let known = Known { destinations: &destinations, owner_pools: &owner_pools, chats };
+    let postbacks = event::are_postbacks(&source.preset);
+    let postback = postback_rules(reader, &section, postbacks);
+    let known = Known { destinations: &destinations, owner_pools: &owner_pools, chats, postbacks };
     let Some(leads) = section.get("leads") else {
         let help = "add `leads:` with at least one entry".to_owned();
         reader.error(
@@ -187,7 +197,8 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let read = |node| Some((node, branch::read(reader, node, defaults.as_ref(), known)?));
     let branches: Vec<(&Node, Branch)> = nodes.iter().filter_map(read).collect();
     check_order(reader, &branches);
-    for template in branches.iter().flat_map(|(_, branch)| branch.templates()) {
+    let of_postbacks = postback.iter().flat_map(PostbackRules::templates);
+    for template in branches.iter().flat_map(|(_, branch)| branch.templates()).chain(of_postbacks) {
         reader.check_variables(template, &variables);
     }
     let names: Vec<String> = branches.iter().map(|(_, branch)| branch.name.clone()).collect();
@@ -196,9 +207,20 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
         source: source.name.clone(),
         preset: source.preset.clone(),
         variables,
+        postback,
         branches: branches.into_iter().map(|(_, branch)| branch).collect(),
         tests,
     })
+}
+
+/// Reads `postback:`, which only a source of postbacks has.
+fn postback_rules(reader: &Reader<'_>, section: &Section<'_>, postbacks: bool) -> Option<PostbackRules> {
+    let node = section.get("postback");
+    if let Some(node) = node.filter(|_| !postbacks) {
+        let help = "take it away, or write `source: { preset: postback, … }`".to_owned();
+        reader.error(node.span, "`postback` is for sources with `preset: postback`", Some(help));
+    }
+    postbacks.then(|| node.map(|node| postback::read(reader, node)).unwrap_or_default())
 }
 
 /// Notes names that stand twice and branches that no event can reach.
@@ -219,10 +241,17 @@ fn check_order(reader: &Reader<'_>, branches: &[(&Node, Branch)]) {
                 format!("no event can reach this entry: `{before}` before it takes all"),
                 Some(help),
             );
-        } else if matches!(branch.when, When::Always) {
+        } else if matches!(branch.when, When::Always) && branch.on.is_empty() {
             catches_all = Some(&branch.name);
         }
     }
+    let entries: Vec<_> = branches
+        .iter()
+        .map(|(node, branch)| {
+            (*node, branch.name.as_str(), branch.on.as_slice(), matches!(branch.when, When::Always))
+        })
+        .collect();
+    postback::check_reach(reader, &entries);
 }
 
 /// The `source:` block alone, when a syntax error above it hid it. Lines before it are left blank, so places stay right.

@@ -184,7 +184,11 @@ impl Telling {
     }
 
     fn tell(&mut self, stored: &StoredEvidence) {
-        let StoredEvidence { lead, person, received_at, identifiers, name, sequence: _ } = stored;
+        let StoredEvidence { lead, person, received_at, identifiers, name, sequence: _, is_postback } =
+            stored;
+        if *is_postback {
+            return;
+        }
         let name = name.as_deref().map(NameKey::of).unwrap_or_default();
         let who = Who { identifiers, name, at: *received_at };
         if let Some(pinned) = self.pinned.get(person) {

@@ -7,7 +7,8 @@
 //! | module | its rows |
 //! |---|---|
 //! | [`inbox`], `arrivals`, `writer` | deliveries as they arrive |
-//! | [`prepare`], `prepare_work` | events, leads and their syncs; what is to be prepared next |
+//! | [`prepare`], `prepare_work`, `event_keys` | events, leads and their syncs; what is to be prepared next |
+//! | [`postbacks`], `postback_work`, [`postback_hand`], `ordinals` | postbacks in their order, which of a person's each is, and what people correct |
 //! | `people`, `acquaint` | whose a lead is: people, their identifiers, what is known of them |
 //! | [`lease`] | processes, and who of them pushes to which destination |
 //! | `merges`, `moved`, `doubles` | two people who become one, what that moves, and what it shows in a CRM |
@@ -49,6 +50,7 @@ pub mod erase;
 pub mod erase_people;
 mod erase_requests;
 mod error;
+mod event_keys;
 mod faces;
 pub mod fates;
 mod health;
@@ -61,8 +63,12 @@ mod merges;
 mod moved;
 pub mod moving;
 mod open;
+mod ordinals;
 pub mod partition;
 mod pools;
+pub mod postback_hand;
+mod postback_work;
+pub mod postbacks;
 pub mod prepare;
 mod prepare_work;
 pub mod profile;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::acquaint::key;
 use super::sql::{Arg, ROWS_PER_STATEMENT, args, list};
@@ -28,6 +29,8 @@ pub struct StoredEvidence {
     pub identifiers: Vec<Identifier>,
     /// The name they gave.
     pub name: Option<String>,
+    /// It is a postback: whose it is says its click id, under any rules.
+    pub is_postback: bool,
 }
 
 /// The part of a stored lead that says who it is from.
@@ -35,6 +38,8 @@ pub struct StoredEvidence {
 struct Evidence {
     identifiers: Vec<Identifier>,
     contact: Named,
+    #[serde(default)]
+    postback: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +78,7 @@ impl Store {
         let rows = self.read(EVIDENCE, args![after, up_to, limit]).await?;
         rows.iter()
             .map(|row| {
-                let Evidence { identifiers, contact } = row.json(4)?;
+                let Evidence { identifiers, contact, postback } = row.json(4)?;
                 Ok(StoredEvidence {
                     sequence: row.int(0)?,
                     lead: row.id(1)?,
@@ -81,6 +86,7 @@ impl Store {
                     received_at: row.timestamp(3)?,
                     identifiers,
                     name: contact.name,
+                    is_postback: postback.is_some(),
                 })
             })
             .collect()

@@ -97,15 +97,25 @@ impl ReplanLeads {
             return Ok(Some((*erased, LeftAlone::Erased)));
         }
         let mapped = leads.iter().filter_map(|lead| lead.mapped());
-        let people = before.values().filter_map(|before| before.person);
+        let holders = leads.iter().filter_map(|lead| lead.holder);
+        let people: Vec<PersonId> =
+            before.values().filter_map(|before| before.person).chain(holders).collect();
         let mut people = People::load(connection, mapped, people, &self.rules, now.as_millisecond()).await?;
         let mut resolved: HashMap<LeadId, Resolved<'_>> = HashMap::new();
         for lead in &leads {
             let EventOutcome::Lead { lead: mapped, branch, syncs: to } = &lead.outcome else { continue };
             let Some(before) = before.get(&lead.lead) else { continue };
-            let who = Who::of(mapped, before.received_at);
-            let resolution = people.resolve(&who, lead.fresh_person);
-            people.learn(lead.lead, mapped, &who, &resolution);
+            let resolution = match (lead.holder, &mapped.postback) {
+                (Some(holder), Some(postback)) => {
+                    Resolution::by_click(&postback.click, people.present(holder))
+                }
+                _ => {
+                    let who = Who::of(mapped, before.received_at);
+                    let resolution = people.resolve(&who, lead.fresh_person);
+                    people.learn(lead.lead, mapped, &who, &resolution);
+                    resolution
+                }
+            };
             // After that: who became one by this very lead is nobody else.
             let moved = before.person.is_some_and(|person| people.present(person) != resolution.person);
             let (branch, sequence) = (*branch, before.sequence);

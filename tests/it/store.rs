@@ -930,5 +930,6 @@ pub(crate) fn lead(said: &Said) -> Lead {
         identifiers,
         chat: None,
         flaws: Vec::new(),
+        postback: None,
     }
 }

@@ -72,6 +72,7 @@ impl Given {
             identifiers: self.identifiers.clone(),
             chat: None,
             flaws: Vec::new(),
+            postback: None,
         }
     }
 }

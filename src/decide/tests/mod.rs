@@ -162,6 +162,7 @@ fn bare_lead() -> Lead {
         identifiers: vec![],
         chat: None,
         flaws: vec![],
+        postback: None,
     }
 }
 
