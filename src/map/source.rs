@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::branch::{self, Branch, Known, When};
+use super::calls::CallTemplate;
 use super::example::{self, Example};
 use super::postback::{self, PostbackRules};
 use super::problem::{Problem, Severity, Span};
@@ -179,7 +180,14 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let chats = event::preset(&source.preset).is_none_or(|preset| preset.chats);
     let postbacks = event::are_postbacks(&source.preset);
     let postback = postback_rules(reader, &section, postbacks);
-    let known = Known { destinations: &destinations, owner_pools: &owner_pools, chats, postbacks };
+    let known = Known {
+        destinations: &destinations,
+        bots: &workspace.bots,
+        owner_pools: &owner_pools,
+        chats,
+        postbacks,
+        variables: &variables,
+    };
     let Some(leads) = section.get("leads") else {
         let help = "add `leads:` with at least one entry".to_owned();
         reader.error(
@@ -197,8 +205,10 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let read = |node| Some((node, branch::read(reader, node, defaults.as_ref(), known)?));
     let branches: Vec<(&Node, Branch)> = nodes.iter().filter_map(read).collect();
     check_order(reader, &branches);
-    let of_postbacks = postback.iter().flat_map(PostbackRules::templates);
-    for template in branches.iter().flat_map(|(_, branch)| branch.templates()).chain(of_postbacks) {
+    let all = branches.iter().flat_map(|(_, branch)| {
+        branch.templates().chain(branch.calls.iter().flat_map(CallTemplate::templates))
+    });
+    for template in all.chain(postback.iter().flat_map(PostbackRules::templates)) {
         reader.check_variables(template, &variables);
     }
     let names: Vec<String> = branches.iter().map(|(_, branch)| branch.name.clone()).collect();

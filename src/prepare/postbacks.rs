@@ -50,7 +50,7 @@ pub(super) fn read(
     let after = |span| received_at.checked_add(span).unwrap_or(Timestamp::MAX);
     let ended = |outcome| {
         let until = after(rules.repeats);
-        let came = prepared_event(event, mapping, &source.name, &workspace.hash, received_at, until, clock);
+        let came = prepared_event(event, mapping, source, workspace, received_at, until, clock);
         Prepared::Events(vec![PreparedEvent { outcome, ..came }])
     };
     match report {
@@ -103,7 +103,7 @@ fn mapped(received: &Received, ordinal: u64, workspace: &Workspace, clock: &dyn 
         None => return unreadable("its source names no preset that exists"),
     };
     let Some(event) = events.first() else { return unreadable("its request holds nothing") };
-    outcome(interpret_numbered(mapping, event, ordinal, delivery.received_at), clock)
+    outcome(interpret_numbered(mapping, event, ordinal, delivery.received_at), workspace, clock)
 }
 
 fn needs_attention(mut reason: Reason, todo: &str) -> EventOutcome {

@@ -73,6 +73,8 @@ impl Given {
             chat: None,
             flaws: Vec::new(),
             postback: None,
+            afterwards: Vec::new(),
+            given: None,
         }
     }
 }
@@ -100,6 +102,7 @@ async fn see(story: &Story, registry: &Store, all: &[Given], together: usize) ->
                     lead: Box::new(given.lead()),
                     branch: 0,
                     syncs: vec![(SyncId(story.clock.new_id()), "crm".to_owned())],
+                    to_come: None,
                 },
             };
             prepared

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{any_of, anything, duration, object, one_or_many, says, scalar, word};
+use super::parts::{any_of, anything, duration, object, one_or_many, says, scalar, word};
 use crate::map::postback;
 
 pub(super) fn section() -> Json {
