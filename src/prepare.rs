@@ -21,7 +21,7 @@ use crate::event::{Event, KeyLifetime, Preset, preset};
 use crate::failpoint::failpoint;
 use crate::id::{EventId, LeadId, PersonId, SyncId};
 use crate::map::{Mapping, Source, Workspace};
-use crate::pipeline::{Interpreted, interpret};
+use crate::pipeline::{Interpreted, chat_news, interpret};
 use crate::store::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received, Stages,
 };
@@ -312,7 +312,12 @@ fn prepared_event(
             EventOutcome::NeedsAttention(reason)
         }
     };
+    let lead = match &outcome {
+        EventOutcome::Lead { lead, .. } => Some(&**lead),
+        EventOutcome::Filtered(_) | EventOutcome::NeedsAttention(_) => None,
+    };
     PreparedEvent {
+        chat: chat_news(mapping, event, lead),
         id: EventId(clock.new_id()),
         lead_id: LeadId(clock.new_id()),
         fresh_person: PersonId(clock.new_id()),

@@ -92,7 +92,12 @@ fn try_example(
     })?;
     let mut came = interpret(mapping, event, at());
     let mut plan = None;
-    if let Interpreted::Lead(lead, branch) = &came {
+    if let Interpreted::Lead(lead, _) = &came
+        && lead.to.is_empty()
+    {
+        // It is remembered here, and nothing goes anywhere.
+        plan = Some(Vec::new());
+    } else if let Interpreted::Lead(lead, branch) = &came {
         let branch = mapping.branches().get(*branch).ok_or("the branch that held is not in the mapping")?;
         match decided(workspace, lead, &branch.rules, example.crm) {
             Decision::Push { plan: decided, .. } => {

@@ -34,6 +34,8 @@ pub struct Branch {
     pub(crate) note: Option<Template>,
     /// Evidence of who it is.
     pub(crate) identifiers: IdentifierTemplates,
+    /// What is remembered of the person, by a name of the mapping's own.
+    pub(crate) person: FieldTemplates,
     /// What to create and what to update.
     pub rules: Rules,
     /// Whether any value of it reads `lead.…`.
@@ -117,7 +119,8 @@ impl Branch {
         let task = self.task.iter().flat_map(|task| [&task.title, &task.text, &task.kind]);
         let deal = [&self.deal.title, &self.deal.pipeline, &self.deal.stage];
         let single = task.chain(deal).chain([&self.note]).filter_map(Option::as_ref);
-        let named = contact.fields.iter().chain(&self.deal.fields).map(|(_, template)| template);
+        let named = contact.fields.iter().chain(&self.deal.fields).chain(&self.person);
+        let named = named.map(|(_, template)| template);
         let values = contact.phone.iter().chain(&contact.email).flat_map(ContactValue::templates);
         self.when
             .template()
@@ -134,9 +137,22 @@ pub(super) const PHONE_KEYS: &[&str] = &["regions", "if_invalid"];
 pub(super) const CONTACT_KEYS: &[&str] = &["name", "phone", "email", "fields"];
 pub(super) const DEAL_KEYS: &[&str] = &["title", "pipeline", "stage", "fields"];
 pub(super) const TASK_KEYS: &[&str] = &["title", "text", "type", "due"];
+pub(super) const PERSON_KEYS: &[&str] = &["fields"];
 
-pub(super) const KEYS: &[&str] =
-    &["name", "when", "to", "phone", "owners", "contact", "deal", "task", "note", "identifiers", "rules"];
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "when",
+    "to",
+    "phone",
+    "owners",
+    "contact",
+    "deal",
+    "task",
+    "note",
+    "person",
+    "identifiers",
+    "rules",
+];
 
 /// Words of [`IfInvalid`].
 pub(super) const IF_INVALID: &[(&str, IfInvalid)] = &[
@@ -153,6 +169,8 @@ pub(super) struct Known<'a> {
     pub(super) owner_pools: &'a [String],
     /// Whether the preset finds the chat of an event, together with its bot.
     pub(super) chats: bool,
+    /// Where the source's events add tokens: in which namespace their `externalCustomerId` is.
+    pub(super) tokens: Option<&'a str>,
 }
 
 /// What an entry of `leads:` has where it does not say otherwise.
@@ -167,9 +185,9 @@ pub(super) fn default_keys() -> Vec<&'static str> {
 }
 
 /// Reads `defaults:`.
-pub(super) fn defaults<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Defaults<'n>> {
+pub(super) fn defaults<'n>(reader: &Reader<'_>, node: &'n Node, known: Known<'_>) -> Option<Defaults<'n>> {
     let section = reader.section(node, "`defaults`", &default_keys())?;
-    let contact = section.get("contact").map(|node| contact(reader, node)).unwrap_or_default();
+    let contact = contact(reader, section.get("contact"), known);
     Some(Defaults { section, contact: Arc::new(contact) })
 }
 
@@ -183,7 +201,7 @@ pub(super) fn read(
     let own = reader.section(node, "an entry of `leads`", KEYS)?;
     let contact = match (node.get("contact"), defaults) {
         (None, Some(defaults)) => Arc::clone(&defaults.contact),
-        _ => Arc::new(own.get("contact").map(|node| contact(reader, node)).unwrap_or_default()),
+        _ => Arc::new(contact(reader, own.get("contact"), known)),
     };
     let section = Entry { own, defaults: defaults.map(|defaults| &defaults.section) };
     let name = section.get("name").and_then(|name| reader.text(name, "`name`"));
@@ -192,9 +210,17 @@ pub(super) fn read(
         reader.error(node.span, "this entry of `leads` has no `name`", Some(help));
     }
     let to = section.get("to").map(|node| destinations(reader, node, known.destinations));
-    if to.is_none() {
+    // What is remembered, and a chat that is added, are here: nothing has to go anywhere.
+    if to.is_none() && section.get("person").is_none() && known.tokens.is_none() {
         let help = known.destinations.first().map(|name| format!("write `to: [{name}]`"));
         reader.error(node.span, "this entry of `leads` does not say where its leads go (`to`)", help);
+    }
+    let mut identifiers = section
+        .get("identifiers")
+        .map(|node| evidence::identifiers(reader, node, known.chats))
+        .unwrap_or_default();
+    if let Some(namespace) = known.tokens {
+        identifiers.add_token_owner(evidence::token_owner(reader, namespace));
     }
     let owners = section
         .get("owners")
@@ -209,10 +235,8 @@ pub(super) fn read(
         deal: section.get("deal").map(|node| deal(reader, node)).unwrap_or_default(),
         task: section.get("task").map(|node| task(reader, node)),
         note: section.get("note").and_then(|node| reader.template(node, "`note`", Sees::Lead)),
-        identifiers: section
-            .get("identifiers")
-            .map(|node| evidence::identifiers(reader, node, known.chats))
-            .unwrap_or_default(),
+        person: section.get("person").map(|node| person(reader, node)).unwrap_or_default(),
+        identifiers,
         rules: section.get("rules").map(|node| super::rules::read(reader, node)).unwrap_or_default(),
         uses_lead: false,
     };
@@ -299,7 +323,17 @@ fn regions(reader: &Reader<'_>, node: &Node) -> Vec<String> {
     regions
 }
 
-fn contact(reader: &Reader<'_>, node: &Node) -> ContactTemplate {
+fn contact(reader: &Reader<'_>, node: Option<&Node>, known: Known<'_>) -> ContactTemplate {
+    let mut contact = node.map(|node| own_contact(reader, node)).unwrap_or_default();
+    if known.tokens.is_some() {
+        let (phone, email) = evidence::token_contact(reader);
+        contact.phone.extend(phone);
+        contact.email.extend(email);
+    }
+    contact
+}
+
+fn own_contact(reader: &Reader<'_>, node: &Node) -> ContactTemplate {
     let Some(section) = reader.section(node, "`contact`", CONTACT_KEYS) else {
         return ContactTemplate::default();
     };
@@ -337,6 +371,11 @@ fn task(reader: &Reader<'_>, node: &Node) -> TaskTemplate {
         kind: optional(reader, &section, "type", "`task.type`"),
         due: section.get("due").and_then(|node| reader.duration(node, "`task.due`")),
     }
+}
+
+fn person(reader: &Reader<'_>, node: &Node) -> FieldTemplates {
+    let section = reader.section(node, "`person`", PERSON_KEYS);
+    section.map(|section| fields(reader, &section, "`person.fields`")).unwrap_or_default()
 }
 
 pub(super) fn optional(

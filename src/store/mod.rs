@@ -9,6 +9,7 @@
 //! | [`inbox`], `arrivals`, `writer` | deliveries as they arrive |
 //! | [`prepare`], `prepare_work` | events, leads and their syncs; what is to be prepared next |
 //! | `people`, `acquaint` | whose a lead is: people, their identifiers, what is known of them |
+//! | `chats`, [`facts`] | where people can be reached, what is remembered of them, the clicks that brought them |
 //! | [`lease`] | processes, and who of them pushes to which destination |
 //! | `merges`, `moved`, `doubles` | two people who become one, what that moves, and what it shows in a CRM |
 //! | [`profile`] | one person, for people: what is theirs, who they became, who they may be |
@@ -40,6 +41,7 @@ pub mod audits;
 pub mod backlog;
 pub mod backup;
 mod budgets;
+pub(crate) mod chats;
 mod checks;
 mod claims;
 mod context;
@@ -50,6 +52,7 @@ pub mod erase_people;
 mod erase_requests;
 mod error;
 mod faces;
+pub mod facts;
 pub mod fates;
 mod health;
 pub mod held;

@@ -28,6 +28,8 @@ pub struct StoredEvidence {
     pub identifiers: Vec<Identifier>,
     /// The name they gave.
     pub name: Option<String>,
+    /// It adds a token to somebody who is looked up.
+    pub adds_token: bool,
 }
 
 /// The part of a stored lead that says who it is from.
@@ -35,6 +37,8 @@ pub struct StoredEvidence {
 struct Evidence {
     identifiers: Vec<Identifier>,
     contact: Named,
+    #[serde(default)]
+    adds_token: bool,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +77,7 @@ impl Store {
         let rows = self.read(EVIDENCE, args![after, up_to, limit]).await?;
         rows.iter()
             .map(|row| {
-                let Evidence { identifiers, contact } = row.json(4)?;
+                let Evidence { identifiers, contact, adds_token } = row.json(4)?;
                 Ok(StoredEvidence {
                     sequence: row.int(0)?,
                     lead: row.id(1)?,
@@ -81,6 +85,7 @@ impl Store {
                     received_at: row.timestamp(3)?,
                     identifiers,
                     name: contact.name,
+                    adds_token,
                 })
             })
             .collect()

@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
+use super::chats::Chats;
 use super::erase_requests::forget_redeliveries;
+use super::facts::Remembered;
 use super::people::People;
 use super::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Stages, at_most,
@@ -207,6 +209,7 @@ async fn insert_leads(
         People::load(connection, fresh.iter().filter_map(|event| event.lead()), None, rules, now).await?;
     let mut leads = Vec::with_capacity(fresh.len());
     let mut syncs = Vec::new();
+    let (mut chats, mut remembered) = (Chats::default(), Remembered::default());
     for (event, place) in fresh.iter().zip(0_i64..) {
         let mut row = |branch: Option<i64>,
                        person: Option<PersonId>,
@@ -230,6 +233,9 @@ async fn insert_leads(
                 event.received_at.as_millisecond(),
             ]);
         };
+        if let Some(news) = &event.chat {
+            chats.tell(news, event.received_at);
+        }
         match &event.outcome {
             EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, None),
             EventOutcome::NeedsAttention(why) => {
@@ -239,6 +245,14 @@ async fn insert_leads(
                 let who = Who::of(lead, event.received_at);
                 let resolution = people.resolve(&who, event.fresh_person);
                 people.learn(event.lead_id, lead, &who, &resolution);
+                remembered.add(lead, resolution.person, event.received_at, place)?;
+                if let Some(news) = event.chat.as_ref().filter(|news| news.chat.is_none()) {
+                    chats.tell_of_one(
+                        news,
+                        people.chats_of(resolution.person, &news.scope),
+                        event.received_at,
+                    );
+                }
                 let branch = i64::try_from(*branch).unwrap_or(i64::MAX);
                 let person = resolution.person;
                 let decision = json(&resolution.decision)?;
@@ -251,6 +265,8 @@ async fn insert_leads(
         }
     }
     people.store(connection, &[]).await?;
+    chats.store(connection).await?;
+    remembered.store_clicks(connection).await?;
     let first = take_places(connection, fresh.len()).await?;
     for (row, sequence) in leads.iter_mut().zip(first..) {
         row.push(Arg::from(sequence));
@@ -273,6 +289,7 @@ async fn insert_leads(
             "",
         )
         .await?;
+    remembered.store_fields(connection, first).await?;
     people.merge(connection, clock).await
 }
 

@@ -161,6 +161,9 @@ fn bare_lead() -> Lead {
         owners: None,
         identifiers: vec![],
         chat: None,
+        chat_scope: None,
+        person_fields: Fields::new(),
+        adds_token: false,
         flaws: vec![],
     }
 }
