@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,6 +36,16 @@ pub struct Lead {
     pub identifiers: Vec<Identifier>,
     /// The chat that the event came from, when the preset or the mapping names one.
     pub chat: Option<Chat>,
+    /// The scope of that chat's identifier, such as `sendpulse:5f3a…`: in what its id counts.
+    #[serde(default)]
+    pub chat_scope: Option<String>,
+    /// What is remembered of the person from now on, by a name of the mapping's own.
+    #[serde(default)]
+    pub person_fields: Fields,
+    /// The event adds its chat to somebody who is looked up: the first identifier that somebody has decides, and nothing
+    /// but the chat is added to them.
+    #[serde(default)]
+    pub adds_token: bool,
     /// Values that could not be used and why; the raw text is kept.
     pub flaws: Vec<Flaw>,
     /// What a product reported, for a lead that a postback made.
@@ -153,6 +164,43 @@ pub struct Chat {
     pub id: String,
     /// A page where a person can open the chat.
     pub link: Option<String>,
+}
+
+/// Whether a bot can write into a chat, as its platform tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatState {
+    /// It can: the human has just written, pressed a button or let the bot in again.
+    Active,
+    /// It cannot.
+    Blocked {
+        /// What the human did, in a few words.
+        why: String,
+    },
+}
+
+/// What became of a message to a chat, as a platform tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatStatus {
+    /// The platform's word: `DELIVERED`, `UNDELIVERED`, `FAILED` …
+    pub status: String,
+    /// What it says about that, such as `403: Forbidden`.
+    pub description: Option<String>,
+    /// When it was, where the platform says so without doubt about the time zone; otherwise the time of receipt counts.
+    pub at: Option<Timestamp>,
+}
+
+/// What an event says of a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatNews {
+    /// In what the id of the chat counts.
+    pub scope: String,
+    /// Which it is; `None` where the event only says who it is about: then it is that person's chat in this scope.
+    pub chat: Option<Chat>,
+    /// Whether the bot can write there.
+    pub state: Option<ChatState>,
+    /// What became of a message.
+    pub status: Option<ChatStatus>,
 }
 
 /// A phone number that `normalise` accepted.

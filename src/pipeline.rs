@@ -18,12 +18,14 @@ use crate::normalise;
 use crate::plan::Reason;
 
 mod calls;
+mod chat;
 mod contact;
 mod evidence;
 mod expectation;
 mod postback;
 
 pub use calls::{Late, calls};
+pub use chat::chat_news;
 use contact::{Contact, Contacts};
 use evidence::Evidence;
 pub use expectation::differences;
@@ -169,6 +171,9 @@ fn build(
     };
     let task = branch.task.as_ref().map(|task| maker.task(task)).transpose()?;
     let note = maker.text(branch.note.as_ref(), "note")?;
+    let mut person_fields = maker.fields(&branch.person)?;
+    // An empty value says nothing, and erases nothing.
+    person_fields.retain(|_, value| value.as_str().is_none_or(|text| !text.trim().is_empty()));
     let evidence = Evidence::of(mapping, event, branch, &contact, view)?;
     let Contact { name, phones, invalid_phones, emails, invalid_emails } = contact;
     let typed = invalid_phones.iter().map(|flaw| flaw.raw.clone());
@@ -191,6 +196,9 @@ fn build(
         owners: branch.owners.clone(),
         identifiers: evidence.identifiers,
         chat: evidence.chat,
+        chat_scope: evidence.chat_scope,
+        person_fields,
+        adds_token: mapping.adds_tokens,
         flaws,
         postback: None,
         afterwards: calls::afterwards(branch),

@@ -21,7 +21,7 @@ use crate::event::{Event, KeyLifetime, Preset, preset};
 use crate::failpoint::failpoint;
 use crate::id::{EventId, LeadId, PersonId, SyncId};
 use crate::map::{Mapping, Source, Workspace};
-use crate::pipeline::{Interpreted, interpret};
+use crate::pipeline::{Interpreted, chat_news, interpret};
 use crate::store::afterwards::ToCome;
 use crate::store::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received, Stages,
@@ -309,7 +309,12 @@ fn prepared_event(
     clock: &dyn Clock,
 ) -> PreparedEvent {
     let outcome = outcome(interpret(mapping, event, received_at), workspace, clock);
+    let lead = match &outcome {
+        EventOutcome::Lead { lead, .. } => Some(&**lead),
+        EventOutcome::Filtered(_) | EventOutcome::NeedsAttention(_) => None,
+    };
     PreparedEvent {
+        chat: chat_news(mapping, event, lead),
         id: EventId(clock.new_id()),
         lead_id: LeadId(clock.new_id()),
         fresh_person: PersonId(clock.new_id()),

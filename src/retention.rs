@@ -12,7 +12,8 @@
 //! | a request that could not be read | – | the row |
 //! | a request that waits, or with a lead that is open, held or needs attention | – | – |
 //! | a version of the workspace | – | when no lead that is left can be pinned to it |
-//! | people, identifiers, links, merges, owner pools | – | – |
+//! | a chat that is nobody's, in which nothing has happened since | – | the row |
+//! | people, identifiers, links, merges, owner pools; chats, fields and click ids of people | – | – |
 //!
 //! So nothing that a person still has to see to goes by age: it goes at the first round after they saw to it. A lead that
 //! was kept for a later one to take along (filtered for want of a phone) is at its end and goes with the others. What a
@@ -100,6 +101,7 @@ impl Retention {
             ("leads", removed.leads),
             ("event keys", removed.keys),
             ("versions", removed.versions),
+            ("chats", removed.chats),
         ] {
             counter!(metric::REMOVED, "what" => what).increment(count);
         }
@@ -114,7 +116,7 @@ impl Retention {
         };
         let next = if stop.is_cancelled() { self.clock.now() } else { after(now, BETWEEN_ROUNDS) };
         self.store.end_round(round, next).await?;
-        let Removed { bodies, deliveries, leads, keys, versions } = removed;
+        let Removed { bodies, deliveries, leads, keys, versions, chats } = removed;
         if removed == Removed::default() {
             debug!(kept, "nothing is old enough to be removed");
         } else {
@@ -124,6 +126,7 @@ impl Retention {
                 leads,
                 keys,
                 versions,
+                chats,
                 kept,
                 ?took,
                 "removed what was old; `kept` requests stay \
@@ -175,6 +178,15 @@ impl Retention {
             }
         }
         removed.versions += self.store.remove_versions(rows_before).await?;
+        loop {
+            let began = Instant::now();
+            let gone = self.store.remove_unowned_chats(rows_before).await?;
+            removed.chats += gone;
+            if gone == 0 || stop.is_cancelled() {
+                break;
+            }
+            tokio::time::sleep(PAUSE.max(began.elapsed() * PAUSES)).await;
+        }
         Ok(kept)
     }
 }

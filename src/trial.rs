@@ -95,6 +95,10 @@ fn try_example(
     let mut plan = None;
     let mut called = None;
     if let Interpreted::Lead(lead, branch) = &came {
+        if lead.to.is_empty() {
+            // It is remembered here, and nothing goes anywhere.
+            plan = Some(Vec::new());
+        }
         let branch = mapping.branches().get(*branch).ok_or("the branch that held is not in the mapping")?;
         called = Some(calls_of(workspace, mapping, branch, lead, example.crm)?);
         // A lead that goes to bots alone is decided by its calls.

@@ -28,7 +28,7 @@ const SHOW: &str = "\
 Examples:
   leadfold people show 067-418-52-06
   leadfold people show olena@example.com --leads 20
-  leadfold people show 0674185206 --json | jq '.people[0].identifiers'
+  leadfold people show 0674185206 --json | jq '.people[0].chats'
 
 It only reads, so a server may run.
 Exit codes: 0 found, 1 nobody is known by it, 2 it could not be looked up.";
@@ -88,7 +88,7 @@ pub(super) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show a person: identifiers, CRM records, leads, merges
+    /// Show a person: identifiers, chats, what is remembered, CRM records, leads, merges
     #[command(after_help = SHOW)]
     Show(ShowOptions),
     /// List people who may be one, with the evidence

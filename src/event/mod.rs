@@ -7,10 +7,12 @@ mod canonical;
 mod cut;
 mod fields;
 mod json_body;
+mod preset_esputnik_tokens;
 mod preset_form;
 mod preset_json;
 mod preset_postback;
 mod preset_sendpulse;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -22,8 +24,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use self::cut::cut;
+pub use self::preset_esputnik_tokens::{NAME as ESPUTNIK_TOKENS, check_tokens};
+pub use self::status::blocked_by;
 use crate::id::DeliveryId;
-use crate::lead::{Chat, Flaw};
+use crate::lead::{Chat, ChatState, ChatStatus, Flaw};
 use crate::token::to_hex;
 
 /// One HTTP request as received. Immutable.
@@ -58,6 +62,12 @@ pub struct Event {
     pub key: EventKey,
     /// The chat it came from, where the preset can tell.
     pub chat: Option<Chat>,
+    /// Whether the bot can write there, where the event says so. One that says nothing is a sign of life.
+    #[serde(default)]
+    pub chat_state: Option<ChatState>,
+    /// What became of a message to that chat; without `chat`, to a chat of whoever the event is about.
+    #[serde(default)]
+    pub chat_status: Option<ChatStatus>,
     /// The writer's own phone, where the platform itself vouches for it, with its plus.
     pub phone: Option<String>,
     /// What the preset could not use, and why.
@@ -127,8 +137,13 @@ pub struct Preset {
 }
 
 /// Every preset.
-pub static PRESETS: &[&Preset] =
-    &[&preset_sendpulse::PRESET, &preset_json::PRESET, &preset_form::PRESET, &preset_postback::PRESET];
+pub static PRESETS: &[&Preset] = &[
+    &preset_sendpulse::PRESET,
+    &preset_esputnik_tokens::PRESET,
+    &preset_json::PRESET,
+    &preset_form::PRESET,
+    &preset_postback::PRESET,
+];
 
 /// The preset of that name.
 pub fn preset(name: &str) -> Option<&'static Preset> {

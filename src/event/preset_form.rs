@@ -38,6 +38,8 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
         query,
         headers: fields::headers(delivery),
         chat: None,
+        chat_state: None,
+        chat_status: None,
         phone: None,
         flaws: Vec::new(),
     }])

@@ -32,6 +32,8 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
         query,
         headers,
         chat: None,
+        chat_state: None,
+        chat_status: None,
         phone: None,
         flaws: Vec::new(),
     };

@@ -37,6 +37,8 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
         headers: fields::headers(delivery),
         chat: None,
         phone: None,
+        chat_state: None,
+        chat_status: None,
         flaws: Vec::new(),
     }])
 }

@@ -9,6 +9,7 @@ use std::iter::repeat_n;
 use serde_json::{Map, Value};
 
 use super::canonical::{Volatile, hash_key_without};
+use super::fields::text;
 use super::{
     DEDUPE_WINDOW, Delivery, Event, EventKey, KeyLifetime, Preset, Unreadable, fields, json_body,
     within_bounds,
@@ -53,6 +54,8 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
             key: message_key(&payload).unwrap_or_else(|| hash_key_without(Some(&VOLATILE), &payload, &query)),
             flaws: chat.is_none().then(|| chat_without_bot(&payload)).flatten().into_iter().collect(),
             chat,
+            chat_state: None,
+            chat_status: None,
             phone: sender_phone(&payload),
             payload,
             query,
@@ -124,14 +127,4 @@ fn sender_phone(payload: &Value) -> Option<String> {
 fn plain_id(value: Option<&Value>) -> Option<Cow<'_, str>> {
     let allowed = |letter: u8| letter.is_ascii_alphanumeric() || b"-_.=".contains(&letter);
     text(value).filter(|id| id.len() <= 128 && id.bytes().all(allowed))
-}
-
-/// A text or a number as text; `None`, `null` and nothing at all are absent.
-fn text(value: Option<&Value>) -> Option<Cow<'_, str>> {
-    let text = match value? {
-        Value::String(text) => Cow::Borrowed(text.trim()),
-        Value::Number(number) => Cow::Owned(number.to_string()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
-    (!matches!(&*text, "" | "None" | "null")).then_some(text)
 }

@@ -120,6 +120,15 @@ pub fn compile(
         let (source, found, defaults) = source::read(file, name, text, environment, presets, &workspace);
         problems.extend(found);
         workspace.defaults_used.extend(defaults);
+        let other = workspace.sources.values().find(|other| other.app.is_some() && other.app == source.app);
+        if let Some(other) = other {
+            let message = format!(
+                "source `{}` has this `app` already: what is sent to it can go to one of the two only",
+                other.name
+            );
+            let span = Span { line: 1, column: 1, ..Span::default() };
+            problems.push(Problem::new(Severity::Error, file, span, message, None));
+        }
         workspace.sources.insert(name.to_owned(), source);
     }
     Compiled { workspace, problems }

@@ -72,6 +72,15 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
                 "dedupe_window" => {
                     duration("How long the same event, sent again without an id, is a redelivery: 10m.")
                 }
+                "app" => scalar("esputnik_tokens: the id of the application in POST /v1/apps/<app>/tokens."),
+                "bot" => scalar(
+                    "The bot whose chats the events speak of, where they do not say it, as people show shows it: \
+                     telegram:shop.",
+                ),
+                "customers" => scalar(
+                    "esputnik_tokens: the name of the system whose ids stand in externalCustomerId, as in \
+                     identifiers.external_customer of other sources.",
+                ),
                 _ => anything(),
             }),
         ),
@@ -219,7 +228,10 @@ fn entry(keys: &[&str], required: &[&str]) -> Json {
         "when" => {
             scalar("The condition, one placeholder: \"{{ city == 'Kyiv' and lead.phone.region == 'UA' }}\".")
         }
-        "to" => one_or_many("Names of the destinations.", scalar("")),
+        "to" => one_or_many(
+            "Names of the destinations. May be left out where an entry only remembers something (`person`).",
+            scalar(""),
+        ),
         "phone" => says(
             "How phones are read.",
             object(branch::PHONE_KEYS, &[], &|key| match key {
@@ -269,6 +281,16 @@ fn entry(keys: &[&str], required: &[&str]) -> Json {
             }),
         ),
         "note" => scalar("A note for the contact or deal."),
+        "person" => says(
+            "What is remembered here of the person, whatever goes to a CRM.",
+            object(branch::PERSON_KEYS, &[], &|key| match key {
+                "fields" => map(
+                    "Fields with names of your own: the newest value counts, and one that is absent changes nothing.",
+                    value(&[]),
+                ),
+                _ => anything(),
+            }),
+        ),
         "identifiers" => says("Further evidence of who it is.", identifiers()),
         "rules" => says("What is created and what is updated.", rules_of_branch()),
         "calls" => list("What bots do as soon as the lead is there.", call()),
@@ -410,6 +432,9 @@ fn test() -> Json {
                 "name" => scalar("The name; null expects none."),
                 "fields" => {
                     map("Fields of the contact or the deal; null expects that there is none.", scalar(""))
+                }
+                "person" => {
+                    map("What is remembered of the person; null expects that nothing is.", scalar(""))
                 }
                 "title" => scalar("The deal's title; null expects none."),
                 "filtered" => scalar("Whether it is filtered, or the word of the rule: no_branch."),

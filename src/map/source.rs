@@ -15,7 +15,8 @@ use super::scope::Definitions;
 use super::variables;
 use super::workspace::Workspace;
 use super::yaml::{self, Kind, Node, Tree};
-use crate::event;
+use crate::event::{self, Event};
+use crate::lead::Chat;
 
 /// One inbound endpoint, and what becomes of its events.
 #[derive(Debug)]
@@ -30,6 +31,12 @@ pub struct Source {
     pub paused: bool,
     /// How long a hash key counts, where it differs from the preset's.
     pub dedupe_window: Option<Duration>,
+    /// The application of a source that adds tokens: it stands in the address that they are sent to.
+    pub app: Option<String>,
+    /// The bot whose chats the events speak of, as the scope of its chats: `telegram:shop`.
+    pub(super) bot: Option<String>,
+    /// Whose customer ids stand beside tokens.
+    pub(super) customers: Option<String>,
     /// What becomes of an event, or why that cannot be said.
     pub mapping: Result<Mapping, Broken>,
 }
@@ -41,6 +48,10 @@ pub struct Mapping {
     pub(crate) source: String,
     /// Name of the preset, which scopes the chats that it finds.
     pub(crate) preset: String,
+    /// The scope of its chats, where the source says it.
+    pub(crate) chat_scope: Option<String>,
+    /// Whether its events add their chats to people who are looked up.
+    pub(crate) adds_tokens: bool,
     pub(super) variables: Definitions,
     /// How its events are read, where they are postbacks.
     postback: Option<PostbackRules>,
@@ -57,6 +68,16 @@ impl Mapping {
     /// How its events are read, where they are postbacks.
     pub fn postback(&self) -> Option<&PostbackRules> {
         self.postback.as_ref()
+    }
+
+    /// The chat that the preset found in an event, and in what its id counts.
+    pub(crate) fn found_chat(&self, event: &Event) -> Option<(String, Chat)> {
+        let mut chat = event.chat.clone()?;
+        let Some(scope) = &self.chat_scope else {
+            return Some((format!("{}:{}", self.preset, chat.bot), chat));
+        };
+        scope.split_once(':').map_or(scope.as_str(), |(_, bot)| bot).clone_into(&mut chat.bot);
+        Some((scope.clone(), chat))
     }
 
     /// The tests that the file carries.
@@ -87,7 +108,11 @@ impl Broken {
 }
 
 /// Keys of `source:`.
-pub(super) const SOURCE_KEYS: &[&str] = &["preset", "token", "paused", "dedupe_window"];
+pub(super) const SOURCE_KEYS: &[&str] =
+    &["preset", "token", "paused", "dedupe_window", "app", "bot", "customers"];
+
+/// The namespace of the ids that whoever adds tokens calls external.
+const EXTERNAL: &str = "esputnik_external";
 
 pub(super) const KEYS: &[&str] = &["source", "postback", "vars", "defaults", "leads", "tests"];
 
@@ -138,6 +163,9 @@ fn head_of(
         token: None,
         paused: false,
         dedupe_window: None,
+        app: None,
+        bot: None,
+        customers: None,
         mapping: Err(not_read),
     };
     let Some(node) = node else {
@@ -168,7 +196,55 @@ fn head_of(
     source.paused = section.get("paused").and_then(|node| reader.boolean(node, "`paused`")).unwrap_or(false);
     source.dedupe_window =
         section.get("dedupe_window").and_then(|node| reader.duration(node, "`dedupe_window`"));
+    chats_of(reader, node, &section, &mut source);
     source
+}
+
+/// Reads of which bot the chats are, and what a source that adds tokens needs beside.
+fn chats_of(reader: &Reader<'_>, node: &Node, section: &Section<'_>, source: &mut Source) {
+    let adds_tokens = source.preset == event::ESPUTNIK_TOKENS;
+    for key in ["app", "customers"] {
+        if let Some(node) = section.get(key).filter(|_| !adds_tokens && !source.preset.is_empty()) {
+            let message = format!("`{key}` is only for `preset: {}`", event::ESPUTNIK_TOKENS);
+            reader.error(node.span, message, None);
+        }
+    }
+    if adds_tokens && section.get("app").is_none() {
+        let help =
+            "write the one that your service has in its address: POST /v1/apps/<app>/tokens".to_owned();
+        reader.error(node.span, "`source` has no `app`, so nobody can send tokens to it", Some(help));
+    }
+    source.app = section.get("app").and_then(|node| {
+        let app = reader.text(node, "`app`")?.to_ascii_lowercase();
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+        if app.is_empty() || app.len() > 64 || !app.chars().all(plain) {
+            let help = "write letters, digits and `-`, at most 64: it stands in an address".to_owned();
+            reader.error(node.span, format!("`{app}` is no id of an application"), Some(help));
+            return None;
+        }
+        Some(app)
+    });
+    source.customers = section.get("customers").and_then(|node| reader.text(node, "`customers`"));
+    source.bot = section.get("bot").and_then(|node| {
+        let finds_it = event::preset(&source.preset).is_some_and(|preset| preset.chats);
+        if finds_it && !adds_tokens {
+            let help = "leave it out: the preset reads it from each event".to_owned();
+            reader.error(
+                node.span,
+                "`bot` is for presets whose events do not say which bot it is",
+                Some(help),
+            );
+            return None;
+        }
+        let bot = reader.text(node, "`bot`")?;
+        if bot.split_once(':').is_none_or(|(channel, bot)| channel.is_empty() || bot.is_empty()) {
+            let help =
+                "write it as `leadfold people show` shows the bot of a chat: `bot: telegram:shop`".to_owned();
+            reader.error(node.span, format!("`{bot}` does not say which bot it is"), Some(help));
+            return None;
+        }
+        Some(bot)
+    });
 }
 
 fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Workspace) -> Option<Mapping> {
@@ -180,6 +256,8 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let chats = event::preset(&source.preset).is_none_or(|preset| preset.chats);
     let postbacks = event::are_postbacks(&source.preset);
     let postback = postback_rules(reader, &section, postbacks);
+    let adds_tokens = source.preset == event::ESPUTNIK_TOKENS;
+    let tokens = adds_tokens.then(|| source.customers.as_deref().unwrap_or(EXTERNAL));
     let known = Known {
         destinations: &destinations,
         bots: &workspace.bots,
@@ -187,6 +265,7 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
         chats,
         postbacks,
         variables: &variables,
+        tokens,
     };
     let Some(leads) = section.get("leads") else {
         let help = "add `leads:` with at least one entry".to_owned();
@@ -197,7 +276,7 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
         );
         return None;
     };
-    let defaults = section.get("defaults").and_then(|node| branch::defaults(reader, node));
+    let defaults = section.get("defaults").and_then(|node| branch::defaults(reader, node, known));
     let nodes = reader.list(leads, "`leads`");
     if nodes.is_empty() {
         reader.error(leads.span, "`leads` is empty, so the events of this source would become nothing", None);
@@ -216,6 +295,8 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     Some(Mapping {
         source: source.name.clone(),
         preset: source.preset.clone(),
+        chat_scope: source.bot.clone().or_else(|| Some(format!("esputnik:{}", source.app.as_deref()?))),
+        adds_tokens,
         variables,
         postback,
         branches: branches.into_iter().map(|(_, branch)| branch).collect(),

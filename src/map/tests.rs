@@ -60,6 +60,8 @@ pub(super) fn event(payload: Json) -> Event {
         headers: json!({ "user-agent": "bot/1" }),
         key: EventKey { value: "1".to_owned(), lifetime: KeyLifetime::Window },
         chat: None,
+        chat_state: None,
+        chat_status: None,
         phone: None,
         flaws: Vec::new(),
     }

@@ -160,13 +160,15 @@ impl Operation for Erase {
         let mut erased = Erased::default();
         if let Some(person) = person {
             erased.records = means.store.belongings(person).await?.records;
-            erased.piece = means.store.erase_leads(person, wanted, even_in_doubt, means.clock.now()).await?;
+            let now = means.clock.now();
+            erased.piece = means.store.erase_leads(person, wanted.clone(), even_in_doubt, now).await?;
             failpoint!("erase.piece");
             if erased.piece.leads > 0 || erased.piece.under_way > 0 {
                 return Ok(erased);
             }
         }
-        erased.done = means.store.forget(person, author, note, &*means.clock).await? == Forgotten::Done;
+        erased.done =
+            means.store.forget(person, wanted, author, note, &*means.clock).await? == Forgotten::Done;
         failpoint!("erase.forgotten");
         if erased.done {
             tracing::info!(person = ?person.map(|person| person.to_string()), "a human was erased");

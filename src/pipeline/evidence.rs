@@ -11,6 +11,7 @@
 //! its bot, an id that stands for nothing.
 
 use super::Stopped;
+use super::chat::of_one_human;
 use super::contact::Contact;
 use crate::event::Event;
 use crate::lead::{Chat, Confidence, Flaw, Identifier, IdentifierKind, Phone, Proof};
@@ -18,7 +19,7 @@ use crate::map::{Branch, ChatTemplate, IdentifierValue, Mapping, Template, View}
 use crate::normalise;
 
 /// The scope of Telegram's users, who have one id in all bots.
-const TELEGRAM: &str = "telegram";
+pub(super) const TELEGRAM: &str = "telegram";
 
 /// Users by whose name Telegram itself writes, for everybody: forwarded posts, channels, anonymous administrators.
 const NOT_A_HUMAN: [u64; 3] = [777_000, 136_817_688, 1_087_968_824];
@@ -32,6 +33,8 @@ pub(super) struct Evidence {
     pub(super) identifiers: Vec<Identifier>,
     /// The chat that the event came from.
     pub(super) chat: Option<Chat>,
+    /// In what its id counts.
+    pub(super) chat_scope: Option<String>,
     /// What names nobody, and why.
     pub(super) flaws: Vec<Flaw>,
 }
@@ -152,18 +155,27 @@ impl Evidence {
             (read(&template.bot)?, read(&template.id)?, read(&template.channel)?, read(&template.link)?);
         let own = bot.is_some() || id.is_some() || channel.is_some();
         let channel = channel.map(|channel| channel.to_lowercase());
-        let found = event.chat.as_ref();
+        let found = mapping.found_chat(event);
         if template.hint {
             if let Some(id) = id
                 && let Some(scope) = self.scope(channel.as_deref(), bot.as_deref(), &id)
             {
                 self.add_id(IdentifierKind::Chat, &scope, &id, Proof::Hinted);
             }
-            if let Some(chat) = found {
-                self.came_from(&format!("{}:{}", mapping.preset, chat.bot), chat.clone());
+            if let Some((scope, chat)) = found {
+                self.came_from(scope, chat);
             }
             return Ok(());
         }
+        if !own {
+            if let Some((scope, chat)) = found
+                && self.scope(Some(&chat.channel), Some(&chat.bot), &chat.id).is_some()
+            {
+                self.came_from(scope, Chat { link: link.or(chat.link), ..chat });
+            }
+            return Ok(());
+        }
+        let found = event.chat.as_ref();
         let Some(id) = id.or_else(|| found.map(|chat| chat.id.clone())) else { return Ok(()) };
         let channel = channel.or_else(|| found.map(|chat| chat.channel.clone()));
         let bot = bot.or_else(|| found.map(|chat| chat.bot.clone()));
@@ -172,10 +184,9 @@ impl Evidence {
         else {
             return Ok(());
         };
-        let scope = if own { scope } else { format!("{}:{bot}", mapping.preset) };
         let bot_name = found.and_then(|chat| chat.bot_name.clone());
         let link = link.or_else(|| found.and_then(|chat| chat.link.clone()));
-        self.came_from(&scope, Chat { channel, bot, bot_name, id, link });
+        self.came_from(scope, Chat { channel, bot, bot_name, id, link });
         Ok(())
     }
 
@@ -202,20 +213,11 @@ impl Evidence {
         scope.map_err(|flaw| self.flaws.push(flaw)).ok()
     }
 
-    fn came_from(&mut self, scope: &str, chat: Chat) {
-        if chat.channel == TELEGRAM && chat.id.starts_with('-') {
-            self.flaw(
-                "chat",
-                &chat.id,
-                "group",
-                "This is a group or a channel of Telegram, where many write, so it is not used to tell who wrote.",
-            );
-            return;
-        }
-        match normalise::id(&chat.id, "chat") {
-            Ok(id) => {
-                self.add(IdentifierKind::Chat, scope, vec![id.clone()], Proof::Proven);
-                self.chat = Some(Chat { id, ..chat });
+    fn came_from(&mut self, scope: String, chat: Chat) {
+        match of_one_human(chat) {
+            Ok(chat) => {
+                self.add(IdentifierKind::Chat, &scope, vec![chat.id.clone()], Proof::Proven);
+                (self.chat, self.chat_scope) = (Some(chat), Some(scope));
             }
             Err(flaw) => self.flaws.push(flaw),
         }

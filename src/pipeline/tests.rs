@@ -82,7 +82,17 @@ fn event(payload: Json) -> Event {
         link: Some("https://chat".to_owned()),
     });
     let key = EventKey { value: "1".to_owned(), lifetime: KeyLifetime::Window };
-    Event { payload, query: json!({}), headers: json!({}), key, chat, phone: None, flaws: Vec::new() }
+    Event {
+        payload,
+        query: json!({}),
+        headers: json!({}),
+        key,
+        chat,
+        chat_state: None,
+        chat_status: None,
+        phone: None,
+        flaws: Vec::new(),
+    }
 }
 
 /// What one mapping makes of one payload.

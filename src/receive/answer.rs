@@ -14,6 +14,10 @@ pub(super) enum Answer {
     Works(&'static [&'static str]),
     /// No such source, or a wrong token.
     UnknownPath(StatusCode),
+    /// No such application, or a wrong key.
+    Unauthorised,
+    /// The body is not what this address takes, and why.
+    Refused(String),
     /// The preset takes other methods.
     WrongMethod(&'static [&'static str]),
     /// A compressed body: it could hide any size, and no platform sends one unasked.
@@ -40,6 +44,8 @@ impl Answer {
             Self::Kept => "kept",
             Self::Works(_) => "works",
             Self::UnknownPath(_) => "unknown_path",
+            Self::Unauthorised => "unauthorised",
+            Self::Refused(_) => "refused",
             Self::WrongMethod(_) => "wrong_method",
             Self::Encoded => "encoded",
             Self::TooLarge(_) => "too_large",
@@ -65,6 +71,21 @@ impl IntoResponse for Answer {
                 status,
                 r#"{"ok":false,"error":"no source at this address; copy it anew from leadfold"}"#,
             ),
+            Self::Unauthorised => (
+                StatusCode::UNAUTHORIZED,
+                [
+                    (header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"leadfold\"")),
+                    (header::CONTENT_TYPE, JSON),
+                ],
+                error("nothing was stored: no application of this id takes this key; send the key as the password of HTTP Basic"),
+            )
+                .into_response(),
+            Self::Refused(why) => (
+                StatusCode::BAD_REQUEST,
+                [(header::CONTENT_TYPE, JSON)],
+                error(&format!("nothing was stored: {why}")),
+            )
+                .into_response(),
             Self::WrongMethod(methods) => {
                 let methods = methods.join(", ");
                 let allow =

@@ -6,6 +6,7 @@
 
 mod answer;
 mod serve;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +28,7 @@ use tracing::{debug, error, warn};
 use self::answer::Answer;
 pub use self::serve::{Connections, serve};
 use crate::clock::Clock;
-use crate::event::{Delivery, Preset};
+use crate::event::{Delivery, Preset, Unreadable};
 use crate::failpoint::failpoint;
 use crate::id::DeliveryId;
 use crate::store::inbox::{Arrival, Inbox};
@@ -46,6 +47,8 @@ pub struct Entry {
     /// Hash of its path token. `None` when nothing readable says what the token should be: then any is taken, and the
     /// arrival carries its hash to be checked before it is prepared.
     pub token_hash: Option<TokenHash>,
+    /// The application of a source that adds tokens: its second address, with the token as the password.
+    pub app: Option<String>,
     /// Why its deliveries cannot be prepared now: paused, removed, renamed, `mapping broken, sendpulse.yaml:12`. They
     /// are kept and answered 2xx all the same, because a 404 makes some platforms switch the webhook off.
     pub waiting: Option<String>,
@@ -127,9 +130,10 @@ impl Receiver {
     }
 }
 
-/// Answers everything below `/in`, so that no other part of the program ever sees a path with a token.
+/// Answers everything below `/in`, so that no other part of the program ever sees a path with a token, and the addresses to
+/// which tokens of chats are sent.
 pub fn router(receiver: Receiver) -> Router {
-    Router::new().route("/in/{*path}", any(handle)).with_state(Arc::new(receiver))
+    tokens::routes(Router::new().route("/in/{*path}", any(handle))).with_state(Arc::new(receiver))
 }
 
 async fn handle(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
@@ -139,9 +143,14 @@ async fn handle(State(receiver): State<Arc<Receiver>>, request: Request) -> Resp
     let (name, token) = path.split_once('/').unwrap_or((&path, ""));
     let sources = Arc::clone(&receiver.sources.borrow());
     let (label, answer) = match authenticate(&sources, name, token) {
-        Ok(door) => (name, receiver.receive(name, door, parts, body).await),
+        Ok(door) => (name, receiver.receive(name, door, parts, body, None).await),
         Err((label, status)) => (label, Answer::UnknownPath(status)),
     };
+    answered(label, answer, began)
+}
+
+/// Counts an answer that was begun with then, and gives it.
+fn answered(label: &str, answer: Answer, began: Instant) -> Response {
     metrics::counter!(metric::DELIVERIES, "source" => label.to_owned(), "answer" => answer.word())
         .increment(1);
     if matches!(answer, Answer::Kept) {
@@ -192,8 +201,19 @@ fn authenticate<'a>(
     }
 }
 
+/// Why a body is not taken at all.
+type Check = fn(&[u8]) -> Result<(), Unreadable>;
+
 impl Receiver {
-    async fn receive(&self, source: &str, door: Door<'_>, parts: Parts, body: Body) -> Answer {
+    /// Keeps a request. What `check` refuses is not kept.
+    async fn receive(
+        &self,
+        source: &str,
+        door: Door<'_>,
+        parts: Parts,
+        body: Body,
+        check: Option<Check>,
+    ) -> Answer {
         let methods = door.entry.preset.methods;
         let query = parts.uri.query().filter(|query| !query.is_empty());
         let looks_around = parts.method == Method::HEAD || (parts.method == Method::GET && query.is_none());
@@ -212,6 +232,9 @@ impl Receiver {
             Ok(Err(answer)) => return answer,
             Err(_) => return Answer::TooSlow(self.limits.body_time),
         };
+        if let Some(Err(why)) = check.map(|check| check(&body)) {
+            return Answer::Refused(why.0);
+        }
         let arrival = Arrival {
             delivery: Delivery {
                 id: DeliveryId(self.clock.new_id()),

@@ -10,6 +10,7 @@
 //! | choose one person, or make one | here |
 //! | the others whom the event also names: make them one with the first, or record the disagreement | `merge.rs` |
 //! | what is attached, and to whom a shared value belongs as well | here |
+//! | an event that adds a token: one identifier decides, and little is attached | `token.rs` |
 //!
 //! [`Known::learn`] applies a decision to what is known, so that the next lead sees it.
 
@@ -29,6 +30,7 @@ mod known;
 mod merge;
 mod partition;
 mod sentences;
+mod token;
 mod veto;
 
 pub use decision::{Decision, Finding, Outcome, RULES_VERSION, Refusal, Rule};
@@ -58,13 +60,15 @@ pub struct Who<'a> {
     pub name: NameKey,
     /// When the event came.
     pub at: Timestamp,
+    /// The event adds its chat to somebody who is looked up: see [`Lead::adds_token`].
+    pub adds_token: bool,
 }
 
 impl<'l> Who<'l> {
     /// Who a lead says it is from, that came `at`.
     pub fn of(lead: &'l Lead, at: Timestamp) -> Self {
         let name = NameKey::of(lead.contact.name.as_deref().unwrap_or_default());
-        Self { identifiers: &lead.identifiers, name, at }
+        Self { identifiers: &lead.identifiers, name, at, adds_token: lead.adds_token }
     }
 
     /// Every key that may join people.
@@ -202,6 +206,9 @@ impl Hit {
 
 /// Decides whose lead it is. `fresh` is the id of the person to be made when nobody is known.
 pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: PersonId) -> Resolution {
+    if who.adds_token {
+        return token::look_up(who, known, rules, fresh);
+    }
     let mut findings = Vec::new();
     let mut possible_duplicates = Vec::new();
     let mut accepted: Vec<Hit> = Vec::new();

@@ -16,6 +16,9 @@
 //! | `persons.names` | goes |
 //! | `identifiers.kind`, `identifiers.scope`, `identifiers.value`, `identifiers.person`, `identifiers.shown`, `identifiers.proof` | the row goes; one that others use too becomes the oldest other user's |
 //! | `identifiers.users` | goes with the row; in rows of others, their names and customer ids go |
+//! | `chats.scope`, `chats.value`, `chats.channel`, `chats.bot`, `chats.bot_name`, `chats.link`, `chats.state`, `chats.why`, `chats.status`, `chats.description` | the row goes with the identifier; so does one of nobody that has such an id |
+//! | `person_fields.person`, `person_fields.name`, `person_fields.value` | the row goes |
+//! | `clicks.click`, `clicks.person` | the row goes |
 //! | `merges.id`, `merges.from_person`, `merges.into_person` | stay |
 //! | `merges.reason`, `merges.moved` | the reason keeps its word; of what moved, ids of leads stay |
 //! | `leads.id`, `leads.event`, `leads.source`, `leads.version`, `leads.person`, `leads.state` | stay; what needed attention is `filtered`, because nobody can see to it any more |
@@ -142,6 +145,11 @@ impl Store {
         for row in &rows {
             people.extend(self.present(row.id(0)?).await?);
         }
+        if people.is_empty() {
+            for value in values {
+                people.extend(self.person_of_click(value).await?);
+            }
+        }
         Ok(people)
     }
 
@@ -247,16 +255,17 @@ impl Store {
         self.write(EraseLeads { person, wanted, even_in_doubt, now }).await
     }
 
-    /// Forgets a person whose leads are erased, and writes down that they were erased.
+    /// Forgets a person whose leads are erased, and chats of nobody with such an id (`wanted`), and writes down that they were erased.
     pub async fn forget(
         &self,
         person: Option<PersonId>,
+        wanted: Wanted,
         author: Option<String>,
         note: Option<String>,
         clock: &dyn Clock,
     ) -> Result<Forgotten, StoreError> {
         let (id, now) = (clock.new_id().to_string(), clock.now());
-        self.write(Forget { person, author, note, id, now }).await
+        self.write(Forget { person, wanted, author, note, id, now }).await
     }
 
     /// The size of the file of a SQLite database, in bytes; `None` on PostgreSQL.

@@ -7,13 +7,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::chats::forget_unowned_chats;
 use super::erase::{ERASED, IN_DOUBT, IN_HAND, erased};
 use super::erase_requests::{empty_requests_of, identifiers_of};
+use super::facts::{PARTS, forget_facts};
 use super::merges::lock_people;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
 use super::syncs::OPEN;
 use super::{StoreError, Work};
 use crate::id::{DeliveryId, LeadId, PersonId};
+use crate::lead::IdentifierKind;
 use crate::normalise::Wanted;
 use crate::plan::{Action, Call, ContactFields, DealFields, Reason, TaskFields};
 
@@ -318,6 +321,8 @@ fn without(users: &str, names: &[Value], customers: &[Value]) -> Option<String> 
 
 pub(super) struct Forget {
     pub(super) person: Option<PersonId>,
+    /// What they were known by, or are looked for by.
+    pub(super) wanted: Wanted,
     pub(super) author: Option<String>,
     pub(super) note: Option<String>,
     /// Of the entry in `corrections`.
@@ -336,6 +341,7 @@ impl Work for Forget {
             {
                 return Ok(Forgotten::MoreCame);
             }
+            forget_unowned_chats(connection, self.wanted.ids()).await?;
             connection.execute("UPDATE alerts SET text = ''", args![]).await?;
             connection
                 .execute(
@@ -353,12 +359,6 @@ impl Work for Forget {
         })
     }
 }
-
-/// Everybody who was merged into a person, and the person.
-const MERGED: &str = "WITH RECURSIVE merged (id) AS (SELECT id FROM persons WHERE id = $1 \
-    UNION SELECT merges.from_person FROM merges \
-    JOIN merged ON merges.into_person = merged.id JOIN persons ON persons.id = merges.from_person \
-    WHERE persons.merged_into = merges.into_person) SELECT id FROM merged";
 
 impl Forget {
     async fn person(&self, connection: &mut Connection, person: PersonId) -> Result<Forgotten, StoreError> {
@@ -401,6 +401,10 @@ impl Forget {
             let of = "WHERE kind = $1 AND scope = $2 AND value = $3";
             let Some(heir) = heirs.get(&key) else {
                 connection.execute(&format!("DELETE FROM identifiers {of}"), arguments).await?;
+                if key.0 == IdentifierKind::Chat.as_str() {
+                    let sql = "DELETE FROM chats WHERE scope = $1 AND value = $2";
+                    connection.execute(sql, args![key.1.as_str(), key.2.as_str()]).await?;
+                }
                 continue;
             };
             let users = row.optional_text(3)?.and_then(|users| without(&users, &names, &customers));
@@ -413,7 +417,7 @@ impl Forget {
             held.extend(args![*heir]);
             connection.execute(&format!("DELETE FROM holders {of} AND person = $4"), held).await?;
         }
-        for row in connection.fetch(MERGED, args![person]).await? {
+        for row in connection.fetch(&format!("{PARTS} SELECT id FROM parts"), args![person]).await? {
             self.forget_id(connection, &row.text(0)?).await?;
         }
         Ok(Forgotten::Done)
@@ -438,6 +442,7 @@ impl Forget {
         ] {
             connection.execute(sql, args![person]).await?;
         }
+        forget_facts(connection, person).await?;
         let sql =
             "SELECT id, reason, moved FROM merges WHERE from_person = $1 OR into_person = $1 ORDER BY id";
         for row in connection.fetch(sql, args![person]).await? {

@@ -10,6 +10,7 @@
 //! | [`prepare`], `prepare_work`, `event_keys` | events, leads and their syncs; what is to be prepared next |
 //! | [`postbacks`], `postback_work`, [`postback_hand`], `ordinals` | postbacks in their order, which of a person's each is, and what people correct |
 //! | `people`, `acquaint` | whose a lead is: people, their identifiers, what is known of them |
+//! | `chats`, [`facts`] | where people can be reached, what is remembered of them, the clicks that brought them |
 //! | [`lease`] | processes, and who of them pushes to which destination |
 //! | `merges`, `moved`, `doubles` | two people who become one, what that moves, and what it shows in a CRM |
 //! | [`profile`] | one person, for people: what is theirs, who they became, who they may be |
@@ -43,6 +44,7 @@ pub mod backlog;
 pub mod backup;
 mod budgets;
 pub mod calls;
+pub(crate) mod chats;
 mod checks;
 mod claims;
 mod context;
@@ -54,6 +56,7 @@ mod erase_requests;
 mod error;
 mod event_keys;
 mod faces;
+pub mod facts;
 pub mod fates;
 mod health;
 pub mod held;

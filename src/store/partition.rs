@@ -31,6 +31,8 @@ pub struct StoredEvidence {
     pub name: Option<String>,
     /// It is a postback: whose it is says its click id, under any rules.
     pub is_postback: bool,
+    /// It adds a token to somebody who is looked up.
+    pub adds_token: bool,
 }
 
 /// The part of a stored lead that says who it is from.
@@ -40,6 +42,8 @@ struct Evidence {
     contact: Named,
     #[serde(default)]
     postback: Option<IgnoredAny>,
+    #[serde(default)]
+    adds_token: bool,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +82,7 @@ impl Store {
         let rows = self.read(EVIDENCE, args![after, up_to, limit]).await?;
         rows.iter()
             .map(|row| {
-                let Evidence { identifiers, contact, postback } = row.json(4)?;
+                let Evidence { identifiers, contact, postback, adds_token } = row.json(4)?;
                 Ok(StoredEvidence {
                     sequence: row.int(0)?,
                     lead: row.id(1)?,
@@ -87,6 +91,7 @@ impl Store {
                     identifiers,
                     name: contact.name,
                     is_postback: postback.is_some(),
+                    adds_token,
                 })
             })
             .collect()

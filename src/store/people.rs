@@ -75,6 +75,13 @@ impl People {
         at_last(&self.became, person)
     }
 
+    /// The ids of a person's chats in a scope; of somebody who has very many, some.
+    pub(crate) fn chats_of(&self, person: PersonId, scope: &str) -> Vec<String> {
+        let keys = self.known.people.get(&person).into_iter().flat_map(|known| &known.keys);
+        let there = keys.filter(|key| key.kind == IdentifierKind::Chat && key.scope == scope);
+        there.map(|key| key.value.clone()).collect()
+    }
+
     /// Whose lead this is. Nothing is remembered of it yet.
     pub(crate) fn resolve(&self, who: &Who<'_>, fresh: PersonId) -> Resolution {
         resolve(who, &self.known, &self.rules, fresh)

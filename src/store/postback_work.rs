@@ -376,6 +376,7 @@ impl Counting {
             received_at: received.delivery.received_at,
             version: self.version.clone(),
             holder,
+            chat: None,
             outcome,
         }
     }

@@ -14,7 +14,7 @@ use super::{Backend, Store, StoreError};
 use crate::clock::Clock;
 use crate::event::Delivery;
 use crate::id::{DeliveryId, EventId, LeadId, PersonId, SyncId};
-use crate::lead::Lead;
+use crate::lead::{ChatNews, Lead};
 use crate::plan::Reason;
 use crate::rules::IdentityRules;
 use crate::token::{TokenHash, from_hex};
@@ -99,6 +99,8 @@ pub struct PreparedEvent {
     pub holder: Option<PersonId>,
     /// What the mapping made of it.
     pub outcome: EventOutcome,
+    /// What it says of a chat, whatever the mapping made of it.
+    pub chat: Option<ChatNews>,
 }
 
 impl PreparedEvent {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
+use super::chats::Chats;
 use super::event_keys::{Keyed, take_and_insert};
+use super::facts::Remembered;
 use super::people::People;
 use super::postback_work::{THEIR_TURN, keep_postbacks};
 use super::prepare::{
@@ -203,6 +205,7 @@ pub(super) async fn insert_leads(
     };
     let mut leads = Vec::with_capacity(fresh.len());
     let mut syncs = Vec::new();
+    let (mut chats, mut remembered) = (Chats::default(), Remembered::default());
     for (event, place) in fresh.iter().zip(0_i64..) {
         let mut row = |branch: Option<i64>,
                        person: Option<PersonId>,
@@ -228,6 +231,9 @@ pub(super) async fn insert_leads(
                 to_come,
             ]);
         };
+        if let Some(news) = &event.chat {
+            chats.tell(news, event.received_at);
+        }
         match &event.outcome {
             EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, None, None),
             EventOutcome::NeedsAttention(why) => {
@@ -235,6 +241,16 @@ pub(super) async fn insert_leads(
             }
             EventOutcome::Lead { lead, branch, syncs: ids, to_come } => {
                 let resolution = whose(&mut people, event, lead);
+                // Of a postback it stays with who came with the click id, as their count does.
+                let of = event.holder.unwrap_or(resolution.person);
+                remembered.add(lead, of, event.received_at, place)?;
+                if let Some(news) = event.chat.as_ref().filter(|news| news.chat.is_none()) {
+                    chats.tell_of_one(
+                        news,
+                        people.chats_of(resolution.person, &news.scope),
+                        event.received_at,
+                    );
+                }
                 let branch = i64::try_from(*branch).unwrap_or(i64::MAX);
                 let person = resolution.person;
                 let decision = json(&resolution.decision)?;
@@ -248,6 +264,8 @@ pub(super) async fn insert_leads(
         }
     }
     people.store(connection, &[]).await?;
+    chats.store(connection).await?;
+    remembered.store_clicks(connection).await?;
     let first = take_places(connection, fresh.len()).await?;
     for (row, sequence) in leads.iter_mut().zip(first..) {
         row.push(Arg::from(sequence));
@@ -271,6 +289,7 @@ pub(super) async fn insert_leads(
             "",
         )
         .await?;
+    remembered.store_fields(connection, first).await?;
     people.merge(connection, clock).await
 }
 

@@ -1,9 +1,12 @@
 //! What is known of one person, for people to look at: what is theirs, who they became, what somebody said of them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::corrections::{ContactOf, Given, MOST_NAMED};
+use super::facts::{KnownChat, PersonClick, PersonFacts, PersonField};
 use super::registry::{LEAD_COLUMNS, LeadRow, WITH_SYNC, lead_row, owners, places};
 use super::sql::{Arg, Row, args, list};
 use super::{Store, StoreError};
@@ -22,6 +25,12 @@ pub struct Profile {
     pub identifiers: Vec<IdentifierRow>,
     /// Shared values that they use beside those whose they are.
     pub shared: Vec<Given>,
+    /// Their chats, the one in which something happened last first.
+    pub chats: Vec<KnownChat>,
+    /// What mappings remember of them, by name.
+    pub fields: BTreeMap<String, PersonField>,
+    /// Click ids that brought them, the newest first.
+    pub clicks: Vec<PersonClick>,
     /// Their contacts in CRMs, oldest first.
     pub contacts: Vec<ContactOf>,
     /// Their newest leads.
@@ -140,9 +149,14 @@ impl Store {
                 places(),
                 owners(values.len())
             );
-            let values = values.iter().map(|value| Arg::from(value.as_str())).collect();
-            for row in self.read(&sql, values).await? {
+            let arguments = values.iter().map(|value| Arg::from(value.as_str())).collect();
+            for row in self.read(&sql, arguments).await? {
                 people.push(row.id(0)?);
+            }
+        }
+        if people.is_empty() {
+            for value in values {
+                people.extend(self.person_of_click(value).await?);
             }
         }
         people.sort_unstable();
@@ -156,6 +170,7 @@ impl Store {
             "SELECT created_at, (SELECT COUNT(*) FROM leads WHERE person = $1) FROM persons WHERE id = $1";
         let rows = self.read(sql, args![person]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
+        let PersonFacts { fields, clicks, chats } = self.person_facts(person).await?;
         let sql = format!(
             "SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} WHERE leads.person = $1 ORDER BY leads.sequence DESC LIMIT $2"
         );
@@ -165,6 +180,9 @@ impl Store {
             lead_count: row.int(1)?,
             identifiers: self.identifiers(person).await?,
             shared: self.shared(person).await?,
+            chats,
+            fields,
+            clicks,
             contacts: self.contacts(person).await?,
             leads: self.all(&sql, args![person, leads], lead_row).await?,
             merges: self.merges(person).await?,

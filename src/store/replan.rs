@@ -11,7 +11,9 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::afterwards::ToCome;
+use super::chats::Chats;
 use super::erase::ERASED;
+use super::facts::Remembered;
 use super::people::People;
 use super::prepare::EventOutcome;
 use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
@@ -77,6 +79,7 @@ struct Resolved<'a> {
     to: &'a [(SyncId, String)],
     to_come: Option<&'a ToCome>,
     sequence: i64,
+    received_at: Timestamp,
     resolution: Resolution,
     /// It was somebody else's.
     moved: bool,
@@ -122,15 +125,23 @@ impl ReplanLeads {
             };
             // After that: who became one by this very lead is nobody else.
             let moved = before.person.is_some_and(|person| people.present(person) != resolution.person);
-            let (branch, sequence) = (*branch, before.sequence);
+            let (branch, sequence, received_at) = (*branch, before.sequence, before.received_at);
             let to_come = to_come.as_ref();
-            resolved.insert(
-                lead.lead,
-                Resolved { lead: mapped, branch, to, to_come, sequence, resolution, moved },
-            );
+            let now =
+                Resolved { lead: mapped, branch, to, to_come, sequence, received_at, resolution, moved };
+            resolved.insert(lead.lead, now);
         }
         let ids: Vec<LeadId> = leads.iter().map(|lead| lead.lead).collect();
         people.store(connection, &ids).await?;
+        let (mut chats, mut remembered) = (Chats::default(), Remembered::default());
+        for resolved in leads.iter().filter_map(|lead| resolved.get(&lead.lead)) {
+            let Resolved { lead, resolution, sequence, received_at, .. } = resolved;
+            chats.know(lead, *received_at);
+            remembered.add(lead, resolution.person, *received_at, *sequence)?;
+        }
+        chats.store(connection).await?;
+        remembered.store_clicks(connection).await?;
+        remembered.store_fields(connection, 0).await?;
         for lead in leads {
             let syncs = known(connection, lead).await?;
             let planned = match self.verdict(lead, &syncs) {
@@ -221,7 +232,7 @@ async fn store_lead(
     now: Timestamp,
 ) -> Result<Result<(), LeftAlone>, StoreError> {
     let millis = now.as_millisecond();
-    let Resolved { lead: mapped, branch, to, to_come, sequence, resolution, moved } = resolved;
+    let Resolved { lead: mapped, branch, to, to_come, sequence, resolution, moved, .. } = resolved;
     if *moved && syncs.iter().any(|known| known.brought) {
         return Ok(Err(LeftAlone::SomebodyElses));
     }

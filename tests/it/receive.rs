@@ -49,7 +49,7 @@ static STRICT: Preset = Preset {
 };
 
 fn entry(preset: &'static Preset) -> Entry {
-    Entry { preset, token_hash: Some(token::hash(TOKEN)), waiting: None }
+    Entry { preset, token_hash: Some(token::hash(TOKEN)), app: None, waiting: None }
 }
 
 fn sources() -> BTreeMap<String, Entry> {

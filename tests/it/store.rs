@@ -11,7 +11,8 @@ use leadfold::clock::{Clock, ManualClock, SystemClock};
 use leadfold::event::Delivery;
 use leadfold::id::{DeliveryId, EventId, LeadId, PersonId, StepId, SyncId};
 use leadfold::lead::{
-    Confidence, ContactPart, DealPart, Email, Identifier, IdentifierKind, Lead, Phone, PhoneKind, Proof,
+    Confidence, ContactPart, DealPart, Email, Fields, Identifier, IdentifierKind, Lead, Phone, PhoneKind,
+    Proof,
 };
 use leadfold::map::Files;
 use leadfold::plan::{
@@ -138,6 +139,7 @@ impl Story {
             key_until: self.now() + SignedDuration::from_mins(10),
             received_at: self.now(),
             version: "v1".to_owned(),
+            chat: None,
             outcome: EventOutcome::Lead {
                 lead: Box::new(lead(said)),
                 branch: 0,
@@ -937,6 +939,9 @@ pub(crate) fn lead(said: &Said) -> Lead {
         owners: None,
         identifiers,
         chat: None,
+        chat_scope: None,
+        person_fields: Fields::new(),
+        adds_token: false,
         flaws: Vec::new(),
         postback: None,
         afterwards: Vec::new(),
