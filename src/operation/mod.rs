@@ -9,6 +9,7 @@ pub mod apply;
 pub mod erase;
 pub mod held;
 pub mod people;
+pub mod postbacks;
 pub mod replay;
 
 use std::sync::Arc;

@@ -41,6 +41,8 @@
 //! | `apart.one`, `apart.other` | the row goes |
 //! | `possible_duplicates.one`, `possible_duplicates.other`, `possible_duplicates.lead` | the row goes |
 //! | `corrections.id`, `corrections.kind`, `corrections.one`, `corrections.other`, `corrections.merge`, `corrections.author` | stay, and one more says that somebody was erased, by whom and when |
+//! | `postbacks.delivery`, `postbacks.source`, `postbacks.click`, `postbacks.name`, `postbacks.key`, `postbacks.version`, `postbacks.state`, `postbacks.event`, `postbacks.lead`, `postbacks.person` | the row goes, and with it the request, also of one that was not counted |
+//! | `postback_counts.person`, `postback_counts.name` | the row goes |
 //! | `corrections.note` | goes, of theirs |
 //!
 //! What other people's leads say of them stays masked (`+38•••67`), as in logs. What other people wrote about them (their
