@@ -130,7 +130,8 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
 async fn list(options: ListOptions) -> Result<End, Failure> {
     let ListOptions { state, source, limit, json, server } = options;
     let client = Client::open_to_look(&server).await?;
-    let found = client.run(LookAtPostbacks { state: Some(state), source, after: None, limit: Some(limit) }).await;
+    let found =
+        client.run(LookAtPostbacks { state: Some(state), source, after: None, limit: Some(limit) }).await;
     client.close().await;
     let found = found?;
     say(&if json { json!(found).to_string() } else { told_list(state, &found) })?;
@@ -148,7 +149,9 @@ fn told_list(state: PostbackState, found: &Postbacks) -> String {
     }
     let mut text = String::new();
     for row in &found.postbacks {
-        let PostbackRow { delivery, source, click, event, received_at, until, lead, ordinal, repeats, .. } = row;
+        let PostbackRow {
+            delivery, source, click, event, received_at, until, lead, ordinal, repeats, ..
+        } = row;
         let number = ordinal.map(|ordinal| format!("#{ordinal}")).unwrap_or_default();
         // Writing to a String cannot fail, here and below.
         writeln!(text, "{received_at}  {event}{number}  click id {click}, from '{source}'").ok();
@@ -157,7 +160,11 @@ fn told_list(state: PostbackState, found: &Postbacks) -> String {
             writeln!(text, "  lead {lead}").ok();
         }
         if let Some(first) = repeats {
-            writeln!(text, "  repeats lead {first}; `leadfold postbacks count {delivery}` counts it all the same").ok();
+            writeln!(
+                text,
+                "  repeats lead {first}; `leadfold postbacks count {delivery}` counts it all the same"
+            )
+            .ok();
         }
         if state == PostbackState::Waiting {
             writeln!(text, "  waits for somebody with the click id until {until}").ok();
@@ -251,7 +258,8 @@ mod tests {
         check(made, told_counted, "Counted as resale#2 of its person. Its lead goes its way now");
         let again = Corrected { postback: counted, made: false, stopped: 0, left: 1 };
         check(again, told_counted, "nothing is done again");
-        let uncounted = Corrected { postback: row(PostbackState::Uncounted), made: false, stopped: 1, left: 2 };
+        let uncounted =
+            Corrected { postback: row(PostbackState::Uncounted), made: false, stopped: 1, left: 2 };
         check(uncounted.clone(), told_uncounted, "Stopped on 1 way before it began.");
         check(uncounted, told_uncounted, "What was done on 2 ways stays done.");
     }

@@ -123,7 +123,9 @@ fn not_counted(postback: &PostbackRow, why: NotCorrected) -> String {
         ),
         NotCorrected::Stands(PostbackState::Ended) => {
             let lead = postback.lead.map(|lead| lead.to_string()).unwrap_or_default();
-            format!("nobody came with its click id in time: `leadfold replay {lead} --replan` lets it wait again")
+            format!(
+                "nobody came with its click id in time: `leadfold replay {lead} --replan` lets it wait again"
+            )
         }
         NotCorrected::Stands(PostbackState::Repeat | PostbackState::Uncounted) | NotCorrected::NotThere => {
             "it is not there any more: retention removed it, or its person was erased".to_owned()

@@ -9,7 +9,9 @@ use crate::map::{Files, compile};
 
 fn compiled(postback: &str, leads: &str) -> crate::map::Compiled {
     let workspace = "destinations: { crm: { crm: sandbox, url: u, token: t } }\n";
-    let source = format!("source: {{ preset: postback, token: t }}\n{postback}\ndefaults: {{ to: [crm] }}\nleads:\n{leads}");
+    let source = format!(
+        "source: {{ preset: postback, token: t }}\n{postback}\ndefaults: {{ to: [crm] }}\nleads:\n{leads}"
+    );
     let files = [("workspace.yaml", workspace.to_owned()), ("network.yaml", source)];
     let files = Files(files.map(|(name, text)| (name.to_owned(), text)).into());
     compile(&files, &|_| None, super::super::tests::KINDS, &["postback"])
@@ -51,7 +53,11 @@ fn every_network_is_read_by_its_own_names() {
         assert_eq!(got, expect, "{query}");
         assert_eq!(postback.ordinal, None);
     };
-    check("", "clickid=67aB&tracker.event=registration", [Some("67aB"), Some("registration"), None, None, None]);
+    check(
+        "",
+        "clickid=67aB&tracker.event=registration",
+        [Some("67aB"), Some("registration"), None, None, None],
+    );
     check(
         "",
         "clickid=67aB&tracker.event=Sale&tracker.cost=50.00&tracker.currency=usd&fields.user_id=884412",
@@ -63,20 +69,26 @@ fn every_network_is_read_by_its_own_names() {
         "subid=67aB&status=rebill&tid=2&payout=25&cost=3&currency=EUR&clickid=other",
         [Some("67aB"), Some("rebill"), Some("2"), Some("25"), Some("EUR")],
     );
-    check("postback: { network: binomo }", "click_id=67aB&reg=true", [Some("67aB"), Some("registration"), None, None, None]);
-    check("postback: { network: 1win }", "sub1=67aB&event=deposit", [Some("67aB"), Some("deposit"), None, None, None]);
+    check(
+        "postback: { network: binomo }",
+        "click_id=67aB&reg=true",
+        [Some("67aB"), Some("registration"), None, None, None],
+    );
+    check(
+        "postback: { network: 1win }",
+        "sub1=67aB&event=deposit",
+        [Some("67aB"), Some("deposit"), None, None, None],
+    );
     check(
         "postback: { click: <<sub2>>, event: \"{{ 'sale' if goal == 'ftd' else goal }}\", id: <<order.no>> }",
         "clickid=no&sub2=67aB&goal=ftd&order.no=77&amount=5",
         [Some("67aB"), Some("sale"), Some("77"), Some("5"), None],
     );
-    check("postback: { campaign: [summer, winter] }", "clickid=a1&status=sale&campaign=winter", [
-        Some("a1"),
-        Some("sale"),
-        None,
-        None,
-        None,
-    ]);
+    check(
+        "postback: { campaign: [summer, winter] }",
+        "clickid=a1&status=sale&campaign=winter",
+        [Some("a1"), Some("sale"), None, None, None],
+    );
 }
 
 #[test]
@@ -97,7 +109,12 @@ fn what_cannot_be_counted_says_why() {
     check("", &format!("clickid=a1&status={}", "a".repeat(200)), "no_event", "does not say");
     check("postback: { network: binomo }", "click_id=a1&reg=false", "no_event", "does not say");
     check("postback: { campaign: summer }", "clickid=a1&status=sale", "other_campaign", "names no campaign");
-    check("postback: { campaign: summer }", "clickid=a1&status=sale&campaign=autumn", "other_campaign", "'autumn'");
+    check(
+        "postback: { campaign: summer }",
+        "clickid=a1&status=sale&campaign=autumn",
+        "other_campaign",
+        "'autumn'",
+    );
     let strict = "postback: { campaign: { only: summer, value: <<sub3>> } }";
     check(strict, "clickid=a1&status=sale&campaign=summer", "other_campaign", "names no campaign");
 }
@@ -140,20 +157,23 @@ fn the_branch_for_this_very_one_goes_before_the_branch_for_any() {
     let compiled = compiled("", leads);
     assert!(compiled.is_sound(), "{:#?}", compiled.problems);
     let mapping = compiled.workspace.sources["network"].mapping.as_ref().unwrap();
-    let check = |query: &str, ordinal: u64, expect: Option<&str>| {
-        match interpret_numbered(mapping, &event(&format!("clickid=a1&{query}")), ordinal, Timestamp::UNIX_EPOCH) {
-            Interpreted::Lead(lead, index) => {
-                assert_eq!(Some(lead.branch.as_str()), expect, "{query} #{ordinal}");
-                assert_eq!(mapping.branches()[index].name, lead.branch);
-                assert!(lead.identifiers.is_empty());
-                assert_eq!(lead.postback.unwrap().ordinal, Some(ordinal));
-            }
-            Interpreted::Filtered(reason) => {
-                assert_eq!((reason.code.as_str(), None), ("no_branch", expect), "{query} #{ordinal}");
-                assert!(reason.text.contains("`on:` for resale, resale#2, resale#3"), "{}", reason.text);
-            }
-            other => panic!("{other:?}"),
+    let check = |query: &str, ordinal: u64, expect: Option<&str>| match interpret_numbered(
+        mapping,
+        &event(&format!("clickid=a1&{query}")),
+        ordinal,
+        Timestamp::UNIX_EPOCH,
+    ) {
+        Interpreted::Lead(lead, index) => {
+            assert_eq!(Some(lead.branch.as_str()), expect, "{query} #{ordinal}");
+            assert_eq!(mapping.branches()[index].name, lead.branch);
+            assert!(lead.identifiers.is_empty());
+            assert_eq!(lead.postback.unwrap().ordinal, Some(ordinal));
         }
+        Interpreted::Filtered(reason) => {
+            assert_eq!((reason.code.as_str(), None), ("no_branch", expect), "{query} #{ordinal}");
+            assert!(reason.text.contains("`on:` for resale, resale#2, resale#3"), "{}", reason.text);
+        }
+        other => panic!("{other:?}"),
     };
     check("status=sale", 1, Some("sale"));
     check("status=sale", 2, Some("sale"));
@@ -166,7 +186,12 @@ fn the_branch_for_this_very_one_goes_before_the_branch_for_any() {
     check("status=resale&cost=5", 4, Some("second"));
     check("status=resale&cost=5", 5, Some("resale"));
     check("status=withdrawal", 1, None);
-    let seen = interpret_numbered(mapping, &event("clickid=a1&status=seen&postback.event=x"), 7, Timestamp::UNIX_EPOCH);
+    let seen = interpret_numbered(
+        mapping,
+        &event("clickid=a1&status=seen&postback.event=x"),
+        7,
+        Timestamp::UNIX_EPOCH,
+    );
     let Interpreted::Lead(lead, _) = seen else { panic!("{seen:?}") };
     assert_eq!(json!(lead.contact.fields), json!({ "event": "seen", "which": 7 }));
 }
@@ -183,11 +208,27 @@ fn mistakes_in_the_file_are_found() {
     };
     check("", "  - { name: a, on: sale }\n  - { name: b, on: sale#2 }\n  - { name: c }", &[]);
     check("", "  - { name: a, on: resale#0 }", &["events are counted from 1"]);
-    check("", "  - { name: a, on: sale }\n  - { name: b, on: [sale] }", &["no postback can reach `b`: `a` before it"]);
+    check(
+        "",
+        "  - { name: a, on: sale }\n  - { name: b, on: [sale] }",
+        &["no postback can reach `b`: `a` before it"],
+    );
     check("", "  - { name: a, on: sale }\n  - { name: b, on: [sale, resale] }", &[]);
-    check("", "  - { name: a }\n  - { name: b, on: sale }", &["no event can reach this entry: `a` before it"]);
-    check("", "  - { name: a, identifiers: { click: <<clickid>> } }", &["`identifiers` would do nothing here"]);
-    check("postback: { network: 1wni }", ANY, &["`1wni` is not a possible value of `postback.network` (did you mean `1win`?)"]);
+    check(
+        "",
+        "  - { name: a }\n  - { name: b, on: sale }",
+        &["no event can reach this entry: `a` before it"],
+    );
+    check(
+        "",
+        "  - { name: a, identifiers: { click: <<clickid>> } }",
+        &["`identifiers` would do nothing here"],
+    );
+    check(
+        "postback: { network: 1wni }",
+        ANY,
+        &["`1wni` is not a possible value of `postback.network` (did you mean `1win`?)"],
+    );
     check("postback: { click: clickid }", ANY, &["`postback.click` has no placeholder"]);
     check("postback: { campaign: { value: <<sub3>> } }", ANY, &["which campaign counts"]);
     check("postback: { repeats: soon }", ANY, &["must be a duration"]);
@@ -202,6 +243,9 @@ fn mistakes_in_the_file_are_found() {
     );
     let problems = compile(&files, &|_| None, super::super::tests::KINDS, &["json"]).problems;
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    assert!(problems.iter().any(|one| one.contains("`postback` is for sources with `preset: postback`")), "{problems:#?}");
+    assert!(
+        problems.iter().any(|one| one.contains("`postback` is for sources with `preset: postback`")),
+        "{problems:#?}"
+    );
     assert!(problems.iter().any(|one| one.contains("`on` is for postbacks")), "{problems:#?}");
 }
