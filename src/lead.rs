@@ -95,6 +95,19 @@ pub struct Chat {
     pub link: Option<String>,
 }
 
+/// Whether a bot can write into a chat, as its platform tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatState {
+    /// It can: the human has just written, pressed a button or let the bot in again.
+    Active,
+    /// It cannot.
+    Blocked {
+        /// What the human did, in a few words.
+        why: String,
+    },
+}
+
 /// A phone number that `normalise` accepted.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phone {

@@ -7,11 +7,17 @@ mod canonical;
 mod cut;
 mod fields;
 mod json_body;
+mod preset_chatterfy;
+mod preset_esputnik;
 mod preset_form;
 mod preset_json;
+mod preset_metabot;
 mod preset_sendpulse;
+mod preset_telegram;
 #[cfg(test)]
 mod tests;
+mod values;
+mod verify;
 
 use std::time::Duration;
 
@@ -21,8 +27,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use self::cut::cut;
+pub use self::verify::Verify;
 use crate::id::DeliveryId;
-use crate::lead::{Chat, Flaw};
+use crate::lead::{Chat, ChatState, Flaw};
 use crate::token::to_hex;
 
 /// One HTTP request as received. Immutable.
@@ -62,6 +69,9 @@ pub struct Event {
     /// What the preset could not use, and why.
     #[serde(default)]
     pub flaws: Vec<Flaw>,
+    /// What it says of its chat: that the bot can write there, or cannot any more. `None` when it says nothing.
+    #[serde(default)]
+    pub chat_state: Option<ChatState>,
 }
 
 /// The key by which a second copy of an event is recognised.
@@ -119,6 +129,8 @@ pub struct Preset {
     pub methods: &'static [&'static str],
     /// Status for a path that never existed and for a wrong path token, alike.
     pub unknown_path_status: u16,
+    /// What proves that a request is the platform's, where it sends more than the token in the path.
+    pub verify: Option<Verify>,
     /// How long a hash key counts unless the source says otherwise.
     pub dedupe_window: Duration,
     /// Turns a delivery into its events, in order. None at all when the platform sent an empty list.
@@ -126,7 +138,15 @@ pub struct Preset {
 }
 
 /// Every preset.
-pub static PRESETS: &[&Preset] = &[&preset_sendpulse::PRESET, &preset_json::PRESET, &preset_form::PRESET];
+pub static PRESETS: &[&Preset] = &[
+    &preset_sendpulse::PRESET,
+    &preset_json::PRESET,
+    &preset_form::PRESET,
+    &preset_telegram::PRESET,
+    &preset_chatterfy::PRESET,
+    &preset_metabot::PRESET,
+    &preset_esputnik::PRESET,
+];
 
 /// The preset of that name.
 pub fn preset(name: &str) -> Option<&'static Preset> {

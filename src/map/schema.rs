@@ -59,6 +59,9 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
             object(source::SOURCE_KEYS, &["preset", "token"], &|key| match key {
                 "preset" => preset(presets),
                 "token" => scalar("The secret part of the address /in/<file name>/<token>: \"${MY_TOKEN}\"."),
+                "secret" => scalar(
+                    "What requests have in a header besides, where the platform can send that: \"${MY_SECRET}\".",
+                ),
                 "paused" => boolean("Keep what arrives without making leads of it."),
                 "dedupe_window" => {
                     duration("How long the same event, sent again without an id, is a redelivery: 10m.")

@@ -50,6 +50,7 @@ impl Values {
             chat: None,
             phone: None,
             flaws: Vec::new(),
+            chat_state: None,
         })
     }
 

@@ -51,6 +51,7 @@ pub(super) fn event(payload: Json) -> Event {
         chat: None,
         phone: None,
         flaws: Vec::new(),
+        chat_state: None,
     }
 }
 

@@ -81,7 +81,8 @@ fn event(payload: Json) -> Event {
         link: Some("https://chat".to_owned()),
     });
     let key = EventKey { value: "1".to_owned(), lifetime: KeyLifetime::Window };
-    Event { payload, query: json!({}), headers: json!({}), key, chat, phone: None, flaws: Vec::new() }
+    let (query, headers) = (json!({}), json!({}));
+    Event { payload, query, headers, key, chat, phone: None, flaws: Vec::new(), chat_state: None }
 }
 
 /// What one mapping makes of one payload.

@@ -1,8 +1,9 @@
 //! The receiving edge: `/in/<source>/<token>`. A 2xx that means "kept" is sent only after the delivery is on disk.
 //!
 //! Nothing is parsed here: the raw request is stored, and what it means is found out later. What is checked is what
-//! protects the door: the token, the size, the time and the number of requests under way. Whoever does not know the
-//! token learns nothing, not even whether the source exists (unless its preset answers 401 to a wrong token).
+//! protects the door: the token, the size, the time, the number of requests under way, and what the platform proves itself
+//! with where its source asks for that. Whoever does not know the token learns nothing, not even whether the source exists
+//! (unless its preset answers 401 to a wrong token).
 
 mod answer;
 mod serve;
@@ -20,6 +21,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use futures_util::StreamExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
@@ -27,7 +29,7 @@ use tracing::{debug, error, warn};
 use self::answer::Answer;
 pub use self::serve::{Connections, serve};
 use crate::clock::Clock;
-use crate::event::{Delivery, Preset};
+use crate::event::{Delivery, Preset, Verify};
 use crate::failpoint::failpoint;
 use crate::id::DeliveryId;
 use crate::store::inbox::{Arrival, Inbox};
@@ -46,13 +48,16 @@ pub struct Entry {
     /// Hash of its path token. `None` when nothing readable says what the token should be: then any is taken, and the
     /// arrival carries its hash to be checked before it is prepared.
     pub token_hash: Option<TokenHash>,
+    /// What a request has to prove besides, in the way of the preset. `None` when the source asks for nothing, and for
+    /// sources whose file is gone or cannot be read: then the token alone guards them.
+    pub secret: Option<SecretString>,
     /// Why its deliveries cannot be prepared now: paused, removed, renamed, `mapping broken, sendpulse.yaml:12`. They
     /// are kept and answered 2xx all the same, because a 404 makes some platforms switch the webhook off.
     pub waiting: Option<String>,
 }
 
 impl fmt::Debug for Entry {
-    /// Without the hash: a weak token can be guessed from it.
+    /// Without hash and secret: a weak token can be guessed from its hash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
             .field("preset", &self.preset.name)
@@ -212,6 +217,9 @@ impl Receiver {
             Ok(Err(answer)) => return answer,
             Err(_) => return Answer::TooSlow(self.limits.body_time),
         };
+        if let Err(verify) = proven(door.entry, &parts.headers, &body) {
+            return Answer::NotProven(verify);
+        }
         let arrival = Arrival {
             delivery: Delivery {
                 id: DeliveryId(self.clock.new_id()),
@@ -247,6 +255,18 @@ impl Receiver {
             }
         }
     }
+}
+
+/// Whether the request is the platform's own, where its source asks for more than the token in the path. A proof that is
+/// given twice is none: nobody can say which of the two another reader would take.
+fn proven(entry: &Entry, headers: &HeaderMap, body: &[u8]) -> Result<(), &'static Verify> {
+    let (Some(verify), Some(secret)) = (&entry.preset.verify, &entry.secret) else { return Ok(()) };
+    let mut given = headers.get_all(verify.header).iter();
+    let proves = match (given.next(), given.next()) {
+        (Some(given), None) => (verify.proves)(secret.expose_secret(), given.as_bytes(), body),
+        _ => false,
+    };
+    if proves { Ok(()) } else { Err(verify) }
 }
 
 fn encoded(headers: &HeaderMap) -> bool {

@@ -44,12 +44,13 @@ static STRICT: Preset = Preset {
     chats: false,
     methods: &["POST"],
     unknown_path_status: 401,
+    verify: None,
     dedupe_window: Duration::from_secs(1),
     split: |_| Ok(Vec::new()),
 };
 
 fn entry(preset: &'static Preset) -> Entry {
-    Entry { preset, token_hash: Some(token::hash(TOKEN)), waiting: None }
+    Entry { preset, token_hash: Some(token::hash(TOKEN)), secret: None, waiting: None }
 }
 
 fn sources() -> BTreeMap<String, Entry> {
