@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod hostile;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -67,6 +68,15 @@ fn sources() -> BTreeMap<String, Entry> {
         ),
         named("бот", json()),
         named("open", Entry { token_hash: Some(token::hash("")), ..json() }),
+        named(
+            "telegram",
+            Entry { secret: Some("abcDEF_123-xyz".into()), ..entry(preset("telegram").unwrap()) },
+        ),
+        named(
+            "esputnik",
+            Entry { secret: Some("yespo:s3cret".into()), ..entry(preset("esputnik").unwrap()) },
+        ),
+        named("trusting", entry(preset("telegram").unwrap())),
     ])
 }
 
