@@ -359,7 +359,9 @@ fn rules_of_branch() -> Json {
 fn test() -> Json {
     object(example::KEYS, &["given", "expect"], &|key| match key {
         "name" => scalar("What it shows."),
-        "given" => scalar("The file with the request's body, relative to this folder."),
+        "given" => scalar(
+            "The file with the request's body (its query where the platform calls by GET), relative to this folder.",
+        ),
         "event" => count("Which event of the request, from 0.", 0),
         "crm" => words("What the CRM holds of this person.", example::CRM),
         "expect" => says(
