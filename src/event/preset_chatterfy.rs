@@ -39,6 +39,8 @@ const FAMILIES: [&str; 3] = ["tracker.", "fields.", "variables."];
 
 fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     let (mut payload, mut query) = preset_form::payload(delivery)?;
+    let written = CLICK.iter().find_map(|name| payload.get(name)?.as_str());
+    let written = written.unwrap_or_default().to_owned();
     without_macros(&mut payload);
     without_macros(&mut query);
     let first = |names: &[&str]| names.iter().find_map(|name| plain_id(payload.get(name)));
@@ -51,8 +53,8 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
         link: None,
     });
     let flaws = [
-        chat.is_none().then(|| flaw("chat", "no_chat", NO_CHAT)),
-        click.is_none().then(|| flaw("click", "untrackable", UNTRACKABLE)),
+        chat.is_none().then(|| flaw("chat", "", "no_chat", NO_CHAT)),
+        click.is_none().then(|| flaw("click", &written, "untrackable", UNTRACKABLE)),
     ];
     let click = click.map(|id| Value::String(id.into_owned()));
     let key = hash_key(&payload, &query);
@@ -77,8 +79,8 @@ const NO_CHAT: &str =
 const UNTRACKABLE: &str = "The request has no click id (`subid={tracker.clickid}` in the URL of the step \"Send webhook\"), \
      as when somebody opened the bot without a campaign of the tracker. No postback will ever find this person.";
 
-fn flaw(field: &str, code: &str, text: &str) -> Flaw {
-    Flaw { field: field.to_owned(), raw: String::new(), code: code.to_owned(), text: text.to_owned() }
+fn flaw(field: &str, raw: &str, code: &str, text: &str) -> Flaw {
+    Flaw { field: field.to_owned(), raw: raw.to_owned(), code: code.to_owned(), text: text.to_owned() }
 }
 
 /// Takes out the values that are macros.

@@ -1,4 +1,4 @@
-//! LeadBox's page about `SendPulse`, step by step, against the shipped workspace: what it promises happens, and where it
+//! `LeadBox`'s page about `SendPulse`, step by step, against the shipped workspace: what it promises happens, and where it
 //! says that something is not possible, it is.
 
 use leadfold::sandbox::{Contact, Deal};

@@ -49,6 +49,8 @@ fn the_click_id_goes_by_many_names() {
     check("subid=a1&subid=b2", None);
     check("subid=%3Cscript%3E", None);
     check("step=REG", None);
+    let told = get("chatid=1&subid={tracker.clickid}").flaws.remove(0);
+    assert_eq!(told.raw, "{tracker.clickid}", "as it came");
 }
 
 #[test]
