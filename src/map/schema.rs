@@ -68,6 +68,9 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
             object(source::SOURCE_KEYS, &["preset", "token"], &|key| match key {
                 "preset" => preset(presets),
                 "token" => scalar("The secret part of the address /in/<file name>/<token>: \"${MY_TOKEN}\"."),
+                "secret" => scalar(
+                    "What requests have in a header besides, where the platform can send that: \"${MY_SECRET}\".",
+                ),
                 "paused" => boolean("Keep what arrives without making leads of it."),
                 "dedupe_window" => {
                     duration("How long the same event, sent again without an id, is a redelivery: 10m.")
@@ -419,7 +422,9 @@ fn rules_of_branch() -> Json {
 fn test() -> Json {
     object(example::KEYS, &["given", "expect"], &|key| match key {
         "name" => scalar("What it shows."),
-        "given" => scalar("The file with the request's body, relative to this folder."),
+        "given" => scalar(
+            "The file with the request's body (its query where the platform calls by GET), relative to this folder.",
+        ),
         "event" => count("Which event of the request, from 0.", 0),
         "ordinal" => count("Which of the person's postbacks of this event it is, from 1: 2 for resale#2.", 1),
         "crm" => words("What the CRM holds of this person.", example::CRM),

@@ -13,7 +13,7 @@ mod limits;
 mod pools;
 mod problems;
 
-const PRESETS: &[&str] = &["sendpulse", "json", "form"];
+const PRESETS: &[&str] = &["sendpulse", "json", "form", "telegram", "esputnik"];
 
 const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 

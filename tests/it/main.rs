@@ -13,6 +13,8 @@ mod commands;
 mod crm;
 mod deploy;
 mod doctor;
+mod document_sendpulse;
+mod documents;
 mod erase;
 mod evidence;
 mod failpoints;

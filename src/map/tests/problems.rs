@@ -323,3 +323,29 @@ fn proven_and_hint_stand_where_they_mean_something() {
         &["5:51: there is no variable `x`"],
     );
 }
+
+#[test]
+fn a_secret_that_no_request_could_have_is_refused() {
+    let check = |head: &str, expect: Option<&str>| {
+        let compiled =
+            compile_source(&format!("source: {{ token: t, {head} }}\nleads: [{{ name: a, to: [crm] }}]\n"));
+        let messages: Vec<&str> = compiled.problems.iter().map(|problem| problem.message.as_str()).collect();
+        let secret = &compiled.workspace.sources["bot"].secret;
+        match expect {
+            None => assert!(messages.is_empty() && secret.is_some(), "{head}: {messages:?}"),
+            Some(part) => {
+                assert!(messages.len() == 1 && messages[0].contains(part), "{head}: {messages:?}");
+                assert!(secret.is_none() && compiled.workspace.sources["bot"].mapping.is_err(), "{head}");
+            }
+        }
+    };
+    check("preset: telegram, secret: abcDEF_123-xyz", None);
+    check("preset: telegram, secret: \"${SECRET:-demo}\"", None);
+    check("preset: esputnik, secret: \"yespo:${PASSWORD:-demo}\"", None);
+    check("preset: telegram, secret: \"not this!\"", Some("A-Z, a-z, 0-9"));
+    check("preset: telegram, secret: \"\"", Some("empty"));
+    check("preset: telegram, secret: \"${SECRET}\"", Some("environment variable `SECRET`"));
+    check("preset: esputnik, secret: password", Some("a colon and the password"));
+    check("preset: json, secret: abc", Some("nothing that `json` sends"));
+    check("preset: telegrm, secret: abc", Some("telegrm"));
+}
