@@ -8,7 +8,7 @@
 //! | [`http`], [`limit`] | calls, and the account's rate budget |
 //! | [`matching`] | the exact re-check of what a search gave |
 //! | `unmarked` | a lost step where records carry no marker |
-//! | `settings`, `entries` | reading what the workspace says; a plan's fields as JSON |
+//! | `settings`, `entries`, `tree` | reading what the workspace says; a plan's fields as JSON; bodies with placeholders |
 //! | `bot` | bots: asked by operations, with nothing to look up |
 //! | [`catalog`] | what an account has: fields, users, pipelines, stages |
 //! | [`examine`] | asks an account everything that can be asked without writing |
@@ -24,6 +24,7 @@ mod odoo;
 mod rest;
 mod sandbox;
 mod settings;
+mod tree;
 mod unmarked;
 
 use std::collections::BTreeSet;
