@@ -179,6 +179,14 @@ pub enum Outcome {
         /// What the CRM said.
         why: String,
     },
+    /// Taken, and what becomes of it is not known yet. Only of a call that is [repeatable](Crm::repeatable): it is made
+    /// again after this long, and then the adapter asks how far it is, or sends it anew where it remembers nothing.
+    UnderWay {
+        /// When it is worth asking again.
+        after: Duration,
+        /// What the CRM said.
+        why: String,
+    },
     /// A bot cannot reach this chat, and will not: the person blocked it, or never wrote to it.
     Unreachable {
         /// What the bot said.
