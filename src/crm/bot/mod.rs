@@ -4,6 +4,10 @@
 //! A bot's file has its [`Description`](super::Description) with its operations, and one type that implements [`Bot`].
 //! Everything else about a destination (queue, budget, unknown outcomes, pausing) is the same as for a CRM.
 
+mod esputnik;
+mod metabot;
+mod mindbox;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +24,8 @@ use crate::plan::{Action, Call, RecordId, RecordKind, Step, StepKind};
 use crate::rules::Operation;
 
 /// Every bot.
-pub static DESCRIPTIONS: &[&Description] = &[];
+pub static DESCRIPTIONS: &[&Description] =
+    &[&esputnik::DESCRIPTION, &mindbox::DESCRIPTION, &metabot::DESCRIPTION];
 
 /// A call on its way: which step it is, and how it is journalled.
 #[derive(Clone, Copy)]
