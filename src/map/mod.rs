@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 mod branch;
+mod calls;
 mod convert;
 mod evidence;
 mod example;
@@ -38,6 +39,7 @@ mod yaml;
 
 pub use branch::{Branch, IfInvalid, PhonePolicy};
 pub(crate) use branch::{FieldTemplates, TaskTemplate, When};
+pub use calls::Rendered;
 pub(crate) use evidence::{ChatTemplate, ContactValue, IdentifierValue};
 pub use example::{CrmState, Example, Expectation, Expected, Filtered};
 pub use names::{Mention, Name, mentions, place_of_destination};
