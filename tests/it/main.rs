@@ -45,6 +45,7 @@ mod retention;
 mod rig;
 mod scenarios;
 mod schema;
+mod services;
 mod sources;
 mod states;
 mod store;
