@@ -8,9 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 mod identity;
+mod links;
 mod pools;
 
 pub use identity::{IdentifierOrder, IdentityRules, Limits};
+pub use links::LinkRules;
 pub use pools::{
     Days, Hours, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Turn, WeeklyHours, folded,
 };
