@@ -64,13 +64,11 @@ CREATE TABLE start_tokens (
 CREATE INDEX start_tokens_until ON start_tokens (until);
 
 CREATE TABLE start_token_identifiers (
-    token    TEXT NOT NULL,
-    -- Keys of one identifier have one place.
-    place    BIGINT NOT NULL,
-    position BIGINT NOT NULL,
-    kind     TEXT NOT NULL,
-    scope    TEXT NOT NULL,
-    value    TEXT NOT NULL,
-    PRIMARY KEY (token, place, position)
+    token TEXT NOT NULL,
+    kind  TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    -- Phones and emails as they are shown: their keys follow from that.
+    value TEXT NOT NULL,
+    PRIMARY KEY (token, kind, scope, value)
 );
 CREATE INDEX start_token_identifiers_value ON start_token_identifiers (kind, scope, value);

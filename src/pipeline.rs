@@ -194,6 +194,7 @@ fn build(
         note,
         owners: branch.owners.clone(),
         identifiers: evidence.identifiers,
+        links: evidence.links,
         chat: evidence.chat,
         flaws,
     })

@@ -15,6 +15,7 @@ use super::prepare::{
     ended_abnormally, in_stages, oldest_received,
 };
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
+use super::start_tokens::redeem;
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{DeliveryId, EventId, PersonId};
@@ -203,8 +204,9 @@ async fn insert_leads(
     if fresh.is_empty() {
         return Ok(());
     }
-    let mut people =
-        People::load(connection, fresh.iter().filter_map(|event| event.lead()), None, rules, now).await?;
+    let leads_of = fresh.iter().filter_map(|event| Some((event.lead_id, event.lead()?, event.received_at)));
+    let redeemed = redeem(connection, leads_of).await?;
+    let mut people = People::load(connection, redeemed.values().map(AsRef::as_ref), None, rules, now).await?;
     let mut leads = Vec::with_capacity(fresh.len());
     let mut syncs = Vec::new();
     for (event, place) in fresh.iter().zip(0_i64..) {
@@ -236,6 +238,7 @@ async fn insert_leads(
                 row(None, None, "needs-attention", Some(json(why)?), None, None);
             }
             EventOutcome::Lead { lead, branch, syncs: ids } => {
+                let lead = redeemed.get(&event.lead_id).map_or(&**lead, AsRef::as_ref);
                 let who = Who::of(lead, event.received_at);
                 let resolution = people.resolve(&who, event.fresh_person);
                 people.learn(event.lead_id, lead, &who, &resolution);

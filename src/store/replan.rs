@@ -16,6 +16,7 @@ use super::prepare::EventOutcome;
 use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
 use super::replay_work::{Anew, FREE, decide_anew};
 use super::sql::{Arg, Connection, Row, args, json, list};
+use super::start_tokens::redeem;
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, SyncId};
@@ -96,13 +97,18 @@ impl ReplanLeads {
         if let Some((erased, _)) = before.iter().find(|(_, before)| before.erased) {
             return Ok(Some((*erased, LeftAlone::Erased)));
         }
-        let mapped = leads.iter().filter_map(|lead| lead.mapped());
+        let mapped = leads
+            .iter()
+            .filter_map(|lead| Some((lead.lead, lead.mapped()?, before.get(&lead.lead)?.received_at)));
+        let redeemed = redeem(connection, mapped).await?;
+        let mapped = redeemed.values().map(AsRef::as_ref);
         let people = before.values().filter_map(|before| before.person);
         let mut people = People::load(connection, mapped, people, &self.rules, now.as_millisecond()).await?;
         let mut resolved: HashMap<LeadId, Resolved<'_>> = HashMap::new();
         for lead in &leads {
             let EventOutcome::Lead { lead: mapped, branch, syncs: to } = &lead.outcome else { continue };
             let Some(before) = before.get(&lead.lead) else { continue };
+            let mapped = redeemed.get(&lead.lead).map_or(&**mapped, AsRef::as_ref);
             let who = Who::of(mapped, before.received_at);
             let resolution = people.resolve(&who, lead.fresh_person);
             people.learn(lead.lead, mapped, &who, &resolution);

@@ -69,17 +69,20 @@ pub struct Removed {
     pub keys: u64,
     /// Versions of the workspace that no lead is pinned to.
     pub versions: u64,
+    /// Links to a site, tokens of links into bots, and failures to open one.
+    pub links: u64,
 }
 
 impl Removed {
     /// Counts another part.
     pub fn add(&mut self, other: Self) {
-        let Self { bodies, deliveries, leads, keys, versions } = other;
+        let Self { bodies, deliveries, leads, keys, versions, links } = other;
         self.bodies += bodies;
         self.deliveries += deliveries;
         self.leads += leads;
         self.keys += keys;
         self.versions += versions;
+        self.links += links;
     }
 }
 

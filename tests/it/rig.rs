@@ -24,6 +24,9 @@ use crate::postgres::Database;
 /// Longest that anything here may take.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
 
+/// The token of a web site, where there is one of the API.
+pub(crate) const LINKS_TOKEN: &str = "token-of-the-site";
+
 /// What a mapping under test says; `{DESTINATION}` takes further settings of the destination.
 pub(crate) const WORKSPACE: &str = r#"
 destinations:
@@ -203,7 +206,10 @@ impl Rig {
             follow: self.follow,
             database: self.database(),
             listen: self.listen,
-            door: self.token.map_or(Door::Demo, |token| Door::Token(Some(token.into()))),
+            door: self.token.map_or(Door::Demo, |token| Door::Token {
+                api: Some(token.into()),
+                links: Some(LINKS_TOKEN.into()),
+            }),
             metrics: metrics(),
             limits: Limits::default(),
             environment: Arc::new(|_| None),

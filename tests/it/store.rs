@@ -928,6 +928,7 @@ pub(crate) fn lead(said: &Said) -> Lead {
         note: None,
         owners: None,
         identifiers,
+        links: Vec::new(),
         chat: None,
         flaws: Vec::new(),
     }

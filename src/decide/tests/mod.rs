@@ -160,6 +160,7 @@ fn bare_lead() -> Lead {
         note: None,
         owners: None,
         identifiers: vec![],
+        links: vec![],
         chat: None,
         flaws: vec![],
     }
