@@ -34,7 +34,6 @@ Exit codes: 0 done, 2 it could not be done.";
 /// Arguments of `link`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group(ArgGroup::new("where").args(["bot", "person"]).required(true)))]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Options {
     /// Into this bot: its name in Telegram, or its address
     #[arg(long, value_name = "BOT", value_parser = NonEmptyStringValueParser::new())]
@@ -89,7 +88,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let is_json = options.json;
     let text = match (&options.bot, &options.person) {
         (Some(bot), _) => {
-            let link = options.into_bot(bot).await?;
+            let link = options.to_bot(bot).await?;
             if is_json { json!(link).to_string() } else { told_deep(&link) }
         }
         (None, Some(person)) => {
@@ -103,7 +102,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
 }
 
 impl Options {
-    async fn into_bot(&self, bot: &str) -> Result<DeepLink, Failure> {
+    async fn to_bot(&self, bot: &str) -> Result<DeepLink, Failure> {
         let asked = MakeDeepLink {
             bot: bot.to_owned(),
             crm_id: self.crm_id.clone(),
@@ -163,7 +162,7 @@ fn told_issued(issued: &Issued) -> String {
     })];
     match (pin, pin_until) {
         (Some(pin), Some(until)) => {
-            lines.push(format!("PIN {pin}, until {until:.0}; it is shown this once only."))
+            lines.push(format!("PIN {pin}, until {until:.0}; it is shown this once only."));
         }
         _ => lines.push("No PIN: it shows a form, and proves nothing.".to_owned()),
     }

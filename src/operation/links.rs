@@ -358,7 +358,7 @@ impl Operation for VerifyLink {
             clock: means.clock.clone(),
         };
         let answered = means.store.verify_link(attempt).await?;
-        told(means, answered, Some(ticket))
+        Ok(told(means, answered, Some(ticket)))
     }
 }
 
@@ -548,16 +548,16 @@ async fn settle(means: &Means, ticket: String, what: Use, caller: Caller) -> Res
         clock: means.clock.clone(),
     };
     let answered = means.store.settle_link(settlement).await?;
-    told(means, answered, Some(ticket))
+    Ok(told(means, answered, Some(ticket)))
 }
 
-fn told(means: &Means, answered: Answered, ticket: Option<String>) -> Result<Answer, OperationError> {
+fn told(means: &Means, answered: Answered, ticket: Option<String>) -> Answer {
     tracing::debug!(outcome = answered.outcome.code(), "a link was asked about");
     if answered.merge.is_some() {
         // Plans that were made without knowing that two are one are made anew.
         (means.wake_workers)();
     }
-    Ok(Answer::of(answered, ticket))
+    Answer::of(answered, ticket)
 }
 
 /// Who tries: the client, and whom it says it does it for.

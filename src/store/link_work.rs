@@ -282,18 +282,15 @@ impl Issued {
         now: Timestamp,
     ) -> Result<Answered, StoreError> {
         let mut link = self.link.clone();
-        match outcome {
-            Outcome::WrongPin => {
-                link.tries += 1;
-                let sql = "UPDATE links_issued SET tries = tries + 1 WHERE id = $1";
-                connection.execute(sql, args![to_hex(&self.id)]).await?;
-            }
+        if outcome == Outcome::WrongPin {
+            link.tries += 1;
+            let sql = "UPDATE links_issued SET tries = tries + 1 WHERE id = $1";
+            connection.execute(sql, args![to_hex(&self.id)]).await?;
+        }
+        if outcome == Outcome::ExpiredPin && link.pin.is_some() {
             // For good, whatever becomes of the clock.
-            Outcome::ExpiredPin if link.pin.is_some() => {
-                let sql = "UPDATE links_issued SET pin = NULL WHERE id = $1";
-                connection.execute(sql, args![to_hex(&self.id)]).await?;
-            }
-            _ => {}
+            let sql = "UPDATE links_issued SET pin = NULL WHERE id = $1";
+            connection.execute(sql, args![to_hex(&self.id)]).await?;
         }
         let mut answered = Answered::just(outcome);
         if outcome == Outcome::Recognised {

@@ -267,6 +267,14 @@ impl Rig {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
+    /// The same with the token of the API, and the answer as JSON.
+    #[expect(clippy::disallowed_methods, reason = "the test is a person with a command line")]
+    pub(crate) async fn post_to_api(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.client.post(self.url(path)).bearer_auth(self.token.unwrap_or_default());
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         self.get_as(self.token, path).await
     }
