@@ -170,6 +170,13 @@ pub struct Told {
     pub why_not: Vec<Sentence>,
 }
 
+impl Told {
+    /// The sentences alone: what decided, and what it could have been otherwise.
+    pub fn texts(self) -> Vec<String> {
+        self.why.into_iter().chain(self.why_not).map(|sentence| sentence.text).collect()
+    }
+}
+
 /// One finding in words.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sentence {

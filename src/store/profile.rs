@@ -292,7 +292,7 @@ impl Store {
         for row in self.read(&sql, arguments).await? {
             let (one, other) = (row.id(0)?, row.id(1)?);
             let why = match row.optional_json::<Decision>(4)? {
-                Some(decision) => self.sentences(&decision).await?,
+                Some(decision) => self.tell(&decision, Language::English).await?.texts(),
                 None => Vec::new(),
             };
             found.push(PossibleDuplicate {
@@ -304,12 +304,6 @@ impl Store {
             });
         }
         Ok(found)
-    }
-
-    /// What decided, and what it could have been otherwise.
-    async fn sentences(&self, decision: &Decision) -> Result<Vec<String>, StoreError> {
-        let told = self.tell(decision, Language::English).await?;
-        Ok(told.why.into_iter().chain(told.why_not).map(|sentence| sentence.text).collect())
     }
 
     /// A person in a few words.
