@@ -20,10 +20,7 @@ use super::acquaint::key;
 use super::merges::present_person;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
 use crate::id::{LeadId, PersonId};
-use crate::resolve::Key;
-
-/// Names that are kept of a person: as many as are compared.
-const MOST_NAMES: usize = 8;
+use crate::resolve::{Key, MOST_NAMES};
 
 /// What a merge moved, as its row keeps it. What was not written down by earlier versions is empty there, and was not moved
 /// by them either.
