@@ -214,6 +214,22 @@ pub enum Proof {
     Proven,
 }
 
+impl Proof {
+    /// The word used in the database and in texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hinted => "hinted",
+            Self::Claimed => "claimed",
+            Self::Proven => "proven",
+        }
+    }
+
+    /// Parses [`as_str`](Self::as_str); `None` for any other word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Hinted, Self::Claimed, Self::Proven].into_iter().find(|proof| proof.as_str() == word)
+    }
+}
+
 impl IdentifierKind {
     /// The word used in YAML, in the database and in texts.
     pub fn as_str(self) -> &'static str {

@@ -69,7 +69,16 @@ async fn lock_keys(
 ) -> Result<(), StoreError> {
     let rows: Vec<Vec<Arg>> = keys
         .iter()
-        .map(|key| args![key.kind.as_str(), key.scope.as_str(), key.value.as_str(), "claimed", now, now])
+        .map(|key| {
+            args![
+                key.kind.as_str(),
+                key.scope.as_str(),
+                key.value.as_str(),
+                Proof::Claimed.as_str(),
+                now,
+                now
+            ]
+        })
         .collect();
     let sql = format!(
         "INSERT INTO identifiers (kind, scope, value, proof, first_seen, seen) VALUES {} \
@@ -82,7 +91,7 @@ async fn lock_keys(
             let facts = KnownKey {
                 owner,
                 holders: Vec::new(),
-                proof: row.parsed(4, proof)?,
+                proof: row.parsed(4, Proof::parse)?,
                 seen: row.timestamp(5)?,
                 users: row.optional_json(6)?.unwrap_or_default(),
             };
@@ -206,12 +215,4 @@ fn in_order_of_locks(keys: BTreeSet<Key>) -> Vec<Key> {
 /// A key from its columns: kind, scope, value.
 pub(super) fn key(row: &Row) -> Result<Key, StoreError> {
     Ok(Key { kind: row.parsed(0, IdentifierKind::parse)?, scope: row.text(1)?, value: row.text(2)? })
-}
-
-fn proof(word: &str) -> Option<Proof> {
-    match word {
-        "claimed" => Some(Proof::Claimed),
-        "proven" => Some(Proof::Proven),
-        _ => None,
-    }
 }

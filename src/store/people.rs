@@ -8,7 +8,7 @@ use super::merges::{at_last, lock_what_moves, merge_people};
 use super::sql::{Connection, args, json, placeholders};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId};
-use crate::lead::{Identifier, IdentifierKind, Lead, Proof};
+use crate::lead::{Identifier, IdentifierKind, Lead};
 use crate::normalise::NameKey;
 use crate::plan::Reason;
 use crate::resolve::{Key, Known, Language, Resolution, Who, add_name, joining_keys, pair, resolve};
@@ -166,10 +166,6 @@ impl People {
         let mut identifiers = Vec::with_capacity(self.seen.len());
         for (key, shown) in &self.seen {
             let Some(facts) = self.known.keys.get(key) else { continue };
-            let proof = match facts.proof {
-                Proof::Proven => "proven",
-                Proof::Claimed | Proof::Hinted => "claimed",
-            };
             let users = facts.users.count() > 0;
             let seen = facts.seen.as_millisecond();
             identifiers.push(args![
@@ -178,7 +174,7 @@ impl People {
                 key.value.as_str(),
                 facts.owner,
                 shown.clone(),
-                proof,
+                facts.proof.as_str(),
                 seen,
                 seen,
                 users.then(|| json(&facts.users)).transpose()?,

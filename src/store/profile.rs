@@ -8,7 +8,7 @@ use super::registry::{LEAD_COLUMNS, LeadRow, WITH_SYNC, lead_row, owners, places
 use super::sql::{Arg, Row, args, list};
 use super::{Store, StoreError};
 use crate::id::{LeadId, MergeId, PersonId};
-use crate::lead::IdentifierKind;
+use crate::lead::{IdentifierKind, Proof};
 use crate::resolve::{Decision, Language};
 
 /// A person with all that is known of them.
@@ -47,8 +47,8 @@ pub struct IdentifierRow {
     pub scope: String,
     /// How it is shown.
     pub value: String,
-    /// `proven` or `claimed`.
-    pub proof: String,
+    /// What stands behind it.
+    pub proof: Proof,
     /// When it came first.
     pub first_seen: Timestamp,
     /// When it came last.
@@ -191,7 +191,7 @@ impl Store {
                 kind: row.parsed(0, IdentifierKind::parse)?,
                 scope: row.text(1)?,
                 value: row.text(2)?,
-                proof: row.text(3)?,
+                proof: row.parsed(3, Proof::parse)?,
                 first_seen: row.timestamp(4)?,
                 seen: row.timestamp(5)?,
             })

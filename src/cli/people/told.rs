@@ -43,7 +43,7 @@ pub(super) fn told_profile(person: &Profile) -> String {
         person.identifiers.iter().map(|identifier| {
             let scope = scope(&identifier.scope);
             let (kind, value) = (identifier.kind.as_str(), &identifier.value);
-            format!("{kind} {value}{scope}, {}, last seen {:.0}", identifier.proof, identifier.seen)
+            format!("{kind} {value}{scope}, {}, last seen {:.0}", identifier.proof.as_str(), identifier.seen)
         }),
     );
     text.list(
