@@ -20,7 +20,7 @@ use super::acquaint::key;
 use super::merges::present_person;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
 use crate::id::{LeadId, PersonId};
-use crate::resolve::{Key, MOST_NAMES};
+use crate::resolve::{Key, MOST_NAMES, pair};
 
 /// What a merge moved, as its row keeps it. What was not written down by earlier versions is empty there, and was not moved
 /// by them either.
@@ -125,12 +125,12 @@ impl Moved {
         connection.execute(sql, args![into, from]).await?;
         connection.execute("DELETE FROM holders WHERE person = $1", args![from]).await?;
         hold(connection, into, self.held.iter().filter(|held| held.brought)).await?;
-        let edges = self.apart.iter().map(|other| pair(into, *other, vec![Arg::from(now)])).collect();
+        let edges = self.apart.iter().map(|other| pair_row(into, *other, vec![Arg::from(now)])).collect();
         connection.insert_rows("apart (one, other, since)", edges, "ON CONFLICT DO NOTHING").await?;
         forget_possible(connection, from).await?;
         let new = self.possible_duplicates.iter().filter(|possible| possible.brought);
         let new =
-            new.map(|possible| pair(into, possible.person, args![possible.lead, possible.at])).collect();
+            new.map(|possible| pair_row(into, possible.person, args![possible.lead, possible.at])).collect();
         insert_possible(connection, new).await
     }
 
@@ -176,7 +176,7 @@ impl Moved {
         for duplicate in &self.possible_duplicates {
             let other = present_person(connection, duplicate.person).await?;
             if other != from && other != present {
-                possible.push(pair(from, other, args![duplicate.lead, duplicate.at]));
+                possible.push(pair_row(from, other, args![duplicate.lead, duplicate.at]));
             }
         }
         insert_possible(connection, possible).await
@@ -206,11 +206,11 @@ impl Moved {
             // Unless somebody said it of these two themselves.
             let sql = "DELETE FROM apart WHERE one = $1 AND other = $2 AND NOT EXISTS (SELECT 1 FROM corrections \
                  WHERE kind = 'not_same' AND corrections.one = $1 AND corrections.other = $2)";
-            statements.push((sql.to_owned(), pair(person, *other, Vec::new())));
+            statements.push((sql.to_owned(), pair_row(person, *other, Vec::new())));
         }
         for possible in self.possible_duplicates.iter().filter(|possible| possible.brought) {
             let sql = "DELETE FROM possible_duplicates WHERE one = $1 AND other = $2 AND lead = $3";
-            statements.push((sql.to_owned(), pair(person, possible.person, args![possible.lead])));
+            statements.push((sql.to_owned(), pair_row(person, possible.person, args![possible.lead])));
         }
         connection.execute_all(statements).await
     }
@@ -238,8 +238,9 @@ impl Moved {
 }
 
 /// Two people in the order in which pairs are kept, and what else the row has.
-pub(super) fn pair(one: PersonId, other: PersonId, rest: Vec<Arg>) -> Vec<Arg> {
-    let mut row = args![one.min(other), one.max(other)];
+pub(super) fn pair_row(one: PersonId, other: PersonId, rest: Vec<Arg>) -> Vec<Arg> {
+    let (one, other) = pair(one, other);
+    let mut row = args![one, other];
     row.extend(rest);
     row
 }
@@ -294,13 +295,16 @@ async fn hold(
     connection.insert_rows(into, rows.collect(), "ON CONFLICT DO NOTHING").await
 }
 
+/// Those of whom somebody said that they are not this person.
+pub(super) const APART_FROM: &str =
+    "SELECT other FROM apart WHERE one = $1 UNION SELECT one FROM apart WHERE other = $1 ORDER BY 1";
+
 /// Those of whom somebody said that they are somebody else.
 pub(super) async fn apart(
     connection: &mut Connection,
     person: PersonId,
 ) -> Result<BTreeSet<PersonId>, StoreError> {
-    let sql = "SELECT other FROM apart WHERE one = $1 UNION SELECT one FROM apart WHERE other = $1";
-    let rows = connection.fetch(sql, args![person]).await?;
+    let rows = connection.fetch(APART_FROM, args![person]).await?;
     rows.iter().map(|row| row.id(0)).collect()
 }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::corrections::{ContactOf, Given, MOST_NAMED};
+use super::moved::APART_FROM;
 use super::registry::{LEAD_COLUMNS, LeadRow, WITH_SYNC, lead_row, owners, places};
 use super::sql::{Arg, Row, args, list};
 use super::{Store, StoreError};
@@ -170,7 +171,7 @@ impl Store {
             merges: self.merges(person).await?,
             corrections: self.corrections(person).await?,
             possible_duplicates: self.possible_duplicates(Some(person), MOST_NAMED).await?,
-            apart: self.apart_from(person).await?,
+            apart: self.all(APART_FROM, args![person], |row| row.id(0)).await?,
         }))
     }
 
@@ -260,12 +261,6 @@ impl Store {
             })
         })
         .await
-    }
-
-    async fn apart_from(&self, person: PersonId) -> Result<Vec<PersonId>, StoreError> {
-        let sql =
-            "SELECT other FROM apart WHERE one = $1 UNION SELECT one FROM apart WHERE other = $1 ORDER BY 1";
-        self.all(sql, args![person], |row| row.id(0)).await
     }
 
     /// People who may be one, of whom nobody has said whether they are; oldest first.

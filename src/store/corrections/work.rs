@@ -12,7 +12,7 @@ use crate::plan::Reason;
 use crate::resolve::Key;
 use crate::store::doubles::take_back_two_contacts;
 use crate::store::merges::{decide_unsent_anew, lock_both, lock_what_moves, merge_people, present_person};
-use crate::store::moved::{Moved, in_columns, pair};
+use crate::store::moved::{Moved, in_columns, pair_row};
 use crate::store::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, placeholders};
 use crate::store::syncs::OPEN;
 use crate::store::{StoreError, Work};
@@ -43,7 +43,7 @@ impl Work for MakeOne {
             };
             let asked = "SELECT 1 FROM possible_duplicates WHERE one = $1 AND other = $2";
             if self.asked == Asked::Same
-                && connection.fetch(asked, pair(one, other, Vec::new())).await?.is_empty()
+                && connection.fetch(asked, pair_row(one, other, Vec::new())).await?.is_empty()
             {
                 return Ok(Err(NotDone::NotAsked(one, other)));
             }
@@ -75,7 +75,7 @@ impl MakeOne {
         contacts: Vec<ContactOf>,
     ) -> Result<MadeOne, StoreError> {
         let sql = "DELETE FROM apart WHERE one = $1 AND other = $2 RETURNING since";
-        let apart = connection.fetch(sql, pair(from, into, Vec::new())).await?;
+        let apart = connection.fetch(sql, pair_row(from, into, Vec::new())).await?;
         let overrules = apart.first().map(|row| row.timestamp(0)).transpose()?;
         let identifiers = count(connection, IDENTIFIERS_OF, args![from]).await?;
         let leads = count(connection, "SELECT COUNT(*) FROM leads WHERE person = $1", args![from]).await?;
@@ -160,7 +160,7 @@ impl TakeApart {
         loop {
             came_along.take_out(connection, holder, merges).await?;
             let sql = "INSERT INTO apart (one, other, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-            connection.execute(sql, pair(from, holder, args![now])).await?;
+            connection.execute(sql, pair_row(from, holder, args![now])).await?;
             let sql = "SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL";
             let next = connection.fetch(sql, args![holder]).await?;
             let Some(next) = next.first() else { break };
@@ -217,10 +217,10 @@ impl Work for KeepApart {
             let since = self.by.clock.now();
             let sql = "INSERT INTO apart (one, other, since) VALUES ($1, $2, $3) \
                  ON CONFLICT (one, other) DO UPDATE SET since = apart.since RETURNING since";
-            let rows = connection.fetch(sql, pair(one, other, args![since.as_millisecond()])).await?;
+            let rows = connection.fetch(sql, pair_row(one, other, args![since.as_millisecond()])).await?;
             let since = rows.first().map(|row| row.timestamp(0)).transpose()?.unwrap_or(since);
             let sql = "DELETE FROM possible_duplicates WHERE one = $1 AND other = $2";
-            let settled = connection.execute(sql, pair(one, other, Vec::new())).await? > 0;
+            let settled = connection.execute(sql, pair_row(one, other, Vec::new())).await? > 0;
             correct(connection, "not_same", [one, other], None, &self.by).await?;
             connection.end_part(!self.by.only_look).await?;
             Ok(Ok(KeptApart { one, other, since, settled }))
