@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::acquaint::among;
 use super::erase::{ERASED, IN_DOUBT, IN_HAND, erased};
 use super::erase_requests::{empty_requests_of, identifiers_of};
 use super::merges::lock_people;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
 use super::syncs::OPEN;
 use super::{StoreError, Work};
 use crate::id::{DeliveryId, LeadId, PersonId};
@@ -238,7 +239,12 @@ fn blank(action: Action) -> Action {
     }
 }
 
+/// A key as it is stored: kind, scope, value. The kind may be one of another version of leadfold.
 type Columns = (String, String, String);
+
+fn as_columns((kind, scope, value): &Columns) -> [Arg; 3] {
+    [kind.as_str().into(), scope.as_str().into(), value.as_str().into()]
+}
 
 /// Forgets that this person was seen with identifiers of others.
 async fn forget_user(
@@ -252,17 +258,13 @@ async fn forget_user(
     let (names, customers) = names_and_customers(connection, person).await?;
     let keys: Vec<Columns> = keys.into_iter().collect();
     for piece in keys.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Vec<Arg>> = piece
-            .iter()
-            .map(|(kind, scope, value)| args![kind.as_str(), scope.as_str(), value.as_str()])
-            .collect();
+        let (among, arguments) = among(piece.iter().map(as_columns));
         let sql = format!(
-            "SELECT kind, scope, value, users FROM identifiers WHERE (kind, scope, value) IN (VALUES {}) \
-             AND users IS NOT NULL ORDER BY kind, scope, value {}",
-            placeholders(&rows),
+            "SELECT kind, scope, value, users FROM identifiers WHERE {among} AND users IS NOT NULL \
+             ORDER BY kind, scope, value {}",
             connection.row_locks("FOR UPDATE")
         );
-        for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
+        for row in connection.fetch(&sql, arguments).await? {
             let users = without(&row.text(3)?, &names, &customers);
             let sql = "UPDATE identifiers SET users = $4 WHERE kind = $1 AND scope = $2 AND value = $3";
             connection.execute(sql, args![row.text(0)?, row.text(1)?, row.text(2)?, users]).await?;
@@ -275,15 +277,9 @@ async fn forget_user(
 async fn forget_unowned(connection: &mut Connection, keys: BTreeSet<Columns>) -> Result<(), StoreError> {
     let keys: Vec<Columns> = keys.into_iter().collect();
     for piece in keys.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Vec<Arg>> = piece
-            .iter()
-            .map(|(kind, scope, value)| args![kind.as_str(), scope.as_str(), value.as_str()])
-            .collect();
-        let sql = format!(
-            "DELETE FROM identifiers WHERE person IS NULL AND (kind, scope, value) IN (VALUES {})",
-            placeholders(&rows)
-        );
-        connection.execute(&sql, rows.into_iter().flatten().collect()).await?;
+        let (among, arguments) = among(piece.iter().map(as_columns));
+        let sql = format!("DELETE FROM identifiers WHERE person IS NULL AND {among}");
+        connection.execute(&sql, arguments).await?;
     }
     Ok(())
 }

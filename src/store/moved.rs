@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::StoreError;
-use super::acquaint::key;
+use super::acquaint::{among, in_columns, key, key_row};
 use super::merges::present_person;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
 use crate::id::{LeadId, PersonId};
 use crate::resolve::{Key, MOST_NAMES, pair};
 
@@ -143,14 +143,10 @@ impl Moved {
     ) -> Result<(), StoreError> {
         let keys: Vec<&Key> = self.identifiers.iter().collect();
         for piece in keys.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<Vec<Arg>> = piece.iter().map(|key| in_columns(key).into()).collect();
-            let sql = format!(
-                "UPDATE identifiers SET person = ${1} WHERE (kind, scope, value) IN (VALUES {0}) AND person = ${2}",
-                placeholders(&rows),
-                3 * rows.len() + 1,
-                3 * rows.len() + 2
-            );
-            let mut arguments: Vec<Arg> = rows.into_iter().flatten().collect();
+            let (among, mut arguments) = among(piece.iter().copied().map(in_columns));
+            let next = arguments.len() + 1;
+            let sql =
+                format!("UPDATE identifiers SET person = ${next} WHERE {among} AND person = ${}", next + 1);
             arguments.extend(args![from, present]);
             connection.execute(&sql, arguments).await?;
         }
@@ -256,11 +252,6 @@ async fn forget_possible(connection: &mut Connection, person: PersonId) -> Resul
     connection.execute(sql, args![person]).await.map(drop)
 }
 
-/// A key as its columns: kind, scope, value.
-pub(super) fn in_columns(key: &Key) -> [Arg; 3] {
-    [key.kind.as_str().into(), key.scope.as_str().into(), key.value.as_str().into()]
-}
-
 async fn names(connection: &mut Connection, person: PersonId) -> Result<Vec<Value>, StoreError> {
     let rows = connection.fetch("SELECT names FROM persons WHERE id = $1", args![person]).await?;
     Ok(rows.first().map(|row| row.optional_json(0)).transpose()?.flatten().unwrap_or_default())
@@ -286,11 +277,7 @@ async fn hold(
     person: PersonId,
     held: impl Iterator<Item = &Held>,
 ) -> Result<(), StoreError> {
-    let rows = held.map(|held| {
-        let mut row: Vec<Arg> = in_columns(&held.key).into();
-        row.extend(args![person, held.since]);
-        row
-    });
+    let rows = held.map(|held| key_row(&held.key, args![person, held.since]));
     let into = "holders (kind, scope, value, person, since)";
     connection.insert_rows(into, rows.collect(), "ON CONFLICT DO NOTHING").await
 }

@@ -10,10 +10,11 @@ use crate::id::{LeadId, MergeId, PersonId};
 use crate::lead::IdentifierKind;
 use crate::plan::Reason;
 use crate::resolve::Key;
+use crate::store::acquaint::{among, in_columns};
 use crate::store::doubles::take_back_two_contacts;
 use crate::store::merges::{decide_unsent_anew, lock_both, lock_what_moves, merge_people, present_person};
-use crate::store::moved::{Moved, in_columns, pair_row};
-use crate::store::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, placeholders};
+use crate::store::moved::{Moved, pair_row};
+use crate::store::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json};
 use crate::store::syncs::OPEN;
 use crate::store::{StoreError, Work};
 
@@ -373,15 +374,13 @@ async fn elsewhere(
     let mut elsewhere = Vec::new();
     let keys: Vec<&Key> = moved.identifiers.iter().collect();
     for piece in keys.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Vec<Arg>> = piece.iter().map(|key| in_columns(key).into()).collect();
-        let sql = format!(
-            "SELECT kind, scope, shown, person FROM identifiers WHERE (kind, scope, value) IN (VALUES {}) \
-             AND person <> ${} AND shown IS NOT NULL ORDER BY kind, scope, value",
-            placeholders(&rows),
-            3 * rows.len() + 1
-        );
-        let mut arguments: Vec<Arg> = rows.into_iter().flatten().collect();
+        let (among, mut arguments) = among(piece.iter().copied().map(in_columns));
         arguments.push(from.into());
+        let sql = format!(
+            "SELECT kind, scope, shown, person FROM identifiers WHERE {among} AND person <> ${} \
+             AND shown IS NOT NULL ORDER BY kind, scope, value",
+            arguments.len()
+        );
         elsewhere.extend(given(&connection.fetch(&sql, arguments).await?)?);
     }
     Ok(elsewhere)
