@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::acquaint::among;
-use super::erase::{ERASED, IN_DOUBT, IN_HAND, erased};
+use super::erase::{IN_DOUBT, IN_HAND, IS_ERASED, erased};
 use super::erase_requests::{empty_requests_of, identifiers_of};
 use super::merges::lock_people;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
@@ -60,7 +60,7 @@ impl Work for EraseLeads {
         Box::pin(async move {
             connection.overwrite_what_goes().await?;
             let sql = format!(
-                "SELECT id, lead FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%') \
+                "SELECT id, lead FROM leads WHERE person = $1 AND NOT {IS_ERASED} \
                  AND NOT EXISTS (SELECT 1 FROM syncs WHERE syncs.lead = leads.id AND {OPEN} AND {}) \
                  ORDER BY sequence LIMIT {TOGETHER}",
                 self.left()
@@ -380,9 +380,7 @@ impl Forget {
             // Asked again, it goes on with who they are now.
             return Ok(Forgotten::MoreCame);
         }
-        let sql = format!(
-            "SELECT 1 FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%') LIMIT 1"
-        );
+        let sql = format!("SELECT 1 FROM leads WHERE person = $1 AND NOT {IS_ERASED} LIMIT 1");
         if !connection.fetch(&sql, args![person]).await?.is_empty() {
             return Ok(Forgotten::MoreCame);
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::erase::ERASED;
+use super::erase::IS_ERASED;
 use super::people::People;
 use super::prepare::EventOutcome;
 use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
@@ -178,7 +178,8 @@ async fn before(
         return Ok(HashMap::new());
     }
     let sql = format!(
-        "SELECT id, person, sequence, received_at, why FROM leads WHERE id IN ({})",
+        "SELECT id, person, sequence, received_at, CAST(CASE WHEN {IS_ERASED} THEN 1 ELSE 0 END AS BIGINT) \
+         FROM leads WHERE id IN ({})",
         list(1, leads.len())
     );
     let rows = connection.fetch(&sql, leads.iter().map(|lead| Arg::from(lead.lead)).collect()).await?;
@@ -187,7 +188,7 @@ async fn before(
             person: row.optional_id(1)?,
             sequence: row.int(2)?,
             received_at: row.timestamp(3)?,
-            erased: row.optional_text(4)?.is_some_and(|why| why.starts_with(ERASED)),
+            erased: row.int(4)? == 1,
         };
         Ok((row.id(0)?, before))
     };
@@ -209,8 +210,10 @@ async fn store_lead(
     }
     let there = connection
         .execute(
-            "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
-             conflicts = '[]', decision = $6 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $7)",
+            &format!(
+                "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
+                 conflicts = '[]', decision = $6 WHERE id = $1 AND NOT {IS_ERASED}"
+            ),
             args![
                 lead.lead,
                 lead.version.as_str(),
@@ -218,7 +221,6 @@ async fn store_lead(
                 resolution.person,
                 json(mapped)?,
                 json(&resolution.decision)?,
-                format!("{ERASED}%"),
             ],
         )
         .await?;
@@ -300,8 +302,8 @@ async fn end(
 ) -> Result<Result<(), LeftAlone>, StoreError> {
     connection
         .execute(
-            "UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $5)",
-            args![lead.lead, state, json(why)?, lead.version.as_str(), format!("{ERASED}%")],
+            &format!("UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1 AND NOT {IS_ERASED}"),
+            args![lead.lead, state, json(why)?, lead.version.as_str()],
         )
         .await?;
     Ok(Ok(()))
