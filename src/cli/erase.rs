@@ -10,6 +10,7 @@ use serde_json::json;
 use super::client::{Client, ServerOption};
 use super::terminal::{Progress, confirm};
 use super::{End, Failure, country, how_many, leads, say};
+use crate::operation::DEFAULT_REGION;
 use crate::operation::erase::{Erasable, Erase, Erased, PreviewErase, RewriteFile, SearchRequests, Who};
 use crate::store::erase::{Belongings, HeldRecord, Searched};
 
@@ -46,7 +47,7 @@ pub(super) struct Options {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     who: String,
     /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
+    #[arg(long, value_name = "COUNTRY", default_value = DEFAULT_REGION, value_parser = country)]
     region: Vec<String>,
     /// Also leads of which a step may be in the CRM: nobody looks for it any more
     #[arg(long)]

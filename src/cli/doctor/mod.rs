@@ -21,6 +21,7 @@ use crate::crm::http::{Exchange, install_tls};
 use crate::crm::{self, Crm, CrmError, DESCRIPTIONS, Found, Guarantee};
 use crate::map::{Mention, Problem, Severity, Workspace, closest, mentions};
 use crate::normalise;
+use crate::operation::DEFAULT_REGION;
 use crate::plan::StepKind;
 use crate::rules::Destination;
 
@@ -68,7 +69,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "EMAIL")]
     email: Vec<String>,
     /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
+    #[arg(long, value_name = "COUNTRY", default_value = DEFAULT_REGION, value_parser = country)]
     region: Vec<String>,
     /// Show every request with its answer, and every field
     #[arg(long, short)]
