@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::veto::is_too_large;
-use super::{Hit, Known, KnownPerson, Refusal, STRONG, Who};
+use super::{Hit, Known, KnownPerson, Refusal, Who};
 use crate::id::PersonId;
 use crate::lead::IdentifierKind;
 use crate::normalise::Agreement;
@@ -72,7 +72,7 @@ fn may_merge(
     if deals_differ(first, second) {
         return Err(Refusal::DealsOfTwoOwners);
     }
-    let proven = |person| accepted.iter().any(|hit| hit.person == person && hit.trust() >= STRONG);
+    let proven = |person| accepted.iter().any(|hit| hit.person == person && hit.is_vouched_for());
     if proven(one) && proven(other) {
         return Ok(MergeRule::ProvenBoth);
     }

@@ -147,24 +147,6 @@ fn joins(kind: IdentifierKind) -> bool {
     !matches!(kind, IdentifierKind::Device | IdentifierKind::Click)
 }
 
-/// How much an identifier counts, 0 to 100. Two at or above [`STRONG`] that name two people prove that they are one.
-fn trust(kind: IdentifierKind, proof: Proof) -> u8 {
-    match (kind, proof) {
-        (_, Proof::Hinted) => 50,
-        (IdentifierKind::CrmId, _) => 100,
-        (IdentifierKind::ExternalCustomer, _) => 95,
-        (IdentifierKind::Chat, _) => 90,
-        (IdentifierKind::Phone | IdentifierKind::Email, Proof::Proven) => STRONG,
-        (IdentifierKind::Phone, Proof::Claimed) => 60,
-        (IdentifierKind::Email, Proof::Claimed) => 55,
-        (IdentifierKind::Device, _) => 30,
-        (IdentifierKind::Click, _) => 10,
-    }
-}
-
-/// From here on somebody other than the writer vouches for an identifier.
-const STRONG: u8 = 80;
-
 /// A key of the event that somebody has.
 #[derive(Clone, Debug)]
 struct Hit {
@@ -174,12 +156,13 @@ struct Hit {
 }
 
 impl Hit {
-    fn trust(&self) -> u8 {
-        trust(self.key.kind, self.proof)
-    }
-
-    fn is_claim(&self) -> bool {
-        self.trust() < STRONG
+    /// Somebody other than the writer vouches for it. Two such hits that name two people prove that they are one.
+    fn is_vouched_for(&self) -> bool {
+        match self.key.kind {
+            IdentifierKind::CrmId | IdentifierKind::ExternalCustomer | IdentifierKind::Chat => true,
+            IdentifierKind::Phone | IdentifierKind::Email => self.proof == Proof::Proven,
+            IdentifierKind::Device | IdentifierKind::Click => false,
+        }
     }
 }
 
@@ -273,7 +256,7 @@ fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
 fn choose(accepted: &[Hit], who: &Who<'_>, known: &Known) -> Option<(Hit, Rule)> {
     let anonymous = |hit: &&Hit| known.people.get(&hit.person).is_none_or(KnownPerson::is_anonymous);
     let first = accepted.iter().find(|hit| !anonymous(hit)).or_else(|| accepted.first())?;
-    if first.is_claim() {
+    if !first.is_vouched_for() {
         let named: BTreeSet<PersonId> =
             accepted.iter().filter(|hit| agrees(hit.person, who, known)).map(|hit| hit.person).collect();
         if named.len() == 1

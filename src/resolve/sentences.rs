@@ -76,11 +76,6 @@ const SENTENCES: &[(&str, &str, &str)] = &[
         "Збіглося за поштою {value}, як її ввели.",
     ),
     (
-        "by_hint",
-        "Taken to be the person whose id {value} stood in the link; nothing better was known.",
-        "Вважаємо, що це людина, чий ідентифікатор {value} був у посиланні: нічого надійнішого не було.",
-    ),
-    (
         "by_name",
         "Phone and email belong to two people; {value} decided, because the name agrees with that one alone.",
         "Телефон і пошта належать двом людям; вирішило {value}, бо ім'я збігається лише з цією людиною.",
@@ -297,7 +292,6 @@ impl Rule {
             Self::ProvenEmail => "by_proven_email",
             Self::ClaimedPhone => "by_claimed_phone",
             Self::ClaimedEmail => "by_claimed_email",
-            Self::Hint => "by_hint",
             Self::NameDecides => "by_name",
         }
     }
@@ -379,7 +373,6 @@ mod tests {
             Rule::ProvenEmail,
             Rule::ClaimedPhone,
             Rule::ClaimedEmail,
-            Rule::Hint,
             Rule::NameDecides,
         ];
         let mut all: Vec<(Rule, Outcome)> = rules.map(|rule| (rule, Decided)).into();
