@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leadfold::clock::{Clock, SystemClock};
+use leadfold::clock::Clock;
 use leadfold::id::{MergeId, PersonId};
 use leadfold::lead::IdentifierKind::{Email, Phone};
 use leadfold::rules::Mode;
@@ -13,45 +13,12 @@ use leadfold::store::syncs::{Evidence, SyncState};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use serde_json::{Value, json};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 
-use crate::postgres::Database;
+use crate::many::on_both;
 use crate::replay;
 use crate::rig::{Account, IMPATIENT, Rig, event, now_millis, until};
-use crate::store::{Story, record, run, said};
-
-/// On both databases; on PostgreSQL where there is one.
-async fn on_both(test: impl AsyncFn(&Story)) {
-    let folder = std::env::temp_dir().join(format!("leadfold-people-{}", SystemClock.new_id()));
-    let url = format!("sqlite://{}", folder.join("leadfold.db").display());
-    let story = Story::begin(url.clone(), url).await;
-    test(&story).await;
-    story.store.close().await;
-    std::fs::remove_dir_all(folder).unwrap();
-    let Some(database) = Database::create().await else { return };
-    let story = Story::begin(database.url.clone(), database.url.clone()).await;
-    test(&story).await;
-    story.store.close().await;
-    database.remove().await;
-}
-
-/// The first column of what a statement answers, as texts.
-async fn texts(url: &str, sql: &str) -> Vec<String> {
-    let sql = sqlx::AssertSqlSafe(sql.to_owned());
-    if url.starts_with("sqlite") {
-        let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
-        let mut connection = options.connect().await.unwrap();
-        let rows = connection.fetch_all(sqlx::query(sql)).await.unwrap();
-        connection.close().await.unwrap();
-        rows.iter().map(|row| row.get(0)).collect()
-    } else {
-        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-        let mut connection = options.connect().await.unwrap();
-        let rows = connection.fetch_all(sqlx::query(sql)).await.unwrap();
-        connection.close().await.unwrap();
-        rows.iter().map(|row| row.get(0)).collect()
-    }
-}
+use crate::store::{Story, record, run, said, texts};
 
 /// Runs statements behind leadfold's back.
 async fn run_all(url: &str, sql: &str) {
