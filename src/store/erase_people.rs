@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::acquaint::among;
 use super::erase::{IN_DOUBT, IN_HAND, IS_ERASED, erased};
 use super::erase_requests::{empty_requests_of, identifiers_of};
-use super::merges::lock_people;
+use super::merges::{MERGED, lock_people};
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
 use super::syncs::OPEN;
 use super::{StoreError, Work};
@@ -347,12 +347,6 @@ impl Work for Forget {
     }
 }
 
-/// Everybody who was merged into a person, and the person.
-const MERGED: &str = "WITH RECURSIVE merged (id) AS (SELECT id FROM persons WHERE id = $1 \
-    UNION SELECT merges.from_person FROM merges \
-    JOIN merged ON merges.into_person = merged.id JOIN persons ON persons.id = merges.from_person \
-    WHERE persons.merged_into = merges.into_person) SELECT id FROM merged";
-
 impl Forget {
     async fn person(&self, connection: &mut Connection, person: PersonId) -> Result<Forgotten, StoreError> {
         let sql = "SELECT kind, scope, value FROM holders WHERE person = $1";
@@ -404,7 +398,7 @@ impl Forget {
             held.extend(args![*heir]);
             connection.execute(&format!("DELETE FROM holders {of} AND person = $4"), held).await?;
         }
-        for row in connection.fetch(MERGED, args![person]).await? {
+        for row in connection.fetch(&format!("{MERGED} SELECT id FROM merged"), args![person]).await? {
             self.forget_id(connection, &row.text(0)?).await?;
         }
         Ok(Forgotten::Done)

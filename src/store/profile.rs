@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::corrections::{ContactOf, Given, MOST_NAMED};
+use super::merges::MERGED;
 use super::moved::APART_FROM;
 use super::registry::{LEAD_COLUMNS, LeadRow, WITH_SYNC, lead_row, owners, places};
 use super::sql::{Arg, Row, args, list};
@@ -225,13 +226,13 @@ impl Store {
     }
 
     async fn merges(&self, person: PersonId) -> Result<Vec<MergeRow>, StoreError> {
-        // Also into those who became part of them.
-        let sql = "WITH RECURSIVE parts (person) AS (SELECT id FROM persons WHERE id = $1 UNION \
-               SELECT merges.from_person FROM parts JOIN merges ON merges.into_person = parts.person) \
-             SELECT id, from_person, into_person, reason, at, (SELECT MIN(at) FROM corrections \
+        // Also into those who are part of them. What was undone is told of these as well, and leads on to nobody.
+        let sql = format!(
+            "{MERGED} SELECT id, from_person, into_person, reason, at, (SELECT MIN(at) FROM corrections \
                WHERE corrections.merge = merges.id AND corrections.kind = 'split') FROM merges \
-             WHERE into_person IN (SELECT person FROM parts) OR from_person = $1 ORDER BY id DESC";
-        self.all(sql, args![person], |row| {
+             WHERE into_person IN (SELECT id FROM merged) OR from_person = $1 ORDER BY id DESC"
+        );
+        self.all(&sql, args![person], |row| {
             let why: serde_json::Value = row.json(3)?;
             let text = why.get("text").and_then(serde_json::Value::as_str).unwrap_or_default();
             Ok(MergeRow {

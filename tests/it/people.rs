@@ -9,6 +9,7 @@ use leadfold::lead::IdentifierKind::{Email, Phone};
 use leadfold::rules::Mode;
 use leadfold::sandbox::Faults;
 use leadfold::store::corrections::{Asked, By, MadeOne, NotDone, TakenApart};
+use leadfold::store::profile::MergeRow;
 use leadfold::store::syncs::{Evidence, SyncState};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -303,6 +304,33 @@ fn who_was_split_off_and_came_back_is_not_given_away_by_another_split() {
         let phone =
             format!("SELECT person FROM identifiers WHERE value = '+380671110013' AND person = '{oldest}'");
         assert_eq!(texts(&story.url, &phone).await.len(), 1);
+    }));
+}
+
+#[test]
+fn a_profile_lists_the_merges_of_those_who_are_part_of_it_and_of_nobody_else() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(on_both(async |story| {
+        let leads = story
+            .leads(&[
+                said("old", &[(Phone, "+380671110021")]),
+                said("old", &[(Phone, "+380671110022")]),
+                said("old", &[(Phone, "+380671110023")]),
+            ])
+            .await;
+        let (oldest, second, youngest) =
+            (story.person(leads[0].0).await, story.person(leads[1].0).await, story.person(leads[2].0).await);
+        let merges = async |person| {
+            let profile = story.store.profile(person, 1).await.unwrap().unwrap();
+            let merge = |merge: &MergeRow| (merge.id, merge.undone_at.is_some());
+            profile.merges.iter().map(merge).collect::<Vec<_>>()
+        };
+        let within = merge(story, second, youngest).await.unwrap().merge;
+        let undone = merge(story, oldest, second).await.unwrap().merge;
+        assert_eq!(merges(oldest).await, [(undone, false), (within, false)]);
+        split(story, undone).await.unwrap();
+        assert_eq!(merges(oldest).await, [(undone, true)], "who became the other is not theirs");
+        assert_eq!(merges(second).await, [(undone, true), (within, false)]);
     }));
 }
 
