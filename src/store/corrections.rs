@@ -91,8 +91,8 @@ pub enum NotDone {
     },
     /// What it moved cannot be read.
     #[error(
-        "what merge {0} moved cannot be read any more: it was erased, or written by another version of leadfold. Nothing is \
-         changed. Run the version that wrote it, or correct the contacts in the CRM by hand"
+        "what merge {0} moved was written by another version of leadfold, and this one cannot read it. Nothing is changed. \
+         Run the version that wrote it, or correct the contacts in the CRM by hand"
     )]
     Unreadable(MergeId),
     /// A worker or a CRM has something of theirs in hand.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::corrections::{ContactOf, Given, MOST_NAMED};
 use super::merges::MERGED;
@@ -18,6 +19,8 @@ use crate::resolve::{Decision, Language};
 pub struct Profile {
     /// Ours.
     pub id: PersonId,
+    /// As in the newest of their leads that has one.
+    pub name: Option<String>,
     /// When they came first.
     pub created_at: Timestamp,
     /// What is theirs, oldest first.
@@ -163,6 +166,7 @@ impl Store {
         );
         Ok(Some(Profile {
             id: person,
+            name: self.name(person).await?,
             created_at: row.timestamp(0)?,
             lead_count: row.int(1)?,
             identifiers: self.identifiers(person).await?,
@@ -183,6 +187,15 @@ impl Store {
         read: impl Fn(&Row) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         self.read(sql, arguments).await?.iter().map(read).collect()
+    }
+
+    async fn name(&self, person: PersonId) -> Result<Option<String>, StoreError> {
+        // Quotes inside a value are escaped, so that only the key of a lead reads like this.
+        let sql = "SELECT lead FROM leads WHERE person = $1 AND lead LIKE '%\"contact\":{\"name\":\"%' \
+             ORDER BY sequence DESC LIMIT 1";
+        let leads: Vec<Value> = self.all(sql, args![person], |row| row.json(0)).await?;
+        let name = leads.first().and_then(|lead| lead.pointer("/contact/name"));
+        Ok(name.and_then(Value::as_str).map(ToOwned::to_owned))
     }
 
     async fn identifiers(&self, person: PersonId) -> Result<Vec<IdentifierRow>, StoreError> {
@@ -233,8 +246,8 @@ impl Store {
              WHERE into_person IN (SELECT id FROM merged) OR from_person = $1 ORDER BY id DESC"
         );
         self.all(&sql, args![person], |row| {
-            let why: serde_json::Value = row.json(3)?;
-            let text = why.get("text").and_then(serde_json::Value::as_str).unwrap_or_default();
+            let why: Value = row.json(3)?;
+            let text = why.get("text").and_then(Value::as_str).unwrap_or_default();
             Ok(MergeRow {
                 id: row.id(0)?,
                 from: row.id(1)?,

@@ -420,8 +420,12 @@ async fn a_salesperson_corrects_and_corrects_back() {
         assert!(code == 2 && err.contains("already"), "{err}");
 
         // Something more comes while they are one.
-        rig.post(&lead("one", &json!({ "phone": "0671112244" }))).await;
+        let mut more = lead("one", &json!({ "phone": "0671112244" }));
+        more[0]["contact"]["name"] = Value::Null;
+        rig.post(&more).await;
         rig.settle().await;
+        let out = command(&rig, &["show", phone, "--leads", "1"]);
+        assert!(out.contains("Олена: 3 leads"), "the name is in a lead that is not shown:\n{out}");
         let out = command(&rig, &["split", email, "--yes"]);
         assert!(out.contains(&format!("phone +380671112244, with {one}: it came since")), "{out}");
         assert_eq!((person(&rig, phone).await, person(&rig, email).await), (one.clone(), two.clone()));

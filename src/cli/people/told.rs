@@ -30,11 +30,10 @@ impl Text {
 
 pub(super) fn told_profile(person: &Profile) -> String {
     let mut text = Text::default();
-    let name = person.leads.iter().find_map(|lead| lead.contact.as_ref()?.get("name")?.as_str());
     text.line(format!(
         "Person {}, {}: {} since {:.0}",
         person.id,
-        name.unwrap_or("no name"),
+        person.name.as_deref().unwrap_or("no name"),
         leads(u64::try_from(person.lead_count).unwrap_or_default()),
         person.created_at
     ));

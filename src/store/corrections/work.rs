@@ -262,7 +262,7 @@ async fn rank(connection: &mut Connection, person: PersonId) -> Result<(bool, i6
     Ok((row.int(1)? == 1, row.int(0)?, person))
 }
 
-/// The newest merge that fits and can be read.
+/// The newest merge that fits; `None` when it cannot be read.
 async fn load(
     connection: &mut Connection,
     which: &str,
@@ -273,7 +273,7 @@ async fn load(
     );
     let rows = connection.fetch(&sql, arguments).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    // Erasing a human empties it, and a later version may write it otherwise.
+    // Another version may have written it otherwise. Erasing a human leaves it readable, with nothing but ids of leads.
     let Ok(moved) = serde_json::from_str(&row.text(3)?) else { return Ok(None) };
     Ok(Some(Merge { id: row.id(0)?, from: row.id(1)?, into: row.id(2)?, moved, at: row.timestamp(4)? }))
 }
