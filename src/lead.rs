@@ -244,6 +244,11 @@ impl IdentifierKind {
         }
     }
 
+    /// Whether it says who somebody is. Device and click ids link or attribute; they never do.
+    pub fn joins(self) -> bool {
+        !matches!(self, Self::Device | Self::Click)
+    }
+
     /// All kinds in default priority.
     pub const ALL: [Self; 7] = [
         Self::CrmId,

@@ -131,7 +131,7 @@ pub struct Merge {
 
 /// Every key of these identifiers that may join people.
 pub fn joining_keys(identifiers: &[Identifier]) -> impl Iterator<Item = Key> + '_ {
-    identifiers.iter().filter(|identifier| joins(identifier.kind)).flat_map(keys_of)
+    identifiers.iter().filter(|identifier| identifier.kind.joins()).flat_map(keys_of)
 }
 
 fn keys_of(identifier: &Identifier) -> impl Iterator<Item = Key> + '_ {
@@ -140,11 +140,6 @@ fn keys_of(identifier: &Identifier) -> impl Iterator<Item = Key> + '_ {
         scope: identifier.scope.clone(),
         value: value.clone(),
     })
-}
-
-/// Device and click ids link or attribute; they never say who somebody is.
-fn joins(kind: IdentifierKind) -> bool {
-    !matches!(kind, IdentifierKind::Device | IdentifierKind::Click)
 }
 
 /// A key of the event that somebody has.
@@ -229,7 +224,7 @@ fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
     let place =
         |kind: IdentifierKind| order.0.iter().position(|listed| *listed == kind).unwrap_or(usize::MAX);
     let mut hits = Vec::new();
-    for identifier in who.identifiers.iter().filter(|identifier| joins(identifier.kind)) {
+    for identifier in who.identifiers.iter().filter(|identifier| identifier.kind.joins()) {
         for key in keys_of(identifier) {
             if let Some(known) = known.keys.get(&key) {
                 hits.push(Hit { key, proof: identifier.proof, person: known.owner });
@@ -285,7 +280,7 @@ fn take(
     let (mut attach, mut hold) = (Vec::new(), Vec::new());
     let now_theirs = |owner: PersonId| owner == person || merges.iter().any(|merge| merge.from == owner);
     let facts = known.people.get(&person);
-    for identifier in who.identifiers.iter().filter(|identifier| joins(identifier.kind)) {
+    for identifier in who.identifiers.iter().filter(|identifier| identifier.kind.joins()) {
         // A hint attaches nothing: whoever made the link up would own the id.
         if identifier.proof == Proof::Hinted {
             continue;
