@@ -91,22 +91,24 @@ impl Contact {
 
     /// `lead` in expressions: `lead.phone.region`, `lead.phone.e164`, `lead.email`, `lead.name`, `lead.flaws`.
     pub(super) fn as_seen_by_expressions(&self) -> Json {
-        let phone = self.phones.first().map(|(phone, _)| {
-            json!({
+        let mut lead = json!({
+            "name": self.name,
+            "phone": null,
+            "email": self.emails.first().map(|(email, _)| &email.address),
+            "flaws": self.invalid_phones.iter().chain(&self.invalid_emails).collect::<Vec<_>>(),
+        });
+        if let Some((phone, _)) = self.phones.first() {
+            // Put in, because `json!` would copy it.
+            lead["phone"] = json!({
                 "e164": phone.e164,
                 "region": phone.region,
                 "kind": phone.kind,
                 "confidence": phone.confidence,
                 "extension": phone.extension,
                 "raw": phone.raw,
-            })
-        });
-        json!({
-            "name": self.name,
-            "phone": phone,
-            "email": self.emails.first().map(|(email, _)| &email.address),
-            "flaws": self.invalid_phones.iter().chain(&self.invalid_emails).collect::<Vec<_>>(),
-        })
+            });
+        }
+        lead
     }
 }
 

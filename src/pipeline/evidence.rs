@@ -155,9 +155,9 @@ impl Evidence {
         let found = event.chat.as_ref();
         if template.hint {
             if let Some(id) = id
-                && let Some(scope) = self.scope(channel.as_deref(), bot.as_deref(), &id)
+                && let Some((channel, bot)) = self.place(channel.as_deref(), bot.as_deref(), &id)
             {
-                self.add_id(IdentifierKind::Chat, &scope, &id, Proof::Hinted);
+                self.add_id(IdentifierKind::Chat, &format!("{channel}:{bot}"), &id, Proof::Hinted);
             }
             if let Some(chat) = found {
                 self.came_from(&format!("{}:{}", mapping.preset, chat.bot), chat.clone());
@@ -167,20 +167,21 @@ impl Evidence {
         let Some(id) = id.or_else(|| found.map(|chat| chat.id.clone())) else { return Ok(()) };
         let channel = channel.or_else(|| found.map(|chat| chat.channel.clone()));
         let bot = bot.or_else(|| found.map(|chat| chat.bot.clone()));
-        let (Some(scope), Some(channel), Some(bot)) =
-            (self.scope(channel.as_deref(), bot.as_deref(), &id), channel, bot)
+        let (Some((clean_channel, clean_bot)), Some(channel), Some(bot)) =
+            (self.place(channel.as_deref(), bot.as_deref(), &id), channel, bot)
         else {
             return Ok(());
         };
-        let scope = if own { scope } else { format!("{}:{bot}", mapping.preset) };
+        let scope =
+            if own { format!("{clean_channel}:{clean_bot}") } else { format!("{}:{bot}", mapping.preset) };
         let bot_name = found.and_then(|chat| chat.bot_name.clone());
         let link = link.or_else(|| found.and_then(|chat| chat.link.clone()));
         self.came_from(&scope, Chat { channel, bot, bot_name, id, link });
         Ok(())
     }
 
-    /// In what a chat id counts. The same id in another bot is somebody else's.
-    fn scope(&mut self, channel: Option<&str>, bot: Option<&str>, id: &str) -> Option<String> {
+    /// In what a chat id counts: messenger and bot. The same id in another bot is somebody else's.
+    fn place(&mut self, channel: Option<&str>, bot: Option<&str>, id: &str) -> Option<(String, String)> {
         let (Some(channel), Some(bot)) = (channel, bot) else {
             let (code, part, key) = match channel {
                 Some(_) => (
@@ -197,9 +198,9 @@ impl Evidence {
             self.flaw("chat", id, code, &text);
             return None;
         };
-        let scope = normalise::id(channel, "messenger of the chat")
-            .and_then(|channel| Ok(format!("{channel}:{}", normalise::id(bot, "bot of the chat")?)));
-        scope.map_err(|flaw| self.flaws.push(flaw)).ok()
+        let place = normalise::id(channel, "messenger of the chat")
+            .and_then(|channel| Ok((channel, normalise::id(bot, "bot of the chat")?)));
+        place.map_err(|flaw| self.flaws.push(flaw)).ok()
     }
 
     fn came_from(&mut self, scope: &str, chat: Chat) {
