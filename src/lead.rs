@@ -282,11 +282,10 @@ impl fmt::Debug for Email {
 
 /// Personal data for logs: the first three and last two characters, the rest as dots. Short values vanish whole.
 pub fn mask(value: &str) -> String {
-    let letters: Vec<char> = value.chars().collect();
-    if letters.len() < 8 {
+    let letters = value.chars().count();
+    if letters < 8 {
         return "•••".to_owned();
     }
-    let head: String = letters.iter().take(3).collect();
-    let tail: String = letters.iter().skip(letters.len() - 2).collect();
-    format!("{head}•••{tail}")
+    let (head, tail) = (value.chars().take(3), value.chars().skip(letters - 2));
+    head.chain("•••".chars()).chain(tail).collect()
 }
