@@ -34,6 +34,9 @@ pub struct Lead {
     pub owners: Option<String>,
     /// Evidence of who this is, strongest kinds included, in no particular order.
     pub identifiers: Vec<Identifier>,
+    /// What is kept of our own one-time tokens that it came with ([`crate::links`]), until they are redeemed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// The chat that the event came from, when the preset or the mapping names one.
     pub chat: Option<Chat>,
     /// The scope of that chat's identifier, such as `sendpulse:5f3a…`: in what its id counts.
@@ -322,6 +325,22 @@ pub enum Proof {
     Proven,
 }
 
+impl Proof {
+    /// The word used in the database and in texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hinted => "hinted",
+            Self::Claimed => "claimed",
+            Self::Proven => "proven",
+        }
+    }
+
+    /// Parses [`as_str`](Self::as_str); `None` for any other word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Hinted, Self::Claimed, Self::Proven].into_iter().find(|proof| proof.as_str() == word)
+    }
+}
+
 impl IdentifierKind {
     /// The word used in YAML, in the database and in texts.
     pub fn as_str(self) -> &'static str {
@@ -334,6 +353,11 @@ impl IdentifierKind {
             Self::Device => "device",
             Self::Click => "click",
         }
+    }
+
+    /// Whether it says who somebody is. Device and click ids link or attribute; they never do.
+    pub fn joins(self) -> bool {
+        !matches!(self, Self::Device | Self::Click)
     }
 
     /// All kinds in default priority.
@@ -369,11 +393,10 @@ impl fmt::Debug for Email {
 
 /// Personal data for logs: the first three and last two characters, the rest as dots. Short values vanish whole.
 pub fn mask(value: &str) -> String {
-    let letters: Vec<char> = value.chars().collect();
-    if letters.len() < 8 {
+    let letters = value.chars().count();
+    if letters < 8 {
         return "•••".to_owned();
     }
-    let head: String = letters.iter().take(3).collect();
-    let tail: String = letters.iter().skip(letters.len() - 2).collect();
-    format!("{head}•••{tail}")
+    let (head, tail) = (value.chars().take(3), value.chars().skip(letters - 2));
+    head.chain("•••".chars()).chain(tail).collect()
 }

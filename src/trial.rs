@@ -121,19 +121,24 @@ fn try_example(
     if differences.is_empty() { Ok(()) } else { Err(differences.join("; ")) }
 }
 
-/// A request as the platform would send it. Its time and id are fixed: they do not change what becomes of it.
-fn request(preset: &Preset, source: &str, body: Vec<u8>) -> Delivery {
+/// A request as the platform would send it: the file is its body, or its query where the platform calls by GET. Its time
+/// and id are fixed: they do not change what becomes of it.
+fn request(preset: &Preset, source: &str, given: Vec<u8>) -> Delivery {
     let method = preset.methods.first().copied().unwrap_or("POST");
-    let content_type = if body.first().is_some_and(|byte| matches!(byte, b'{' | b'[')) {
+    let content_type = if given.first().is_some_and(|byte| matches!(byte, b'{' | b'[')) {
         "application/json"
     } else {
         "application/x-www-form-urlencoded"
+    };
+    let (query, body) = match method {
+        "GET" => (Some(String::from_utf8_lossy(&given).trim().to_owned()), Vec::new()),
+        _ => (None, given),
     };
     Delivery {
         id: DeliveryId(Uuid::nil()),
         source: source.to_owned(),
         method: method.to_owned(),
-        query: None,
+        query,
         headers: vec![("content-type".to_owned(), content_type.to_owned())],
         body,
         received_at: at(),

@@ -7,14 +7,20 @@ mod canonical;
 mod cut;
 mod fields;
 mod json_body;
+mod preset_chatterfy;
+mod preset_esputnik;
 mod preset_esputnik_tokens;
 mod preset_form;
 mod preset_json;
+mod preset_metabot;
 mod preset_postback;
 mod preset_sendpulse;
+mod preset_telegram;
 mod status;
 #[cfg(test)]
 mod tests;
+mod values;
+mod verify;
 
 use std::time::Duration;
 
@@ -26,6 +32,7 @@ use sha2::{Digest as _, Sha256};
 pub use self::cut::cut;
 pub use self::preset_esputnik_tokens::{NAME as ESPUTNIK_TOKENS, check_tokens};
 pub use self::status::blocked_by;
+pub use self::verify::Verify;
 use crate::id::DeliveryId;
 use crate::lead::{Chat, ChatState, ChatStatus, Flaw};
 use crate::token::to_hex;
@@ -130,6 +137,8 @@ pub struct Preset {
     pub methods: &'static [&'static str],
     /// Status for a path that never existed and for a wrong path token, alike.
     pub unknown_path_status: u16,
+    /// What proves that a request is the platform's, where it sends more than the token in the path.
+    pub verify: Option<Verify>,
     /// How long a hash key counts unless the source says otherwise.
     pub dedupe_window: Duration,
     /// Turns a delivery into its events, in order. None at all when the platform sent an empty list.
@@ -142,6 +151,10 @@ pub static PRESETS: &[&Preset] = &[
     &preset_esputnik_tokens::PRESET,
     &preset_json::PRESET,
     &preset_form::PRESET,
+    &preset_telegram::PRESET,
+    &preset_chatterfy::PRESET,
+    &preset_metabot::PRESET,
+    &preset_esputnik::PRESET,
     &preset_postback::PRESET,
 ];
 

@@ -18,6 +18,7 @@ pub(super) static PRESET: Preset = Preset {
     methods: &["GET", "POST"],
     unknown_path_status: 404,
     // The mapping says how long a repeat is one; this is for requests that it cannot read.
+    verify: None,
     dedupe_window: Duration::from_mins(1),
     split,
 };

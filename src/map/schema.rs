@@ -17,7 +17,7 @@ use self::parts::{
     words,
 };
 use super::workspace::DestinationKind;
-use super::{branch, evidence, example, identity, pools, rules, source, template, workspace};
+use super::{branch, evidence, example, identity, links, pools, rules, source, template, workspace};
 use crate::lead::IdentifierKind;
 use crate::plan::StepKind;
 
@@ -29,6 +29,7 @@ pub fn of_workspace(kinds: &[DestinationKind]) -> Json {
         }
         "owner_pools" => map("The people who take turns with new deals, by a name of your own.", pool()),
         "identity" => says("What tells who is who.", identity()),
+        "links" => says("Links from a bot to a web site, and their PINs.", links()),
         "retention" => says(
             "How long things are kept.",
             object(workspace::RETENTION_KEYS, &[], &|key| match key {
@@ -68,6 +69,9 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
             object(source::SOURCE_KEYS, &["preset", "token"], &|key| match key {
                 "preset" => preset(presets),
                 "token" => scalar("The secret part of the address /in/<file name>/<token>: \"${MY_TOKEN}\"."),
+                "secret" => scalar(
+                    "What requests have in a header besides, where the platform can send that: \"${MY_SECRET}\".",
+                ),
                 "paused" => boolean("Keep what arrives without making leads of it."),
                 "dedupe_window" => {
                     duration("How long the same event, sent again without an id, is a redelivery: 10m.")
@@ -315,6 +319,19 @@ fn call() -> Json {
     })
 }
 
+fn links() -> Json {
+    object(links::KEYS, &[], &|key| match key {
+        "url" => scalar("Where a link leads: https://shop.example.com/enter?buid={buid}."),
+        "namespace" => {
+            scalar("The system whose user ids are bound, as in `identifiers.external_customer`: web_user.")
+        }
+        "pin_digits" => count("Digits of a PIN: 6.", 4),
+        "pin_life" => duration("How long a PIN can be entered: 10m."),
+        "life" => duration("How long a link can be opened: 24h."),
+        _ => anything(),
+    })
+}
+
 fn identity() -> Json {
     object(identity::KEYS, &[], &|key| match key {
         "order" => list(
@@ -366,6 +383,11 @@ fn identifiers() -> Json {
                 "hint" => boolean("The id came in a link that anybody may have made up: it joins nobody."),
                 _ => anything(),
             }),
+        ),
+        "link" => one_or_many(
+            "The start parameter of the bot: a one-time token of `leadfold link` in it proves who somebody is; anything else \
+             is left alone.",
+            scalar(""),
         ),
         "device" => one_or_many("Device or cookie ids; they link and never join people.", scalar("")),
         "click" => {
@@ -419,7 +441,9 @@ fn rules_of_branch() -> Json {
 fn test() -> Json {
     object(example::KEYS, &["given", "expect"], &|key| match key {
         "name" => scalar("What it shows."),
-        "given" => scalar("The file with the request's body, relative to this folder."),
+        "given" => scalar(
+            "The file with the request's body (its query where the platform calls by GET), relative to this folder.",
+        ),
         "event" => count("Which event of the request, from 0.", 0),
         "ordinal" => count("Which of the person's postbacks of this event it is, from 1: 2 for resale#2.", 1),
         "crm" => words("What the CRM holds of this person.", example::CRM),

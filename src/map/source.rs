@@ -27,6 +27,8 @@ pub struct Source {
     pub preset: String,
     /// The secret part of its address; `None` when no readable file says it.
     pub token: Option<SecretString>,
+    /// What the platform proves itself with besides, where the preset can check that.
+    pub secret: Option<SecretString>,
     /// Whether deliveries are kept without being prepared.
     pub paused: bool,
     /// How long a hash key counts, where it differs from the preset's.
@@ -109,7 +111,7 @@ impl Broken {
 
 /// Keys of `source:`.
 pub(super) const SOURCE_KEYS: &[&str] =
-    &["preset", "token", "paused", "dedupe_window", "app", "bot", "customers"];
+    &["preset", "token", "secret", "paused", "dedupe_window", "app", "bot", "customers"];
 
 /// The namespace of the ids that whoever adds tokens calls external.
 const EXTERNAL: &str = "esputnik_external";
@@ -161,6 +163,7 @@ fn head_of(
         name: name.to_owned(),
         preset: String::new(),
         token: None,
+        secret: None,
         paused: false,
         dedupe_window: None,
         app: None,
@@ -193,6 +196,7 @@ fn head_of(
         }
         source.token = token.filter(|token| !token.is_empty()).map(SecretString::from);
     }
+    source.secret = section.get("secret").and_then(|node| secret(reader, node, &source.preset));
     source.paused = section.get("paused").and_then(|node| reader.boolean(node, "`paused`")).unwrap_or(false);
     source.dedupe_window =
         section.get("dedupe_window").and_then(|node| reader.duration(node, "`dedupe_window`"));
@@ -245,6 +249,27 @@ fn chats_of(reader: &Reader<'_>, node: &Node, section: &Section<'_>, source: &mu
         }
         Some(bot)
     });
+}
+
+/// Reads `secret:`. What could never hold is refused here: at the door it would turn away every request.
+fn secret(reader: &Reader<'_>, node: &Node, preset: &str) -> Option<SecretString> {
+    let secret = reader.secret(node, "`secret`")?;
+    let preset = event::preset(preset)?;
+    let flaw = match &preset.verify {
+        _ if secret.is_empty() => Some("the secret is empty, so no request could prove anything".to_owned()),
+        None => Some(format!(
+            "nothing that `{}` sends could be compared with a `secret`; the token in the path is what guards this source",
+            preset.name
+        )),
+        Some(verify) => {
+            (verify.flaw)(&secret).map(|flaw| format!("no request could have this `secret`: {flaw}"))
+        }
+    };
+    if let Some(flaw) = flaw {
+        reader.error(node.span, flaw, None);
+        return None;
+    }
+    Some(SecretString::from(secret))
 }
 
 fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Workspace) -> Option<Mapping> {

@@ -13,7 +13,7 @@ mod limits;
 mod pools;
 mod problems;
 
-const PRESETS: &[&str] = &["sendpulse", "json", "form", "postback"];
+const PRESETS: &[&str] = &["sendpulse", "json", "form", "telegram", "esputnik", "postback"];
 
 const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 

@@ -44,6 +44,10 @@
 //! | `postbacks.delivery`, `postbacks.source`, `postbacks.click`, `postbacks.name`, `postbacks.key`, `postbacks.version`, `postbacks.state`, `postbacks.event`, `postbacks.lead`, `postbacks.person` | the row goes, and with it the request, also of one that was not counted |
 //! | `postback_counts.person`, `postback_counts.name` | the row goes |
 //! | `corrections.note` | goes, of theirs |
+//! | `links_issued.id`, `links_issued.namespace`, `links_issued.chat_scope`, `links_issued.chat`, `links_issued.state`, `links_issued.pin`, `links_issued.ticket`, `links_issued.wanted_user` | the row goes, and with it PIN and tries; in rows of others the user goes |
+//! | `web_users.namespace`, `web_users.chat_scope`, `web_users.chat`, `web_users.user_id` | the row goes |
+//! | `start_tokens.id`, `start_tokens.data`, `start_tokens.used_by`, `start_token_identifiers.token`, `start_token_identifiers.kind`, `start_token_identifiers.scope`, `start_token_identifiers.value` | the rows go, of every token that stands for something of theirs |
+//! | `link_failures.caller` | stays for a day: a hash of who tried PINs, whom no row names |
 //!
 //! What other people's leads say of them stays masked (`+38•••67`), as in logs. What other people wrote about them (their
 //! number in somebody else's message) is somebody else's message: it is counted and named, and left.
@@ -68,8 +72,8 @@ use crate::lead::mask;
 use crate::normalise::Wanted;
 use crate::plan::Reason;
 
-/// How the reason of an erased lead begins in the database.
-pub(super) const ERASED: &str = "{\"code\":\"erased\"";
+/// A lead is erased: so its reason begins in the database. Never NULL, so that NOT can stand before it.
+pub(super) const IS_ERASED: &str = "(leads.why IS NOT NULL AND leads.why LIKE '{\"code\":\"erased\"%')";
 /// The word of it.
 pub const ERASED_CODE: &str = "erased";
 
@@ -164,10 +168,10 @@ impl Store {
             belongings.identifiers.push((row.text(0)?, mask(&row.text(1)?)));
         }
         let sql = format!(
-            "SELECT (SELECT COUNT(*) FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%')), \
+            "SELECT (SELECT COUNT(*) FROM leads WHERE person = $1 AND NOT {IS_ERASED}), \
              (SELECT COUNT(*) FROM (SELECT delivery FROM events WHERE id IN (SELECT event FROM leads WHERE person = $1 \
-                AND (why IS NULL OR why NOT LIKE '{ERASED}%')) UNION SELECT delivery FROM events WHERE redelivery_of IN ( \
-                SELECT event FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%'))) AS theirs), \
+                AND NOT {IS_ERASED}) UNION SELECT delivery FROM events WHERE redelivery_of IN ( \
+                SELECT event FROM leads WHERE person = $1 AND NOT {IS_ERASED})) AS theirs), \
              (SELECT COUNT(*) FROM syncs WHERE person = $1 AND state NOT IN ('synced', 'filtered')), \
              (SELECT COUNT(*) FROM syncs WHERE person = $1 AND {OPEN} AND ({IN_HAND} OR {IN_DOUBT})), \
              (SELECT MAX(at) FROM corrections WHERE kind = 'erase' AND one = $1)"

@@ -12,13 +12,14 @@ use jiff::Timestamp;
 
 use super::afterwards::ToCome;
 use super::chats::Chats;
-use super::erase::ERASED;
+use super::erase::IS_ERASED;
 use super::facts::Remembered;
 use super::people::People;
 use super::prepare::EventOutcome;
 use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
 use super::replay_work::{Anew, FREE, decide_anew};
 use super::sql::{Arg, Connection, Row, args, json, list};
+use super::start_tokens::redeem;
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, SyncId};
@@ -101,7 +102,11 @@ impl ReplanLeads {
         if let Some((erased, _)) = before.iter().find(|(_, before)| before.erased) {
             return Ok(Some((*erased, LeftAlone::Erased)));
         }
-        let mapped = leads.iter().filter_map(|lead| lead.mapped());
+        let mapped = leads
+            .iter()
+            .filter_map(|lead| Some((lead.lead, lead.mapped()?, before.get(&lead.lead)?.received_at)));
+        let redeemed = redeem(connection, mapped).await?;
+        let mapped = redeemed.values().map(AsRef::as_ref);
         let holders = leads.iter().filter_map(|lead| lead.holder);
         let people: Vec<PersonId> =
             before.values().filter_map(|before| before.person).chain(holders).collect();
@@ -112,6 +117,7 @@ impl ReplanLeads {
                 continue;
             };
             let Some(before) = before.get(&lead.lead) else { continue };
+            let mapped = redeemed.get(&lead.lead).map_or(&**mapped, AsRef::as_ref);
             let resolution = match (lead.holder, &mapped.postback) {
                 (Some(holder), Some(postback)) => {
                     Resolution::by_click(&postback.click, people.present(holder))
@@ -207,7 +213,8 @@ async fn before(
         return Ok(HashMap::new());
     }
     let sql = format!(
-        "SELECT id, person, sequence, received_at, why FROM leads WHERE id IN ({})",
+        "SELECT id, person, sequence, received_at, CAST(CASE WHEN {IS_ERASED} THEN 1 ELSE 0 END AS BIGINT) \
+         FROM leads WHERE id IN ({})",
         list(1, leads.len())
     );
     let rows = connection.fetch(&sql, leads.iter().map(|lead| Arg::from(lead.lead)).collect()).await?;
@@ -216,7 +223,7 @@ async fn before(
             person: row.optional_id(1)?,
             sequence: row.int(2)?,
             received_at: row.timestamp(3)?,
-            erased: row.optional_text(4)?.is_some_and(|why| why.starts_with(ERASED)),
+            erased: row.int(4)? == 1,
         };
         Ok((row.id(0)?, before))
     };
@@ -238,8 +245,10 @@ async fn store_lead(
     }
     let there = connection
         .execute(
-            "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
-             conflicts = '[]', decision = $6, afterwards = $8 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $7)",
+            &format!(
+                "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
+                 conflicts = '[]', decision = $6, afterwards = $7 WHERE id = $1 AND NOT {IS_ERASED}"
+            ),
             args![
                 lead.lead,
                 lead.version.as_str(),
@@ -247,7 +256,6 @@ async fn store_lead(
                 resolution.person,
                 json(mapped)?,
                 json(&resolution.decision)?,
-                format!("{ERASED}%"),
                 to_come.map(|to_come| json(&still_to_come(to_come, syncs))).transpose()?,
             ],
         )
@@ -346,8 +354,8 @@ async fn end(
 ) -> Result<Result<(), LeftAlone>, StoreError> {
     connection
         .execute(
-            "UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $5)",
-            args![lead.lead, state, json(why)?, lead.version.as_str(), format!("{ERASED}%")],
+            &format!("UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1 AND NOT {IS_ERASED}"),
+            args![lead.lead, state, json(why)?, lead.version.as_str()],
         )
         .await?;
     Ok(Ok(()))
