@@ -17,7 +17,7 @@ use crate::rig::{IMPATIENT, MAPPING, Rig, until};
 use crate::store::run;
 
 /// Chatterfy's step "Send webhook", as far as it matters here.
-const BOT: &str = r#"
+const BOT: &str = r"
 source: { preset: form, token: bot }
 leads:
   - name: started
@@ -27,7 +27,7 @@ leads:
     contact: { name: <<username>>, phone: <<phone>> }
     identifiers: { click: <<subid>>, chat: { channel: telegram, bot: shop, id: <<chatid>> } }
     deal: { title: Lead, pipeline: Main, stage: New }
-"#;
+";
 
 const NETWORK: &str = r#"
 source: { preset: postback, token: net }
