@@ -42,6 +42,12 @@ pub(super) trait Bot: Send + Sync + 'static {
     /// Makes one call.
     fn call<'a>(&'a self, call: &'a Call, sending: Sending<'a>) -> BoxFuture<'a, Outcome>;
 
+    /// Whether this call may be made again where nobody knows whether it was.
+    fn repeatable(&self, call: &Call) -> bool {
+        let operations = self.operations();
+        operations.iter().any(|operation| operation.name == call.operation && operation.repeatable)
+    }
+
     /// Makes the first calls of several plans; a bot that takes several at once has its own way.
     fn call_all<'a>(
         &'a self,
@@ -143,8 +149,7 @@ impl<B: Bot> Crm for Account<B> {
     }
 
     fn repeatable(&self, call: &Call) -> bool {
-        let operations = self.bot.operations();
-        operations.iter().any(|operation| operation.name == call.operation && operation.repeatable)
+        self.bot.repeatable(call)
     }
 
     fn settle(&self) -> Duration {
