@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::ConnectError;
 use super::http::Call;
 use super::settings;
-use crate::map::{Node, Reader, Section};
+use crate::map::{Reader, Section};
 
 /// Credentials, in the shape of `auth:`.
 #[derive(Clone, Debug, Default, Deserialize)]

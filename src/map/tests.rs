@@ -8,6 +8,7 @@ use super::*;
 use crate::event::{EventKey, KeyLifetime};
 use crate::rules::{Rules, Setting};
 
+mod addresses;
 mod limits;
 mod pools;
 mod problems;

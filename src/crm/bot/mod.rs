@@ -4,6 +4,9 @@
 //! A bot's file has its [`Description`](super::Description) with its operations, and one type that implements [`Bot`].
 //! Everything else about a destination (queue, budget, unknown outcomes, pausing) is the same as for a CRM.
 
+mod chatterfy;
+mod webhook;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +23,7 @@ use crate::plan::{Action, Call, RecordId, RecordKind, Step, StepKind};
 use crate::rules::Operation;
 
 /// Every bot.
-pub static DESCRIPTIONS: &[&Description] = &[];
+pub static DESCRIPTIONS: &[&Description] = &[&chatterfy::DESCRIPTION, &webhook::DESCRIPTION];
 
 /// A call on its way: which step it is, and how it is journalled.
 #[derive(Clone, Copy)]

@@ -20,7 +20,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde_json::Value;
 
 use self::body::{BodyError, Received, sentence};

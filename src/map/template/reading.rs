@@ -220,8 +220,8 @@ impl Reader<'_> {
     /// Notes a `{name}` without quotes, of which YAML makes a mapping with an empty entry; `true` when it was one.
     pub(crate) fn refuse_unquoted(&self, node: &Node, braces: Braces) -> bool {
         let Kind::Map { entries, flow: true } = &node.kind else { return false };
-        let bare =
-            |value: &Node| matches!(&value.kind, Kind::Scalar { text, plain: true } if text.is_empty());
+        // Null, and nothing is written there.
+        let bare = |value: &Node| value.is_null() && value.span.start == value.span.end;
         let found = braces == Braces::Single && matches!(&entries[..], [(_, value)] if bare(value));
         if found {
             let help = "write \"{name}\" with quotes around the whole value".to_owned();

@@ -80,7 +80,8 @@ pub(super) fn expression(name: &str) -> String {
         "chatId" | "fields.chatId" => "chat.id".to_owned(),
         _ => format!("person.fields{}", quoted(name.rsplit('.').next().unwrap_or(name))),
     };
-    format!("{path} | default({person})")
+    // `default` would make an empty text of nothing.
+    format!("{path} if {path} is defined else {person}")
 }
 
 fn quoted(step: &str) -> String {
@@ -143,12 +144,15 @@ mod tests {
     #[test]
     fn names_mean_what_chatterfy_means() {
         let check = |name: &str, expect: &str| assert_eq!(expression(name), expect);
-        check("username", "username | default(person.fields['username'])");
-        check("chatId", "chatId | default(chat.id)");
-        check("fields.chatId", "fields['chatId'] | default(chat.id)");
-        check("tracker.clickid", "tracker['clickid'] | default(person.click)");
-        check("tracker.ad_name", "tracker['ad_name'] | default(person.fields['ad_name'])");
-        check("ref-id", "body['ref-id'] | default(person.fields['ref-id'])");
+        check("username", "username if username is defined else person.fields['username']");
+        check("chatId", "chatId if chatId is defined else chat.id");
+        check("fields.chatId", "fields['chatId'] if fields['chatId'] is defined else chat.id");
+        check("tracker.clickid", "tracker['clickid'] if tracker['clickid'] is defined else person.click");
+        check(
+            "tracker.ad_name",
+            "tracker['ad_name'] if tracker['ad_name'] is defined else person.fields['ad_name']",
+        );
+        check("ref-id", "body['ref-id'] if body['ref-id'] is defined else person.fields['ref-id']");
         check("vars.link", "vars['link']");
         check("lead", "lead");
     }

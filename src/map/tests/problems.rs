@@ -109,7 +109,7 @@ unknown: 1
         "workspace.yaml:4:59: `share` must be above 0 and at most 1, not `0` (",
         "workspace.yaml:4:72: `${…}` works only in fields that hold secrets",
         "workspace.yaml:4:94: `timeout` must be a duration, not `soon` (",
-        "workspace.yaml:5:10: destination `three` does not say which `crm` it is (",
+        "workspace.yaml:5:10: destination `three` does not say which `crm` or `bot` it is (",
         "workspace.yaml:7:6: owner pool `a` has nobody in it",
         "workspace.yaml:8:6: `olha` stands twice in owner pool `b` (",
         "workspace.yaml:9:17: this owner has no `user`",
