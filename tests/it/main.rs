@@ -8,6 +8,7 @@ mod answers;
 mod api;
 mod apply;
 mod audits;
+mod bots;
 mod busy;
 mod commands;
 mod crm;
