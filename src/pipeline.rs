@@ -17,10 +17,12 @@ use crate::map::{
 use crate::normalise;
 use crate::plan::Reason;
 
+mod calls;
 mod contact;
 mod evidence;
 mod expectation;
 
+pub use calls::{Late, calls};
 use contact::{Contact, Contacts};
 use evidence::Evidence;
 pub use expectation::differences;
@@ -117,7 +119,7 @@ fn try_branch<'m>(
     let early = match &branch.when {
         When::Never => return Ok(Tried::DoesNotHold),
         When::If(when) if !when.uses_lead() => {
-            if !holds(when, scope.event(), "when")? {
+            if !when.holds(scope.event()).map_err(Stopped::at("when"))? {
                 return Ok(Tried::DoesNotHold);
             }
             true
@@ -129,7 +131,7 @@ fn try_branch<'m>(
     let known = if branch.uses_lead { contact.as_seen_by_expressions() } else { Json::Null };
     let view = scope.with_lead(&known);
     if let (When::If(when), false) = (&branch.when, early)
-        && !holds(when, view, "when")?
+        && !when.holds(view).map_err(Stopped::at("when"))?
     {
         contacts.keep(branch, contact);
         return Ok(Tried::DoesNotHold);
@@ -141,19 +143,6 @@ fn try_branch<'m>(
         return Ok(Tried::Filtered(Reason::new("phone_rejected", format!("{rule}: {}", flaw.text))));
     }
     build(mapping, event, branch, contact, view).map(Box::new).map(Tried::Lead)
-}
-
-/// Whether a condition holds. Absent, `false`, 0 and an empty text do not.
-fn holds(condition: &Template, view: View<'_>, what: &'static str) -> Result<bool, Stopped> {
-    let value = condition.evaluate(view).map_err(Stopped::at(what))?;
-    Ok(match value {
-        None | Some(Json::Null) => false,
-        Some(Json::Bool(value)) => value,
-        Some(Json::Number(number)) => number.as_f64() != Some(0.0),
-        Some(Json::String(text)) => !text.is_empty(),
-        Some(Json::Array(items)) => !items.is_empty(),
-        Some(Json::Object(entries)) => !entries.is_empty(),
-    })
 }
 
 fn build(
@@ -187,7 +176,7 @@ fn build(
     Ok(Lead {
         source: mapping.source.clone(),
         branch: branch.name.clone(),
-        to: branch.to.clone(),
+        to: [branch.to.clone(), calls::at_once(branch)].concat(),
         contact: ContactPart { name, phones, raw_phones, emails, fields },
         deal,
         task,
@@ -196,6 +185,8 @@ fn build(
         identifiers: evidence.identifiers,
         chat: evidence.chat,
         flaws,
+        afterwards: calls::afterwards(branch),
+        given: (!branch.calls.is_empty()).then(|| Box::new(branch.reads.given(event))),
     })
 }
 

@@ -208,6 +208,16 @@ pub enum Reference {
     Step(StepId),
 }
 
+impl Reference {
+    /// The record, where it exists already.
+    pub fn record(&self) -> Option<&RecordId> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Step(_) => None,
+        }
+    }
+}
+
 /// Fields of a contact to write; absent ones are left alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ContactFields {

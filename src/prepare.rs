@@ -22,6 +22,7 @@ use crate::failpoint::failpoint;
 use crate::id::{EventId, LeadId, PersonId, SyncId};
 use crate::map::{Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, interpret};
+use crate::store::afterwards::ToCome;
 use crate::store::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received, Stages,
 };
@@ -253,15 +254,7 @@ fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Pr
                 .iter()
                 .map(|event| {
                     let key_until = key_until(event, source, preset, workspace, delivery.received_at);
-                    prepared_event(
-                        event,
-                        mapping,
-                        &source.name,
-                        &workspace.hash,
-                        delivery.received_at,
-                        key_until,
-                        clock,
-                    )
+                    prepared_event(event, mapping, source, workspace, delivery.received_at, key_until, clock)
                 })
                 .collect(),
         ),
@@ -294,8 +287,8 @@ fn key_until(
 fn prepared_event(
     event: &Event,
     mapping: &Mapping,
-    source: &str,
-    version: &str,
+    source: &Source,
+    workspace: &Workspace,
     received_at: Timestamp,
     key_until: Timestamp,
     clock: &dyn Clock,
@@ -304,7 +297,9 @@ fn prepared_event(
         Interpreted::Lead(lead, branch) => {
             let syncs =
                 lead.to.iter().map(|destination| (SyncId(clock.new_id()), destination.clone())).collect();
-            EventOutcome::Lead { lead, branch, syncs }
+            let is_bot = |name: &str| workspace.bots.contains_key(name);
+            let to_come = ToCome::of(&lead, is_bot, || SyncId(clock.new_id()));
+            EventOutcome::Lead { lead, branch, syncs, to_come }
         }
         Interpreted::Filtered(reason) => EventOutcome::Filtered(reason),
         Interpreted::NeedsAttention { mut reason, todo } => {
@@ -316,11 +311,11 @@ fn prepared_event(
         id: EventId(clock.new_id()),
         lead_id: LeadId(clock.new_id()),
         fresh_person: PersonId(clock.new_id()),
-        source: source.to_owned(),
+        source: source.name.clone(),
         key: event.key.value.clone(),
         key_until,
         received_at,
-        version: version.to_owned(),
+        version: workspace.hash.clone(),
         outcome,
     }
 }

@@ -13,6 +13,7 @@
 //! makes anything twice for one lead, never erases a value, holds no step that changes nothing, and refers only to records
 //! that exist or that its earlier steps make.
 
+mod calls;
 mod change;
 mod choose;
 mod hours;
@@ -27,6 +28,7 @@ mod tests;
 
 use jiff::Timestamp;
 
+pub use self::calls::{Chats, PersonChat, means, plan_calls};
 use self::change::Wanted;
 use self::owner::Nobody;
 pub use self::owner::{Absence, Attendance, attendance, back_at, spell};

@@ -1,13 +1,17 @@
 //! One branch of a mapping: when it holds, what it makes of an event, and the rules it goes by.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::calls::{self, Bots, CallTemplate, MOMENTS, Reads};
 use super::evidence::{self, ContactValue, IdentifierTemplates};
 use super::reader::{Reader, Section};
-use super::template::{Sees, Template};
+use super::scope::{Definitions, View};
+use super::template::{EvaluationError, Sees, Template};
 use super::yaml::Node;
-use crate::rules::Rules;
+use crate::lead::Moment;
+use crate::rules::{BotKind, Destination, Rules};
 
 /// One entry of `leads:`.
 #[derive(Debug)]
@@ -16,7 +20,7 @@ pub struct Branch {
     pub name: String,
     /// When it holds.
     pub(crate) when: When,
-    /// Names of the destinations.
+    /// Names of the CRMs.
     pub to: Vec<String>,
     /// How phones are read.
     pub phone: PhonePolicy,
@@ -36,6 +40,10 @@ pub struct Branch {
     pub(crate) identifiers: IdentifierTemplates,
     /// What to create and what to update.
     pub rules: Rules,
+    /// What bots are to do.
+    pub(crate) calls: Vec<CallTemplate>,
+    /// What those read of the event.
+    pub(crate) reads: Reads,
     /// Whether any value of it reads `lead.…`.
     pub(crate) uses_lead: bool,
 }
@@ -108,6 +116,15 @@ impl When {
             Self::Always | Self::Never => None,
         }
     }
+
+    /// Whether it holds. Absent, `false`, 0 and an empty text do not.
+    pub(crate) fn holds(&self, view: View<'_>) -> Result<bool, EvaluationError> {
+        match self {
+            Self::Always => Ok(true),
+            Self::Never => Ok(false),
+            Self::If(template) => template.holds(view),
+        }
+    }
 }
 
 impl Branch {
@@ -135,8 +152,22 @@ pub(super) const CONTACT_KEYS: &[&str] = &["name", "phone", "email", "fields"];
 pub(super) const DEAL_KEYS: &[&str] = &["title", "pipeline", "stage", "fields"];
 pub(super) const TASK_KEYS: &[&str] = &["title", "text", "type", "due"];
 
-pub(super) const KEYS: &[&str] =
-    &["name", "when", "to", "phone", "owners", "contact", "deal", "task", "note", "identifiers", "rules"];
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "when",
+    "to",
+    "phone",
+    "owners",
+    "contact",
+    "deal",
+    "task",
+    "note",
+    "identifiers",
+    "rules",
+    "calls",
+    "after_done",
+    "after_look_up",
+];
 
 /// Words of [`IfInvalid`].
 pub(super) const IF_INVALID: &[(&str, IfInvalid)] = &[
@@ -150,9 +181,12 @@ pub(super) const IF_INVALID: &[(&str, IfInvalid)] = &[
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) destinations: &'a [String],
+    pub(super) bots: &'a BTreeMap<String, BotKind>,
+    pub(super) accounts: &'a BTreeMap<String, Destination>,
     pub(super) owner_pools: &'a [String],
     /// Whether the preset finds the chat of an event, together with its bot.
     pub(super) chats: bool,
+    pub(super) variables: &'a Definitions,
 }
 
 /// What an entry of `leads:` has where it does not say otherwise.
@@ -191,11 +225,13 @@ pub(super) fn read(
         let help = "give it a name that people will read in the registry: `name: Kyiv leads`".to_owned();
         reader.error(node.span, "this entry of `leads` has no `name`", Some(help));
     }
-    let to = section.get("to").map(|node| destinations(reader, node, known.destinations));
-    if to.is_none() {
+    let to = section.get("to").map(|node| destinations(reader, node, known));
+    let calls = calls_of(reader, &section, known);
+    if to.is_none() && calls.is_empty() {
         let help = known.destinations.first().map(|name| format!("write `to: [{name}]`"));
         reader.error(node.span, "this entry of `leads` does not say where its leads go (`to`)", help);
     }
+    check_moments(reader, node, to.is_some(), &calls);
     let owners = section
         .get("owners")
         .and_then(|node| reader.name_of(node, "owner pool", known.owner_pools.iter().map(String::as_str)));
@@ -214,6 +250,8 @@ pub(super) fn read(
             .map(|node| evidence::identifiers(reader, node, known.chats))
             .unwrap_or_default(),
         rules: section.get("rules").map(|node| super::rules::read(reader, node)).unwrap_or_default(),
+        reads: Reads::of(&calls, known.variables),
+        calls,
         uses_lead: false,
     };
     let uses_lead = branch.templates().any(Template::uses_lead);
@@ -237,13 +275,51 @@ impl<'n, 'd: 'n> Entry<'n, 'd> {
     }
 }
 
-fn destinations(reader: &Reader<'_>, node: &Node, known: &[String]) -> Vec<String> {
+/// The calls of all moments.
+fn calls_of(reader: &Reader<'_>, section: &Entry<'_, '_>, known: Known<'_>) -> Vec<CallTemplate> {
+    let bots = Bots { sound: known.bots, accounts: known.accounts, destinations: known.destinations };
+    let read = |&(key, moment): &(&str, Moment)| {
+        let calls =
+            section.get(key).map(|node| calls::read(reader, node, key, moment, bots, known.variables));
+        calls.unwrap_or_default()
+    };
+    MOMENTS.iter().flat_map(read).collect()
+}
+
+/// What waits for a CRM needs one, and a bot is called for a lead at one moment.
+fn check_moments(reader: &Reader<'_>, node: &Node, has_crm: bool, calls: &[CallTemplate]) {
+    let mut moments: BTreeMap<&str, BTreeSet<Moment>> = BTreeMap::new();
+    for call in calls {
+        moments.entry(&call.to).or_default().insert(call.moment);
+        if !has_crm && call.moment != Moment::AtOnce {
+            let help = Some("put it under `calls`, or say with `to` which CRM it waits for".to_owned());
+            let message = format!("a call of `{}` waits for a CRM, and this entry names none", call.to);
+            reader.error(node.span, message, help);
+        }
+    }
+    for (bot, _) in moments.iter().filter(|(_, moments)| moments.len() > 1) {
+        let help =
+            Some("put all of its calls under one of `calls`, `after_done`, `after_look_up`".to_owned());
+        reader.error(node.span, format!("bot `{bot}` is called at two moments of one lead"), help);
+    }
+}
+
+fn destinations(reader: &Reader<'_>, node: &Node, known: Known<'_>) -> Vec<String> {
     let items = node.one_or_many();
     if items.is_empty() {
         reader.error(node.span, "`to` names no destination", None);
     }
-    let names = items.iter();
-    names.filter_map(|item| reader.name_of(item, "destination", known.iter().map(String::as_str))).collect()
+    let name = |item: &Node| {
+        let names = known.destinations.iter().map(String::as_str);
+        let name = reader.name_of(item, "destination", names)?;
+        if known.bots.contains_key(&name) {
+            let help = Some(format!("write what it is to do: `calls: [ {{ to: {name}, … }} ]`"));
+            reader.error(item.span, format!("`{name}` is a bot, which takes calls and no leads"), help);
+            return None;
+        }
+        Some(name)
+    };
+    items.iter().filter_map(name).collect()
 }
 
 /// A value that holds or does not: one placeholder, or true, or false.

@@ -53,6 +53,8 @@ pub struct Expectation {
     pub filtered: Option<Filtered>,
     /// Kinds of the plan's steps, in order.
     pub plan: Option<Vec<StepKind>>,
+    /// The calls of bots, each as `bot: operation`, by the bots' names and then in their order.
+    pub calls: Option<Vec<String>>,
 }
 
 /// What a test expects of one text.
@@ -81,7 +83,7 @@ pub enum Filtered {
 pub(super) const KEYS: &[&str] = &["name", "given", "event", "crm", "expect"];
 
 pub(super) const EXPECT_KEYS: &[&str] =
-    &["branch", "phone", "email", "name", "fields", "title", "filtered", "plan"];
+    &["branch", "phone", "email", "name", "fields", "title", "filtered", "plan", "calls"];
 
 pub(super) const CRM: &[(&str, CrmState)] =
     &[("nothing", CrmState::Nothing), ("contact", CrmState::Contact), ("open_deal", CrmState::OpenDeal)];
@@ -142,6 +144,7 @@ fn expectation(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<
             }
         }),
         plan: section.get("plan").map(|node| plan(reader, node)),
+        calls: section.get("calls").map(|node| called(reader, node)),
     })
 }
 
@@ -167,6 +170,16 @@ fn fields(reader: &Reader<'_>, node: &Node) -> Fields {
         }
     });
     entries.collect()
+}
+
+/// `sendpulse: set_tag`, quoted or not: YAML reads the second as a mapping of one entry.
+fn called(reader: &Reader<'_>, node: &Node) -> Vec<String> {
+    let items = reader.list(node, "`calls`").iter();
+    let call = |item: &Node| match item.entries() {
+        [(bot, operation)] => Some(format!("{}: {}", bot.scalar()?, operation.scalar()?)),
+        _ => reader.text(item, "`calls`"),
+    };
+    items.filter_map(call).collect()
 }
 
 fn plan(reader: &Reader<'_>, node: &Node) -> Vec<StepKind> {

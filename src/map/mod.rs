@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 mod branch;
+mod calls;
 mod convert;
 mod evidence;
 mod example;
@@ -38,6 +39,7 @@ mod yaml;
 
 pub use branch::{Branch, IfInvalid, PhonePolicy};
 pub(crate) use branch::{FieldTemplates, TaskTemplate, When};
+pub use calls::Rendered;
 pub(crate) use evidence::{ChatTemplate, ContactValue, IdentifierValue};
 pub use example::{CrmState, Example, Expectation, Expected, Filtered};
 pub use names::{Mention, Name, mentions, place_of_destination};
@@ -47,8 +49,7 @@ pub use problem::{Problem, Severity, Span};
 pub(crate) use reader::{Reader, Section};
 pub(crate) use scope::{Scope, Values, View};
 pub use source::{Broken, Mapping, Source};
-pub(crate) use template::address::AddressTemplate;
-pub(crate) use template::{Braces, Sees};
+pub(crate) use template::Sees;
 pub use template::{EvaluationError, Place, Template};
 pub(crate) use workspace::ReadNested;
 pub use workspace::{DestinationKind, Retention, Workspace};

@@ -5,12 +5,18 @@
 //! the names of other files. Where in doubt it lets a value pass. Only keywords that draft 7 has as well are used, because
 //! that is what many editors understand.
 
+mod parts;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
+use self::parts::{
+    any_of, anything, boolean, count, duration, either, list, map, object, one_or_many, says, scalar, word,
+    words,
+};
 use super::workspace::DestinationKind;
-use super::{branch, evidence, example, identity, pools, rules, source, template, workspace};
+use super::{branch, calls, evidence, example, identity, pools, rules, source, template, workspace};
 use crate::lead::IdentifierKind;
 use crate::plan::StepKind;
 
@@ -259,7 +265,29 @@ fn entry(keys: &[&str], required: &[&str]) -> Json {
         "note" => scalar("A note for the contact or deal."),
         "identifiers" => says("Further evidence of who it is.", identifiers()),
         "rules" => says("What is created and what is updated.", rules_of_branch()),
+        "calls" => list("What bots do as soon as the lead is there.", call()),
+        "after_done" => list("What bots do once the CRM has confirmed.", call()),
+        "after_look_up" => list("What bots do once the CRM was asked, whatever came of it.", call()),
         _ => anything(),
+    })
+}
+
+/// One call: the operations are those of the bot, which only the workspace knows.
+fn call() -> Json {
+    json!({
+        "type": "object",
+        "properties": {
+            "to": scalar("Name of a destination that has `bot:`."),
+            "when": scalar("The condition, one placeholder: \"{{ found.deal }}\"."),
+            "chat": scalar("The chat id; without it the lead's own chat, or where the person was last."),
+            "channel": scalar("The messenger: telegram."),
+            "braces": word(
+                "What its placeholders look like: double, {{ … }} (the default), or also single, {tracker.clickid}.",
+                calls::BRACES.iter().map(|(name, _)| *name),
+            ),
+        },
+        "required": ["to"],
+        "minProperties": 2,
     })
 }
 
@@ -383,6 +411,7 @@ fn test() -> Json {
                 "title" => scalar("The deal's title; null expects none."),
                 "filtered" => scalar("Whether it is filtered, or the word of the rule: no_branch."),
                 "plan" => list("The steps, in order.", word("", example::STEPS.map(StepKind::as_str))),
+                "calls" => list("The calls of bots, as bot: operation.", anything()),
                 _ => anything(),
             }),
         ),
@@ -412,78 +441,4 @@ fn value(further: &[&str]) -> Json {
         _ => anything(),
     });
     any_of(&[scalar(""), long])
-}
-
-/// A mapping with these keys and no others. An explicit null is as good as none, here as everywhere.
-fn object(keys: &[&str], required: &[&str], of: &dyn Fn(&str) -> Json) -> Json {
-    let properties = keys.iter().map(|key| ((*key).to_owned(), of(key)));
-    json!({
-        "type": ["object", "null"],
-        "properties": properties.collect::<Map<_, _>>(),
-        "required": required,
-        "additionalProperties": false,
-    })
-}
-
-/// A key that this file has nothing to say about; a test finds it.
-fn anything() -> Json {
-    json!({})
-}
-
-fn says(about: &str, schema: Json) -> Json {
-    if about.is_empty() { schema } else { with(schema, "description", json!(about)) }
-}
-
-/// The schema with one more keyword.
-fn with(schema: Json, keyword: &str, value: Json) -> Json {
-    let Json::Object(mut schema) = schema else { return schema };
-    schema.insert(keyword.to_owned(), value);
-    Json::Object(schema)
-}
-
-fn scalar(about: &str) -> Json {
-    either(about, &["string", "number", "boolean"])
-}
-
-fn either(about: &str, types: &[&str]) -> Json {
-    let types: Vec<&str> = types.iter().copied().chain(["null"]).collect();
-    says(about, json!({ "type": types }))
-}
-
-fn boolean(about: &str) -> Json {
-    either(about, &["boolean"])
-}
-
-fn count(about: &str, least: u32) -> Json {
-    says(about, json!({ "type": ["integer", "null"], "minimum": least }))
-}
-
-fn duration(about: &str) -> Json {
-    says(about, json!({ "type": ["string", "null"], "pattern": "^[+]?([0-9]+(ms|s|m|h|d))+$" }))
-}
-
-fn word<'w>(about: &str, words: impl IntoIterator<Item = &'w str>) -> Json {
-    let words: Vec<Json> = words.into_iter().map(Json::from).chain([Json::Null]).collect();
-    says(about, json!({ "enum": words }))
-}
-
-fn words<T>(about: &str, words: &[(&str, T)]) -> Json {
-    word(about, words.iter().map(|(word, _)| *word))
-}
-
-fn list(about: &str, items: Json) -> Json {
-    with(either(about, &["array"]), "items", items)
-}
-
-fn one_or_many(about: &str, one: Json) -> Json {
-    let many = list("", one.clone());
-    says(about, any_of(&[one, many]))
-}
-
-fn map(about: &str, values: Json) -> Json {
-    with(either(about, &["object"]), "additionalProperties", values)
-}
-
-fn any_of(schemas: &[Json]) -> Json {
-    json!({ "anyOf": schemas })
 }

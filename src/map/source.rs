@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::branch::{self, Branch, Known, When};
+use super::calls::CallTemplate;
 use super::example::{self, Example};
 use super::problem::{Problem, Severity, Span};
 use super::reader::{Environment, Reader};
@@ -169,7 +170,14 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let owner_pools: Vec<String> = workspace.owner_pool_names.iter().cloned().collect();
     // Of a preset that is not there nothing is known, and its own error says enough.
     let chats = event::preset(&source.preset).is_none_or(|preset| preset.chats);
-    let known = Known { destinations: &destinations, owner_pools: &owner_pools, chats };
+    let known = Known {
+        destinations: &destinations,
+        bots: &workspace.bots,
+        accounts: &workspace.destinations,
+        owner_pools: &owner_pools,
+        chats,
+        variables: &variables,
+    };
     let Some(leads) = section.get("leads") else {
         let help = "add `leads:` with at least one entry".to_owned();
         reader.error(
@@ -187,7 +195,10 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let read = |node| Some((node, branch::read(reader, node, defaults.as_ref(), known)?));
     let branches: Vec<(&Node, Branch)> = nodes.iter().filter_map(read).collect();
     check_order(reader, &branches);
-    for template in branches.iter().flat_map(|(_, branch)| branch.templates()) {
+    let all = branches.iter().flat_map(|(_, branch)| {
+        branch.templates().chain(branch.calls.iter().flat_map(CallTemplate::templates))
+    });
+    for template in all {
         reader.check_variables(template, &variables);
     }
     let names: Vec<String> = branches.iter().map(|(_, branch)| branch.name.clone()).collect();

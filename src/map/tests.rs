@@ -6,16 +6,26 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::event::{EventKey, KeyLifetime};
-use crate::rules::{Rules, Setting};
+use crate::rules::{BotKind, Rules, Setting};
 
 mod addresses;
+mod calls;
 mod limits;
 mod pools;
 mod problems;
 
 const PRESETS: &[&str] = &["sendpulse", "json", "form"];
 
-const KINDS: &[DestinationKind] = &[DestinationKind {
+const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
+
+const TALKER: DestinationKind = DestinationKind {
+    name: "talker",
+    settings: &[Setting { name: "token", required: true, secret: true, summary: "its token" }],
+    bot: Some(BotKind { operations: calls::OPERATIONS, chats: &["json:*"], check: None }),
+    nested: None,
+};
+
+const SANDBOX: DestinationKind = DestinationKind {
     name: "sandbox",
     settings: &[
         Setting { name: "url", required: true, secret: true, summary: "where it listens" },
@@ -24,7 +34,7 @@ const KINDS: &[DestinationKind] = &[DestinationKind {
     ],
     bot: None,
     nested: None,
-}];
+};
 
 const WORKSPACE: &str = "
 destinations:

@@ -26,6 +26,8 @@ pub struct Workspace {
     pub hash: String,
     /// The accounts that are written to, by name.
     pub destinations: BTreeMap<String, Destination>,
+    /// Those of them that are bots, by name.
+    pub bots: BTreeMap<String, BotKind>,
     /// The owner pools, by name.
     pub owner_pools: BTreeMap<String, OwnerPool>,
     /// What tells who is who.
@@ -144,7 +146,8 @@ pub(super) fn read(
 fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], workspace: &mut Workspace) {
     for (name, node) in named(reader, section, "destinations") {
         workspace.destination_names.insert(name.to_owned());
-        if let Some(destination) = destination(reader, name, node, kinds) {
+        if let Some((destination, bot)) = destination(reader, name, node, kinds) {
+            workspace.bots.extend(bot.map(|bot| (name.to_owned(), bot)));
             workspace.destinations.insert(name.to_owned(), destination);
         }
     }
@@ -182,17 +185,18 @@ fn named<'n>(reader: &Reader<'_>, section: &Section<'n>, key: &str) -> Vec<(&'n 
     entries.filter_map(|(name, node)| Some((name.scalar()?, node))).collect()
 }
 
+/// Reads one destination; the second is what it can be asked, where it is a bot.
 fn destination(
     reader: &Reader<'_>,
     name: &str,
     node: &Node,
     kinds: &[DestinationKind],
-) -> Option<Destination> {
+) -> Option<(Destination, Option<BotKind>)> {
     let section = reader.entries(node, &format!("destination `{name}`"))?;
     let kind = kind(reader, name, &section, kinds)?;
     let settings = settings(reader, name, node, kind);
     let duration = |key: &str| section.get(key).and_then(|node| reader.duration(node, &format!("`{key}`")));
-    Some(Destination {
+    let destination = Destination {
         name: name.to_owned(),
         crm: kind.name.to_owned(),
         mode: section.get("mode").and_then(|node| reader.choice(node, "`mode`", MODES)).unwrap_or(Mode::Live),
@@ -206,7 +210,8 @@ fn destination(
             .unwrap_or_default(),
         chats: section.get("chats").map(|node| reader.texts(node, "`chats`")).unwrap_or_default(),
         settings,
-    })
+    };
+    Some((destination, kind.bot))
 }
 
 /// Which adapter a destination names: a CRM under `crm`, a bot under `bot`.
@@ -245,8 +250,8 @@ fn kind<'k>(
         return None;
     }
     let what = if word == "crm" { "CRM" } else { "bot" };
-    let named = reader.name_of(node, what, names(word == "bot"))?;
-    kinds.iter().find(|kind| kind.name == named)
+    let adapter = reader.name_of(node, what, names(word == "bot"))?;
+    kinds.iter().find(|kind| kind.name == adapter)
 }
 
 /// The adapter's own settings.

@@ -394,7 +394,7 @@ fn shipped_mapping_passes_its_tests(normalisers: Normalisers) {
     for test in mapping.tests() {
         let event = &events(&test.given)[test.event];
         let got = interpret_with(mapping, event, now(), normalisers);
-        assert_eq!(differences(&test.expect, &got, None), Vec::<String>::new(), "{}", test.name);
+        assert_eq!(differences(&test.expect, &got, None, None), Vec::<String>::new(), "{}", test.name);
     }
 }
 

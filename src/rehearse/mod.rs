@@ -290,7 +290,9 @@ fn decide(
     past: &Past,
     at: Timestamp,
 ) -> Option<Decision> {
-    let (lead, branch) = came.lead().filter(|(lead, _)| lead.to.iter().any(|to| to == name))?;
+    // What a bot is called for depends on what the CRM had then.
+    let is_bot = destination.can == Capabilities::NONE;
+    let (lead, branch) = came.lead().filter(|(lead, _)| !is_bot && lead.to.iter().any(|to| to == name))?;
     let rules = workspace.rules(&lead.source, branch)?;
     let remembered = Remembered::of(past);
     let person = if past.phones.is_empty() && past.emails.is_empty() {

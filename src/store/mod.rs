@@ -33,6 +33,7 @@
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod acquaint;
+pub mod afterwards;
 mod alerts;
 mod apart;
 mod arrivals;
@@ -40,6 +41,7 @@ pub mod audits;
 pub mod backlog;
 pub mod backup;
 mod budgets;
+pub mod calls;
 mod checks;
 mod claims;
 mod context;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::afterwards::ToCome;
 use super::prepare_work::{PrepareBatch, PrepareOldest, REQUEUED_TOGETHER, RequeueWaiting};
 use super::sql::{Arg, Row, args, list};
 use super::{Backend, Store, StoreError};
@@ -94,6 +95,8 @@ pub enum EventOutcome {
         branch: usize,
         /// One per destination.
         syncs: Vec<(SyncId, String)>,
+        /// The bots that are called later.
+        to_come: Option<ToCome>,
     },
     /// No branch wants it.
     Filtered(Reason),

@@ -213,7 +213,8 @@ async fn insert_leads(
                        state: &str,
                        why: Option<String>,
                        lead: Option<String>,
-                       decision: Option<String>| {
+                       decision: Option<String>,
+                       to_come: Option<String>| {
             leads.push(args![
                 event.lead_id,
                 event.id,
@@ -228,21 +229,23 @@ async fn insert_leads(
                 "[]",
                 decision,
                 event.received_at.as_millisecond(),
+                to_come,
             ]);
         };
         match &event.outcome {
-            EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, None),
+            EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, None, None),
             EventOutcome::NeedsAttention(why) => {
-                row(None, None, "needs-attention", Some(json(why)?), None, None);
+                row(None, None, "needs-attention", Some(json(why)?), None, None, None);
             }
-            EventOutcome::Lead { lead, branch, syncs: ids } => {
+            EventOutcome::Lead { lead, branch, syncs: ids, to_come } => {
                 let who = Who::of(lead, event.received_at);
                 let resolution = people.resolve(&who, event.fresh_person);
                 people.learn(event.lead_id, lead, &who, &resolution);
                 let branch = i64::try_from(*branch).unwrap_or(i64::MAX);
                 let person = resolution.person;
                 let decision = json(&resolution.decision)?;
-                row(Some(branch), Some(person), "mapped", None, Some(json(lead)?), Some(decision));
+                let to_come = to_come.as_ref().map(json).transpose()?;
+                row(Some(branch), Some(person), "mapped", None, Some(json(lead)?), Some(decision), to_come);
                 for (id, to) in ids {
                     let row = args![*id, event.lead_id, to.as_str(), person, 0, "ready", now, now];
                     syncs.push((place, row));
@@ -261,7 +264,8 @@ async fn insert_leads(
     });
     connection
         .insert_rows(
-            "leads (id, event, source, version, branch, person, state, why, lead, conflicts, decision, received_at, sequence)",
+            "leads (id, event, source, version, branch, person, state, why, lead, conflicts, decision, received_at, \
+             afterwards, sequence)",
             leads,
             "",
         )

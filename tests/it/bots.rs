@@ -2,6 +2,7 @@
 
 mod chatterfy;
 mod stand_in;
+mod webhook;
 
 use std::time::Duration;
 

@@ -142,6 +142,7 @@ impl Story {
                 lead: Box::new(lead(said)),
                 branch: 0,
                 syncs: vec![(SyncId(self.clock.new_id()), said.to.to_owned())],
+                to_come: None,
             },
         }
     }
@@ -219,6 +220,7 @@ impl Story {
             adopt: Some(record(contact)),
             carried: Vec::new(),
             told: Vec::new(),
+            found: None,
         };
         assert!(self.enter(lease, Entry::Plan(plan)).await);
     }
@@ -470,6 +472,7 @@ impl Story {
                 lead: Box::new(lead(&said("replays", &other))),
                 branch: 1,
                 syncs: ["replays", "second"].map(|to| (SyncId(self.clock.new_id()), to.to_owned())).into(),
+                to_come: None,
             },
             fresh_person: PersonId(self.clock.new_id()),
         };
@@ -537,6 +540,7 @@ impl Story {
                 adopt: None,
                 carried: Vec::new(),
                 told: Vec::new(),
+                found: None,
             };
             assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
@@ -609,6 +613,7 @@ impl Story {
             adopt: None,
             carried: Vec::new(),
             told: Vec::new(),
+            found: None,
         };
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
         let outcomes = Entry::Outcomes { sync, steps: Vec::new(), next };
@@ -705,6 +710,7 @@ impl Story {
             adopt: None,
             carried: vec![kept],
             told: Vec::new(),
+            found: None,
         };
         assert!(self.enter(&lease, Entry::Plan(plan)).await);
         assert_eq!(kept_ids(sync).await, [kept], "a plan that is made anew takes it along again");
@@ -733,10 +739,11 @@ impl Story {
             adopt: None,
             carried: Vec::new(),
             told: Vec::new(),
+            found: None,
         };
         assert!(!self.enter(&lease, Entry::Plan(plan)).await, "nothing is stored");
         let next = Next::Release { state: SyncState::Filtered, why: None, next_at: self.now(), attempts: 0 };
-        let verdict = Entry::Verdict { sync: anonymous, person: before, next };
+        let verdict = Entry::Verdict { sync: anonymous, person: before, next, found: None };
         assert!(!self.enter(&lease, verdict).await, "nor an end that was meant for somebody else");
         assert_eq!(self.claimed_ids(&lease).await, [anonymous], "the oldest of the one human, alone");
     }
@@ -815,6 +822,7 @@ impl Story {
                 adopt: None,
                 carried: Vec::new(),
                 told: Vec::new(),
+                found: None,
             };
             assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
@@ -930,5 +938,7 @@ pub(crate) fn lead(said: &Said) -> Lead {
         identifiers,
         chat: None,
         flaws: Vec::new(),
+        afterwards: Vec::new(),
+        given: None,
     }
 }

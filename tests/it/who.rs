@@ -72,6 +72,8 @@ impl Given {
             identifiers: self.identifiers.clone(),
             chat: None,
             flaws: Vec::new(),
+            afterwards: Vec::new(),
+            given: None,
         }
     }
 }
@@ -99,6 +101,7 @@ async fn see(story: &Story, registry: &Store, all: &[Given], together: usize) ->
                     lead: Box::new(given.lead()),
                     branch: 0,
                     syncs: vec![(SyncId(story.clock.new_id()), "crm".to_owned())],
+                    to_come: None,
                 },
             };
             prepared

@@ -227,7 +227,9 @@ fn fields(fields: Option<&Json>) -> Result<Vec<(String, String)>, String> {
             Json::Array(items) => {
                 items.iter().map(plain).collect::<Option<Vec<_>>>().ok_or_else(nested)?.join(", ")
             }
-            one => plain(one).ok_or_else(nested)?,
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => {
+                plain(value).ok_or_else(nested)?
+            }
         };
         if !text.trim().is_empty() {
             pairs.push((format!("fields.{key}"), text));

@@ -86,16 +86,13 @@ impl<B: Bot> Account<B> {
         let mut places = Vec::with_capacity(plans.len());
         let mut calls = Vec::with_capacity(plans.len());
         for (place, plan) in plans.iter().enumerate() {
-            match plan.steps.first() {
-                Some(Step { id, action: Action::Call { call } }) => {
-                    places.push(place);
-                    let (sync, priority) = (plan.sync, plan.priority);
-                    calls.push((call, Sending { sync, step: *id, priority, journal }));
-                }
-                Some(_) | None => {
-                    let why = "a bot takes calls and nothing else; this is a bug of leadfold".to_owned();
-                    outcomes[place] = vec![Outcome::Rejected { why }];
-                }
+            if let Some(Step { id, action: Action::Call { call } }) = plan.steps.first() {
+                places.push(place);
+                let (sync, priority) = (plan.sync, plan.priority);
+                calls.push((call, Sending { sync, step: *id, priority, journal }));
+            } else {
+                let why = "a bot takes calls and nothing else; this is a bug of leadfold".to_owned();
+                outcomes[place] = vec![Outcome::Rejected { why }];
             }
         }
         for (place, outcome) in places.into_iter().zip(self.bot.call_all(calls, self.concurrency).await) {

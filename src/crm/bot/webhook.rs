@@ -302,10 +302,7 @@ fn pairs(call: &Call, parameter: &str) -> Result<Vec<(String, String)>, String> 
     };
     let mut pairs = Vec::with_capacity(entries.len());
     for (name, value) in entries {
-        let items = match value {
-            Json::Array(items) => items.as_slice(),
-            one => std::slice::from_ref(one),
-        };
+        let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         for item in items {
             let text = match item {
                 Json::Null => continue,

@@ -149,7 +149,7 @@ fn email(address: &str) -> Email {
     Email { address: address.into(), match_key: Some(address.into()), raw: address.into() }
 }
 
-fn bare_lead() -> Lead {
+pub(super) fn bare_lead() -> Lead {
     Lead {
         source: "sendpulse".into(),
         branch: "Kyiv leads".into(),
@@ -162,6 +162,8 @@ fn bare_lead() -> Lead {
         identifiers: vec![],
         chat: None,
         flaws: vec![],
+        afterwards: Vec::new(),
+        given: None,
     }
 }
 

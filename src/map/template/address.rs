@@ -151,8 +151,10 @@ fn pieces(template: &Template, variables: &Definitions) -> Vec<Piece> {
         && let Some(variable) = variable(first, variables)
     {
         let of_variable = |piece| match piece {
-            Piece::Placeholder(placeholder) => Piece::OfVariable(placeholder),
-            other => other,
+            Piece::Literal(text) => Piece::Literal(text),
+            Piece::Placeholder(placeholder) | Piece::OfVariable(placeholder) => {
+                Piece::OfVariable(placeholder)
+            }
         };
         // Cycles were refused when the variables were read, so this ends.
         let inner: Vec<Piece> = self::pieces(variable, variables).into_iter().map(of_variable).collect();
@@ -176,6 +178,7 @@ const NO_HOST: &str = "write the host itself: https://tracker.example/postback?c
                        or begin with a variable that does, {{ vars.link }}";
 const ESCAPES: &str = "write the letters themselves, escaping is done for you; a percent sign is `%25`";
 
+/// Origin, segments and query.
 type Parts = (String, Vec<Text>, Vec<(String, Text)>);
 
 fn taken_apart(pieces: Vec<Piece>) -> Result<Parts, Wrong> {
@@ -187,13 +190,13 @@ fn taken_apart(pieces: Vec<Piece>) -> Result<Parts, Wrong> {
     let mut apart = Apart { path: Vec::new(), query: Vec::new(), place: Place::Path };
     apart.literal(rest)?;
     for piece in pieces {
-        match piece {
-            Piece::Literal(text) => apart.literal(&text)?,
-            other => apart.placeholder(other)?,
+        match &piece {
+            Piece::Literal(text) => apart.literal(text)?,
+            Piece::Placeholder(_) | Piece::OfVariable(_) => apart.placeholder(piece)?,
         }
     }
-    let (segments, query) = apart.finish()?;
-    Ok((origin, segments, query))
+    apart.finish()?;
+    Ok((origin, apart.path, apart.query))
 }
 
 /// Literals side by side made one: what a variable begins with, the text behind it may go on with.
@@ -300,7 +303,8 @@ impl Apart {
         text.ok_or_else(|| ("a placeholder cannot be a part of the host".to_owned(), NO_HOST))
     }
 
-    fn finish(mut self) -> Result<(Vec<Text>, Vec<(String, Text)>), Wrong> {
+    /// Takes the escapes out, and looks at what is whole now.
+    fn finish(&mut self) -> Result<(), Wrong> {
         if self.path.len() == 1 && self.path.first().is_some_and(Vec::is_empty) {
             self.path.clear();
         }
@@ -326,7 +330,7 @@ impl Apart {
                 return Err(("a parameter has no name".to_owned(), help));
             }
         }
-        Ok((self.path, self.query))
+        Ok(())
     }
 }
 

@@ -213,7 +213,7 @@ impl Reader<'_> {
                 Err(parts) if parts.is_empty() => TemplateKind::Constant(constant("", plain)),
                 Err(parts) => TemplateKind::Text(parts),
             },
-            other => other,
+            kind @ (TemplateKind::Constant(_) | TemplateKind::Placeholder(_) | TemplateKind::List(_)) => kind,
         })
     }
 

@@ -69,7 +69,7 @@ pub(super) fn has_placeholder(text: &str) -> bool {
 pub(super) fn expression(name: &str) -> String {
     let (root, below) = name.split_once('.').unwrap_or((name, ""));
     // Quoted, because keys of Chatterfy may have a dash, which would subtract.
-    let steps: String = below.split('.').filter(|step| !step.is_empty()).map(|step| quoted(step)).collect();
+    let steps: String = below.split('.').filter(|step| !step.is_empty()).map(quoted).collect();
     if OURS.contains(&root) {
         return format!("{root}{steps}");
     }

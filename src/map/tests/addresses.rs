@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::map::scope::{Definitions, Scope};
+use crate::map::template::Braces;
+use crate::map::template::address::AddressTemplate;
 use crate::plan::Address;
 
 /// Reads `url: …` beside `vars: …` and gives what is done with it, or what is wrong with it.
@@ -56,7 +58,7 @@ fn address(origin: &str, segments: &[&str], query: &[(&str, &str)]) -> Address {
 #[test]
 fn is_taken_apart_as_it_is_written() {
     let check = |url: &str, expect: Address| {
-        assert_eq!(fill(url, json!({ "a": "A", "n": 7 })), Some(expect), "{url}")
+        assert_eq!(fill(url, json!({ "a": "A", "n": 7 })), Some(expect), "{url}");
     };
     check("https://t.example", address("https://t.example", &[], &[]));
     check("https://t.example/", address("https://t.example", &[], &[]));
@@ -199,12 +201,13 @@ fn an_address_may_begin_with_a_variable_that_holds_one() {
 #[test]
 fn a_variable_sees_the_event_wherever_it_stands() {
     let vars = "{ link: \"https://pp.example/{{ chat }}\" }";
-    let seen = read(vars, "\"{{ vars.link }}/{{ lead.email }}\"", Braces::Double, |address, variables| {
+    let seen = read(vars, "\"{{ vars.link }}/{{ chat.id }}\"", Braces::Double, |address, variables| {
         let event = event(json!({ "chat": "payload" }));
         let scope = Scope::new(&event, variables, "bot", jiff::Timestamp::UNIX_EPOCH);
-        address.fill(scope.with_lead(&json!({ "email": "e" }))).unwrap().unwrap()["segments"].clone()
+        let late = serde_json::Map::from_iter([("chat".to_owned(), json!({ "id": 7 }))]);
+        address.fill(scope.with_late(&late)).unwrap().unwrap()["segments"].clone()
     });
-    assert_eq!(seen, Ok(json!(["payload", "e"])));
+    assert_eq!(seen, Ok(json!(["payload", "7"])));
 }
 
 #[test]

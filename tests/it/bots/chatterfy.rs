@@ -9,7 +9,7 @@ use leadfold::rules::{Destination, Misuse};
 use serde_json::{Value, json};
 
 use super::stand_in::{Reply, StandIn};
-use super::{SECRET, call, destination, outcome, step, told};
+use super::{SECRET, call, destination, outcome, patience, step, told};
 use crate::crm::fixture::Recorder;
 
 const STEP: &str = "046050f6-38f6-4b18-b9fa-e6582f5352d0";
@@ -135,9 +135,11 @@ async fn what_its_answers_mean() {
         (Reply::HangsUp, "unknown", "the connection broke"),
     ] {
         let echo = format!("{reply:?}");
+        let timeout = patience(&reply);
         let server = StandIn::always(reply).await;
         let step = step(update(json!({ "step": "Flow RD / FD" })));
-        let outcome = outcome(&*bot(&server.url()), &step, &Recorder::default()).await;
+        let bot = connect(&Destination { timeout, ..account(&server.url()) }).unwrap();
+        let outcome = outcome(&*bot, &step, &Recorder::default()).await;
         assert_eq!(told(&outcome).0, word, "{echo}: {outcome:?}");
         let why = if word == "done" { "" } else { told(&outcome).1 };
         assert!(why.contains(expect), "{echo}: {why}");
