@@ -8,6 +8,7 @@ use super::*;
 use crate::event::{EventKey, KeyLifetime};
 use crate::rules::{BotKind, Rules, Setting};
 
+mod addresses;
 mod calls;
 mod limits;
 mod pools;
@@ -20,7 +21,7 @@ const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 const TALKER: DestinationKind = DestinationKind {
     name: "talker",
     settings: &[Setting { name: "token", required: true, secret: true, summary: "its token" }],
-    bot: Some(BotKind { operations: calls::OPERATIONS, chats: &["json:*"] }),
+    bot: Some(BotKind { operations: calls::OPERATIONS, chats: &["json:*"], check: None }),
     nested: None,
 };
 
