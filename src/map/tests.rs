@@ -12,7 +12,7 @@ mod limits;
 mod pools;
 mod problems;
 
-const PRESETS: &[&str] = &["sendpulse", "json", "form"];
+const PRESETS: &[&str] = &["sendpulse", "json", "form", "esputnik_tokens"];
 
 const KINDS: &[DestinationKind] = &[DestinationKind {
     name: "sandbox",
