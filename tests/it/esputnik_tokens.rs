@@ -246,9 +246,8 @@ async fn hostile_items_harm_nobody() {
             .add(json!([
                 { "token": "{{ 7 * 7 }}", "email": "a@example.com" },
                 { "token": "1'; DROP TABLE chats; --", "phone": "{{ body }}", "email": "b@example.com" },
-                { "token": "a\\u0000b", "externalCustomerId": "x".repeat(5000), "email": "c@example.com" },
+                { "token": "a\0b", "externalCustomerId": "x".repeat(5000), "email": "c@example.com" },
                 { "token": "-100500", "email": "d@example.com" },
-                { "token": "null ", "email": "null" },
                 { "token": "7", "email": "not an email", "phone": "12", "contactId": "-1" },
             ]))
             .await;
