@@ -370,7 +370,12 @@ impl Side {
             let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
             let ends = syncs
                 .iter()
-                .map(|sync| Entry::Verdict { sync: sync.id, person: sync.person, next: next.clone() })
+                .map(|sync| Entry::Verdict {
+                    sync: sync.id,
+                    person: sync.person,
+                    next: next.clone(),
+                    found: None,
+                })
                 .map(|end| (Arc::new(end), now));
             self.store.record(&self.lease, ends.collect()).await?;
         }

@@ -20,7 +20,7 @@ pub struct Lead {
     pub source: String,
     /// `name` of the branch of the mapping that held.
     pub branch: String,
-    /// Names of the destinations it goes to.
+    /// Names of the destinations it goes to at once: CRMs, and bots that are called.
     pub to: Vec<String>,
     /// What should stand on the contact.
     pub contact: ContactPart,
@@ -48,6 +48,66 @@ pub struct Lead {
     pub adds_token: bool,
     /// Values that could not be used and why; the raw text is kept.
     pub flaws: Vec<Flaw>,
+    /// What a product reported, for a lead that a postback made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postback: Option<Postback>,
+    /// Bots that are called once the destinations of `to` have come so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub afterwards: Vec<Afterwards>,
+    /// What the calls of its branch read of the event; `None` where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Box<Given>>,
+}
+
+/// A bot that is called for a lead later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Afterwards {
+    /// Name of the bot among the destinations.
+    pub to: String,
+    /// When.
+    pub moment: Moment,
+}
+
+/// When a bot is called for a lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moment {
+    /// As soon as the lead is there.
+    AtOnce,
+    /// Once every destination of the lead has confirmed.
+    Done,
+    /// Once every destination of the lead was asked what it has, whatever came of it.
+    LookedUp,
+}
+
+/// The parts of an event that are read when a call is planned. Each part that nobody reads is `null` or missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Given {
+    /// Of the event itself.
+    pub payload: Value,
+    /// The query of the request.
+    #[serde(default)]
+    pub query: Value,
+    /// Its kept headers.
+    #[serde(default)]
+    pub headers: Value,
+}
+
+/// What a product reported of a person whom it knows by the click id they came with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Postback {
+    /// The click id, as it counts.
+    pub click: String,
+    /// What happened, lower case: `registration`, `sale`, `resale` …
+    pub event: String,
+    /// The sender's own id of it, where it gives one.
+    pub id: Option<String>,
+    /// What it was worth, as it came.
+    pub cost: Option<String>,
+    /// In which currency, as it came.
+    pub currency: Option<String>,
+    /// Which of this person's events of this name it is, from 1; none before it is counted.
+    pub ordinal: Option<u64>,
 }
 
 /// The contact part of a lead.

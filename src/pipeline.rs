@@ -10,22 +10,26 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::event::Event;
-use crate::lead::{ContactPart, DealPart, Email, Fields, Flaw, Lead, Phone, TaskPart};
+use crate::lead::{ContactPart, DealPart, Email, Fields, Flaw, Lead, Phone, Postback, TaskPart};
 use crate::map::{
     Branch, EvaluationError, FieldTemplates, IfInvalid, Mapping, Scope, TaskTemplate, Template, View, When,
 };
 use crate::normalise;
 use crate::plan::Reason;
 
+mod calls;
 mod chat;
 mod contact;
 mod evidence;
 mod expectation;
+mod postback;
 
+pub use calls::{Late, calls};
 pub use chat::chat_news;
 use contact::{Contact, Contacts};
 use evidence::Evidence;
 pub use expectation::differences;
+pub use postback::{Report, interpret_numbered, report};
 
 /// What an event is.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +49,7 @@ pub enum Interpreted {
 
 /// Interprets one event. `received_at` is when its delivery came.
 pub fn interpret(mapping: &Mapping, event: &Event, received_at: Timestamp) -> Interpreted {
-    interpret_with(mapping, event, received_at, PRODUCTION)
+    interpret_with(mapping, event, received_at, PRODUCTION, None)
 }
 
 /// The normalisers, so that what is put together here can be tested on its own.
@@ -62,10 +66,15 @@ fn interpret_with(
     event: &Event,
     received_at: Timestamp,
     normalisers: Normalisers,
+    postback: Option<&Postback>,
 ) -> Interpreted {
     let scope = mapping.scope(event, received_at);
     let mut contacts = Contacts::new(normalisers);
-    for (index, branch) in mapping.branches().iter().enumerate() {
+    let branches = mapping.branches();
+    for (index, branch) in branches.iter().enumerate() {
+        if !postback::is_for(branch, branches, postback) {
+            continue;
+        }
         match try_branch(mapping, event, &scope, branch, &mut contacts) {
             Ok(Tried::DoesNotHold) => {}
             Ok(Tried::Filtered(reason)) => return Interpreted::Filtered(reason),
@@ -73,7 +82,7 @@ fn interpret_with(
             Err(stopped) => return stopped.needs_attention(branch),
         }
     }
-    let names: Vec<&str> = mapping.branches().iter().map(|branch| branch.name.as_str()).collect();
+    let names: Vec<&str> = branches.iter().map(|branch| branch.name.as_str()).collect();
     let text = format!("the condition (`when`) of no branch holds: {}", names.join(", "));
     Interpreted::Filtered(Reason::new("no_branch", text))
 }
@@ -119,7 +128,7 @@ fn try_branch<'m>(
     let early = match &branch.when {
         When::Never => return Ok(Tried::DoesNotHold),
         When::If(when) if !when.uses_lead() => {
-            if !holds(when, scope.event(), "when")? {
+            if !when.holds(scope.event()).map_err(Stopped::at("when"))? {
                 return Ok(Tried::DoesNotHold);
             }
             true
@@ -131,7 +140,7 @@ fn try_branch<'m>(
     let known = if branch.uses_lead { contact.as_seen_by_expressions() } else { Json::Null };
     let view = scope.with_lead(&known);
     if let (When::If(when), false) = (&branch.when, early)
-        && !holds(when, view, "when")?
+        && !when.holds(view).map_err(Stopped::at("when"))?
     {
         contacts.keep(branch, contact);
         return Ok(Tried::DoesNotHold);
@@ -143,19 +152,6 @@ fn try_branch<'m>(
         return Ok(Tried::Filtered(Reason::new("phone_rejected", format!("{rule}: {}", flaw.text))));
     }
     build(mapping, event, branch, contact, view).map(Box::new).map(Tried::Lead)
-}
-
-/// Whether a condition holds. Absent, `false`, 0 and an empty text do not.
-fn holds(condition: &Template, view: View<'_>, what: &'static str) -> Result<bool, Stopped> {
-    let value = condition.evaluate(view).map_err(Stopped::at(what))?;
-    Ok(match value {
-        None | Some(Json::Null) => false,
-        Some(Json::Bool(value)) => value,
-        Some(Json::Number(number)) => number.as_f64() != Some(0.0),
-        Some(Json::String(text)) => !text.is_empty(),
-        Some(Json::Array(items)) => !items.is_empty(),
-        Some(Json::Object(entries)) => !entries.is_empty(),
-    })
 }
 
 fn build(
@@ -192,7 +188,7 @@ fn build(
     Ok(Lead {
         source: mapping.source.clone(),
         branch: branch.name.clone(),
-        to: branch.to.clone(),
+        to: [branch.to.clone(), calls::at_once(branch)].concat(),
         contact: ContactPart { name, phones, raw_phones, emails, fields },
         deal,
         task,
@@ -204,6 +200,9 @@ fn build(
         person_fields,
         adds_token: mapping.adds_tokens,
         flaws,
+        postback: None,
+        afterwards: calls::afterwards(branch),
+        given: (!branch.calls.is_empty()).then(|| Box::new(branch.reads.given(event))),
     })
 }
 

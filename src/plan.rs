@@ -1,10 +1,13 @@
 //! A plan: the steps that bring one lead to one destination, decided once and pushed without any further choice.
 
+mod call;
+
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::call::{Call, Recipient};
 use crate::id::StepId;
 use crate::lead::Fields;
 
@@ -62,7 +65,7 @@ impl Reason {
     }
 }
 
-/// One write to the CRM.
+/// One write to the CRM, or one call of a bot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Our id of the step; also the marker that goes into the record it creates.
@@ -119,6 +122,11 @@ pub enum Action {
         /// The text.
         text: String,
     },
+    /// Have a bot do something.
+    Call {
+        /// What.
+        call: Call,
+    },
 }
 
 /// Kinds of steps, for declarations and texts.
@@ -132,6 +140,7 @@ pub enum StepKind {
     UpdateDeal,
     CreateTask,
     AddNote,
+    Call,
 }
 
 impl StepKind {
@@ -144,17 +153,18 @@ impl StepKind {
             Self::UpdateDeal => "update deal",
             Self::CreateTask => "create task",
             Self::AddNote => "add note",
+            Self::Call => "call",
         }
     }
 
-    /// What a step of this kind makes; `None` for updates, which may be repeated without harm.
+    /// What a step of this kind makes; `None` for updates and calls.
     pub fn creates(self) -> Option<RecordKind> {
         match self {
             Self::CreateContact => Some(RecordKind::Contact),
             Self::CreateDeal => Some(RecordKind::Deal),
             Self::CreateTask => Some(RecordKind::Task),
             Self::AddNote => Some(RecordKind::Note),
-            Self::UpdateContact | Self::UpdateDeal => None,
+            Self::UpdateContact | Self::UpdateDeal | Self::Call => None,
         }
     }
 }
@@ -169,10 +179,11 @@ impl Action {
             Self::UpdateDeal { .. } => StepKind::UpdateDeal,
             Self::CreateTask { .. } => StepKind::CreateTask,
             Self::AddNote { .. } => StepKind::AddNote,
+            Self::Call { .. } => StepKind::Call,
         }
     }
 
-    /// The record that an update changes; `None` for what makes one.
+    /// The record that an update changes; `None` for what makes one, and for calls.
     pub fn changed_record(&self) -> Option<&RecordId> {
         match self {
             Self::UpdateContact { contact: record, .. } | Self::UpdateDeal { deal: record, .. } => {
@@ -181,7 +192,8 @@ impl Action {
             Self::CreateContact { .. }
             | Self::CreateDeal { .. }
             | Self::CreateTask { .. }
-            | Self::AddNote { .. } => None,
+            | Self::AddNote { .. }
+            | Self::Call { .. } => None,
         }
     }
 }
@@ -194,6 +206,16 @@ pub enum Reference {
     Record(RecordId),
     /// The record made by this step of the same plan.
     Step(StepId),
+}
+
+impl Reference {
+    /// The record, where it exists already.
+    pub fn record(&self) -> Option<&RecordId> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Step(_) => None,
+        }
+    }
 }
 
 /// Fields of a contact to write; absent ones are left alone.

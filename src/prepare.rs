@@ -2,7 +2,7 @@
 //!
 //! On SQLite the pure stages run before the transaction, so that the one writer does not wait for them; on PostgreSQL they
 //! run inside it, under the locks of the deliveries, so that no process does the work of another. Only `resolve` always
-//! runs inside, because it needs the people's locks. There is one preparer in a process; a signal wakes it, and without one
+//! runs inside, because it needs the people's locks. Postbacks are only read here, and counted in their order after that. There is one preparer in a process; a signal wakes it, and without one
 //! it looks every second.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,12 +22,18 @@ use crate::failpoint::failpoint;
 use crate::id::{EventId, LeadId, PersonId, SyncId};
 use crate::map::{Mapping, Source, Workspace};
 use crate::pipeline::{Interpreted, chat_news, interpret};
+use crate::store::afterwards::ToCome;
 use crate::store::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received, Stages,
 };
 use crate::store::{Store, StoreError};
 use crate::telemetry::metric;
 use crate::token::{self, TokenHash};
+
+mod postbacks;
+
+use postbacks::Tally;
+pub use postbacks::counting;
 
 /// Deliveries per transaction; acknowledgements wait for it, and none may wait longer than a few milliseconds.
 const BATCH: usize = 32;
@@ -58,9 +64,10 @@ impl Preparer {
     pub async fn run(mut self, stop: CancellationToken) {
         let arrived = self.store.arrived();
         let mut pace = Pace::of(if self.store.is_shared() { BATCH_AMONG_OTHERS } else { BATCH });
+        let mut tally = Tally::new();
         while !stop.is_cancelled() {
             // A panic would end the only preparer, and nothing that is acknowledged from then on would become a lead.
-            let batch = AssertUnwindSafe(self.prepare_batch(&mut pace)).catch_unwind().await;
+            let batch = AssertUnwindSafe(self.prepare_and_count(&mut pace, &mut tally)).catch_unwind().await;
             match batch.unwrap_or_else(|_| Err(StoreError::new("leadfold failed; this is a bug, report it")))
             {
                 Ok(0) => {
@@ -85,6 +92,12 @@ impl Preparer {
                 }
             }
         }
+    }
+
+    /// Prepares a batch, then counts the postbacks whose turn has come with it; returns how many there were of both.
+    async fn prepare_and_count(&mut self, pace: &mut Pace, tally: &mut Tally) -> Result<u64, StoreError> {
+        let prepared = self.prepare_batch(pace).await?;
+        Ok(prepared + self.count_postbacks(tally).await?)
     }
 
     /// Prepares the oldest deliveries that no other process has in hand; returns how many there were.
@@ -248,20 +261,15 @@ fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Pr
     }
     match (preset.split)(delivery) {
         Err(unreadable) => Prepared::Unreadable(unreadable.0),
+        Ok(events) if mapping.postback().is_some() => {
+            postbacks::read(&events, mapping, source, workspace, delivery.received_at, clock)
+        }
         Ok(events) => Prepared::Events(
             events
                 .iter()
                 .map(|event| {
                     let key_until = key_until(event, source, preset, workspace, delivery.received_at);
-                    prepared_event(
-                        event,
-                        mapping,
-                        &source.name,
-                        &workspace.hash,
-                        delivery.received_at,
-                        key_until,
-                        clock,
-                    )
+                    prepared_event(event, mapping, source, workspace, delivery.received_at, key_until, clock)
                 })
                 .collect(),
         ),
@@ -294,24 +302,13 @@ fn key_until(
 fn prepared_event(
     event: &Event,
     mapping: &Mapping,
-    source: &str,
-    version: &str,
+    source: &Source,
+    workspace: &Workspace,
     received_at: Timestamp,
     key_until: Timestamp,
     clock: &dyn Clock,
 ) -> PreparedEvent {
-    let outcome = match interpret(mapping, event, received_at) {
-        Interpreted::Lead(lead, branch) => {
-            let syncs =
-                lead.to.iter().map(|destination| (SyncId(clock.new_id()), destination.clone())).collect();
-            EventOutcome::Lead { lead, branch, syncs }
-        }
-        Interpreted::Filtered(reason) => EventOutcome::Filtered(reason),
-        Interpreted::NeedsAttention { mut reason, todo } => {
-            reason.text = format!("{} {todo}", reason.text);
-            EventOutcome::NeedsAttention(reason)
-        }
-    };
+    let outcome = outcome(interpret(mapping, event, received_at), workspace, clock);
     let lead = match &outcome {
         EventOutcome::Lead { lead, .. } => Some(&**lead),
         EventOutcome::Filtered(_) | EventOutcome::NeedsAttention(_) => None,
@@ -321,12 +318,31 @@ fn prepared_event(
         id: EventId(clock.new_id()),
         lead_id: LeadId(clock.new_id()),
         fresh_person: PersonId(clock.new_id()),
-        source: source.to_owned(),
+        source: source.name.clone(),
         key: event.key.value.clone(),
         key_until,
         received_at,
-        version: version.to_owned(),
+        version: workspace.hash.clone(),
+        holder: None,
         outcome,
+    }
+}
+
+/// What is stored of what the mapping made of an event.
+fn outcome(came: Interpreted, workspace: &Workspace, clock: &dyn Clock) -> EventOutcome {
+    match came {
+        Interpreted::Lead(lead, branch) => {
+            let syncs =
+                lead.to.iter().map(|destination| (SyncId(clock.new_id()), destination.clone())).collect();
+            let is_bot = |name: &str| workspace.bots.contains_key(name);
+            let to_come = ToCome::of(&lead, is_bot, || SyncId(clock.new_id()));
+            EventOutcome::Lead { lead, branch, syncs, to_come }
+        }
+        Interpreted::Filtered(reason) => EventOutcome::Filtered(reason),
+        Interpreted::NeedsAttention { mut reason, todo } => {
+            reason.text = format!("{} {todo}", reason.text);
+            EventOutcome::NeedsAttention(reason)
+        }
     }
 }
 

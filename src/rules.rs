@@ -8,9 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 mod identity;
+mod operations;
 mod pools;
 
 pub use identity::{IdentifierOrder, IdentityRules, Limits};
+pub use operations::{BotKind, Operation, Parameter, Shape};
 pub use pools::{
     Days, Hours, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Turn, WeeklyHours, folded,
 };
@@ -153,6 +155,8 @@ pub struct Destination {
     pub audit: Duration,
     /// What happens to a blind step whose outcome is unknown.
     pub blind: Blind,
+    /// A bot serves the chats of these scopes; `*` at the end stands for anything. Empty: what its description says.
+    pub chats: Vec<String>,
     /// The adapter's own settings, secrets resolved.
     pub settings: Settings,
 }

@@ -14,11 +14,12 @@ use crate::crm;
 use crate::decide::{Capabilities, Decision, PersonView, Situation, decide};
 use crate::event::{Delivery, Preset, preset};
 use crate::id::{DeliveryId, StepId};
-use crate::lead::Lead;
-use crate::map::{CrmState, Example, Mapping, Source, Workspace};
-use crate::pipeline::{Interpreted, differences, interpret};
+use crate::lead::{IdentifierKind, Lead};
+use crate::map::{Branch, CrmState, Example, Mapping, Source, Workspace};
+use crate::pipeline::{Interpreted, Late, calls, differences, interpret_numbered};
 use crate::plan::{FoundContact, FoundDeal, RecordId};
 use crate::rules::{OwnerPool, PoolState, Rules};
+use crate::store::calls::found_as_json;
 
 /// How one test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,41 +91,54 @@ fn try_example(
     let event = events.get(example.event).ok_or_else(|| {
         format!("`event: {}`: the request has {} events, counted from 0", example.event, events.len())
     })?;
-    let mut came = interpret(mapping, event, at());
+    let mut came = interpret_numbered(mapping, event, example.ordinal, at());
     let mut plan = None;
-    if let Interpreted::Lead(lead, _) = &came
-        && lead.to.is_empty()
-    {
-        // It is remembered here, and nothing goes anywhere.
-        plan = Some(Vec::new());
-    } else if let Interpreted::Lead(lead, branch) = &came {
+    let mut called = None;
+    if let Interpreted::Lead(lead, branch) = &came {
+        if lead.to.is_empty() {
+            // It is remembered here, and nothing goes anywhere.
+            plan = Some(Vec::new());
+        }
         let branch = mapping.branches().get(*branch).ok_or("the branch that held is not in the mapping")?;
-        match decided(workspace, lead, &branch.rules, example.crm) {
-            Decision::Push { plan: decided, .. } => {
-                plan = Some(decided.steps.iter().map(|step| step.action.kind()).collect::<Vec<_>>());
+        called = Some(calls_of(workspace, mapping, branch, lead, example.crm)?);
+        // A lead that goes to bots alone is decided by its calls.
+        if crm_of(workspace, lead).is_some() {
+            match decided(workspace, lead, &branch.rules, example.crm) {
+                Decision::Push { plan: decided, .. } => {
+                    plan = Some(decided.steps.iter().map(|step| step.action.kind()).collect::<Vec<_>>());
+                }
+                Decision::Filtered(reason) => came = Interpreted::Filtered(reason),
+                Decision::NeedsAttention { reason, todo } => {
+                    came = Interpreted::NeedsAttention { reason, todo };
+                }
+                Decision::Waiting { reason, .. } => {
+                    return Err(format!("the lead would wait: {}", reason.text));
+                }
             }
-            Decision::Filtered(reason) => came = Interpreted::Filtered(reason),
-            Decision::NeedsAttention { reason, todo } => came = Interpreted::NeedsAttention { reason, todo },
-            Decision::Waiting { reason, .. } => return Err(format!("the lead would wait: {}", reason.text)),
         }
     }
-    let differences = differences(&example.expect, &came, plan.as_deref());
+    let differences = differences(&example.expect, &came, plan.as_deref(), called.as_deref());
     if differences.is_empty() { Ok(()) } else { Err(differences.join("; ")) }
 }
 
-/// A request as the platform would send it. Its time and id are fixed: they do not change what becomes of it.
-fn request(preset: &Preset, source: &str, body: Vec<u8>) -> Delivery {
+/// A request as the platform would send it: the file is its body, or its query where the platform calls by GET. Its time
+/// and id are fixed: they do not change what becomes of it.
+fn request(preset: &Preset, source: &str, given: Vec<u8>) -> Delivery {
     let method = preset.methods.first().copied().unwrap_or("POST");
-    let content_type = if body.first().is_some_and(|byte| matches!(byte, b'{' | b'[')) {
+    let content_type = if given.first().is_some_and(|byte| matches!(byte, b'{' | b'[')) {
         "application/json"
     } else {
         "application/x-www-form-urlencoded"
+    };
+    let (query, body) = match method {
+        "GET" => (Some(String::from_utf8_lossy(&given).trim().to_owned()), Vec::new()),
+        _ => (None, given),
     };
     Delivery {
         id: DeliveryId(Uuid::nil()),
         source: source.to_owned(),
         method: method.to_owned(),
-        query: None,
+        query,
         headers: vec![("content-type".to_owned(), content_type.to_owned())],
         body,
         received_at: at(),
@@ -136,12 +150,17 @@ fn at() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
 
+/// The first CRM that a lead goes to.
+fn crm_of<'l>(workspace: &Workspace, lead: &'l Lead) -> Option<&'l String> {
+    lead.to.iter().find(|name| !workspace.bots.contains_key(*name))
+}
+
 fn decided(workspace: &Workspace, lead: &Lead, rules: &Rules, state: CrmState) -> Decision {
     let pool = lead.owners.as_ref().and_then(|name| workspace.owner_pools.get(name));
     let memory = PoolState::default();
     // A test does not depend on who works when.
     let pool = pool.map(OwnerPool::fully_staffed);
-    let destination = lead.to.first().and_then(|name| workspace.destinations.get(name));
+    let destination = crm_of(workspace, lead).and_then(|name| workspace.destinations.get(name));
     let person = PersonView::of(lead);
     imagine(&Situation {
         found: &crm_holds(state, lead),
@@ -158,6 +177,38 @@ pub(crate) fn imagine(situation: &Situation<'_>) -> Decision {
         next_id += 1;
         StepId(Uuid::from_u128(next_id))
     })
+}
+
+/// The calls whose condition holds, each as `bot: operation`, where the CRM holds what the test says and nothing is known
+/// of the person but what the lead says.
+fn calls_of(
+    workspace: &Workspace,
+    mapping: &Mapping,
+    branch: &Branch,
+    lead: &Lead,
+    state: CrmState,
+) -> Result<Vec<String>, String> {
+    let found = crm_holds(state, lead);
+    let contact = found.first();
+    let found = found_as_json(contact, contact.and_then(|contact| contact.deals.first()));
+    let chat = lead.chat.as_ref().map(|chat| json!({ "id": chat.id, "channel": chat.channel }));
+    let late = Late {
+        person: json!({ "click": clicks(lead).next() }),
+        found,
+        crm: json!({ "contact": "contact", "deal": "deal" }),
+        chat: json!(chat),
+    };
+    let mut called = Vec::new();
+    for bot in workspace.bots.keys() {
+        let rendered = calls(mapping, branch, bot, lead, at(), late.clone()).map_err(|reason| reason.text)?;
+        called.extend(rendered.iter().map(|call| format!("{bot}: {}", call.operation)));
+    }
+    Ok(called)
+}
+
+fn clicks(lead: &Lead) -> impl Iterator<Item = &String> {
+    let clicks = lead.identifiers.iter().filter(|identifier| identifier.kind == IdentifierKind::Click);
+    clicks.flat_map(|identifier| &identifier.keys)
 }
 
 /// A contact that holds nothing but what finds it, so that a test shows every field the mapping would add.

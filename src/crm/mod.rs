@@ -1,4 +1,4 @@
-//! CRMs. A module each; [`Description`] is the one place that names a CRM, and everything else iterates [`DESCRIPTIONS`].
+//! CRMs and bots. A module each; [`Description`] is the one place that names a CRM, and everything else iterates [`DESCRIPTIONS`].
 //!
 //! An adapter builds requests and reads answers. It decides nothing: what to write stands in a [`Plan`](crate::plan::Plan).
 //! Every call goes through the shared HTTP client, which owns the limiter, the time-out, the classification of answers and redaction.
@@ -9,9 +9,11 @@
 //! | [`matching`] | the exact re-check of what a search gave |
 //! | `unmarked` | a lost step where records carry no marker |
 //! | `settings`, `entries` | reading what the workspace says; a plan's fields as JSON |
+//! | `bot` | bots: asked by operations, with nothing to look up |
 //! | [`catalog`] | what an account has: fields, users, pipelines, stages |
 //! | [`examine`] | asks an account everything that can be asked without writing |
 
+mod bot;
 pub mod catalog;
 mod entries;
 pub mod examine;
@@ -37,8 +39,8 @@ use crate::decide::Capabilities;
 use crate::id::{StepId, SyncId};
 use crate::map::{DestinationKind, ReadNested};
 pub use crate::plan::Priority;
-use crate::plan::{FoundContact, RecordId, RecordKind, Step, StepKind};
-use crate::rules::{Destination, Setting};
+use crate::plan::{Call, FoundContact, RecordId, RecordKind, Step, StepKind};
+use crate::rules::{BotKind, Destination, Setting};
 
 /// One CRM that leadfold can write to: everything about it that is known without an account.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub struct Description {
     pub processing: Duration,
     /// The longest time until its search shows what was written, unless a setting says otherwise.
     pub search_lag: Duration,
+    /// What makes it a bot; `None` for a CRM.
+    pub bot: Option<BotKind>,
     /// Reads the nested settings, where the CRM has some; see [`DestinationKind`].
     pub(crate) nested: Option<ReadNested>,
     /// Prepares an account; connects to nothing yet.
@@ -64,6 +68,19 @@ pub struct Description {
 /// Every CRM.
 pub static DESCRIPTIONS: &[&Description] = &[&sandbox::DESCRIPTION, &odoo::DESCRIPTION, &rest::DESCRIPTION];
 
+/// Every bot.
+pub use self::bot::DESCRIPTIONS as BOTS;
+
+/// The description of that name, of a CRM or a bot.
+pub fn description(name: &str) -> Option<&'static Description> {
+    DESCRIPTIONS.iter().chain(BOTS).copied().find(|description| description.name == name)
+}
+
+/// Whether a bot has this name, and no CRM.
+fn is_bot(name: &str) -> bool {
+    BOTS.iter().any(|description| description.name == name)
+}
+
 /// A destination cannot be used as the workspace describes it. Says which one, what is wrong and what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -71,11 +88,10 @@ pub struct ConnectError(pub String);
 
 /// Prepares the account of a destination by the adapter that it names.
 pub fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
-    let known = DESCRIPTIONS.iter().find(|description| description.name == destination.crm);
-    let Some(description) = known else {
-        let names: Vec<_> = DESCRIPTIONS.iter().map(|description| description.name).collect();
+    let Some(description) = description(&destination.crm) else {
+        let names: Vec<_> = DESCRIPTIONS.iter().chain(BOTS).map(|description| description.name).collect();
         return Err(ConnectError(format!(
-            "destination `{}`: there is no CRM `{}`; write one of: {}",
+            "destination `{}`: there is no CRM and no bot `{}`; write one of: {}",
             destination.name,
             destination.crm,
             names.join(", ")
@@ -90,13 +106,15 @@ pub fn capabilities(destination: &Destination) -> Capabilities {
     connect(destination).map_or(Capabilities::ALL, |crm| crm.capabilities())
 }
 
-/// Names and settings of every CRM, for the loader of the workspace.
+/// Names and settings of every CRM and bot, for the loader of the workspace.
 pub fn kinds() -> Vec<DestinationKind> {
     DESCRIPTIONS
         .iter()
+        .chain(BOTS)
         .map(|description| DestinationKind {
             name: description.name,
             settings: description.settings,
+            bot: description.bot,
             nested: description.nested,
         })
         .collect()
@@ -165,6 +183,11 @@ pub enum Outcome {
         /// What the CRM said.
         why: String,
     },
+    /// A bot cannot reach this chat, and will not: the person blocked it, or never wrote to it.
+    Unreachable {
+        /// What the bot said.
+        why: String,
+    },
     /// The CRM does not accept our credentials: the destination pauses.
     Unauthorised {
         /// What the CRM said.
@@ -196,6 +219,9 @@ pub enum CrmError {
         why: String,
     },
 }
+
+/// Why a CRM refuses a call. The loader lets calls go to bots only.
+const NO_BOT: &str = "a CRM takes no calls; this is a bug of leadfold";
 
 /// What protects a step from being written twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,6 +286,11 @@ pub trait Crm: Send + Sync {
 
     /// What protects a step of this kind on this account.
     fn guarantee(&self, kind: StepKind) -> Guarantee;
+
+    /// Whether a bot's call may be made again where nobody knows whether it was.
+    fn repeatable(&self, _call: &Call) -> bool {
+        false
+    }
 
     /// Longest processing time plus search lag: an unknown outcome is looked up not before this long after it was sent.
     fn settle(&self) -> Duration;

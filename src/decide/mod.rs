@@ -13,6 +13,7 @@
 //! makes anything twice for one lead, never erases a value, holds no step that changes nothing, and refers only to records
 //! that exist or that its earlier steps make.
 
+mod calls;
 mod change;
 mod choose;
 mod hours;
@@ -27,6 +28,7 @@ mod tests;
 
 use jiff::Timestamp;
 
+pub use self::calls::{Chats, PersonChat, means, plan_calls};
 use self::change::Wanted;
 use self::owner::Nobody;
 pub use self::owner::{Absence, Attendance, attendance, back_at, spell};
@@ -168,6 +170,16 @@ impl Capabilities {
         contact_updates: true,
         deal_updates: true,
         lists: true,
+    };
+
+    /// What has neither contacts nor deals: a bot.
+    pub const NONE: Self = Self {
+        deals: false,
+        tasks: false,
+        notes: false,
+        contact_updates: false,
+        deal_updates: false,
+        lists: false,
     };
 }
 

@@ -66,7 +66,7 @@ mod tests {
             let cut = cut(preset(name).unwrap(), &delivery(body, Some("a=1")), &positions);
             assert_eq!(cut.map(|body| String::from_utf8(body).unwrap()).as_deref(), expect, "{name} {body}");
         };
-        for name in ["sendpulse", "json"] {
+        for name in ["sendpulse", "json", "metabot", "esputnik"] {
             check(
                 name,
                 r#"[{"a":1.50,"b":"x"},{"a":2},{"a":3}]"#,

@@ -24,6 +24,7 @@ pub(super) static PRESET: Preset = Preset {
     unknown_path_status: 404,
     // A request that is sent again after a lost answer comes within seconds. Whoever stops the bot and starts it again
     // within minutes sends the same, too, and means it.
+    verify: None,
     dedupe_window: std::time::Duration::from_mins(1),
     split,
 };

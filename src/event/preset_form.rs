@@ -19,19 +19,13 @@ pub(super) static PRESET: Preset = Preset {
     chats: false,
     methods: &["POST", "GET"],
     unknown_path_status: 404,
+    verify: None,
     dedupe_window: DEDUPE_WINDOW,
     split,
 };
 
 fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
-    let query = fields::query(delivery)?;
-    let payload = if delivery.body.is_empty() { query.clone() } else { read_body(delivery)? };
-    if payload.as_object().is_none_or(serde_json::Map::is_empty) {
-        return Err(Unreadable(
-            "the request has no fields, neither in its body nor in its query; check what the platform is set to send"
-                .into(),
-        ));
-    }
+    let (payload, query) = payload(delivery)?;
     Ok(vec![Event {
         key: hash_key(&payload, &query),
         payload,
@@ -43,6 +37,19 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
         phone: None,
         flaws: Vec::new(),
     }])
+}
+
+/// The fields of a request, and those of its query.
+pub(super) fn payload(delivery: &Delivery) -> Result<(Value, Value), Unreadable> {
+    let query = fields::query(delivery)?;
+    let payload = if delivery.body.is_empty() { query.clone() } else { read_body(delivery)? };
+    if payload.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Err(Unreadable(
+            "the request has no fields, neither in its body nor in its query; check what the platform is set to send"
+                .into(),
+        ));
+    }
+    Ok((payload, query))
 }
 
 fn read_body(delivery: &Delivery) -> Result<Value, Unreadable> {

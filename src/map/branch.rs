@@ -1,22 +1,29 @@
 //! One branch of a mapping: when it holds, what it makes of an event, and the rules it goes by.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::calls::{self, Bots, CallTemplate, MOMENTS, Reads};
 use super::evidence::{self, ContactValue, IdentifierTemplates};
+use super::postback::{self, On};
 use super::reader::{Reader, Section};
-use super::template::{Sees, Template};
+use super::scope::{Definitions, View};
+use super::template::{EvaluationError, Sees, Template};
 use super::yaml::Node;
-use crate::rules::Rules;
+use crate::lead::Moment;
+use crate::rules::{BotKind, Rules};
 
 /// One entry of `leads:`.
 #[derive(Debug)]
 pub struct Branch {
     /// Its name, unique in the file.
     pub name: String,
+    /// Events of postbacks that it is for; none: any.
+    pub(crate) on: Vec<On>,
     /// When it holds.
     pub(crate) when: When,
-    /// Names of the destinations.
+    /// Names of the CRMs.
     pub to: Vec<String>,
     /// How phones are read.
     pub phone: PhonePolicy,
@@ -38,6 +45,10 @@ pub struct Branch {
     pub(crate) person: FieldTemplates,
     /// What to create and what to update.
     pub rules: Rules,
+    /// What bots are to do.
+    pub(crate) calls: Vec<CallTemplate>,
+    /// What those read of the event.
+    pub(crate) reads: Reads,
     /// Whether any value of it reads `lead.…`.
     pub(crate) uses_lead: bool,
 }
@@ -110,6 +121,15 @@ impl When {
             Self::Always | Self::Never => None,
         }
     }
+
+    /// Whether it holds. Absent, `false`, 0 and an empty text do not.
+    pub(crate) fn holds(&self, view: View<'_>) -> Result<bool, EvaluationError> {
+        match self {
+            Self::Always => Ok(true),
+            Self::Never => Ok(false),
+            Self::If(template) => template.holds(view),
+        }
+    }
 }
 
 impl Branch {
@@ -141,6 +161,7 @@ pub(super) const PERSON_KEYS: &[&str] = &["fields"];
 
 pub(super) const KEYS: &[&str] = &[
     "name",
+    "on",
     "when",
     "to",
     "phone",
@@ -152,6 +173,9 @@ pub(super) const KEYS: &[&str] = &[
     "person",
     "identifiers",
     "rules",
+    "calls",
+    "after_done",
+    "after_look_up",
 ];
 
 /// Words of [`IfInvalid`].
@@ -166,9 +190,13 @@ pub(super) const IF_INVALID: &[(&str, IfInvalid)] = &[
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) destinations: &'a [String],
+    pub(super) bots: &'a BTreeMap<String, BotKind>,
     pub(super) owner_pools: &'a [String],
     /// Whether the preset finds the chat of an event, together with its bot.
     pub(super) chats: bool,
+    /// Whether the events are postbacks.
+    pub(super) postbacks: bool,
+    pub(super) variables: &'a Definitions,
     /// Where the source's events add tokens: in which namespace their `externalCustomerId` is.
     pub(super) tokens: Option<&'a str>,
 }
@@ -179,9 +207,9 @@ pub(super) struct Defaults<'n> {
     contact: Arc<ContactTemplate>,
 }
 
-/// Keys of `defaults:`: a name and a condition are each entry's own.
+/// Keys of `defaults:`: a name, its events and a condition are each entry's own.
 pub(super) fn default_keys() -> Vec<&'static str> {
-    KEYS.iter().copied().filter(|key| !matches!(*key, "name" | "when")).collect()
+    KEYS.iter().copied().filter(|key| !matches!(*key, "name" | "on" | "when")).collect()
 }
 
 /// Reads `defaults:`.
@@ -209,12 +237,15 @@ pub(super) fn read(
         let help = "give it a name that people will read in the registry: `name: Kyiv leads`".to_owned();
         reader.error(node.span, "this entry of `leads` has no `name`", Some(help));
     }
-    let to = section.get("to").map(|node| destinations(reader, node, known.destinations));
+    let to = section.get("to").map(|node| destinations(reader, node, known));
+    let calls = calls_of(reader, &section, known);
     // What is remembered, and a chat that is added, are here: nothing has to go anywhere.
-    if to.is_none() && section.get("person").is_none() && known.tokens.is_none() {
+    let stays_here = section.get("person").is_some() || known.tokens.is_some();
+    if to.is_none() && calls.is_empty() && !stays_here {
         let help = known.destinations.first().map(|name| format!("write `to: [{name}]`"));
         reader.error(node.span, "this entry of `leads` does not say where its leads go (`to`)", help);
     }
+    check_moments(reader, node, to.is_some(), &calls);
     let mut identifiers = section
         .get("identifiers")
         .map(|node| evidence::identifiers(reader, node, known.chats))
@@ -227,6 +258,7 @@ pub(super) fn read(
         .and_then(|node| reader.name_of(node, "owner pool", known.owner_pools.iter().map(String::as_str)));
     let mut branch = Branch {
         name: name.unwrap_or_default(),
+        on: events(reader, &section, known),
         when: section.get("when").map_or(When::Always, |node| condition(reader, node, "`when`", Sees::Lead)),
         to: to.unwrap_or_default(),
         phone: section.get("phone").map(|node| phone(reader, node)).unwrap_or_default(),
@@ -238,11 +270,34 @@ pub(super) fn read(
         person: section.get("person").map(|node| person(reader, node)).unwrap_or_default(),
         identifiers,
         rules: section.get("rules").map(|node| super::rules::read(reader, node)).unwrap_or_default(),
+        reads: Reads::of(&calls, known.variables),
+        calls,
         uses_lead: false,
     };
     let uses_lead = branch.templates().any(Template::uses_lead);
     branch.uses_lead = uses_lead;
     Some(branch)
+}
+
+/// The events that an entry is for, and what does not go with them.
+fn events(reader: &Reader<'_>, section: &Entry<'_, '_>, known: Known<'_>) -> Vec<On> {
+    if let Some(node) = section.get("identifiers").filter(|_| known.postbacks) {
+        let help =
+            "take `identifiers` away; a number or an email of theirs is a field: `contact: { fields: … }`";
+        reader.error(
+            node.span,
+            "a postback is somebody's by its click id alone: `identifiers` would do nothing here",
+            Some(help.to_owned()),
+        );
+    }
+    let Some(node) = section.get("on") else { return Vec::new() };
+    if !known.postbacks {
+        let help =
+            "use `when:`, or `source: { preset: postback }` where a network reports by click id".to_owned();
+        reader.error(node.span, "`on` is for postbacks, and this source receives none", Some(help));
+        return Vec::new();
+    }
+    postback::on(reader, node)
 }
 
 /// An entry of `leads:` over the defaults.
@@ -261,13 +316,49 @@ impl<'n, 'd: 'n> Entry<'n, 'd> {
     }
 }
 
-fn destinations(reader: &Reader<'_>, node: &Node, known: &[String]) -> Vec<String> {
+/// The calls of all moments.
+fn calls_of(reader: &Reader<'_>, section: &Entry<'_, '_>, known: Known<'_>) -> Vec<CallTemplate> {
+    let bots = Bots { sound: known.bots, destinations: known.destinations };
+    let read = |&(key, moment): &(&str, Moment)| {
+        section.get(key).map(|node| calls::read(reader, node, key, moment, bots)).unwrap_or_default()
+    };
+    MOMENTS.iter().flat_map(read).collect()
+}
+
+/// What waits for a CRM needs one, and a bot is called for a lead at one moment.
+fn check_moments(reader: &Reader<'_>, node: &Node, has_crm: bool, calls: &[CallTemplate]) {
+    let mut moments: BTreeMap<&str, BTreeSet<Moment>> = BTreeMap::new();
+    for call in calls {
+        moments.entry(&call.to).or_default().insert(call.moment);
+        if !has_crm && call.moment != Moment::AtOnce {
+            let help = Some("put it under `calls`, or say with `to` which CRM it waits for".to_owned());
+            let message = format!("a call of `{}` waits for a CRM, and this entry names none", call.to);
+            reader.error(node.span, message, help);
+        }
+    }
+    for (bot, _) in moments.iter().filter(|(_, moments)| moments.len() > 1) {
+        let help =
+            Some("put all of its calls under one of `calls`, `after_done`, `after_look_up`".to_owned());
+        reader.error(node.span, format!("bot `{bot}` is called at two moments of one lead"), help);
+    }
+}
+
+fn destinations(reader: &Reader<'_>, node: &Node, known: Known<'_>) -> Vec<String> {
     let items = node.one_or_many();
     if items.is_empty() {
         reader.error(node.span, "`to` names no destination", None);
     }
-    let names = items.iter();
-    names.filter_map(|item| reader.name_of(item, "destination", known.iter().map(String::as_str))).collect()
+    let name = |item: &Node| {
+        let names = known.destinations.iter().map(String::as_str);
+        let name = reader.name_of(item, "destination", names)?;
+        if known.bots.contains_key(&name) {
+            let help = Some(format!("write what it is to do: `calls: [ {{ to: {name}, … }} ]`"));
+            reader.error(item.span, format!("`{name}` is a bot, which takes calls and no leads"), help);
+            return None;
+        }
+        Some(name)
+    };
+    items.iter().filter_map(name).collect()
 }
 
 /// A value that holds or does not: one placeholder, or true, or false.

@@ -14,6 +14,8 @@ pub struct Example {
     pub given: String,
     /// Which event of the request, from 0.
     pub event: usize,
+    /// Which of the person's postbacks of this event it is, from 1.
+    pub ordinal: u64,
     /// What the CRM holds of this person.
     pub crm: CrmState,
     /// What should come of it.
@@ -55,6 +57,8 @@ pub struct Expectation {
     pub filtered: Option<Filtered>,
     /// Kinds of the plan's steps, in order.
     pub plan: Option<Vec<StepKind>>,
+    /// The calls of bots, each as `bot: operation`, by the bots' names and then in their order.
+    pub calls: Option<Vec<String>>,
 }
 
 /// What a test expects of one text.
@@ -80,21 +84,22 @@ pub enum Filtered {
     By(String),
 }
 
-pub(super) const KEYS: &[&str] = &["name", "given", "event", "crm", "expect"];
+pub(super) const KEYS: &[&str] = &["name", "given", "event", "ordinal", "crm", "expect"];
 
 pub(super) const EXPECT_KEYS: &[&str] =
-    &["branch", "phone", "email", "name", "fields", "person", "title", "filtered", "plan"];
+    &["branch", "phone", "email", "name", "fields", "person", "title", "filtered", "plan", "calls"];
 
 pub(super) const CRM: &[(&str, CrmState)] =
     &[("nothing", CrmState::Nothing), ("contact", CrmState::Contact), ("open_deal", CrmState::OpenDeal)];
 
-pub(super) const STEPS: [StepKind; 6] = [
+pub(super) const STEPS: [StepKind; 7] = [
     StepKind::CreateContact,
     StepKind::UpdateContact,
     StepKind::CreateDeal,
     StepKind::UpdateDeal,
     StepKind::CreateTask,
     StepKind::AddNote,
+    StepKind::Call,
 ];
 
 /// Reads `tests:`.
@@ -119,10 +124,20 @@ fn example(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Exam
         name: text("name").unwrap_or_else(|| format!("test in line {}", node.span.line)),
         given: given?,
         event: section.get("event").and_then(|node| reader.count(node, "`event`")).unwrap_or(0),
+        ordinal: ordinal(reader, &section),
         crm: section.get("crm").and_then(|node| reader.choice(node, "`crm`", CRM)).unwrap_or_default(),
         expect: expectation(reader, section.get("expect")?, branches)?,
         line: node.span.line,
     })
+}
+
+fn ordinal(reader: &Reader<'_>, section: &Section<'_>) -> u64 {
+    let Some(node) = section.get("ordinal") else { return 1 };
+    let ordinal = reader.count(node, "`ordinal`").unwrap_or(1);
+    if ordinal == 0 {
+        reader.error(node.span, "`ordinal` counts from 1: 2 is the second postback of this event", None);
+    }
+    ordinal.max(1)
 }
 
 fn expectation(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Expectation> {
@@ -144,6 +159,7 @@ fn expectation(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<
             }
         }),
         plan: section.get("plan").map(|node| plan(reader, node)),
+        calls: section.get("calls").map(|node| called(reader, node)),
     })
 }
 
@@ -169,6 +185,16 @@ fn fields(reader: &Reader<'_>, node: &Node, what: &str) -> Fields {
         }
     });
     entries.collect()
+}
+
+/// `sendpulse: set_tag`, quoted or not: YAML reads the second as a mapping of one entry.
+fn called(reader: &Reader<'_>, node: &Node) -> Vec<String> {
+    let items = reader.list(node, "`calls`").iter();
+    let call = |item: &Node| match item.entries() {
+        [(bot, operation)] => Some(format!("{}: {}", bot.scalar()?, operation.scalar()?)),
+        _ => reader.text(item, "`calls`"),
+    };
+    items.filter_map(call).collect()
 }
 
 fn plan(reader: &Reader<'_>, node: &Node) -> Vec<StepKind> {

@@ -5,8 +5,17 @@
 //! the names of other files. Where in doubt it lets a value pass. Only keywords that draft 7 has as well are used, because
 //! that is what many editors understand.
 
+mod parts;
+mod postbacks;
+
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json, json};
 
+use self::parts::{
+    any_of, anything, boolean, count, duration, either, list, map, object, one_or_many, says, scalar, word,
+    words,
+};
 use super::workspace::DestinationKind;
 use super::{branch, evidence, example, identity, pools, rules, source, template, workspace};
 use crate::lead::IdentifierKind;
@@ -59,6 +68,9 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
             object(source::SOURCE_KEYS, &["preset", "token"], &|key| match key {
                 "preset" => preset(presets),
                 "token" => scalar("The secret part of the address /in/<file name>/<token>: \"${MY_TOKEN}\"."),
+                "secret" => scalar(
+                    "What requests have in a header besides, where the platform can send that: \"${MY_SECRET}\".",
+                ),
                 "paused" => boolean("Keep what arrives without making leads of it."),
                 "dedupe_window" => {
                     duration("How long the same event, sent again without an id, is a redelivery: 10m.")
@@ -75,6 +87,7 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
                 _ => anything(),
             }),
         ),
+        "postback" => says("How postbacks are read, with `preset: postback`.", postbacks::section()),
         "vars" => variables(),
         "defaults" => says(
             "What every entry of `leads` has unless it says otherwise.",
@@ -99,10 +112,14 @@ fn document(title: &str, about: &str, schema: Json) -> Json {
 }
 
 fn destination(kinds: &[DestinationKind]) -> Json {
+    let names = |bot: bool| kinds.iter().filter(move |kind| kind.bot.is_some() == bot).map(|kind| kind.name);
     let shared = |key: &str| match key {
-        "crm" => {
-            word("Which CRM it is; further keys are its own settings.", kinds.iter().map(|kind| kind.name))
-        }
+        "crm" => word("Which CRM it is; further keys are its own settings.", names(false)),
+        "bot" => word("Which bot it is; further keys are its own settings.", names(true)),
+        "chats" => list(
+            "Scopes of the chats that the bot serves, where they are not the usual ones.",
+            scalar("A scope of chats; * at the end stands for anything: sendpulse:*."),
+        ),
         "mode" => words(
             "live writes; observe looks up, plans and explains; paused keeps the queue.",
             workspace::MODES,
@@ -131,11 +148,15 @@ fn destination(kinds: &[DestinationKind]) -> Json {
             (setting.name.to_owned(), of_setting)
         });
         let own = kind.settings.iter().map(|setting| setting.name);
-        let names: Vec<&str> = workspace::DESTINATION_KEYS.iter().copied().chain(own).collect();
+        let (word, common) = match kind.bot {
+            None => ("crm", workspace::DESTINATION_KEYS),
+            Some(_) => ("bot", workspace::BOT_KEYS),
+        };
+        let names: Vec<&str> = common.iter().copied().chain(own).collect();
         let required: Vec<&str> =
             kind.settings.iter().filter(|setting| setting.required).map(|setting| setting.name).collect();
         json!({
-            "if": { "properties": { "crm": { "const": kind.name } }, "required": ["crm"] },
+            "if": { "properties": { word: { "const": kind.name } }, "required": [word] },
             "then": {
                 "properties": settings.collect::<Map<_, _>>(),
                 "required": required,
@@ -143,11 +164,12 @@ fn destination(kinds: &[DestinationKind]) -> Json {
             },
         })
     };
-    let properties = workspace::DESTINATION_KEYS.iter().map(|key| ((*key).to_owned(), shared(key)));
+    let keys = workspace::DESTINATION_KEYS.iter().chain(workspace::BOT_KEYS).collect::<BTreeSet<_>>();
+    let properties = keys.into_iter().map(|key| ((*key).to_owned(), shared(key)));
     json!({
         "type": "object",
         "properties": properties.collect::<Map<_, _>>(),
-        "required": ["crm"],
+        "oneOf": [{ "required": ["crm"] }, { "required": ["bot"] }],
         "allOf": kinds.iter().map(of_kind).collect::<Vec<_>>(),
     })
 }
@@ -202,6 +224,10 @@ fn variables() -> Json {
 fn entry(keys: &[&str], required: &[&str]) -> Json {
     object(keys, required, &|key| match key {
         "name" => scalar("What people read in the registry."),
+        "on" => one_or_many(
+            "Events of postbacks: sale, or resale#2 for the second of a person, for which plain resale does not hold then.",
+            scalar(""),
+        ),
         "when" => {
             scalar("The condition, one placeholder: \"{{ city == 'Kyiv' and lead.phone.region == 'UA' }}\".")
         }
@@ -270,7 +296,25 @@ fn entry(keys: &[&str], required: &[&str]) -> Json {
         ),
         "identifiers" => says("Further evidence of who it is.", identifiers()),
         "rules" => says("What is created and what is updated.", rules_of_branch()),
+        "calls" => list("What bots do as soon as the lead is there.", call()),
+        "after_done" => list("What bots do once the CRM has confirmed.", call()),
+        "after_look_up" => list("What bots do once the CRM was asked, whatever came of it.", call()),
         _ => anything(),
+    })
+}
+
+/// One call: the operations are those of the bot, which only the workspace knows.
+fn call() -> Json {
+    json!({
+        "type": "object",
+        "properties": {
+            "to": scalar("Name of a destination that has `bot:`."),
+            "when": scalar("The condition, one placeholder: \"{{ found.deal }}\"."),
+            "chat": scalar("The chat id; without it the lead's own chat, or where the person was last."),
+            "channel": scalar("The messenger: telegram."),
+        },
+        "required": ["to"],
+        "minProperties": 2,
     })
 }
 
@@ -378,8 +422,11 @@ fn rules_of_branch() -> Json {
 fn test() -> Json {
     object(example::KEYS, &["given", "expect"], &|key| match key {
         "name" => scalar("What it shows."),
-        "given" => scalar("The file with the request's body, relative to this folder."),
+        "given" => scalar(
+            "The file with the request's body (its query where the platform calls by GET), relative to this folder.",
+        ),
         "event" => count("Which event of the request, from 0.", 0),
+        "ordinal" => count("Which of the person's postbacks of this event it is, from 1: 2 for resale#2.", 1),
         "crm" => words("What the CRM holds of this person.", example::CRM),
         "expect" => says(
             "What should come of it; what is not named is not looked at.",
@@ -397,6 +444,7 @@ fn test() -> Json {
                 "title" => scalar("The deal's title; null expects none."),
                 "filtered" => scalar("Whether it is filtered, or the word of the rule: no_branch."),
                 "plan" => list("The steps, in order.", word("", example::STEPS.map(StepKind::as_str))),
+                "calls" => list("The calls of bots, as bot: operation.", anything()),
                 _ => anything(),
             }),
         ),
@@ -426,78 +474,4 @@ fn value(further: &[&str]) -> Json {
         _ => anything(),
     });
     any_of(&[scalar(""), long])
-}
-
-/// A mapping with these keys and no others. An explicit null is as good as none, here as everywhere.
-fn object(keys: &[&str], required: &[&str], of: &dyn Fn(&str) -> Json) -> Json {
-    let properties = keys.iter().map(|key| ((*key).to_owned(), of(key)));
-    json!({
-        "type": ["object", "null"],
-        "properties": properties.collect::<Map<_, _>>(),
-        "required": required,
-        "additionalProperties": false,
-    })
-}
-
-/// A key that this file has nothing to say about; a test finds it.
-fn anything() -> Json {
-    json!({})
-}
-
-fn says(about: &str, schema: Json) -> Json {
-    if about.is_empty() { schema } else { with(schema, "description", json!(about)) }
-}
-
-/// The schema with one more keyword.
-fn with(schema: Json, keyword: &str, value: Json) -> Json {
-    let Json::Object(mut schema) = schema else { return schema };
-    schema.insert(keyword.to_owned(), value);
-    Json::Object(schema)
-}
-
-fn scalar(about: &str) -> Json {
-    either(about, &["string", "number", "boolean"])
-}
-
-fn either(about: &str, types: &[&str]) -> Json {
-    let types: Vec<&str> = types.iter().copied().chain(["null"]).collect();
-    says(about, json!({ "type": types }))
-}
-
-fn boolean(about: &str) -> Json {
-    either(about, &["boolean"])
-}
-
-fn count(about: &str, least: u32) -> Json {
-    says(about, json!({ "type": ["integer", "null"], "minimum": least }))
-}
-
-fn duration(about: &str) -> Json {
-    says(about, json!({ "type": ["string", "null"], "pattern": "^[+]?([0-9]+(ms|s|m|h|d))+$" }))
-}
-
-fn word<'w>(about: &str, words: impl IntoIterator<Item = &'w str>) -> Json {
-    let words: Vec<Json> = words.into_iter().map(Json::from).chain([Json::Null]).collect();
-    says(about, json!({ "enum": words }))
-}
-
-fn words<T>(about: &str, words: &[(&str, T)]) -> Json {
-    word(about, words.iter().map(|(word, _)| *word))
-}
-
-fn list(about: &str, items: Json) -> Json {
-    with(either(about, &["array"]), "items", items)
-}
-
-fn one_or_many(about: &str, one: Json) -> Json {
-    let many = list("", one.clone());
-    says(about, any_of(&[one, many]))
-}
-
-fn map(about: &str, values: Json) -> Json {
-    with(either(about, &["object"]), "additionalProperties", values)
-}
-
-fn any_of(schemas: &[Json]) -> Json {
-    json!({ "anyOf": schemas })
 }

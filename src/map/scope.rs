@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::expression::{Expression, PATH_RESULT};
 use super::filters::failed_for_absence;
@@ -72,6 +72,8 @@ impl Values {
 pub(crate) struct View<'a> {
     scope: &'a Scope<'a>,
     lead: Option<&'a Json>,
+    /// What is known when a call is planned, by name.
+    late: Option<&'a Map<String, Json>>,
 }
 
 impl<'a> Scope<'a> {
@@ -87,12 +89,17 @@ impl<'a> Scope<'a> {
 
     /// What is seen before the lead's phone, email and name are known.
     pub(crate) fn event(&self) -> View<'_> {
-        View { scope: self, lead: None }
+        View { scope: self, lead: None, late: None }
     }
 
     /// What is seen once they are.
     pub(crate) fn with_lead<'v>(&'v self, lead: &'v Json) -> View<'v> {
-        View { scope: self, lead: Some(lead) }
+        View { scope: self, lead: Some(lead), late: None }
+    }
+
+    /// What is seen when a call is planned: these names win over those of the payload.
+    pub(crate) fn with_late<'v>(&'v self, late: &'v Map<String, Json>) -> View<'v> {
+        View { scope: self, lead: late.get("lead"), late: Some(late) }
     }
 }
 
@@ -113,7 +120,10 @@ impl<'a> View<'a> {
             "query" => Some(&event.query),
             "headers" => Some(&event.headers),
             "lead" => self.lead,
-            name => event.payload.get(name),
+            name => match self.late.and_then(|late| late.get(name)) {
+                Some(late) => Some(late),
+                None => event.payload.get(name),
+            },
         };
         Ok(root.and_then(|json| follow(json, &path.steps)).map(Cow::Borrowed))
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::branch::{self, Branch, Known, When};
+use super::calls::CallTemplate;
 use super::example::{self, Example};
+use super::postback::{self, PostbackRules};
 use super::problem::{Problem, Severity, Span};
 use super::reader::{Environment, Reader, Section};
 use super::scope::Definitions;
@@ -25,6 +27,8 @@ pub struct Source {
     pub preset: String,
     /// The secret part of its address; `None` when no readable file says it.
     pub token: Option<SecretString>,
+    /// What the platform proves itself with besides, where the preset can check that.
+    pub secret: Option<SecretString>,
     /// Whether deliveries are kept without being prepared.
     pub paused: bool,
     /// How long a hash key counts, where it differs from the preset's.
@@ -51,6 +55,8 @@ pub struct Mapping {
     /// Whether its events add their chats to people who are looked up.
     pub(crate) adds_tokens: bool,
     pub(super) variables: Definitions,
+    /// How its events are read, where they are postbacks.
+    postback: Option<PostbackRules>,
     branches: Vec<Branch>,
     tests: Vec<Example>,
 }
@@ -59,6 +65,11 @@ impl Mapping {
     /// The branches, in order; the first that holds wins.
     pub fn branches(&self) -> &[Branch] {
         &self.branches
+    }
+
+    /// How its events are read, where they are postbacks.
+    pub fn postback(&self) -> Option<&PostbackRules> {
+        self.postback.as_ref()
     }
 
     /// The chat that the preset found in an event, and in what its id counts.
@@ -100,12 +111,12 @@ impl Broken {
 
 /// Keys of `source:`.
 pub(super) const SOURCE_KEYS: &[&str] =
-    &["preset", "token", "paused", "dedupe_window", "app", "bot", "customers"];
+    &["preset", "token", "secret", "paused", "dedupe_window", "app", "bot", "customers"];
 
 /// The namespace of the ids that whoever adds tokens calls external.
 const EXTERNAL: &str = "esputnik_external";
 
-pub(super) const KEYS: &[&str] = &["source", "vars", "defaults", "leads", "tests"];
+pub(super) const KEYS: &[&str] = &["source", "postback", "vars", "defaults", "leads", "tests"];
 
 /// A source that was read, its problems, and the environment variables whose default it took.
 pub(super) type Read = (Source, Vec<Problem>, std::collections::BTreeSet<String>);
@@ -152,6 +163,7 @@ fn head_of(
         name: name.to_owned(),
         preset: String::new(),
         token: None,
+        secret: None,
         paused: false,
         dedupe_window: None,
         app: None,
@@ -184,6 +196,7 @@ fn head_of(
         }
         source.token = token.filter(|token| !token.is_empty()).map(SecretString::from);
     }
+    source.secret = section.get("secret").and_then(|node| secret(reader, node, &source.preset));
     source.paused = section.get("paused").and_then(|node| reader.boolean(node, "`paused`")).unwrap_or(false);
     source.dedupe_window =
         section.get("dedupe_window").and_then(|node| reader.duration(node, "`dedupe_window`"));
@@ -238,6 +251,27 @@ fn chats_of(reader: &Reader<'_>, node: &Node, section: &Section<'_>, source: &mu
     });
 }
 
+/// Reads `secret:`. What could never hold is refused here: at the door it would turn away every request.
+fn secret(reader: &Reader<'_>, node: &Node, preset: &str) -> Option<SecretString> {
+    let secret = reader.secret(node, "`secret`")?;
+    let preset = event::preset(preset)?;
+    let flaw = match &preset.verify {
+        _ if secret.is_empty() => Some("the secret is empty, so no request could prove anything".to_owned()),
+        None => Some(format!(
+            "nothing that `{}` sends could be compared with a `secret`; the token in the path is what guards this source",
+            preset.name
+        )),
+        Some(verify) => {
+            (verify.flaw)(&secret).map(|flaw| format!("no request could have this `secret`: {flaw}"))
+        }
+    };
+    if let Some(flaw) = flaw {
+        reader.error(node.span, flaw, None);
+        return None;
+    }
+    Some(SecretString::from(secret))
+}
+
 fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Workspace) -> Option<Mapping> {
     let section = reader.section(root, "a source file", KEYS)?;
     let variables = variables::read(reader, section.get("vars"), &workspace.variables);
@@ -245,9 +279,19 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let owner_pools: Vec<String> = workspace.owner_pool_names.iter().cloned().collect();
     // Of a preset that is not there nothing is known, and its own error says enough.
     let chats = event::preset(&source.preset).is_none_or(|preset| preset.chats);
+    let postbacks = event::are_postbacks(&source.preset);
+    let postback = postback_rules(reader, &section, postbacks);
     let adds_tokens = source.preset == event::ESPUTNIK_TOKENS;
     let tokens = adds_tokens.then(|| source.customers.as_deref().unwrap_or(EXTERNAL));
-    let known = Known { destinations: &destinations, owner_pools: &owner_pools, chats, tokens };
+    let known = Known {
+        destinations: &destinations,
+        bots: &workspace.bots,
+        owner_pools: &owner_pools,
+        chats,
+        postbacks,
+        variables: &variables,
+        tokens,
+    };
     let Some(leads) = section.get("leads") else {
         let help = "add `leads:` with at least one entry".to_owned();
         reader.error(
@@ -265,7 +309,10 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let read = |node| Some((node, branch::read(reader, node, defaults.as_ref(), known)?));
     let branches: Vec<(&Node, Branch)> = nodes.iter().filter_map(read).collect();
     check_order(reader, &branches);
-    for template in branches.iter().flat_map(|(_, branch)| branch.templates()) {
+    let all = branches.iter().flat_map(|(_, branch)| {
+        branch.templates().chain(branch.calls.iter().flat_map(CallTemplate::templates))
+    });
+    for template in all.chain(postback.iter().flat_map(PostbackRules::templates)) {
         reader.check_variables(template, &variables);
     }
     let names: Vec<String> = branches.iter().map(|(_, branch)| branch.name.clone()).collect();
@@ -276,9 +323,20 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
         chat_scope: source.bot.clone().or_else(|| Some(format!("esputnik:{}", source.app.as_deref()?))),
         adds_tokens,
         variables,
+        postback,
         branches: branches.into_iter().map(|(_, branch)| branch).collect(),
         tests,
     })
+}
+
+/// Reads `postback:`, which only a source of postbacks has.
+fn postback_rules(reader: &Reader<'_>, section: &Section<'_>, postbacks: bool) -> Option<PostbackRules> {
+    let node = section.get("postback");
+    if let Some(node) = node.filter(|_| !postbacks) {
+        let help = "take it away, or write `source: { preset: postback, … }`".to_owned();
+        reader.error(node.span, "`postback` is for sources with `preset: postback`", Some(help));
+    }
+    postbacks.then(|| node.map(|node| postback::read(reader, node)).unwrap_or_default())
 }
 
 /// Notes names that stand twice and branches that no event can reach.
@@ -299,10 +357,17 @@ fn check_order(reader: &Reader<'_>, branches: &[(&Node, Branch)]) {
                 format!("no event can reach this entry: `{before}` before it takes all"),
                 Some(help),
             );
-        } else if matches!(branch.when, When::Always) {
+        } else if matches!(branch.when, When::Always) && branch.on.is_empty() {
             catches_all = Some(&branch.name);
         }
     }
+    let entries: Vec<_> = branches
+        .iter()
+        .map(|(node, branch)| {
+            (*node, branch.name.as_str(), branch.on.as_slice(), matches!(branch.when, When::Always))
+        })
+        .collect();
+    postback::check_reach(reader, &entries);
 }
 
 /// The `source:` block alone, when a syntax error above it hid it. Lines before it are left blank, so places stay right.

@@ -118,6 +118,30 @@ impl Template {
         Ok(texts.filter(|text| !text.is_empty()).collect())
     }
 
+    /// Whether the value is there and is not `false`, 0, or an empty text or list.
+    pub(crate) fn holds(&self, view: View<'_>) -> Result<bool, EvaluationError> {
+        Ok(match self.evaluate(view)? {
+            None | Some(Json::Null) => false,
+            Some(Json::Bool(value)) => value,
+            Some(Json::Number(number)) => number.as_f64() != Some(0.0),
+            Some(Json::String(text)) => !text.is_empty(),
+            Some(Json::Array(items)) => !items.is_empty(),
+            Some(Json::Object(entries)) => !entries.is_empty(),
+        })
+    }
+
+    /// The names that its plain paths begin with.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &str> {
+        let paths = self.placeholders().into_iter().flat_map(Placeholder::paths);
+        paths.map(|path| path.root.as_str()).filter(|root| *root != PATH_RESULT)
+    }
+
+    /// Whether a JSONPath of it starts from the whole payload.
+    pub(super) fn reads_whole_body(&self) -> bool {
+        let is_json_path = |placeholder: &Placeholder| matches!(placeholder.reads, Reads::JsonPath { .. });
+        self.placeholders().into_iter().any(is_json_path)
+    }
+
     /// The value when it does not depend on the event.
     pub(super) fn constant(&self) -> Option<&Json> {
         match &self.kind {

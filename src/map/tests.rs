@@ -6,23 +6,34 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::event::{EventKey, KeyLifetime};
-use crate::rules::{Rules, Setting};
+use crate::rules::{BotKind, Rules, Setting};
 
+mod calls;
 mod limits;
 mod pools;
 mod problems;
 
-const PRESETS: &[&str] = &["sendpulse", "json", "form", "esputnik_tokens"];
+const PRESETS: &[&str] = &["sendpulse", "json", "form", "telegram", "esputnik", "esputnik_tokens"];
 
-const KINDS: &[DestinationKind] = &[DestinationKind {
+const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
+
+const TALKER: DestinationKind = DestinationKind {
+    name: "talker",
+    settings: &[Setting { name: "token", required: true, secret: true, summary: "its token" }],
+    bot: Some(BotKind { operations: calls::OPERATIONS, chats: &["json:*"] }),
+    nested: None,
+};
+
+const SANDBOX: DestinationKind = DestinationKind {
     name: "sandbox",
     settings: &[
         Setting { name: "url", required: true, secret: true, summary: "where it listens" },
         Setting { name: "token", required: true, secret: true, summary: "its token" },
         Setting { name: "account", required: false, secret: false, summary: "an account" },
     ],
+    bot: None,
     nested: None,
-}];
+};
 
 const WORKSPACE: &str = "
 destinations:

@@ -14,7 +14,7 @@ use super::template::constant;
 use super::variables;
 use super::yaml::{self, Kind, Node, Tree};
 use super::{identity, pools};
-use crate::rules::{Blind, Destination, IdentityRules, Mode, OwnerPool, Rules, Setting, Settings};
+use crate::rules::{Blind, BotKind, Destination, IdentityRules, Mode, OwnerPool, Rules, Setting, Settings};
 
 /// Name of the file.
 pub(super) const FILE: &str = "workspace.yaml";
@@ -26,6 +26,8 @@ pub struct Workspace {
     pub hash: String,
     /// The accounts that are written to, by name.
     pub destinations: BTreeMap<String, Destination>,
+    /// Those of them that are bots, by name.
+    pub bots: BTreeMap<String, BotKind>,
     /// The owner pools, by name.
     pub owner_pools: BTreeMap<String, OwnerPool>,
     /// What tells who is who.
@@ -75,6 +77,10 @@ pub(super) const KEYS: &[&str] = &["destinations", "owner_pools", "identity", "r
 /// Keys of every destination; its adapter has settings of its own.
 pub(super) const DESTINATION_KEYS: &[&str] = &["crm", "mode", "share", "timeout", "settle", "audit", "blind"];
 
+/// Keys of a bot beside its own settings: it is no CRM, and says whose chats it serves.
+pub(super) const BOT_KEYS: &[&str] =
+    &["bot", "mode", "share", "timeout", "settle", "audit", "blind", "chats"];
+
 /// When a step that was sent again is looked for once more, unless a destination says otherwise.
 const AUDIT: Duration = Duration::from_mins(10);
 
@@ -95,6 +101,8 @@ pub struct DestinationKind {
     pub name: &'static str,
     /// Its settings.
     pub settings: &'static [Setting],
+    /// What makes it a bot; `None` for a CRM.
+    pub bot: Option<BotKind>,
     /// Settings may be nested where this is there to read them and to note what is wrong with them.
     pub(crate) nested: Option<ReadNested>,
 }
@@ -138,7 +146,8 @@ pub(super) fn read(
 fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], workspace: &mut Workspace) {
     for (name, node) in named(reader, section, "destinations") {
         workspace.destination_names.insert(name.to_owned());
-        if let Some(destination) = destination(reader, name, node, kinds) {
+        if let Some((destination, bot)) = destination(reader, name, node, kinds) {
+            workspace.bots.extend(bot.map(|bot| (name.to_owned(), bot)));
             workspace.destinations.insert(name.to_owned(), destination);
         }
     }
@@ -176,26 +185,20 @@ fn named<'n>(reader: &Reader<'_>, section: &Section<'n>, key: &str) -> Vec<(&'n 
     entries.filter_map(|(name, node)| Some((name.scalar()?, node))).collect()
 }
 
+/// Reads one destination; the second is what it can be asked, where it is a bot.
 fn destination(
     reader: &Reader<'_>,
     name: &str,
     node: &Node,
     kinds: &[DestinationKind],
-) -> Option<Destination> {
+) -> Option<(Destination, Option<BotKind>)> {
     let section = reader.entries(node, &format!("destination `{name}`"))?;
-    let Some(crm) = section.get("crm") else {
-        let known: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
-        let help = Some(format!("known here: {}", known.join(", ")));
-        reader.error(node.span, format!("destination `{name}` does not say which `crm` it is"), help);
-        return None;
-    };
-    let crm = reader.name_of(crm, "CRM", kinds.iter().map(|kind| kind.name))?;
-    let kind = kinds.iter().find(|kind| kind.name == crm)?;
+    let kind = kind(reader, name, &section, kinds)?;
     let settings = settings(reader, name, node, kind);
     let duration = |key: &str| section.get(key).and_then(|node| reader.duration(node, &format!("`{key}`")));
-    Some(Destination {
+    let destination = Destination {
         name: name.to_owned(),
-        crm,
+        crm: kind.name.to_owned(),
         mode: section.get("mode").and_then(|node| reader.choice(node, "`mode`", MODES)).unwrap_or(Mode::Live),
         share: section.get("share").and_then(|node| share(reader, node)).unwrap_or(1.0),
         timeout: duration("timeout").unwrap_or(Duration::from_secs(10)),
@@ -205,18 +208,60 @@ fn destination(
             .get("blind")
             .and_then(|node| reader.choice(node, "`blind`", BLIND))
             .unwrap_or_default(),
+        chats: section.get("chats").map(|node| reader.texts(node, "`chats`")).unwrap_or_default(),
         settings,
-    })
+    };
+    Some((destination, kind.bot))
+}
+
+/// Which adapter a destination names: a CRM under `crm`, a bot under `bot`.
+fn kind<'k>(
+    reader: &Reader<'_>,
+    name: &str,
+    section: &Section<'_>,
+    kinds: &'k [DestinationKind],
+) -> Option<&'k DestinationKind> {
+    let names = |bot: bool| kinds.iter().filter(move |kind| kind.bot.is_some() == bot).map(|kind| kind.name);
+    let (word, node) = match (section.get("crm"), section.get("bot")) {
+        (Some(node), None) => ("crm", node),
+        (None, Some(node)) => ("bot", node),
+        (Some(_), Some(node)) => {
+            let help = Some("keep the one that it is; two accounts are two destinations".to_owned());
+            reader.error(node.span, format!("destination `{name}` is both a `crm` and a `bot`"), help);
+            return None;
+        }
+        (None, None) => {
+            let known = |bot| names(bot).collect::<Vec<_>>().join(", ");
+            let help = Some(format!("`crm:` one of {}; or `bot:` one of {}", known(false), known(true)));
+            let message = format!("destination `{name}` does not say which `crm` or `bot` it is");
+            reader.error(section.node.span, message, help);
+            return None;
+        }
+    };
+    let other = node.scalar().filter(|text| names(word == "crm").any(|known| known == *text));
+    if let Some(text) = other {
+        let right = if word == "crm" { "bot" } else { "crm" };
+        let help = Some(format!("write `{right}: {text}`"));
+        reader.error(
+            node.span,
+            format!("`{text}` is a {}", if right == "bot" { "bot" } else { "CRM" }),
+            help,
+        );
+        return None;
+    }
+    let what = if word == "crm" { "CRM" } else { "bot" };
+    let adapter = reader.name_of(node, what, names(word == "bot"))?;
+    kinds.iter().find(|kind| kind.name == adapter)
 }
 
 /// The adapter's own settings.
 fn settings(reader: &Reader<'_>, name: &str, node: &Node, kind: &DestinationKind) -> Settings {
+    let common = if kind.bot.is_some() { BOT_KEYS } else { DESTINATION_KEYS };
     let mut settings = BTreeMap::new();
     for (key, value) in node.entries() {
-        let Some(word) = key.scalar().filter(|word| !DESTINATION_KEYS.contains(word)) else { continue };
+        let Some(word) = key.scalar().filter(|word| !common.contains(word)) else { continue };
         let Some(setting) = kind.settings.iter().find(|setting| setting.name == word) else {
-            let known =
-                DESTINATION_KEYS.iter().copied().chain(kind.settings.iter().map(|setting| setting.name));
+            let known = common.iter().copied().chain(kind.settings.iter().map(|setting| setting.name));
             reader.error(
                 key.span,
                 format!("`{word}` is not a setting of {}", kind.name),

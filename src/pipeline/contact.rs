@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Normalisers, Stopped, holds};
+use super::{Normalisers, Stopped};
 use crate::lead::{Email, Flaw, Phone, Proof};
 use crate::map::{Branch, ContactValue, View, When};
 
@@ -91,23 +91,31 @@ impl Contact {
 
     /// `lead` in expressions: `lead.phone.region`, `lead.phone.e164`, `lead.email`, `lead.name`, `lead.flaws`.
     pub(super) fn as_seen_by_expressions(&self) -> Json {
-        let phone = self.phones.first().map(|(phone, _)| {
-            json!({
-                "e164": phone.e164,
-                "region": phone.region,
-                "kind": phone.kind,
-                "confidence": phone.confidence,
-                "extension": phone.extension,
-                "raw": phone.raw,
-            })
-        });
-        json!({
-            "name": self.name,
-            "phone": phone,
-            "email": self.emails.first().map(|(email, _)| &email.address),
-            "flaws": self.invalid_phones.iter().chain(&self.invalid_emails).collect::<Vec<_>>(),
-        })
+        let phone = self.phones.first().map(|(phone, _)| phone);
+        let email = self.emails.first().map(|(email, _)| email);
+        let flaws = self.invalid_phones.iter().chain(&self.invalid_emails).collect();
+        as_seen(self.name.as_deref(), phone, email, flaws)
     }
+}
+
+/// What expressions see as `lead`.
+pub(super) fn as_seen(
+    name: Option<&str>,
+    phone: Option<&Phone>,
+    email: Option<&Email>,
+    flaws: Vec<&Flaw>,
+) -> Json {
+    let phone = phone.map(|phone| {
+        json!({
+            "e164": phone.e164,
+            "region": phone.region,
+            "kind": phone.kind,
+            "confidence": phone.confidence,
+            "extension": phone.extension,
+            "raw": phone.raw,
+        })
+    });
+    json!({ "name": name, "phone": phone, "email": email.map(|email| &email.address), "flaws": flaws })
 }
 
 /// The texts of phones or emails, with what stands behind each.
@@ -134,8 +142,7 @@ fn is_proven(proven: &When, view: View<'_>) -> Result<bool, Stopped> {
     match proven {
         When::Always => Ok(true),
         When::Never => Ok(false),
-        When::If(condition) => {
-            Ok(condition.finds_all(view).map_err(Stopped::at("proven"))? && holds(condition, view, "proven")?)
-        }
+        When::If(condition) => Ok(condition.finds_all(view).map_err(Stopped::at("proven"))?
+            && condition.holds(view).map_err(Stopped::at("proven"))?),
     }
 }

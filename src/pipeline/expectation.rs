@@ -7,8 +7,14 @@ use crate::lead::Lead;
 use crate::map::{Expectation, Expected, Filtered};
 use crate::plan::StepKind;
 
-/// What differs, one sentence each; empty when the test passes. `plan` is what was decided, when it came to that.
-pub fn differences(expect: &Expectation, got: &Interpreted, plan: Option<&[StepKind]>) -> Vec<String> {
+/// What differs, one sentence each; empty when the test passes. `plan` is what was decided, and `called` the calls as
+/// `bot: operation`, when it came to that.
+pub fn differences(
+    expect: &Expectation,
+    got: &Interpreted,
+    plan: Option<&[StepKind]>,
+    called: Option<&[String]>,
+) -> Vec<String> {
     let mut found = Vec::new();
     let lead = match got {
         Interpreted::Lead(lead, _) => lead,
@@ -50,6 +56,11 @@ pub fn differences(expect: &Expectation, got: &Interpreted, plan: Option<&[StepK
         && expected.as_slice() != steps
     {
         found.push(format!("the plan is [{}], expected [{}]", words(steps), words(expected)));
+    }
+    if let (Some(expected), Some(called)) = (&expect.calls, called)
+        && expected.as_slice() != called
+    {
+        found.push(format!("the calls are [{}], expected [{}]", called.join(", "), expected.join(", ")));
     }
     found
 }

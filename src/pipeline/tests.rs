@@ -22,6 +22,7 @@ const KINDS: &[DestinationKind] = &[DestinationKind {
         Setting { name: "url", required: true, secret: true, summary: "where it listens" },
         Setting { name: "token", required: true, secret: true, summary: "its token" },
     ],
+    bot: None,
     nested: None,
 }];
 
@@ -107,7 +108,7 @@ fn run_source(rest: &str, payload: Json) -> Interpreted {
 
 /// The same for an event as a preset made it.
 fn run_event(preset: &str, rest: &str, event: &Event) -> Interpreted {
-    interpret_with(&mapping(preset, rest), event, now(), SIMPLE)
+    interpret_with(&mapping(preset, rest), event, now(), SIMPLE, None)
 }
 
 /// A mapping of which `rest` stands below `source:`; `preset` may have further keys of that behind it.
@@ -407,8 +408,8 @@ fn shipped_mapping_passes_its_tests(normalisers: Normalisers) {
     assert!(mapping.tests().len() >= 8);
     for test in mapping.tests() {
         let event = &events(&test.given)[test.event];
-        let got = interpret_with(mapping, event, now(), normalisers);
-        assert_eq!(differences(&test.expect, &got, None), Vec::<String>::new(), "{}", test.name);
+        let got = interpret_with(mapping, event, now(), normalisers, None);
+        assert_eq!(differences(&test.expect, &got, None, None), Vec::<String>::new(), "{}", test.name);
     }
 }
 
@@ -439,7 +440,7 @@ fn every_fixture_is_what_it_says() {
     for entry in fs::read_dir(folder.join("sendpulse")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         for event in events(&format!("../fixtures/sendpulse/{name}")) {
-            if let Interpreted::Lead(lead, _) = interpret_with(mapping, &event, now(), SIMPLE) {
+            if let Interpreted::Lead(lead, _) = interpret_with(mapping, &event, now(), SIMPLE, None) {
                 known.extend(lead.contact.phones.into_iter().map(|phone| phone.e164));
                 known.extend(lead.contact.emails.into_iter().map(|email| email.address));
             }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::event::Verify;
+
 /// One of the answers of `/in`.
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -18,6 +20,8 @@ pub(super) enum Answer {
     Unauthorised,
     /// The body is not what this address takes, and why.
     Refused(String),
+    /// The source asks for more than its token, and the request does not have it.
+    NotProven(&'static Verify),
     /// The preset takes other methods.
     WrongMethod(&'static [&'static str]),
     /// A compressed body: it could hide any size, and no platform sends one unasked.
@@ -46,6 +50,7 @@ impl Answer {
             Self::UnknownPath(_) => "unknown_path",
             Self::Unauthorised => "unauthorised",
             Self::Refused(_) => "refused",
+            Self::NotProven(_) => "not_proven",
             Self::WrongMethod(_) => "wrong_method",
             Self::Encoded => "encoded",
             Self::TooLarge(_) => "too_large",
@@ -86,6 +91,18 @@ impl IntoResponse for Answer {
                 error(&format!("nothing was stored: {why}")),
             )
                 .into_response(),
+            Self::NotProven(verify) => {
+                let text = format!(
+                    "nothing was stored: the header {} must hold the `secret` of this source, once; compare what the \
+                     platform is set to send with its file",
+                    verify.header
+                );
+                let body = (StatusCode::UNAUTHORIZED, [(header::CONTENT_TYPE, JSON)], error(&text));
+                match verify.challenge.map(HeaderValue::from_static) {
+                    Some(challenge) => ([(header::WWW_AUTHENTICATE, challenge)], body).into_response(),
+                    None => body.into_response(),
+                }
+            }
             Self::WrongMethod(methods) => {
                 let methods = methods.join(", ");
                 let allow =

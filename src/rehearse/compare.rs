@@ -168,6 +168,13 @@ impl Outcome {
                     value("owner", task.owner.as_deref().unwrap_or_default());
                 }
                 Action::AddNote { text, .. } => value("text", text),
+                Action::Call { call } => {
+                    value("operation", &call.operation);
+                    value("chat", call.chat.as_ref().map_or("", |chat| &chat.id));
+                    for (name, parameter) in &call.with {
+                        value(name, &shown(parameter));
+                    }
+                }
             }
         }
         if plan.steps.is_empty() {

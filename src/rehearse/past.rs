@@ -86,7 +86,7 @@ impl Remembered {
     /// Records that a step names were there when it was planned.
     fn refer(&mut self, step: &PastStep) {
         let (contact, deal) = match &step.action {
-            Action::CreateContact { .. } => return,
+            Action::CreateContact { .. } | Action::Call { .. } => return,
             Action::UpdateContact { contact, .. } => (Some(contact.clone()), None),
             Action::UpdateDeal { deal, .. } => (None, Some(deal.clone())),
             Action::CreateDeal { contact, .. } => (named(contact), None),
@@ -126,7 +126,7 @@ impl Remembered {
                 }
             }
             Action::CreateTask { .. } => self.last_task_at = self.last_task_at.max(step.at),
-            Action::AddNote { .. } => {}
+            Action::AddNote { .. } | Action::Call { .. } => {}
         }
     }
 }

@@ -184,7 +184,19 @@ impl Telling {
     }
 
     fn tell(&mut self, stored: &StoredEvidence) {
-        let StoredEvidence { lead, person, received_at, identifiers, name, adds_token, sequence: _ } = stored;
+        let StoredEvidence {
+            lead,
+            person,
+            received_at,
+            identifiers,
+            name,
+            adds_token,
+            is_postback,
+            sequence: _,
+        } = stored;
+        if *is_postback {
+            return;
+        }
         let name = name.as_deref().map(NameKey::of).unwrap_or_default();
         let who = Who { identifiers, name, at: *received_at, adds_token: *adds_token };
         if let Some(pinned) = self.pinned.get(person) {

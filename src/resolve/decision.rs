@@ -31,6 +31,8 @@ pub enum Rule {
     ClaimedEmail,
     /// Something in a link.
     Hint,
+    /// The click id of a postback.
+    Click,
     /// Phone and email named two people, and the name agrees with one of them.
     NameDecides,
 }

@@ -122,6 +122,23 @@ pub struct Resolution {
     pub decision: Decision,
 }
 
+impl Resolution {
+    /// Of a postback: it is whose the click id is. A click id joins nobody, so nothing is attached by it.
+    pub fn by_click(click: &str, person: PersonId) -> Self {
+        let key = Key { kind: IdentifierKind::Click, scope: String::new(), value: click.to_owned() };
+        let findings = vec![Finding::decided(&key, person)];
+        Self {
+            person,
+            created: false,
+            attach: Vec::new(),
+            hold: Vec::new(),
+            merges: Vec::new(),
+            possible_duplicates: Vec::new(),
+            decision: Decision { rule: Rule::Click, version: RULES_VERSION, findings },
+        }
+    }
+}
+
 /// Two people who are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merge {

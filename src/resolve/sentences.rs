@@ -81,6 +81,11 @@ const SENTENCES: &[(&str, &str, &str)] = &[
         "Вважаємо, що це людина, чий ідентифікатор {value} був у посиланні: нічого надійнішого не було.",
     ),
     (
+        "by_click",
+        "Reported of this person: they are who came with the click id {value}.",
+        "Повідомлено про цю людину: саме вона прийшла з ідентифікатором кліку {value}.",
+    ),
+    (
         "by_name",
         "Phone and email belong to two people; {value} decided, because the name agrees with that one alone.",
         "Телефон і пошта належать двом людям; вирішило {value}, бо ім'я збігається лише з цією людиною.",
@@ -291,6 +296,7 @@ impl Rule {
             Self::ClaimedPhone => "by_claimed_phone",
             Self::ClaimedEmail => "by_claimed_email",
             Self::Hint => "by_hint",
+            Self::Click => "by_click",
             Self::NameDecides => "by_name",
         }
     }

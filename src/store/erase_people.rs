@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::chats::forget_unowned_chats;
 use super::erase::{ERASED, IN_DOUBT, IN_HAND, erased};
@@ -18,7 +18,7 @@ use super::{StoreError, Work};
 use crate::id::{DeliveryId, LeadId, PersonId};
 use crate::lead::IdentifierKind;
 use crate::normalise::Wanted;
-use crate::plan::{Action, ContactFields, DealFields, Reason, TaskFields};
+use crate::plan::{Action, Call, ContactFields, DealFields, Reason, TaskFields};
 
 /// Leads of one transaction: acknowledgements wait for it.
 const TOGETHER: usize = 16;
@@ -238,6 +238,9 @@ fn blank(action: Action) -> Action {
             Action::CreateTask { contact, deal, task }
         }
         Action::AddNote { contact, deal, .. } => Action::AddNote { contact, deal, text: String::new() },
+        Action::Call { call } => {
+            Action::Call { call: Call { operation: call.operation, chat: None, with: Map::new() } }
+        }
     }
 }
 

@@ -21,9 +21,11 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::afterwards;
 use super::doubles::tell_of_two_contacts;
 use super::lease::{Lease, bump_noting};
 use super::pools::count_turns;
@@ -66,6 +68,8 @@ pub enum Entry {
         person: PersonId,
         /// How it goes on.
         next: Next,
+        /// What the CRM had, where a call may ask for it.
+        found: Option<Json>,
     },
     /// These steps are about to be sent. Refused when one of them is not in our hands any more or has come to its end, and
     /// when nothing of its plan was sent before and its person has become one with another since: it is decided anew.
@@ -221,6 +225,7 @@ impl Work for Group {
             let mut record = Record::new(&self.lease);
             let mut taken = Vec::with_capacity(self.entries.len());
             let mut ended = Vec::new();
+            let mut at_their_end = Vec::new();
             let mut turns = Vec::new();
             let mut now = 0;
             for (entry, at) in &*self.entries {
@@ -233,11 +238,13 @@ impl Work for Group {
                     now = at.as_millisecond();
                     record.add(entry, now)?;
                     ended.extend(entry.ended().map(Arg::from));
+                    at_their_end.extend(entry.ended().or_else(|| entry.verdict()));
                     turns.extend(entry.turn());
                 }
                 taken.push(take);
             }
             connection.execute_all(record.statements()).await?;
+            afterwards::begin(connection, at_their_end.iter().copied().map(Arg::from).collect(), now).await?;
             if !ended.is_empty() {
                 let people = format!("SELECT person FROM syncs WHERE id IN ({})", list(1, ended.len()));
                 tell_of_two_contacts(connection, &people, ended, now).await?;
@@ -293,6 +300,20 @@ impl Entry {
         }
     }
 
+    /// The sync, when it has come to its end without a plan.
+    fn verdict(&self) -> Option<SyncId> {
+        match self {
+            Self::Verdict { sync, next: Next::Release { state, .. }, .. } => {
+                (!state.is_open()).then_some(*sync)
+            }
+            Self::Verdict { .. }
+            | Self::Plan(_)
+            | Self::Outcomes { .. }
+            | Self::Hold { .. }
+            | Self::Sent(_) => None,
+        }
+    }
+
     /// The sync and the person that the entry was decided for.
     pub(super) fn decided(&self) -> Option<(SyncId, PersonId)> {
         match self {
@@ -325,6 +346,7 @@ mod tests {
             adopt: None,
             carried: Vec::new(),
             told: Vec::new(),
+            found: None,
         })
     }
 

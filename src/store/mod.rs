@@ -7,7 +7,8 @@
 //! | module | its rows |
 //! |---|---|
 //! | [`inbox`], `arrivals`, `writer` | deliveries as they arrive |
-//! | [`prepare`], `prepare_work` | events, leads and their syncs; what is to be prepared next |
+//! | [`prepare`], `prepare_work`, `event_keys` | events, leads and their syncs; what is to be prepared next |
+//! | [`postbacks`], `postback_work`, [`postback_hand`], `ordinals` | postbacks in their order, which of a person's each is, and what people correct |
 //! | `people`, `acquaint` | whose a lead is: people, their identifiers, what is known of them |
 //! | `chats`, [`facts`] | where people can be reached, what is remembered of them, the clicks that brought them |
 //! | [`lease`] | processes, and who of them pushes to which destination |
@@ -34,6 +35,7 @@
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
 mod acquaint;
+pub mod afterwards;
 mod alerts;
 mod apart;
 mod arrivals;
@@ -41,6 +43,7 @@ pub mod audits;
 pub mod backlog;
 pub mod backup;
 mod budgets;
+pub mod calls;
 pub(crate) mod chats;
 mod checks;
 mod claims;
@@ -51,6 +54,7 @@ pub mod erase;
 pub mod erase_people;
 mod erase_requests;
 mod error;
+mod event_keys;
 mod faces;
 pub mod facts;
 pub mod fates;
@@ -64,8 +68,12 @@ mod merges;
 mod moved;
 pub mod moving;
 mod open;
+mod ordinals;
 pub mod partition;
 mod pools;
+pub mod postback_hand;
+mod postback_work;
+pub mod postbacks;
 pub mod prepare;
 mod prepare_work;
 pub mod profile;

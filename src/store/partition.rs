@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::acquaint::key;
 use super::sql::{Arg, ROWS_PER_STATEMENT, args, list};
@@ -28,6 +29,8 @@ pub struct StoredEvidence {
     pub identifiers: Vec<Identifier>,
     /// The name they gave.
     pub name: Option<String>,
+    /// It is a postback: whose it is says its click id, under any rules.
+    pub is_postback: bool,
     /// It adds a token to somebody who is looked up.
     pub adds_token: bool,
 }
@@ -37,6 +40,8 @@ pub struct StoredEvidence {
 struct Evidence {
     identifiers: Vec<Identifier>,
     contact: Named,
+    #[serde(default)]
+    postback: Option<IgnoredAny>,
     #[serde(default)]
     adds_token: bool,
 }
@@ -77,7 +82,7 @@ impl Store {
         let rows = self.read(EVIDENCE, args![after, up_to, limit]).await?;
         rows.iter()
             .map(|row| {
-                let Evidence { identifiers, contact, adds_token } = row.json(4)?;
+                let Evidence { identifiers, contact, postback, adds_token } = row.json(4)?;
                 Ok(StoredEvidence {
                     sequence: row.int(0)?,
                     lead: row.id(1)?,
@@ -85,6 +90,7 @@ impl Store {
                     received_at: row.timestamp(3)?,
                     identifiers,
                     name: contact.name,
+                    is_postback: postback.is_some(),
                     adds_token,
                 })
             })

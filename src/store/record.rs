@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value as Json;
+
 use super::StoreError;
 use super::lease::Lease;
 use super::ledger::{Dated, Entry};
@@ -142,6 +144,7 @@ pub(super) struct Record<'a> {
     links: Rows,
     audits: Rows,
     held: Rows,
+    found: Rows,
     released: Rows,
 }
 
@@ -159,6 +162,7 @@ impl<'a> Record<'a> {
             links: Rows::new(),
             audits: Rows::new(),
             held: Rows::new(),
+            found: Rows::new(),
             released: Rows::new(),
         }
     }
@@ -168,7 +172,10 @@ impl<'a> Record<'a> {
         match entry {
             Entry::Plan(plan) => self.plan(plan, now),
             Entry::Hold { sync, plan, .. } => self.hold(*sync, plan, now),
-            Entry::Verdict { sync, next, .. } => self.release(*sync, next, now),
+            Entry::Verdict { sync, next, found, .. } => {
+                self.found(*sync, found.as_ref())?;
+                self.release(*sync, next, now)
+            }
             Entry::Sent(steps) => {
                 self.sent_steps.extend(steps.iter().map(|step| args![*step, now]));
                 Ok(())
@@ -183,7 +190,8 @@ impl<'a> Record<'a> {
     }
 
     fn plan(&mut self, to_store: &'a PlanToStore, now: i64) -> Result<(), StoreError> {
-        let PlanToStore { sync, person: _, plan, replaces, turn: _, adopt, carried, told } = to_store;
+        let PlanToStore { sync, person: _, plan, replaces, turn: _, adopt, carried, told, found } = to_store;
+        self.found(*sync, found.as_ref())?;
         if *replaces {
             self.dropped_plans.push(args![*sync]);
         }
@@ -202,6 +210,13 @@ impl<'a> Record<'a> {
         let destination = self.lease.destination.as_str();
         self.told.extend(told.iter().map(|(contact, step)| args![destination, contact.0.as_str(), *step]));
         self.carried.extend(carried.iter().map(|kept| args![*kept, *sync]));
+        Ok(())
+    }
+
+    fn found(&mut self, sync: SyncId, found: Option<&Json>) -> Result<(), StoreError> {
+        if let Some(found) = found {
+            self.found.push(args![sync, json(found)?]);
+        }
         Ok(())
     }
 
@@ -330,6 +345,11 @@ impl<'a> Record<'a> {
                 "UPDATE syncs SET state = 'held', why = held.column2, reasons = held.column3, \
                  planned_at = held.column4, updated_at = held.column4, claimed = 0 FROM (VALUES",
                 ") AS held WHERE syncs.id = held.column1",
+            ),
+            (
+                self.found,
+                "UPDATE syncs SET found = found.column2 FROM (VALUES",
+                ") AS found WHERE syncs.id = found.column1",
             ),
             (
                 self.released,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::afterwards::ToCome;
 use super::chats::Chats;
 use super::erase::ERASED;
 use super::facts::Remembered;
@@ -76,6 +77,7 @@ struct Resolved<'a> {
     lead: &'a Lead,
     branch: usize,
     to: &'a [(SyncId, String)],
+    to_come: Option<&'a ToCome>,
     sequence: i64,
     received_at: Timestamp,
     resolution: Resolution,
@@ -100,19 +102,33 @@ impl ReplanLeads {
             return Ok(Some((*erased, LeftAlone::Erased)));
         }
         let mapped = leads.iter().filter_map(|lead| lead.mapped());
-        let people = before.values().filter_map(|before| before.person);
+        let holders = leads.iter().filter_map(|lead| lead.holder);
+        let people: Vec<PersonId> =
+            before.values().filter_map(|before| before.person).chain(holders).collect();
         let mut people = People::load(connection, mapped, people, &self.rules, now.as_millisecond()).await?;
         let mut resolved: HashMap<LeadId, Resolved<'_>> = HashMap::new();
         for lead in &leads {
-            let EventOutcome::Lead { lead: mapped, branch, syncs: to } = &lead.outcome else { continue };
+            let EventOutcome::Lead { lead: mapped, branch, syncs: to, to_come } = &lead.outcome else {
+                continue;
+            };
             let Some(before) = before.get(&lead.lead) else { continue };
-            let who = Who::of(mapped, before.received_at);
-            let resolution = people.resolve(&who, lead.fresh_person);
-            people.learn(lead.lead, mapped, &who, &resolution);
+            let resolution = match (lead.holder, &mapped.postback) {
+                (Some(holder), Some(postback)) => {
+                    Resolution::by_click(&postback.click, people.present(holder))
+                }
+                _ => {
+                    let who = Who::of(mapped, before.received_at);
+                    let resolution = people.resolve(&who, lead.fresh_person);
+                    people.learn(lead.lead, mapped, &who, &resolution);
+                    resolution
+                }
+            };
             // After that: who became one by this very lead is nobody else.
             let moved = before.person.is_some_and(|person| people.present(person) != resolution.person);
             let (branch, sequence, received_at) = (*branch, before.sequence, before.received_at);
-            let now = Resolved { lead: mapped, branch, to, sequence, received_at, resolution, moved };
+            let to_come = to_come.as_ref();
+            let now =
+                Resolved { lead: mapped, branch, to, to_come, sequence, received_at, resolution, moved };
             resolved.insert(lead.lead, now);
         }
         let ids: Vec<LeadId> = leads.iter().map(|lead| lead.lead).collect();
@@ -216,14 +232,14 @@ async fn store_lead(
     now: Timestamp,
 ) -> Result<Result<(), LeftAlone>, StoreError> {
     let millis = now.as_millisecond();
-    let Resolved { lead: mapped, branch, to, sequence, resolution, moved, .. } = resolved;
+    let Resolved { lead: mapped, branch, to, to_come, sequence, resolution, moved, .. } = resolved;
     if *moved && syncs.iter().any(|known| known.brought) {
         return Ok(Err(LeftAlone::SomebodyElses));
     }
     let there = connection
         .execute(
             "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
-             conflicts = '[]', decision = $6 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $7)",
+             conflicts = '[]', decision = $6, afterwards = $8 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $7)",
             args![
                 lead.lead,
                 lead.version.as_str(),
@@ -232,6 +248,7 @@ async fn store_lead(
                 json(mapped)?,
                 json(&resolution.decision)?,
                 format!("{ERASED}%"),
+                to_come.map(|to_come| json(&still_to_come(to_come, syncs))).transpose()?,
             ],
         )
         .await?;
@@ -278,13 +295,29 @@ async fn store_lead(
         )
         .await?;
     let gone = |known: &&Known| {
-        known.item.destination.as_ref().is_some_and(|name| to.iter().all(|(_, to)| to != name))
+        let coming =
+            |name: &String| to_come.is_some_and(|to_come| to_come.calls.iter().any(|call| call.to == *name));
+        known
+            .item
+            .destination
+            .as_ref()
+            .is_some_and(|name| to.iter().all(|(_, to)| to != name) && !coming(name))
     };
     for known in syncs.iter().filter(gone) {
         let why = Reason::new("not_sent_there", "The active mapping does not send this lead there any more.");
         drop_sync(connection, lead, known, &why, now).await?;
     }
     Ok(Ok(()))
+}
+
+/// A bot that has a sync for this lead is not called by a second one.
+fn still_to_come(to_come: &ToCome, syncs: &[Known]) -> ToCome {
+    let mut to_come = to_come.clone();
+    for call in &mut to_come.calls {
+        let known = syncs.iter().find(|known| known.item.destination.as_ref() == Some(&call.to));
+        call.sync = known.and_then(|known| known.item.sync).unwrap_or(call.sync);
+    }
+    to_come
 }
 
 /// The active mapping wants nothing of it: what is not in the CRM yet ends.
@@ -350,7 +383,7 @@ async fn known(connection: &mut Connection, lead: &Remapped) -> Result<Vec<Known
     rows.iter()
         .map(|row| {
             let state = row.text(2)?;
-            let brought = state == "synced" || row.int(6)? > 0 || row.int(7)? > 0;
+            let brought = state == "synced" || row.int(7)? > 0 || row.int(8)? > 0;
             let item = Item {
                 lead: lead.lead,
                 source: String::new(),

@@ -95,19 +95,23 @@ pub enum Snag {
     InDoubt,
     /// It went along with a later lead of the same person.
     GoneAlong,
+    /// A bot was called for it: unlike a write to a CRM, the same once more does the same once more.
+    Called,
 }
 
-/// How many leases, doubtful steps and carriers say that there is a snag with a row of `syncs`.
+/// How many leases, doubtful steps, carriers and calls say that there is a snag with a row of `syncs`.
 pub(super) const SNAGS: &str = "(SELECT COUNT(*) FROM leases WHERE leases.destination = syncs.destination \
       AND leases.epoch = syncs.claimed), \
     (SELECT COUNT(*) FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 \
       AND steps.state IN ('sent', 'unknown')), \
     (SELECT COUNT(*) FROM syncs AS carrier WHERE carrier.id = syncs.carried_by \
-      AND carrier.state NOT IN ('filtered', 'needs-attention'))";
+      AND carrier.state NOT IN ('filtered', 'needs-attention')), \
+    (SELECT COUNT(*) FROM steps WHERE steps.sync = syncs.id AND steps.past = 0 AND steps.kind = 'call' \
+      AND steps.state = 'done')";
 
 /// Reads [`SNAGS`] from its first column on.
 pub(super) fn snag(row: &Row, first: usize) -> Result<Option<Snag>, StoreError> {
-    for (column, snag) in (first..).zip([Snag::InHand, Snag::InDoubt, Snag::GoneAlong]) {
+    for (column, snag) in (first..).zip([Snag::InHand, Snag::InDoubt, Snag::GoneAlong, Snag::Called]) {
         if row.int(column)? > 0 {
             return Ok(Some(snag));
         }
@@ -153,6 +157,7 @@ impl Item {
         let (force, replan) = (how == How::Force, how == How::Replan);
         let left = match SyncState::parse(&self.state) {
             _ if self.snag == Some(Snag::InHand) => Some(LeftAlone::UnderWay),
+            Some(_) if self.snag == Some(Snag::Called) && replan => Some(LeftAlone::Done),
             None | Some(SyncState::Pushing | SyncState::Unknown) => Some(LeftAlone::UnderWay),
             Some(SyncState::Ready) => (!replan).then_some(LeftAlone::UnderWay),
             Some(SyncState::Waiting) => force.then_some(LeftAlone::UnderWay),
@@ -198,6 +203,8 @@ pub struct Remapped {
     pub outcome: EventOutcome,
     /// Of the person that is made when nobody is known.
     pub fresh_person: PersonId,
+    /// Whose it is, where that is not for its identifiers to say: whoever came with the click id of a postback.
+    pub holder: Option<PersonId>,
 }
 
 /// Most syncs of one lead on one page: more destinations than any workspace has.
@@ -268,7 +275,8 @@ impl Store {
                 Action::CreateContact { .. }
                 | Action::UpdateContact { .. }
                 | Action::CreateDeal { .. }
-                | Action::UpdateDeal { .. } => {}
+                | Action::UpdateDeal { .. }
+                | Action::Call { .. } => {}
             }
         }
         Ok((texts, superseded))
@@ -332,7 +340,7 @@ fn item(row: &Row) -> Result<Item, StoreError> {
         state: row.text(4)?,
         why: row.optional_json(5)?,
         snag: snag(row, 6)?,
-        has_deal: row.int(9)? > 0,
+        has_deal: row.int(10)? > 0,
     })
 }
 
@@ -366,6 +374,8 @@ mod tests {
         check("filtered", Some(Snag::GoneAlong), false, [Some(GoneAlong), Some(GoneAlong), None]);
         check("synced", None, false, [Some(Done), None, None]);
         check("waiting", None, false, [None, None, Some(UnderWay)]);
+        check("synced", Some(Snag::Called), false, [Some(Done), Some(Done), None]);
+        check("needs-attention", Some(Snag::Called), false, [None, Some(Done), None]);
         check("waiting", Some(Snag::InHand), false, under_way);
         check("held", None, false, [Some(Held); 3]);
         check("held", None, true, [None, None, Some(Held)]);

@@ -53,7 +53,7 @@ pub(super) fn items(
     let without = without.map(|states| {
         let none = "(SELECT COUNT(*) FROM leases WHERE 1 = 0)";
         format!(
-            "SELECT leads.id, leads.source, NULL AS sync, NULL, leads.state, leads.why, {none}, {none}, {none}, {none} \
+            "SELECT leads.id, leads.source, NULL AS sync, NULL, leads.state, leads.why, {none}, {none}, {none}, {none}, {none} \
              FROM leads WHERE {} AND leads.state <> 'mapped' ORDER BY leads.id LIMIT {limit}",
             format!("{states}{}", conditions.text).replace("OF.lead", "leads.id").replace("OF.", "leads."),
         )

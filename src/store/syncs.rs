@@ -4,6 +4,7 @@
 //! and a process that lost the lease can record nothing.
 
 use jiff::Timestamp;
+use serde_json::Value as Json;
 
 use super::claims::{Claim, FreeClaims, PutDownAbandoned};
 use super::lease::Lease;
@@ -201,6 +202,8 @@ pub struct PlanToStore {
     pub carried: Vec<SyncId>,
     /// Further contacts of the person, each with the step that asks somebody to merge it.
     pub told: Vec<(RecordId, StepId)>,
+    /// What the CRM had, where a call may ask for it.
+    pub found: Option<Json>,
 }
 
 /// What became of a step.

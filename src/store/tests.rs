@@ -13,11 +13,12 @@ use super::backlog::open_syncs;
 use super::claims::{claim, claimed_rows, claimed_steps};
 use super::context;
 use super::error::{Failure, failure};
+use super::event_keys::taken_keys;
 use super::lease::Lease;
 use super::ledger::{Dated, Entry};
 use super::pools::WAKE_WAITING;
 use super::prepare::oldest_received;
-use super::prepare_work::{requeue, taken_keys};
+use super::prepare_work::requeue;
 use super::record::{self, Record, put_back_statement};
 use super::registry::{leads_of, newest_leads};
 use super::rehearsal::stored;
@@ -287,14 +288,24 @@ fn entries() -> Vec<Dated> {
         let adopt = Some(RecordId(number.to_string()));
         let (replaces, turn, carried) = (true, None, vec![sync]);
         let told = vec![(RecordId(number.to_string()), step)];
-        let to_store = PlanToStore { sync, person, plan: plan.clone(), replaces, turn, adopt, carried, told };
+        let to_store = PlanToStore {
+            sync,
+            person,
+            plan: plan.clone(),
+            replaces,
+            turn,
+            adopt,
+            carried,
+            told,
+            found: None,
+        };
         let next = || Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
         let link = Some((RecordKind::Contact, None));
         let done = StepEnd::Done { record: RecordId(number.to_string()), link };
         for entry in [
             Entry::Plan(to_store),
             Entry::Hold { sync, person, plan },
-            Entry::Verdict { sync, person, next: next() },
+            Entry::Verdict { sync, person, next: next(), found: None },
             Entry::Sent(vec![step]),
             Entry::Outcomes { sync, steps: vec![(step, done)], next: next() },
         ] {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use serde_json::Value as Json;
 use tokio::time::Instant;
 
-use super::Worker;
 use super::push::{Job, Report, attention, later};
 use super::records::Look;
+use super::{Worker, calls};
 use crate::crm::{CrmError, Found, Query};
 use crate::decide::{Brought, Decision, PersonView, Situation, decide};
 use crate::failpoint::failpoint;
@@ -35,6 +36,9 @@ impl Worker {
     pub(super) async fn judge(&self, batch: Vec<Claimed>, reports: &mut Vec<Report>) -> Vec<Job> {
         if batch.is_empty() {
             return Vec::new();
+        }
+        if self.bot.is_some() {
+            return self.judge_calls(batch, reports).await;
         }
         let look = self.records.look();
         let queries: Vec<Query> = batch.iter().map(query).collect();
@@ -329,16 +333,17 @@ impl Worker {
             }
             Decision::Push { plan, turn } => (plan, turn),
             Decision::Filtered(reason) => {
-                self.end_without_plan(claimed, SyncState::Filtered, reason, now).await;
+                let found = calls::found(claimed, None, &contacts);
+                self.end_without_plan(claimed, SyncState::Filtered, reason, now, found).await;
                 return Ok(None);
             }
             Decision::Waiting { until, reason } => {
-                self.end_without_plan(claimed, SyncState::Waiting, reason, until).await;
+                self.end_without_plan(claimed, SyncState::Waiting, reason, until, None).await;
                 return Ok(None);
             }
             Decision::NeedsAttention { mut reason, todo } => {
                 reason.text = format!("{} {todo}", reason.text);
-                self.end_without_plan(claimed, SyncState::NeedsAttention, reason, now).await;
+                self.end_without_plan(claimed, SyncState::NeedsAttention, reason, now, None).await;
                 return Ok(None);
             }
         };
@@ -351,6 +356,7 @@ impl Worker {
             turn: turn.clone(),
             carried: context.kept.iter().map(|(sync, _)| *sync).collect(),
             told: told(&plan, context),
+            found: calls::found(claimed, Some(&plan), &contacts),
             plan: plan.clone(),
         };
         let entry = Arc::new(Entry::Plan(to_store));
@@ -368,9 +374,17 @@ impl Worker {
     }
 
     /// Puts a sync down with a decision that is no plan, unless it has become another person's since.
-    async fn end_without_plan(&self, claimed: &Claimed, state: SyncState, why: Reason, next_at: Timestamp) {
+    pub(super) async fn end_without_plan(
+        &self,
+        claimed: &Claimed,
+        state: SyncState,
+        why: Reason,
+        next_at: Timestamp,
+        found: Option<Json>,
+    ) {
         let next = Next::Release { state, why: Some(why), next_at, attempts: claimed.attempts };
-        let verdict = Arc::new(Entry::Verdict { sync: claimed.id, person: claimed.person, next });
+        let (sync, person) = (claimed.id, claimed.person);
+        let verdict = Arc::new(Entry::Verdict { sync, person, next, found });
         let enter = || self.ledger.enter(Arc::clone(&verdict), self.clock.now());
         let taken = self.insist(claimed.id, enter).await == Some(true);
         failpoint!("sync.judged");
@@ -412,7 +426,7 @@ impl Worker {
     }
 
     /// Whether this lead's plan is pushed, and not only made and explained.
-    fn writes(&self, claimed: &Claimed) -> bool {
+    pub(super) fn writes(&self, claimed: &Claimed) -> bool {
         self.destination.mode == Mode::Live || claimed.let_through
     }
 
@@ -425,7 +439,7 @@ impl Worker {
         }
     }
 
-    async fn storage_failed(&self, claimed: &Claimed, failure: &StoreError) -> PutDown {
+    pub(super) async fn storage_failed(&self, claimed: &Claimed, failure: &StoreError) -> PutDown {
         if failure.is_final() {
             self.hold.lose();
             return Report::Untouched;
@@ -471,7 +485,8 @@ fn told(plan: &Plan, context: &PersonContext) -> Vec<(RecordId, StepId)> {
         | Action::CreateDeal { .. }
         | Action::UpdateDeal { .. }
         | Action::CreateTask { .. }
-        | Action::AddNote { .. } => false,
+        | Action::AddNote { .. }
+        | Action::Call { .. } => false,
     };
     let twins = context.untold.iter();
     twins
@@ -490,7 +505,8 @@ fn adopted(plan: &Plan, contacts: &[FoundContact], context: &PersonContext) -> O
         | Action::UpdateDeal { .. }
         | Action::CreateDeal { .. }
         | Action::CreateTask { .. }
-        | Action::AddNote { .. } => None,
+        | Action::AddNote { .. }
+        | Action::Call { .. } => None,
     });
     let worked_on = worked_on.filter(|contact| !context.further.contains(contact));
     let only = || match contacts {

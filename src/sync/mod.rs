@@ -17,6 +17,7 @@ mod audit;
 mod backoff;
 mod breaker;
 mod budget;
+mod calls;
 #[cfg(test)]
 mod fixture;
 mod hands;

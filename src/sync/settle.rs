@@ -10,7 +10,7 @@ use super::Worker;
 use super::push::{Job, Report, attention, known, later, with_records};
 use crate::crm::{CrmError, Guarantee};
 use crate::failpoint::failpoint;
-use crate::plan::{Priority, RecordId, RecordKind, Step};
+use crate::plan::{Action, Priority, RecordId, RecordKind, Step};
 use crate::rules::Blind;
 use crate::store::syncs::{Claimed, Next, StepEnd, StepState, StoredStep, SyncState};
 
@@ -118,6 +118,10 @@ impl Worker {
 
     fn doubt(&self, job: &Job, index: usize, now: Timestamp) -> Doubt {
         let stored = &job.steps[index];
+        if let Action::Call { call } = &stored.step.action {
+            let harmless = self.crm.repeatable(call) || self.destination.blind == Blind::AtLeastOnce;
+            return if harmless { Doubt::Repeat } else { Doubt::Blind };
+        }
         let kind = stored.step.action.kind();
         let Some(creates) = kind.creates() else { return Doubt::Repeat };
         match self.crm.guarantee(kind) {

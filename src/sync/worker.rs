@@ -19,10 +19,10 @@ use super::hold::Hold;
 use super::push::Report;
 use super::records::Records;
 use crate::clock::Clock;
-use crate::crm::Crm;
+use crate::crm::{Crm, description};
 use crate::failpoint::failpoint;
 use crate::map::Workspace;
-use crate::rules::{Destination, InactiveUsers, Mode, PoolState};
+use crate::rules::{BotKind, Destination, InactiveUsers, Mode, PoolState};
 use crate::store::lease::Lease;
 use crate::store::ledger::Ledger;
 use crate::store::syncs::Claimed;
@@ -54,6 +54,8 @@ pub struct Worker {
     pub(super) hold: Hold,
     pub(super) ledger: Ledger,
     pub(super) destination: Destination,
+    /// What it can be asked, where it is a bot.
+    pub(super) bot: Option<BotKind>,
     pub(super) crm: Arc<dyn Crm>,
     pub(super) versions: Arc<Versions>,
     pub(super) records: Records,
@@ -128,6 +130,7 @@ impl Worker {
             lease,
             hold,
             ledger,
+            bot: description(&destination.crm).and_then(|description| description.bot),
             destination,
             crm,
             versions,

@@ -48,6 +48,7 @@ fn connected(url: &str, more: &[(&str, &str)]) -> std::sync::Arc<dyn Crm> {
         timeout: Duration::from_secs(2),
         settle: None,
         audit: Duration::from_mins(10),
+        chats: Vec::new(),
         blind: Blind::default(),
         settings: Settings(settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
     })

@@ -88,7 +88,7 @@ async fn what_came_after_an_end_stays_when_the_end_is_entered_again() {
         for (entry, state, how) in [
             (Entry::Outcomes { sync, steps: Vec::new(), next: rejected }, "needs-attention", How::Resume),
             (
-                Entry::Verdict { sync, person, next: next(SyncState::Filtered, "rule") },
+                Entry::Verdict { sync, person, next: next(SyncState::Filtered, "rule"), found: None },
                 "filtered",
                 How::Resume,
             ),
@@ -185,6 +185,7 @@ async fn whoever_maps_leads_again_takes_the_locks_in_the_order_of_everybody() {
             lead: Box::new(lead(&said("order", &both))),
             branch: 1,
             syncs: vec![(SyncId(one.clock.new_id()), "order".to_owned())],
+            to_come: None,
         },
         fresh_person: PersonId(one.clock.new_id()),
     };

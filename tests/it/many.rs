@@ -111,7 +111,7 @@ pub(crate) fn to_store(
     plan: leadfold::plan::Plan,
 ) -> PlanToStore {
     let (carried, told) = (Vec::new(), Vec::new());
-    PlanToStore { sync, person, plan, replaces: true, turn: None, adopt: None, carried, told }
+    PlanToStore { sync, person, plan, replaces: true, turn: None, adopt: None, carried, told, found: None }
 }
 
 /// Stores a plan for a claimed sync; its steps when it was taken.

@@ -144,6 +144,7 @@ impl Story {
                 lead: Box::new(lead(said)),
                 branch: 0,
                 syncs: vec![(SyncId(self.clock.new_id()), said.to.to_owned())],
+                to_come: None,
             },
         }
     }
@@ -221,6 +222,7 @@ impl Story {
             adopt: Some(record(contact)),
             carried: Vec::new(),
             told: Vec::new(),
+            found: None,
         };
         assert!(self.enter(lease, Entry::Plan(plan)).await);
     }
@@ -472,6 +474,7 @@ impl Story {
                 lead: Box::new(lead(&said("replays", &other))),
                 branch: 1,
                 syncs: ["replays", "second"].map(|to| (SyncId(self.clock.new_id()), to.to_owned())).into(),
+                to_come: None,
             },
             fresh_person: PersonId(self.clock.new_id()),
         };
@@ -539,6 +542,7 @@ impl Story {
                 adopt: None,
                 carried: Vec::new(),
                 told: Vec::new(),
+                found: None,
             };
             assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
@@ -611,6 +615,7 @@ impl Story {
             adopt: None,
             carried: Vec::new(),
             told: Vec::new(),
+            found: None,
         };
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
         let outcomes = Entry::Outcomes { sync, steps: Vec::new(), next };
@@ -707,6 +712,7 @@ impl Story {
             adopt: None,
             carried: vec![kept],
             told: Vec::new(),
+            found: None,
         };
         assert!(self.enter(&lease, Entry::Plan(plan)).await);
         assert_eq!(kept_ids(sync).await, [kept], "a plan that is made anew takes it along again");
@@ -735,10 +741,11 @@ impl Story {
             adopt: None,
             carried: Vec::new(),
             told: Vec::new(),
+            found: None,
         };
         assert!(!self.enter(&lease, Entry::Plan(plan)).await, "nothing is stored");
         let next = Next::Release { state: SyncState::Filtered, why: None, next_at: self.now(), attempts: 0 };
-        let verdict = Entry::Verdict { sync: anonymous, person: before, next };
+        let verdict = Entry::Verdict { sync: anonymous, person: before, next, found: None };
         assert!(!self.enter(&lease, verdict).await, "nor an end that was meant for somebody else");
         assert_eq!(self.claimed_ids(&lease).await, [anonymous], "the oldest of the one human, alone");
     }
@@ -817,6 +824,7 @@ impl Story {
                 adopt: None,
                 carried: Vec::new(),
                 told: Vec::new(),
+                found: None,
             };
             assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
@@ -935,5 +943,8 @@ pub(crate) fn lead(said: &Said) -> Lead {
         person_fields: Fields::new(),
         adds_token: false,
         flaws: Vec::new(),
+        postback: None,
+        afterwards: Vec::new(),
+        given: None,
     }
 }

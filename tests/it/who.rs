@@ -75,6 +75,9 @@ impl Given {
             person_fields: Fields::new(),
             adds_token: false,
             flaws: Vec::new(),
+            postback: None,
+            afterwards: Vec::new(),
+            given: None,
         }
     }
 }
@@ -103,6 +106,7 @@ async fn see(story: &Story, registry: &Store, all: &[Given], together: usize) ->
                     lead: Box::new(given.lead()),
                     branch: 0,
                     syncs: vec![(SyncId(story.clock.new_id()), "crm".to_owned())],
+                    to_come: None,
                 },
             };
             prepared

@@ -94,6 +94,7 @@ pub(super) static DESCRIPTION: Description = Description {
         },
         ALLOW_PRIVATE_ADDRESSES,
     ],
+    bot: None,
     nested: None,
     windows: &[],
     processing: Duration::from_secs(5),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::names::{Names, Of, Shape};
 use super::wire::to_html;
+use crate::crm::NO_BOT;
 use crate::crm::catalog::UnknownName;
 use crate::lead::Fields;
 use crate::plan::{
@@ -55,6 +56,7 @@ pub(super) fn operation(kind: StepKind) -> &'static str {
         StepKind::UpdateDeal => "update_deal",
         StepKind::CreateTask => "create_task",
         StepKind::AddNote => "add_note",
+        StepKind::Call => "call",
     }
 }
 
@@ -70,7 +72,7 @@ pub(super) fn names_something(step: &Step) -> bool {
         }
         // A day begins at some hour of the user's zone.
         Action::CreateTask { .. } => true,
-        Action::AddNote { .. } => false,
+        Action::AddNote { .. } | Action::Call { .. } => false,
     }
 }
 
@@ -121,6 +123,7 @@ impl Row {
                 ];
                 Ok(made(RecordKind::Note, cells.map(|(column, cell)| (column.to_owned(), cell)).into()))
             }
+            Action::Call { .. } => Err(RowError::Wrong(NO_BOT.to_owned())),
         }
     }
 }

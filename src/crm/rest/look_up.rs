@@ -50,7 +50,8 @@ impl Rest {
             | Action::CreateTask { .. }
             | Action::AddNote { .. }
             | Action::UpdateContact { .. }
-            | Action::UpdateDeal { .. } => Err(unmarked::cannot_be_found(&step.action)),
+            | Action::UpdateDeal { .. }
+            | Action::Call { .. } => Err(unmarked::cannot_be_found(&step.action)),
         }
     }
 

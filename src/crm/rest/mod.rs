@@ -122,6 +122,7 @@ pub(super) static DESCRIPTION: Description = Description {
     // Nobody knows of a CRM that is described here how long it may work; `settle` says it better.
     processing: Duration::from_secs(30),
     search_lag: Duration::from_secs(30),
+    bot: None,
     nested: Some(note_problems),
     connect,
 };
@@ -288,7 +289,8 @@ impl Crm for Rest {
     }
 
     fn guarantee(&self, kind: StepKind) -> Guarantee {
-        let keyed = self.api.operations.get(&Op::of(kind)).is_some_and(|operation| operation.keyed);
+        let operation = Op::of(kind).and_then(|op| self.api.operations.get(&op));
+        let keyed = operation.is_some_and(|operation| operation.keyed);
         match kind {
             // The same values again change nothing.
             StepKind::UpdateContact | StepKind::UpdateDeal => Guarantee::Keyed,
@@ -297,7 +299,7 @@ impl Crm for Rest {
             StepKind::CreateContact => Guarantee::Findable,
             // By their title among the open deals of the contact.
             StepKind::CreateDeal if self.titles_deals() => Guarantee::Findable,
-            StepKind::CreateDeal | StepKind::CreateTask | StepKind::AddNote => {
+            StepKind::CreateDeal | StepKind::CreateTask | StepKind::AddNote | StepKind::Call => {
                 let marked = |kind| self.api.operations.contains_key(&Op::FindByMarker(kind));
                 if kind.creates().is_some_and(marked) { Guarantee::Findable } else { Guarantee::Blind }
             }

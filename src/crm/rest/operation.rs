@@ -84,16 +84,17 @@ const fn kind(
 }
 
 impl Op {
-    /// The operation that writes a step.
-    pub(super) fn of(step: StepKind) -> Self {
-        match step {
+    /// The operation that writes a step; `None` for the call of a bot.
+    pub(super) fn of(step: StepKind) -> Option<Self> {
+        Some(match step {
             StepKind::CreateContact => Self::CreateContact,
             StepKind::UpdateContact => Self::UpdateContact,
             StepKind::CreateDeal => Self::CreateDeal,
             StepKind::UpdateDeal => Self::UpdateDeal,
             StepKind::CreateTask => Self::CreateTask,
             StepKind::AddNote => Self::AddNote,
-        }
+            StepKind::Call => return None,
+        })
     }
 
     /// What it makes.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::Rest;
 use super::operation::{Op, Operation};
 use crate::crm::http::{Answer, in_parallel};
-use crate::crm::{Journal, Outcome, Priority, Remaining, entries};
+use crate::crm::{Journal, NO_BOT, Outcome, Priority, Remaining, entries};
 use crate::map::Values;
 use crate::plan::{Action, ContactFields, RecordId, Reference, Step, TaskFields};
 
@@ -25,7 +25,9 @@ impl Rest {
         let Some(step) = plan.steps.first() else {
             return Outcome::Rejected { why: "the plan has no step left".to_owned() };
         };
-        let op = Op::of(step.action.kind());
+        let Some(op) = Op::of(step.action.kind()) else {
+            return Outcome::Rejected { why: NO_BOT.to_owned() };
+        };
         let Some(operation) = self.api.operations.get(&op) else {
             let why = format!(
                 "the plan says \"{}\", and `operations` of this destination has no `{}`; describe it in \
@@ -129,6 +131,7 @@ pub(super) fn values(step: &Step) -> Result<Json, String> {
             let values = [("text", json!(text)), ("contact", known(contact)?), ("marker", json!(marker))];
             with_deal(with(Map::new(), values), deal.as_ref())?
         }
+        Action::Call { .. } => return Err(NO_BOT.to_owned()),
     };
     Ok(Json::Object(json))
 }

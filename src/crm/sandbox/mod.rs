@@ -76,6 +76,7 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[],
     processing: Duration::from_secs(3),
     search_lag: Duration::ZERO,
+    bot: None,
     nested: None,
     connect,
 };
@@ -182,7 +183,8 @@ impl Sandbox {
             | Action::CreateTask { .. }
             | Action::AddNote { .. }
             | Action::UpdateContact { .. }
-            | Action::UpdateDeal { .. } => Err(unmarked::cannot_be_found(&step.action)),
+            | Action::UpdateDeal { .. }
+            | Action::Call { .. } => Err(unmarked::cannot_be_found(&step.action)),
         }
     }
 
@@ -254,7 +256,7 @@ impl Crm for Sandbox {
             StepKind::UpdateContact | StepKind::UpdateDeal => Guarantee::Keyed,
             StepKind::CreateContact | StepKind::CreateDeal => Guarantee::Findable,
             StepKind::CreateTask | StepKind::AddNote if self.markers => Guarantee::Findable,
-            StepKind::CreateTask | StepKind::AddNote => Guarantee::Blind,
+            StepKind::CreateTask | StepKind::AddNote | StepKind::Call => Guarantee::Blind,
         }
     }
 

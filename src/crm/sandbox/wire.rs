@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::crm::catalog::{Catalog, Field, Pipeline, Stage, User};
-use crate::crm::{CrmError, entries};
+use crate::crm::{CrmError, NO_BOT, entries};
 use crate::lead::Fields;
 use crate::plan::{Action, FoundContact, FoundDeal, RecordId, RecordKind, Reference, Step, TaskFields};
 
@@ -91,6 +91,7 @@ impl Request {
                 let body = Map::from_iter([("text".to_owned(), json!(text))]);
                 made("add_note", "notes", attached(body, contact, deal.as_ref())?)
             }
+            Action::Call { .. } => return Err(NO_BOT.to_owned()),
         })
     }
 

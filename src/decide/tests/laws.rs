@@ -14,7 +14,7 @@ fn kinds(plan: &Plan) -> Vec<StepKind> {
 /// The records that a step refers to.
 fn references(action: &Action) -> Vec<Reference> {
     match action {
-        Action::CreateContact { .. } => vec![],
+        Action::CreateContact { .. } | Action::Call { .. } => vec![],
         Action::UpdateContact { contact, .. } => vec![Reference::Record(contact.clone())],
         Action::UpdateDeal { deal, .. } => vec![Reference::Record(deal.clone())],
         Action::CreateDeal { contact, .. } => vec![contact.clone()],
@@ -74,7 +74,7 @@ fn apply(plan: &Plan, found: &[FoundContact]) -> Vec<FoundContact> {
                 write(&mut deal.stage, changes.stage.as_ref());
                 deal.fields.extend(changes.fields.clone());
             }
-            Action::CreateTask { .. } | Action::AddNote { .. } => {}
+            Action::CreateTask { .. } | Action::AddNote { .. } | Action::Call { .. } => {}
         }
     }
     contacts
@@ -91,7 +91,8 @@ fn written_to(action: &Action) -> Option<&RecordId> {
         | Action::UpdateDeal { .. }
         | Action::CreateDeal { .. }
         | Action::CreateTask { .. }
-        | Action::AddNote { .. } => None,
+        | Action::AddNote { .. }
+        | Action::Call { .. } => None,
     }
 }
 
@@ -219,6 +220,7 @@ proptest! {
                     prop_assert!(changes.fields.values().all(|value| !change::is_empty(value)));
                 }
                 Action::AddNote { text, .. } => prop_assert!(!text.trim().is_empty()),
+                Action::Call { .. } => prop_assert!(false, "a CRM takes no calls"),
                 Action::CreateContact { contact } => {
                     prop_assert!(contact.name.as_ref().is_some_and(|name| !name.trim().is_empty()));
                 }
@@ -307,7 +309,10 @@ proptest! {
                 Action::CreateContact { contact } => &contact.owner,
                 Action::CreateDeal { deal, .. } => &deal.owner,
                 Action::CreateTask { task, .. } => &task.owner,
-                Action::UpdateContact { .. } | Action::UpdateDeal { .. } | Action::AddNote { .. } => &None,
+                Action::UpdateContact { .. }
+                | Action::UpdateDeal { .. }
+                | Action::AddNote { .. }
+                | Action::Call { .. } => &None,
             };
             prop_assert!(!owner.as_ref().is_some_and(|owner| case.inactive.has(owner)), "{:?}", action);
         }

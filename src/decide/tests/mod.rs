@@ -149,7 +149,7 @@ fn email(address: &str) -> Email {
     Email { address: address.into(), match_key: Some(address.into()), raw: address.into() }
 }
 
-fn bare_lead() -> Lead {
+pub(super) fn bare_lead() -> Lead {
     Lead {
         source: "sendpulse".into(),
         branch: "Kyiv leads".into(),
@@ -165,6 +165,9 @@ fn bare_lead() -> Lead {
         person_fields: Fields::new(),
         adds_token: false,
         flaws: vec![],
+        postback: None,
+        afterwards: Vec::new(),
+        given: None,
     }
 }
 

@@ -22,7 +22,8 @@ fn asks(plan: &Plan) -> Vec<(&'static str, Reference, String)> {
         Action::CreateContact { .. }
         | Action::UpdateContact { .. }
         | Action::CreateDeal { .. }
-        | Action::UpdateDeal { .. } => None,
+        | Action::UpdateDeal { .. }
+        | Action::Call { .. } => None,
     });
     asking.filter(|(_, _, text)| text.contains("same person")).collect()
 }

@@ -109,7 +109,7 @@ unknown: 1
         "workspace.yaml:4:59: `share` must be above 0 and at most 1, not `0` (",
         "workspace.yaml:4:72: `${…}` works only in fields that hold secrets",
         "workspace.yaml:4:94: `timeout` must be a duration, not `soon` (",
-        "workspace.yaml:5:10: destination `three` does not say which `crm` it is (",
+        "workspace.yaml:5:10: destination `three` does not say which `crm` or `bot` it is (",
         "workspace.yaml:7:6: owner pool `a` has nobody in it",
         "workspace.yaml:8:6: `olha` stands twice in owner pool `b` (",
         "workspace.yaml:9:17: this owner has no `user`",
@@ -381,4 +381,30 @@ fn what_is_remembered_goes_nowhere_and_needs_no_destination() {
     check("person: { fields: { sum: \"{{ vars.shp }}\" } }", &["2:51: there is no variable `shp`"]);
     check("person: ~", &["2:9: this entry of `leads` does not say where its leads go (`to`)"]);
     check("to: [], person: { fields: { sum: 1 } }", &["2:25: `to` names no destination"]);
+}
+
+#[test]
+fn a_secret_that_no_request_could_have_is_refused() {
+    let check = |head: &str, expect: Option<&str>| {
+        let compiled =
+            compile_source(&format!("source: {{ token: t, {head} }}\nleads: [{{ name: a, to: [crm] }}]\n"));
+        let messages: Vec<&str> = compiled.problems.iter().map(|problem| problem.message.as_str()).collect();
+        let secret = &compiled.workspace.sources["bot"].secret;
+        match expect {
+            None => assert!(messages.is_empty() && secret.is_some(), "{head}: {messages:?}"),
+            Some(part) => {
+                assert!(messages.len() == 1 && messages[0].contains(part), "{head}: {messages:?}");
+                assert!(secret.is_none() && compiled.workspace.sources["bot"].mapping.is_err(), "{head}");
+            }
+        }
+    };
+    check("preset: telegram, secret: abcDEF_123-xyz", None);
+    check("preset: telegram, secret: \"${SECRET:-demo}\"", None);
+    check("preset: esputnik, secret: \"yespo:${PASSWORD:-demo}\"", None);
+    check("preset: telegram, secret: \"not this!\"", Some("A-Z, a-z, 0-9"));
+    check("preset: telegram, secret: \"\"", Some("empty"));
+    check("preset: telegram, secret: \"${SECRET}\"", Some("environment variable `SECRET`"));
+    check("preset: esputnik, secret: password", Some("a colon and the password"));
+    check("preset: json, secret: abc", Some("nothing that `json` sends"));
+    check("preset: telegrm, secret: abc", Some("telegrm"));
 }

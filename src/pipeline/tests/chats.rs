@@ -13,7 +13,7 @@ fn forbidden() -> Option<ChatStatus> {
 
 fn said(preset: &str, rest: &str, event: &Event) -> Option<ChatNews> {
     let mapping = mapping(preset, rest);
-    let made = match interpret_with(&mapping, event, now(), SIMPLE) {
+    let made = match interpret_with(&mapping, event, now(), SIMPLE, None) {
         Interpreted::Lead(lead, _) => Some(lead),
         Interpreted::Filtered(_) | Interpreted::NeedsAttention { .. } => None,
     };

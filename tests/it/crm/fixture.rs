@@ -190,6 +190,7 @@ pub(crate) fn destination(crm: &str, url: &str) -> Destination {
         timeout: Duration::from_millis(600),
         settle: None,
         audit: Duration::from_mins(10),
+        chats: Vec::new(),
         blind: Blind::default(),
         settings: Settings(settings.collect()),
     }

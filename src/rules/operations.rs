@@ -1,0 +1,53 @@
+//! What a bot can be asked to do: data of its description, which loader, `check` and docs iterate over.
+
+/// What makes a destination a bot.
+#[derive(Clone, Copy, Debug)]
+pub struct BotKind {
+    /// What it can be asked to do.
+    pub operations: &'static [Operation],
+    /// Scopes of the chats that it serves unless the destination says otherwise (`chats:`): `sendpulse:*` are those of
+    /// all bots of preset `sendpulse`.
+    pub chats: &'static [&'static str],
+}
+
+/// One thing that a bot can be asked to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Its key in a call.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// Whether it is about a chat, without which it cannot be called.
+    pub needs_chat: bool,
+    /// The parameter that a single value stands for: `set_tag: CRM`.
+    pub main: Option<&'static str>,
+    /// Its parameters.
+    pub parameters: &'static [Parameter],
+    /// Whether the same call twice does no more than once.
+    pub repeatable: bool,
+}
+
+/// One parameter of an operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Its key.
+    pub name: &'static str,
+    /// Whether a call without it is refused.
+    pub required: bool,
+    /// What may stand there.
+    pub shape: Shape,
+    /// What it is, with unit and example.
+    pub summary: &'static str,
+}
+
+/// What may stand in a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A value of the mapping.
+    Value,
+    /// Values in lists and mappings of any depth.
+    Nested,
+    /// An address: what stands in its placeholders is one segment of the path or one value of the query, whatever it holds.
+    /// Its adapter gets `{ "origin": …, "segments": […], "query": [[name, value]…] }`.
+    Address,
+}

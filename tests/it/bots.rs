@@ -1,0 +1,105 @@
+//! Bots: that what is sent is what their vendors document, and that no answer is taken for another.
+
+mod botmother;
+mod sendpulse;
+mod stand_in;
+mod telegram;
+
+use std::time::Duration;
+
+use leadfold::clock::{Clock as _, SystemClock};
+use leadfold::crm::{BOTS, Crm, Outcome};
+use leadfold::id::StepId;
+use leadfold::plan::{Action, Call, Recipient, Step};
+use leadfold::rules::{Blind, Destination, Mode, Settings};
+use serde_json::Value;
+
+use self::stand_in::Reply;
+use crate::crm::fixture::{Recorder, alone};
+
+/// What stands in every secret setting.
+const SECRET: &str = "s3cret-of-the-bot";
+
+/// A destination of this bot.
+fn destination(bot: &str, settings: &[(&str, &str)]) -> Destination {
+    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Destination {
+        name: "bot".into(),
+        crm: bot.into(),
+        mode: Mode::Live,
+        share: 1.0,
+        timeout: Duration::from_secs(20),
+        settle: None,
+        audit: Duration::from_mins(10),
+        chats: Vec::new(),
+        blind: Blind::default(),
+        settings: Settings(settings.collect()),
+    }
+}
+
+/// How long a test waits for this reply: not long for one that never comes.
+fn patience(reply: &Reply) -> Duration {
+    if matches!(reply, Reply::Silence) { Duration::from_millis(600) } else { Duration::from_secs(20) }
+}
+
+/// A call of an operation about a chat.
+fn call(operation: &str, chat: (&str, &str), with: Value) -> Call {
+    let (id, channel) = chat;
+    let Value::Object(with) = with else { panic!("parameters have names") };
+    let channel = (!channel.is_empty()).then(|| channel.to_owned());
+    let chat = Some(Recipient { id: id.to_owned(), scope: None, channel });
+    Call { operation: operation.to_owned(), chat, with }
+}
+
+fn step(call: Call) -> Step {
+    Step { id: StepId(SystemClock.new_id()), action: Action::Call { call } }
+}
+
+/// What becomes of the only step of a plan.
+async fn outcome(bot: &dyn Crm, step: &Step, journal: &Recorder) -> Outcome {
+    let mut outcomes = bot.write(&[alone(step)], journal).await;
+    assert_eq!((outcomes.len(), outcomes[0].len()), (1, 1));
+    outcomes.remove(0).remove(0)
+}
+
+/// The kind of an outcome, and what it says.
+fn told(outcome: &Outcome) -> (&'static str, &str) {
+    match outcome {
+        Outcome::Done(record) => ("done", &record.0),
+        Outcome::Retry { why, .. } => ("retry", why),
+        Outcome::Unknown { why } => ("unknown", why),
+        Outcome::Rejected { why } => ("rejected", why),
+        Outcome::Unreachable { why } => ("unreachable", why),
+        Outcome::Unauthorised { why } => ("unauthorised", why),
+    }
+}
+
+/// What the loader, `check` and the docs take from a description is there and hangs together.
+#[test]
+fn descriptions_are_sound() {
+    for description in BOTS {
+        let bot = description.name;
+        let kind = description.bot.unwrap_or_else(|| panic!("{bot} is no bot"));
+        assert!(!description.summary.is_empty() && !kind.operations.is_empty(), "{bot}");
+        let mut names: Vec<&str> = kind.operations.iter().map(|operation| operation.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), kind.operations.len(), "{bot}: two operations of one name");
+        for operation in kind.operations {
+            let at = format!("{bot}.{}", operation.name);
+            assert!(!operation.summary.is_empty(), "{at}");
+            let known = |name: &str| operation.parameters.iter().any(|parameter| parameter.name == name);
+            assert!(operation.main.is_none_or(known), "{at}: its main parameter is none of its parameters");
+            // A single value must be enough where one may stand.
+            let others =
+                operation.parameters.iter().filter(|parameter| Some(parameter.name) != operation.main);
+            let lacks = others.filter(|parameter| parameter.required).count();
+            assert!(operation.main.is_none() || lacks == 0, "{at}: a single value is not enough");
+            for parameter in operation.parameters {
+                assert!(!parameter.summary.is_empty(), "{at}.{}", parameter.name);
+            }
+            let reserved = ["to", "when", "chat", "channel"];
+            assert!(!reserved.contains(&operation.name), "{at}: every call has a key of this name");
+        }
+    }
+}
