@@ -34,6 +34,9 @@ pub struct Lead {
     pub owners: Option<String>,
     /// Evidence of who this is, strongest kinds included, in no particular order.
     pub identifiers: Vec<Identifier>,
+    /// What is kept of our own one-time tokens that it came with ([`crate::links`]), until they are redeemed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// The chat that the event came from, when the preset or the mapping names one.
     pub chat: Option<Chat>,
     /// The scope of that chat's identifier, such as `sendpulse:5f3a…`: in what its id counts.

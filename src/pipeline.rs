@@ -195,6 +195,7 @@ fn build(
         note,
         owners: branch.owners.clone(),
         identifiers: evidence.identifiers,
+        links: evidence.links,
         chat: evidence.chat,
         chat_scope: evidence.chat_scope,
         person_fields,

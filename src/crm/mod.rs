@@ -8,7 +8,7 @@
 //! | [`http`], [`limit`] | calls, and the account's rate budget |
 //! | [`matching`] | the exact re-check of what a search gave |
 //! | `unmarked` | a lost step where records carry no marker |
-//! | `settings`, `entries` | reading what the workspace says; a plan's fields as JSON |
+//! | `settings`, `entries`, `tree` | reading what the workspace says; a plan's fields as JSON; bodies with placeholders |
 //! | `bot` | bots: asked by operations, with nothing to look up |
 //! | [`catalog`] | what an account has: fields, users, pipelines, stages |
 //! | [`examine`] | asks an account everything that can be asked without writing |
@@ -24,6 +24,7 @@ mod odoo;
 mod rest;
 mod sandbox;
 mod settings;
+mod tree;
 mod unmarked;
 
 use std::collections::BTreeSet;
@@ -180,6 +181,14 @@ pub enum Outcome {
     },
     /// The CRM refuses, and will refuse again.
     Rejected {
+        /// What the CRM said.
+        why: String,
+    },
+    /// Taken, and what becomes of it is not known yet. Only of a call that is [repeatable](Crm::repeatable): it is made
+    /// again after this long, and then the adapter asks how far it is, or sends it anew where it remembers nothing.
+    UnderWay {
+        /// When it is worth asking again.
+        after: Duration,
         /// What the CRM said.
         why: String,
     },

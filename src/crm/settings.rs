@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::ConnectError;
 use super::limit::Window;
+use crate::map;
 use crate::rules::Destination;
 
 /// The settings of one destination.
@@ -59,6 +60,32 @@ impl<'a> Reader<'a> {
         windows
             .collect::<Option<_>>()
             .ok_or_else(|| self.wrong(name, text, "a rate such as `10/s`, `60/min` or `100/10s`"))
+    }
+
+    /// Reads nested settings again from their JSON, which is YAML as well. The loader has noted every problem at its place;
+    /// the error is for settings that never went through it.
+    pub(super) fn nested<T>(
+        self,
+        names: &[&str],
+        read: impl FnOnce(&map::Reader<'_>, &map::Node) -> T,
+    ) -> Result<T, ConnectError> {
+        let text = |name: &&str| Some(format!("\"{name}\": {}", self.text(name)?));
+        let entries: Vec<String> = names.iter().filter_map(text).collect();
+        let text = format!("{{ {} }}", entries.join(",\n"));
+        let reader = map::Reader::new("workspace.yaml", &text, &|_| None);
+        let map::Tree { root, faults } = map::parse(&text);
+        for fault in faults {
+            reader.error(fault.span, fault.message, fault.help);
+        }
+        let value = read(&reader, &root);
+        let (problems, _) = reader.finish();
+        match problems.into_iter().find(|problem| problem.severity == map::Severity::Error) {
+            None => Ok(value),
+            Some(problem) => {
+                let (name, message) = (&self.0.name, problem.message);
+                Err(ConnectError(format!("destination `{name}`: {message}; `leadfold check` shows where")))
+            }
+        }
     }
 
     fn wrong(self, name: &str, found: &str, expected: &str) -> ConnectError {

@@ -27,6 +27,8 @@ pub(crate) struct IdentifierTemplates {
     pub(crate) external_customer: Vec<(String, Vec<IdentifierValue>)>,
     pub(crate) chat: ChatTemplate,
     pub(crate) telegram_user: Vec<IdentifierValue>,
+    /// Start parameters, in which a one-time token of ours may stand.
+    pub(crate) link: Vec<Template>,
     pub(crate) device: Vec<Template>,
     pub(crate) click: Vec<Template>,
 }
@@ -54,7 +56,7 @@ impl IdentifierTemplates {
     pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
         let chat = [&self.chat.bot, &self.chat.id, &self.chat.channel, &self.chat.link];
         let values = self.external_customer.iter().flat_map(|(_, values)| values).chain(&self.telegram_user);
-        let lists = self.device.iter().chain(&self.click);
+        let lists = self.link.iter().chain(&self.device).chain(&self.click);
         chat.into_iter().flatten().chain(values.map(|value| &value.template)).chain(lists)
     }
 
@@ -94,7 +96,7 @@ fn built_in(path: &str) -> Node {
 }
 
 pub(super) const IDENTIFIERS_KEYS: &[&str] =
-    &["external_customer", "chat", "telegram_user", "device", "click"];
+    &["external_customer", "chat", "telegram_user", "link", "device", "click"];
 pub(super) const CHAT_KEYS: &[&str] = &["bot", "id", "channel", "link", "hint"];
 /// What stands beside `value` and `required`.
 pub(super) const CONTACT_VALUE_KEYS: &[&str] = &["proven"];
@@ -132,6 +134,7 @@ pub(super) fn identifiers(reader: &Reader<'_>, node: &Node, chats: bool) -> Iden
         telegram_user: telegram_user
             .map(|node| values(reader, node, "`identifiers.telegram_user`"))
             .unwrap_or_default(),
+        link: many("link", "`identifiers.link`"),
         device: many("device", "`identifiers.device`"),
         click: many("click", "`identifiers.click`"),
     }

@@ -23,6 +23,7 @@ mod example;
 mod expression;
 mod filters;
 mod identity;
+mod links;
 mod names;
 mod path;
 mod pools;

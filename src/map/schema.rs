@@ -17,7 +17,7 @@ use self::parts::{
     words,
 };
 use super::workspace::DestinationKind;
-use super::{branch, evidence, example, identity, pools, rules, source, template, workspace};
+use super::{branch, evidence, example, identity, links, pools, rules, source, template, workspace};
 use crate::lead::IdentifierKind;
 use crate::plan::StepKind;
 
@@ -29,6 +29,7 @@ pub fn of_workspace(kinds: &[DestinationKind]) -> Json {
         }
         "owner_pools" => map("The people who take turns with new deals, by a name of your own.", pool()),
         "identity" => says("What tells who is who.", identity()),
+        "links" => says("Links from a bot to a web site, and their PINs.", links()),
         "retention" => says(
             "How long things are kept.",
             object(workspace::RETENTION_KEYS, &[], &|key| match key {
@@ -318,6 +319,19 @@ fn call() -> Json {
     })
 }
 
+fn links() -> Json {
+    object(links::KEYS, &[], &|key| match key {
+        "url" => scalar("Where a link leads: https://shop.example.com/enter?buid={buid}."),
+        "namespace" => {
+            scalar("The system whose user ids are bound, as in `identifiers.external_customer`: web_user.")
+        }
+        "pin_digits" => count("Digits of a PIN: 6.", 4),
+        "pin_life" => duration("How long a PIN can be entered: 10m."),
+        "life" => duration("How long a link can be opened: 24h."),
+        _ => anything(),
+    })
+}
+
 fn identity() -> Json {
     object(identity::KEYS, &[], &|key| match key {
         "order" => list(
@@ -369,6 +383,11 @@ fn identifiers() -> Json {
                 "hint" => boolean("The id came in a link that anybody may have made up: it joins nobody."),
                 _ => anything(),
             }),
+        ),
+        "link" => one_or_many(
+            "The start parameter of the bot: a one-time token of `leadfold link` in it proves who somebody is; anything else \
+             is left alone.",
+            scalar(""),
         ),
         "device" => one_or_many("Device or cookie ids; they link and never join people.", scalar("")),
         "click" => {

@@ -258,7 +258,11 @@ async fn found(means: &Means, who: &str, regions: &[String]) -> Result<Vec<Perso
 }
 
 /// The only person who is meant.
-async fn the_one(means: &Means, who: &str, regions: &[String]) -> Result<PersonId, OperationError> {
+pub(super) async fn the_one(
+    means: &Means,
+    who: &str,
+    regions: &[String],
+) -> Result<PersonId, OperationError> {
     // An id is taken at its word: whoever wrote it has looked at that very person.
     if let Ok(id) = who.trim().parse::<PersonId>()
         && means.store.profile(id, 0).await?.is_some()

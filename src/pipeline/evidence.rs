@@ -6,6 +6,7 @@
 //! | the number that somebody writes from | proven, where the preset or the mapping says that the platform vouches for it |
 //! | phones and emails of the contact, customer ids | claimed |
 //! | what the mapping calls a hint | hinted: it came in a link that anybody may have made up |
+//! | our own one-time token in a link | what it stands for, proven: it is redeemed when the lead is stored |
 //!
 //! What names nobody by itself is data and no identifier: a phone that may be two numbers, a role mailbox, a chat without
 //! its bot, an id that stands for nothing.
@@ -15,8 +16,10 @@ use super::chat::of_one_human;
 use super::contact::Contact;
 use crate::event::Event;
 use crate::lead::{Chat, Confidence, Flaw, Identifier, IdentifierKind, Phone, Proof};
+use crate::links::{self, StartParameter};
 use crate::map::{Branch, ChatTemplate, IdentifierValue, Mapping, Template, View};
 use crate::normalise;
+use crate::token::to_hex;
 
 /// The scope of Telegram's users, who have one id in all bots.
 pub(super) const TELEGRAM: &str = "telegram";
@@ -31,6 +34,8 @@ const LARGEST_TELEGRAM_ID: u64 = (1 << 52) - 1;
 #[derive(Default)]
 pub(super) struct Evidence {
     pub(super) identifiers: Vec<Identifier>,
+    /// What is kept of our own tokens.
+    pub(super) links: Vec<String>,
     /// The chat that the event came from.
     pub(super) chat: Option<Chat>,
     /// In what its id counts.
@@ -61,6 +66,17 @@ impl Evidence {
                 for id in read(&value.template, view, "identifiers.external_customer")? {
                     let proof = value.proof(Proof::Claimed);
                     evidence.add_id(IdentifierKind::ExternalCustomer, namespace, &id, proof);
+                }
+            }
+        }
+        for template in &templates.link {
+            for text in read(template, view, "identifiers.link")? {
+                // Whatever else stands in the parameter is for other identifiers to read, as hints.
+                if let StartParameter::Token(token) = links::start_parameter(&text) {
+                    let link = to_hex(&links::kept(links::Secret::Token, &token));
+                    if !evidence.links.contains(&link) {
+                        evidence.links.push(link);
+                    }
                 }
             }
         }

@@ -36,7 +36,7 @@ mod veto;
 pub use decision::{Decision, Finding, Outcome, RULES_VERSION, Refusal, Rule};
 pub use difference::{Difference, Group, Part};
 pub use known::{Known, KnownKey, KnownPerson, Users, add_name, pair};
-pub use merge::MergeRule;
+pub use merge::{MergeRule, by_own_link};
 pub use partition::{Number, Partition, number};
 pub use sentences::{Language, Sentence, Told};
 

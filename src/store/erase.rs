@@ -42,6 +42,10 @@
 //! | `possible_duplicates.one`, `possible_duplicates.other`, `possible_duplicates.lead` | the row goes |
 //! | `corrections.id`, `corrections.kind`, `corrections.one`, `corrections.other`, `corrections.merge`, `corrections.author` | stay, and one more says that somebody was erased, by whom and when |
 //! | `corrections.note` | goes, of theirs |
+//! | `links_issued.id`, `links_issued.namespace`, `links_issued.chat_scope`, `links_issued.chat`, `links_issued.state`, `links_issued.pin`, `links_issued.ticket`, `links_issued.wanted_user` | the row goes, and with it PIN and tries; in rows of others the user goes |
+//! | `web_users.namespace`, `web_users.chat_scope`, `web_users.chat`, `web_users.user_id` | the row goes |
+//! | `start_tokens.id`, `start_tokens.data`, `start_tokens.used_by`, `start_token_identifiers.token`, `start_token_identifiers.kind`, `start_token_identifiers.scope`, `start_token_identifiers.value` | the rows go, of every token that stands for something of theirs |
+//! | `link_failures.caller` | stays for a day: a hash of who tried PINs, whom no row names |
 //!
 //! What other people's leads say of them stays masked (`+38•••67`), as in logs. What other people wrote about them (their
 //! number in somebody else's message) is somebody else's message: it is counted and named, and left.

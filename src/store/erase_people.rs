@@ -13,6 +13,7 @@ use super::erase_requests::{empty_requests_of, identifiers_of};
 use super::facts::{PARTS, forget_facts};
 use super::merges::lock_people;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
+use super::start_tokens::forget_links;
 use super::syncs::OPEN;
 use super::{StoreError, Work};
 use crate::id::{DeliveryId, LeadId, PersonId};
@@ -369,10 +370,13 @@ impl Forget {
         forget_user(connection, person, held).await?;
         let lock = connection.row_locks("FOR UPDATE");
         let sql = format!(
-            "SELECT kind, scope, value, users FROM identifiers WHERE person = $1 \
+            "SELECT kind, scope, value, users, shown FROM identifiers WHERE person = $1 \
              ORDER BY kind, scope, value {lock}"
         );
         let mine = connection.fetch(&sql, args![person]).await?;
+        let keys =
+            mine.iter().map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?, row.optional_text(4)?)));
+        forget_links(connection, &keys.collect::<Result<Vec<_>, StoreError>>()?).await?;
         let sql = "SELECT DISTINCT holders.kind, holders.scope, holders.value, holders.person, holders.since \
              FROM identifiers JOIN holders ON holders.kind = identifiers.kind AND holders.scope = identifiers.scope \
                AND holders.value = identifiers.value \

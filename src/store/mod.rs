@@ -14,6 +14,7 @@
 //! | [`lease`] | processes, and who of them pushes to which destination |
 //! | `merges`, `moved`, `doubles` | two people who become one, what that moves, and what it shows in a CRM |
 //! | [`profile`] | one person, for people: what is theirs, who they became, who they may be |
+//! | [`links`], `link_work`, `web_users`, [`start_tokens`] | links to a site and their PINs, which user somebody is, tokens in links into bots |
 //! | [`corrections`] | what people decide about people by hand: merges, and merges undone |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
@@ -63,6 +64,8 @@ pub mod held;
 pub mod inbox;
 pub mod lease;
 pub mod ledger;
+mod link_work;
+pub mod links;
 mod lock;
 mod merges;
 mod moved;
@@ -90,8 +93,10 @@ mod row;
 pub mod schema;
 mod selection;
 mod session;
+pub mod start_tokens;
 pub mod syncs;
 pub mod versions;
+mod web_users;
 
 pub(crate) mod people;
 pub(crate) mod sql;

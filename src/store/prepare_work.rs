@@ -17,6 +17,7 @@ use super::prepare::{
     ended_abnormally, in_stages, oldest_received,
 };
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
+use super::start_tokens::redeem;
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{DeliveryId, PersonId};
@@ -199,10 +200,11 @@ pub(super) async fn insert_leads(
     if fresh.is_empty() {
         return Ok(());
     }
-    let mut people = {
-        let leads = fresh.iter().filter_map(|event| event.lead());
-        People::load(connection, leads, fresh.iter().filter_map(|event| event.holder), rules, now).await?
-    };
+    let leads_of = fresh.iter().filter_map(|event| Some((event.lead_id, event.lead()?, event.received_at)));
+    let redeemed = redeem(connection, leads_of).await?;
+    let holders = fresh.iter().filter_map(|event| event.holder);
+    let mut people =
+        People::load(connection, redeemed.values().map(AsRef::as_ref), holders, rules, now).await?;
     let mut leads = Vec::with_capacity(fresh.len());
     let mut syncs = Vec::new();
     let (mut chats, mut remembered) = (Chats::default(), Remembered::default());
@@ -240,6 +242,7 @@ pub(super) async fn insert_leads(
                 row(None, None, "needs-attention", Some(json(why)?), None, None, None);
             }
             EventOutcome::Lead { lead, branch, syncs: ids, to_come } => {
+                let lead = redeemed.get(&event.lead_id).map_or(&**lead, AsRef::as_ref);
                 let resolution = whose(&mut people, event, lead);
                 // Of a postback it stays with who came with the click id, as their count does.
                 let of = event.holder.unwrap_or(resolution.person);

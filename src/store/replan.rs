@@ -19,6 +19,7 @@ use super::prepare::EventOutcome;
 use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
 use super::replay_work::{Anew, FREE, decide_anew};
 use super::sql::{Arg, Connection, Row, args, json, list};
+use super::start_tokens::redeem;
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, SyncId};
@@ -101,7 +102,11 @@ impl ReplanLeads {
         if let Some((erased, _)) = before.iter().find(|(_, before)| before.erased) {
             return Ok(Some((*erased, LeftAlone::Erased)));
         }
-        let mapped = leads.iter().filter_map(|lead| lead.mapped());
+        let mapped = leads
+            .iter()
+            .filter_map(|lead| Some((lead.lead, lead.mapped()?, before.get(&lead.lead)?.received_at)));
+        let redeemed = redeem(connection, mapped).await?;
+        let mapped = redeemed.values().map(AsRef::as_ref);
         let holders = leads.iter().filter_map(|lead| lead.holder);
         let people: Vec<PersonId> =
             before.values().filter_map(|before| before.person).chain(holders).collect();
@@ -112,6 +117,7 @@ impl ReplanLeads {
                 continue;
             };
             let Some(before) = before.get(&lead.lead) else { continue };
+            let mapped = redeemed.get(&lead.lead).map_or(&**mapped, AsRef::as_ref);
             let resolution = match (lead.holder, &mapped.postback) {
                 (Some(holder), Some(postback)) => {
                     Resolution::by_click(&postback.click, people.present(holder))

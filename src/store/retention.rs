@@ -71,18 +71,21 @@ pub struct Removed {
     pub versions: u64,
     /// Chats of nobody.
     pub chats: u64,
+    /// Links to a site, tokens of links into bots, and failures to open one.
+    pub links: u64,
 }
 
 impl Removed {
     /// Counts another part.
     pub fn add(&mut self, other: Self) {
-        let Self { bodies, deliveries, leads, keys, versions, chats } = other;
+        let Self { bodies, deliveries, leads, keys, versions, chats, links } = other;
         self.bodies += bodies;
         self.deliveries += deliveries;
         self.leads += leads;
         self.keys += keys;
         self.versions += versions;
         self.chats += chats;
+        self.links += links;
     }
 }
 

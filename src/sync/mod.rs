@@ -8,7 +8,7 @@
 //! |---|---|
 //! | ready | [`worker`], at `next_at` |
 //! | pushing | [`worker`], at `next_at`: the steps that are left ([`push`]) |
-//! | unknown | [`worker`], when the CRM has settled: a look-up ([`settle`]) |
+//! | unknown | [`worker`], when the CRM has settled: a look-up ([`settle`]); what it is at work on, when it is worth asking again |
 //! | waiting | [`worker`], at `next_at`: decided anew |
 //! | held | nobody, until a person says push or skip ([`crate::operation::held`]); pushed, it is decided anew |
 //! | synced, filtered, needs-attention | [`audit`], once, where a step was sent again after a look-up; then nobody, until a person replays them ([`crate::operation::replay`]) |

@@ -142,6 +142,16 @@ impl Worker {
                     next = Some(self.look_up_later(&job, sent_at, &why, now));
                     report = Report::Failed(why);
                 }
+                Outcome::UnderWay { after, why } => {
+                    let text = format!("'{}' is at work on it: {why}", self.destination.name);
+                    ends.push((stored.step.id, StepEnd::Unknown(why)));
+                    next = Some(Next::Release {
+                        state: SyncState::Unknown,
+                        why: Some(Reason::new("under_way", text)),
+                        next_at: later(now, after),
+                        attempts: job.claimed.attempts,
+                    });
+                }
                 Outcome::Rejected { why } => {
                     let kind = stored.step.action.kind().as_str();
                     let end = if in_doubt { StepEnd::Unknown } else { StepEnd::Rejected };

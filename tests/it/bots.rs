@@ -69,6 +69,7 @@ fn told(outcome: &Outcome) -> (&'static str, &str) {
         Outcome::Retry { why, .. } => ("retry", why),
         Outcome::Unknown { why } => ("unknown", why),
         Outcome::Rejected { why } => ("rejected", why),
+        Outcome::UnderWay { why, .. } => ("under way", why),
         Outcome::Unreachable { why } => ("unreachable", why),
         Outcome::Unauthorised { why } => ("unauthorised", why),
     }

@@ -36,6 +36,8 @@ struct Mishaps {
     lost_answers: AtomicUsize,
     /// After the answers that are lost, it is too busy so many times.
     busy: AtomicUsize,
+    /// So many times it has taken a step and is not done with it.
+    under_way: AtomicUsize,
     guarantee: Guarantee,
     /// Its search shows nothing of what was written.
     hides: bool,
@@ -49,14 +51,32 @@ impl Mishaps {
 
     fn with(panics: usize, lost_answers: usize, busy: usize, guarantee: Guarantee) -> Arc<Self> {
         let (panics, lost_answers, busy) = (panics.into(), lost_answers.into(), busy.into());
-        Arc::new(Self { panics, lost_answers, busy, guarantee, hides: false, written: Mutex::default() })
+        Arc::new(Self { panics, lost_answers, busy, ..Self::well(guarantee) })
+    }
+
+    /// Has each step under way so many times before it is done.
+    fn slow(under_way: usize) -> Arc<Self> {
+        Arc::new(Self { under_way: under_way.into(), ..Self::well(Guarantee::Keyed) })
+    }
+
+    /// Does what it is told.
+    fn well(guarantee: Guarantee) -> Self {
+        let none = AtomicUsize::default;
+        Self {
+            panics: none(),
+            lost_answers: none(),
+            busy: none(),
+            under_way: none(),
+            guarantee,
+            hides: false,
+            written: Mutex::default(),
+        }
     }
 
     /// Never says what it has written, neither in an answer nor in a search.
     fn silent() -> Arc<Self> {
-        let (panics, lost_answers, busy) = (0.into(), usize::MAX.into(), 0.into());
-        let guarantee = Guarantee::Findable;
-        Arc::new(Self { panics, lost_answers, busy, guarantee, hides: true, written: Mutex::default() })
+        let lost_answers = usize::MAX.into();
+        Arc::new(Self { lost_answers, hides: true, ..Self::well(Guarantee::Findable) })
     }
 
     fn one_less(count: &AtomicUsize) -> bool {
@@ -99,6 +119,11 @@ impl Crm for Mishaps {
                 let steps = if keyed { &plan.steps[..1] } else { plan.steps };
                 let keys: Vec<_> = steps.iter().map(|step| (plan.sync, step.id)).collect();
                 journal.sent(&keys).await.unwrap();
+                if Self::one_less(&self.under_way) {
+                    let after = Duration::from_millis(5);
+                    outcomes.push(vec![Outcome::UnderWay { after, why: "import 7".into() }]);
+                    continue;
+                }
                 let lost = Self::one_less(&self.lost_answers);
                 if !lost && Self::one_less(&self.busy) {
                     outcomes.push(vec![Outcome::Retry { after: None, why: "busy".into() }]);
@@ -252,6 +277,15 @@ async fn a_step_that_is_sent_again_keeps_its_key_until_somebody_knows() {
     written.sort_unstable();
     written.dedup();
     assert_eq!((counts.synced, written.len()), (1, 2), "a plan that is made anew has other keys: {counts:?}");
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_asked_about_until_it_is_done() {
+    // More often than a step may fail, and than a destination may before it is paused.
+    let crm = Mishaps::slow(30);
+    let counts = bring(Arc::clone(&crm) as Arc<dyn Crm>, &["+380671234567"], None).await;
+    assert_eq!((counts.synced, counts.needs_attention), (1, 0), "{counts:?}");
+    assert_eq!(crm.written(), 2, "contact and deal, once each");
 }
 
 #[tokio::test]

@@ -339,7 +339,7 @@ async fn shutting_down_does_not_wait_for_ever() {
 async fn health_is_open_and_everything_else_is_guarded() {
     let metrics = crate::rig::metrics();
     let (ready, state) = watch::channel(Err("the database is not open yet".to_owned()));
-    let access = Access::Token(token::hash("api"));
+    let access = Access::Token { api: Some(token::hash("api")), links: None };
     let pages = axum::Router::new().route("/api/leads", axum::routing::get(async || "[]"));
     let (inbox, _queue) = Inbox::channel(1);
     let (_sources, current) = watch::channel(Arc::new(Sources(sources())));

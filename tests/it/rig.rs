@@ -25,6 +25,9 @@ use crate::postgres::Database;
 /// Longest that anything here may take.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
 
+/// The token of a web site, where there is one of the API.
+pub(crate) const LINKS_TOKEN: &str = "token-of-the-site";
+
 /// What a mapping under test says; `{DESTINATION}` takes further settings of the destination.
 pub(crate) const WORKSPACE: &str = r#"
 destinations:
@@ -215,7 +218,10 @@ impl Rig {
             follow: self.follow,
             database: self.database(),
             listen: self.listen,
-            door: self.token.map_or(Door::Demo, |token| Door::Token(Some(token.into()))),
+            door: self.token.map_or(Door::Demo, |token| Door::Token {
+                api: Some(token.into()),
+                links: Some(LINKS_TOKEN.into()),
+            }),
             metrics: metrics(),
             limits: Limits::default(),
             environment: Arc::new(|_| None),
@@ -278,6 +284,14 @@ impl Rig {
     pub(crate) async fn post_with(&self, path: &str, (name, value): (&str, &str), body: &Value) -> u16 {
         let request = self.client.post(self.url(path)).body(body.to_string()).header(name, value);
         request.header("content-type", "application/json").send().await.unwrap().status().as_u16()
+    }
+
+    /// The same with the token of the API, and the answer as JSON.
+    #[expect(clippy::disallowed_methods, reason = "the test is a person with a command line")]
+    pub(crate) async fn post_to_api(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.client.post(self.url(path)).bearer_auth(self.token.unwrap_or_default());
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {

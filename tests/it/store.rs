@@ -938,6 +938,7 @@ pub(crate) fn lead(said: &Said) -> Lead {
         note: None,
         owners: None,
         identifiers,
+        links: Vec::new(),
         chat: None,
         chat_scope: None,
         person_fields: Fields::new(),

@@ -70,6 +70,7 @@ impl Given {
             note: None,
             owners: None,
             identifiers: self.identifiers.clone(),
+            links: Vec::new(),
             chat: None,
             chat_scope: None,
             person_fields: Fields::new(),

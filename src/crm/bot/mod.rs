@@ -5,6 +5,9 @@
 //! Everything else about a destination (queue, budget, unknown outcomes, pausing) is the same as for a CRM.
 
 mod botmother;
+mod esputnik;
+mod metabot;
+mod mindbox;
 mod sendpulse;
 mod telegram;
 
@@ -25,8 +28,14 @@ use crate::plan::{Action, Call, RecordId, RecordKind, Step, StepKind};
 use crate::rules::Operation;
 
 /// Every bot.
-pub static DESCRIPTIONS: &[&Description] =
-    &[&sendpulse::DESCRIPTION, &telegram::DESCRIPTION, &botmother::DESCRIPTION];
+pub static DESCRIPTIONS: &[&Description] = &[
+    &sendpulse::DESCRIPTION,
+    &telegram::DESCRIPTION,
+    &botmother::DESCRIPTION,
+    &esputnik::DESCRIPTION,
+    &mindbox::DESCRIPTION,
+    &metabot::DESCRIPTION,
+];
 
 /// A call on its way: which step it is, and how it is journalled.
 #[derive(Clone, Copy)]

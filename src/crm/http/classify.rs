@@ -67,8 +67,17 @@ fn http_date(text: &str) -> Option<Timestamp> {
 
 /// The sentence in an error body that says what is wrong, or the body itself.
 pub(super) fn message(body: &Value) -> String {
-    const WORDS: [&str; 8] =
-        ["message", "error_description", "error", "detail", "description", "title", "errors", "code"];
+    const WORDS: [&str; 9] = [
+        "message",
+        "errorMessage",
+        "error_description",
+        "error",
+        "detail",
+        "description",
+        "title",
+        "errors",
+        "code",
+    ];
     match body {
         Value::Null => "no reason given".to_owned(),
         Value::String(text) => text.clone(),
@@ -150,6 +159,7 @@ mod tests {
         check(json!({"error": {"code": 7, "message": "phone is taken"}}), "phone is taken");
         check(json!({"errors": [{"detail": "bad phone"}, {"detail": "bad email"}]}), "bad phone");
         check(json!({"message": null, "title": "Forbidden"}), "Forbidden");
+        check(json!({"status": "ProtocolError", "errorMessage": "no such operation"}), "no such operation");
         check(json!("plain"), "plain");
         check(json!({"odd": 1}), "{\"odd\":1}");
         check(json!([]), "[]");

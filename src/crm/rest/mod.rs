@@ -42,7 +42,7 @@ use super::{
     ConnectError, Crm, CrmError, Description, Found, Guarantee, Journal, Outcome, Priority, Query, Remaining,
 };
 use crate::decide::Capabilities;
-use crate::map::{Node, Reader, Severity, Tree, parse};
+use crate::map::{Node, Reader};
 use crate::plan::{RecordId, RecordKind, Step, StepKind};
 use crate::rules::{Destination, Setting};
 
@@ -170,29 +170,12 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     }))
 }
 
-/// Reads the nested settings again from their JSON, which is YAML as well. The loader has noted every problem at its place;
-/// this one is for settings that never went through it.
+/// `auth` stays away: its secrets are final, and reading would look for `${…}` in them once more.
 fn api(destination: &Destination) -> Result<Api, ConnectError> {
     let settings = settings::Reader(destination);
     settings.required("operations")?;
-    let text = |name: &&str| Some(format!("\"{name}\": {}", settings.text(name)?));
-    // `auth` stays away: its secrets are final, and reading would look for `${…}` in them once more.
-    let entries: Vec<String> = NESTED.iter().filter(|name| **name != "auth").filter_map(text).collect();
-    let text = format!("{{ {} }}", entries.join(",\n"));
-    let reader = Reader::new("workspace.yaml", &text, &|_| None);
-    let Tree { root, faults } = parse(&text);
-    for fault in faults {
-        reader.error(fault.span, fault.message, fault.help);
-    }
-    let api = reading::read(&reader, &root);
-    let (problems, _) = reader.finish();
-    match problems.into_iter().find(|problem| problem.severity == Severity::Error) {
-        None => Ok(api),
-        Some(problem) => {
-            let (name, message) = (&destination.name, problem.message);
-            Err(ConnectError(format!("destination `{name}`: {message}; `leadfold check` shows where")))
-        }
-    }
+    let names: Vec<&str> = NESTED.iter().copied().filter(|name| *name != "auth").collect();
+    settings.nested(&names, reading::read)
 }
 
 impl Rest {

@@ -5,8 +5,9 @@
 //! a segment.
 
 use reqwest::Method;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
+use crate::crm::tree::Tree;
 use crate::map::{Template, Values};
 
 /// The templates of a request.
@@ -20,14 +21,6 @@ pub(super) struct Request {
     pub(super) query: Vec<(String, Template)>,
     pub(super) headers: Vec<(String, Template)>,
     pub(super) json: Option<Tree>,
-}
-
-/// A body with templates for leaves.
-#[derive(Debug)]
-pub(super) enum Tree {
-    Leaf(Template),
-    Map(Vec<(String, Tree)>),
-    List(Vec<Tree>),
 }
 
 /// A request for one set of values.
@@ -74,54 +67,6 @@ impl Request {
             tree.collect(&mut templates);
         }
         templates
-    }
-}
-
-impl Tree {
-    /// The whole body: an object stays one when nothing is left in it.
-    fn body(&self, values: &Values) -> Result<Option<Json>, String> {
-        let empty = matches!(self, Self::Map(_)).then(|| Json::Object(Map::new()));
-        Ok(self.fill(values)?.0.or(empty))
-    }
-
-    /// `None` where nothing is there: an absent value, and an object or list in which nothing is left. An item of a list
-    /// that lacks one of its values is left out whole, because a phone without a number is no phone. Also says whether
-    /// every value was there.
-    fn fill(&self, values: &Values) -> Result<(Option<Json>, bool), String> {
-        match self {
-            Self::Leaf(template) => {
-                let json = template.evaluate(values.scope().event()).map_err(|error| error.message)?;
-                let present = json.is_some();
-                Ok((json, present))
-            }
-            Self::Map(entries) => {
-                let (mut map, mut all) = (Map::new(), true);
-                for (name, tree) in entries {
-                    let (json, whole) = tree.fill(values)?;
-                    all &= whole;
-                    if let Some(json) = json {
-                        map.insert(name.clone(), json);
-                    }
-                }
-                Ok(((!map.is_empty()).then_some(Json::Object(map)), all))
-            }
-            Self::List(trees) => {
-                let mut items = Vec::with_capacity(trees.len());
-                for tree in trees {
-                    let (json, whole) = tree.fill(values)?;
-                    items.extend(json.filter(|_| whole));
-                }
-                Ok(((!items.is_empty()).then_some(Json::Array(items)), true))
-            }
-        }
-    }
-
-    fn collect<'a>(&'a self, into: &mut Vec<&'a Template>) {
-        match self {
-            Self::Leaf(template) => into.push(template),
-            Self::Map(entries) => entries.iter().for_each(|(_, tree)| tree.collect(into)),
-            Self::List(trees) => trees.iter().for_each(|tree| tree.collect(into)),
-        }
     }
 }
 

@@ -160,6 +160,7 @@ pub(super) fn bare_lead() -> Lead {
         note: None,
         owners: None,
         identifiers: vec![],
+        links: vec![],
         chat: None,
         chat_scope: None,
         person_fields: Fields::new(),

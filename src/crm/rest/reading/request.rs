@@ -3,7 +3,8 @@
 use reqwest::Method;
 
 use crate::crm::rest::operation::Kind;
-use crate::crm::rest::request::{Request, Tree};
+use crate::crm::rest::request::Request;
+use crate::crm::tree::Tree;
 use crate::map::{Kind as Shape, Node, Reader, Section, Sees, Template};
 
 pub(super) const METHODS: &[(&str, Method)] = &[
@@ -31,7 +32,7 @@ pub(super) fn request(
         |key: &str| section.get(key).map_or(Some(Vec::new()), |node| pairs(reader, node, key, kind.sees));
     let (query, headers) = (pairs("query"), pairs("headers"));
     let json = match section.get("json") {
-        Some(node) => Some(tree(reader, node, kind.sees)?),
+        Some(node) => Some(Tree::read(reader, node, "`json`", &|node| leaf(reader, node, kind.sees))?),
         None => None,
     };
     let (path, folder) = path?;
@@ -48,22 +49,6 @@ fn leaf(reader: &Reader<'_>, node: &Node, sees: &[&str]) -> Option<Template> {
     let template = reader.template(node, "a value of the request", Sees::Lead)?;
     reader.check_names(&template, sees);
     Some(template)
-}
-
-fn tree(reader: &Reader<'_>, node: &Node, sees: &[&str]) -> Option<Tree> {
-    match &node.kind {
-        Shape::Map { .. } => {
-            let section = reader.entries(node, "`json`")?;
-            let entries = section.node.entries().iter();
-            let entry =
-                |(key, value): &(Node, Node)| Some((key.scalar()?.to_owned(), tree(reader, value, sees)?));
-            entries.map(entry).collect::<Option<_>>().map(Tree::Map)
-        }
-        Shape::List(items) => {
-            items.iter().map(|item| tree(reader, item, sees)).collect::<Option<_>>().map(Tree::List)
-        }
-        Shape::Scalar { .. } => leaf(reader, node, sees).map(Tree::Leaf),
-    }
 }
 
 /// A path below `url`, by its segments, and whether it ends with a slash.
