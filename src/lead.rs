@@ -325,6 +325,22 @@ pub enum Proof {
     Proven,
 }
 
+impl Proof {
+    /// The word used in the database and in texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hinted => "hinted",
+            Self::Claimed => "claimed",
+            Self::Proven => "proven",
+        }
+    }
+
+    /// Parses [`as_str`](Self::as_str); `None` for any other word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Hinted, Self::Claimed, Self::Proven].into_iter().find(|proof| proof.as_str() == word)
+    }
+}
+
 impl IdentifierKind {
     /// The word used in YAML, in the database and in texts.
     pub fn as_str(self) -> &'static str {
@@ -337,6 +353,11 @@ impl IdentifierKind {
             Self::Device => "device",
             Self::Click => "click",
         }
+    }
+
+    /// Whether it says who somebody is. Device and click ids link or attribute; they never do.
+    pub fn joins(self) -> bool {
+        !matches!(self, Self::Device | Self::Click)
     }
 
     /// All kinds in default priority.
@@ -372,11 +393,10 @@ impl fmt::Debug for Email {
 
 /// Personal data for logs: the first three and last two characters, the rest as dots. Short values vanish whole.
 pub fn mask(value: &str) -> String {
-    let letters: Vec<char> = value.chars().collect();
-    if letters.len() < 8 {
+    let letters = value.chars().count();
+    if letters < 8 {
         return "•••".to_owned();
     }
-    let head: String = letters.iter().take(3).collect();
-    let tail: String = letters.iter().skip(letters.len() - 2).collect();
-    format!("{head}•••{tail}")
+    let (head, tail) = (value.chars().take(3), value.chars().skip(letters - 2));
+    head.chain("•••".chars()).chain(tail).collect()
 }

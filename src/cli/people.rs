@@ -10,6 +10,7 @@ use self::told::{told_apart, told_duplicates, told_kept_apart, told_one, told_pr
 use super::client::{Client, ServerOption};
 use super::terminal::confirm;
 use super::{End, Failure, country, people_rehearse, say};
+use crate::operation::DEFAULT_REGION;
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Said, Split};
 
 const EXAMPLES: &str = "\
@@ -176,7 +177,7 @@ struct Words {
 #[derive(Debug, Args)]
 struct Shared {
     /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
+    #[arg(long, value_name = "COUNTRY", default_value = DEFAULT_REGION, value_parser = country)]
     region: Vec<String>,
     /// Print one JSON object instead of text; where it asks, needs --yes
     #[arg(long)]

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Means, Operation, OperationError};
+use super::{Means, Operation, OperationError, default_regions};
 use crate::failpoint::failpoint;
 use crate::id::{DeliveryId, PersonId};
 use crate::normalise::{self, Wanted, spellings};
@@ -26,12 +26,8 @@ pub struct Who {
     /// A phone in any spelling, an email, the id of a chat or a customer, or the id of a person.
     pub who: String,
     /// Countries of a phone that names none, the first first; `UA` when absent.
-    #[serde(default = "regions")]
+    #[serde(default = "default_regions")]
     pub regions: Vec<String>,
-}
-
-fn regions() -> Vec<String> {
-    vec!["UA".to_owned()]
 }
 
 /// Looks what there is of a human. Changes nothing.

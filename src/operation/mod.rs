@@ -26,6 +26,13 @@ use crate::workspace::Versions;
 /// Why nothing can be said of a workspace, and what to do.
 pub const NO_VERSION: &str = "no version of the workspace is active in this database yet: `leadfold serve` or `leadfold apply` makes the first";
 
+/// Country of a phone that names none, where nobody says which.
+pub const DEFAULT_REGION: &str = "UA";
+
+fn default_regions() -> Vec<String> {
+    vec![DEFAULT_REGION.to_owned()]
+}
+
 /// What an operation works with.
 #[derive(Clone)]
 pub struct Means {

@@ -174,9 +174,9 @@ impl Evidence {
         let found = mapping.found_chat(event);
         if template.hint {
             if let Some(id) = id
-                && let Some(scope) = self.scope(channel.as_deref(), bot.as_deref(), &id)
+                && let Some((channel, bot)) = self.place(channel.as_deref(), bot.as_deref(), &id)
             {
-                self.add_id(IdentifierKind::Chat, &scope, &id, Proof::Hinted);
+                self.add_id(IdentifierKind::Chat, &format!("{channel}:{bot}"), &id, Proof::Hinted);
             }
             if let Some((scope, chat)) = found {
                 self.came_from(scope, chat);
@@ -185,7 +185,7 @@ impl Evidence {
         }
         if !own {
             if let Some((scope, chat)) = found
-                && self.scope(Some(&chat.channel), Some(&chat.bot), &chat.id).is_some()
+                && self.place(Some(&chat.channel), Some(&chat.bot), &chat.id).is_some()
             {
                 self.came_from(scope, Chat { link: link.or(chat.link), ..chat });
             }
@@ -195,19 +195,20 @@ impl Evidence {
         let Some(id) = id.or_else(|| found.map(|chat| chat.id.clone())) else { return Ok(()) };
         let channel = channel.or_else(|| found.map(|chat| chat.channel.clone()));
         let bot = bot.or_else(|| found.map(|chat| chat.bot.clone()));
-        let (Some(scope), Some(channel), Some(bot)) =
-            (self.scope(channel.as_deref(), bot.as_deref(), &id), channel, bot)
+        let (Some((clean_channel, clean_bot)), Some(channel), Some(bot)) =
+            (self.place(channel.as_deref(), bot.as_deref(), &id), channel, bot)
         else {
             return Ok(());
         };
+        let scope = format!("{clean_channel}:{clean_bot}");
         let bot_name = found.and_then(|chat| chat.bot_name.clone());
         let link = link.or_else(|| found.and_then(|chat| chat.link.clone()));
         self.came_from(scope, Chat { channel, bot, bot_name, id, link });
         Ok(())
     }
 
-    /// In what a chat id counts. The same id in another bot is somebody else's.
-    fn scope(&mut self, channel: Option<&str>, bot: Option<&str>, id: &str) -> Option<String> {
+    /// In what a chat id counts: messenger and bot. The same id in another bot is somebody else's.
+    fn place(&mut self, channel: Option<&str>, bot: Option<&str>, id: &str) -> Option<(String, String)> {
         let (Some(channel), Some(bot)) = (channel, bot) else {
             let (code, part, key) = match channel {
                 Some(_) => (
@@ -224,9 +225,9 @@ impl Evidence {
             self.flaw("chat", id, code, &text);
             return None;
         };
-        let scope = normalise::id(channel, "messenger of the chat")
-            .and_then(|channel| Ok(format!("{channel}:{}", normalise::id(bot, "bot of the chat")?)));
-        scope.map_err(|flaw| self.flaws.push(flaw)).ok()
+        let place = normalise::id(channel, "messenger of the chat")
+            .and_then(|channel| Ok((channel, normalise::id(bot, "bot of the chat")?)));
+        place.map_err(|flaw| self.flaws.push(flaw)).ok()
     }
 
     fn came_from(&mut self, scope: String, chat: Chat) {

@@ -163,8 +163,7 @@ impl Side {
             let place = usize::try_from(number(person)).unwrap_or(usize::MAX);
             self.shown.get(place).copied().unwrap_or(person).to_string()
         };
-        let told = decision.told(Language::English, &name);
-        told.why.into_iter().chain(told.why_not).map(|sentence| sentence.text).collect()
+        decision.told(Language::English, &name).texts()
     }
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::veto::is_too_large;
-use super::{Hit, Key, Known, KnownPerson, Merge, Refusal, STRONG, Who};
+use super::{Hit, Key, Known, KnownPerson, Merge, Refusal, Who};
 use crate::id::PersonId;
 use crate::lead::{IdentifierKind, Proof};
 use crate::normalise::{Agreement, NameKey};
@@ -73,7 +73,7 @@ fn may_merge(
     if deals_differ(first, second) {
         return Err(Refusal::DealsOfTwoOwners);
     }
-    let proven = |person| accepted.iter().any(|hit| hit.person == person && hit.trust() >= STRONG);
+    let proven = |person| accepted.iter().any(|hit| hit.person == person && hit.is_vouched_for());
     if proven(one) && proven(other) {
         return Ok(MergeRule::ProvenBoth);
     }

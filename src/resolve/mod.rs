@@ -35,7 +35,7 @@ mod veto;
 
 pub use decision::{Decision, Finding, Outcome, RULES_VERSION, Refusal, Rule};
 pub use difference::{Difference, Group, Part};
-pub use known::{Known, KnownKey, KnownPerson, Users, add_name, pair};
+pub use known::{Known, KnownKey, KnownPerson, MOST_NAMES, Users, add_name, pair};
 pub use merge::{MergeRule, by_own_link};
 pub use partition::{Number, Partition, number};
 pub use sentences::{Language, Sentence, Told};
@@ -152,7 +152,7 @@ pub struct Merge {
 
 /// Every key of these identifiers that may join people.
 pub fn joining_keys(identifiers: &[Identifier]) -> impl Iterator<Item = Key> + '_ {
-    identifiers.iter().filter(|identifier| joins(identifier.kind)).flat_map(keys_of)
+    identifiers.iter().filter(|identifier| identifier.kind.joins()).flat_map(keys_of)
 }
 
 fn keys_of(identifier: &Identifier) -> impl Iterator<Item = Key> + '_ {
@@ -163,29 +163,6 @@ fn keys_of(identifier: &Identifier) -> impl Iterator<Item = Key> + '_ {
     })
 }
 
-/// Device and click ids link or attribute; they never say who somebody is.
-fn joins(kind: IdentifierKind) -> bool {
-    !matches!(kind, IdentifierKind::Device | IdentifierKind::Click)
-}
-
-/// How much an identifier counts, 0 to 100. Two at or above [`STRONG`] that name two people prove that they are one.
-fn trust(kind: IdentifierKind, proof: Proof) -> u8 {
-    match (kind, proof) {
-        (_, Proof::Hinted) => 50,
-        (IdentifierKind::CrmId, _) => 100,
-        (IdentifierKind::ExternalCustomer, _) => 95,
-        (IdentifierKind::Chat, _) => 90,
-        (IdentifierKind::Phone | IdentifierKind::Email, Proof::Proven) => STRONG,
-        (IdentifierKind::Phone, Proof::Claimed) => 60,
-        (IdentifierKind::Email, Proof::Claimed) => 55,
-        (IdentifierKind::Device, _) => 30,
-        (IdentifierKind::Click, _) => 10,
-    }
-}
-
-/// From here on somebody other than the writer vouches for an identifier.
-const STRONG: u8 = 80;
-
 /// A key of the event that somebody has.
 #[derive(Clone, Debug)]
 struct Hit {
@@ -195,12 +172,13 @@ struct Hit {
 }
 
 impl Hit {
-    fn trust(&self) -> u8 {
-        trust(self.key.kind, self.proof)
-    }
-
-    fn is_claim(&self) -> bool {
-        self.trust() < STRONG
+    /// Somebody other than the writer vouches for it. Two such hits that name two people prove that they are one.
+    fn is_vouched_for(&self) -> bool {
+        match self.key.kind {
+            IdentifierKind::CrmId | IdentifierKind::ExternalCustomer | IdentifierKind::Chat => true,
+            IdentifierKind::Phone | IdentifierKind::Email => self.proof == Proof::Proven,
+            IdentifierKind::Device | IdentifierKind::Click => false,
+        }
     }
 }
 
@@ -270,7 +248,7 @@ fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
     let place =
         |kind: IdentifierKind| order.0.iter().position(|listed| *listed == kind).unwrap_or(usize::MAX);
     let mut hits = Vec::new();
-    for identifier in who.identifiers.iter().filter(|identifier| joins(identifier.kind)) {
+    for identifier in who.identifiers.iter().filter(|identifier| identifier.kind.joins()) {
         for key in keys_of(identifier) {
             if let Some(known) = known.keys.get(&key) {
                 hits.push(Hit { key, proof: identifier.proof, person: known.owner });
@@ -297,7 +275,7 @@ fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
 fn choose(accepted: &[Hit], who: &Who<'_>, known: &Known) -> Option<(Hit, Rule)> {
     let anonymous = |hit: &&Hit| known.people.get(&hit.person).is_none_or(KnownPerson::is_anonymous);
     let first = accepted.iter().find(|hit| !anonymous(hit)).or_else(|| accepted.first())?;
-    if first.is_claim() {
+    if !first.is_vouched_for() {
         let named: BTreeSet<PersonId> =
             accepted.iter().filter(|hit| agrees(hit.person, who, known)).map(|hit| hit.person).collect();
         if named.len() == 1
@@ -326,7 +304,7 @@ fn take(
     let (mut attach, mut hold) = (Vec::new(), Vec::new());
     let now_theirs = |owner: PersonId| owner == person || merges.iter().any(|merge| merge.from == owner);
     let facts = known.people.get(&person);
-    for identifier in who.identifiers.iter().filter(|identifier| joins(identifier.kind)) {
+    for identifier in who.identifiers.iter().filter(|identifier| identifier.kind.joins()) {
         // A hint attaches nothing: whoever made the link up would own the id.
         if identifier.proof == Proof::Hinted {
             continue;

@@ -16,7 +16,7 @@
 
 use super::veto::is_shared;
 use super::{Decision, Finding, Hit, Known, Merge, MergeRule, RULES_VERSION, Refusal, Resolution, Rule, Who};
-use super::{joins, keys_of, take};
+use super::{keys_of, take};
 use crate::id::PersonId;
 use crate::lead::{IdentifierKind, Proof};
 use crate::resolve::KnownPerson;
@@ -104,7 +104,7 @@ fn hits(who: &Who<'_>, known: &Known) -> Vec<Hit> {
 fn hits_of(who: &Who<'_>, known: &Known, wanted: fn(IdentifierKind) -> bool) -> Vec<Hit> {
     let mut hits = Vec::new();
     for identifier in who.identifiers {
-        if !joins(identifier.kind) || !wanted(identifier.kind) || identifier.proof == Proof::Hinted {
+        if !identifier.kind.joins() || !wanted(identifier.kind) || identifier.proof == Proof::Hinted {
             continue;
         }
         for key in keys_of(identifier) {

@@ -70,8 +70,8 @@ use crate::lead::mask;
 use crate::normalise::Wanted;
 use crate::plan::Reason;
 
-/// How the reason of an erased lead begins in the database.
-pub(super) const ERASED: &str = "{\"code\":\"erased\"";
+/// A lead is erased: so its reason begins in the database. Never NULL, so that NOT can stand before it.
+pub(super) const IS_ERASED: &str = "(leads.why IS NOT NULL AND leads.why LIKE '{\"code\":\"erased\"%')";
 /// The word of it.
 pub const ERASED_CODE: &str = "erased";
 
@@ -166,10 +166,10 @@ impl Store {
             belongings.identifiers.push((row.text(0)?, mask(&row.text(1)?)));
         }
         let sql = format!(
-            "SELECT (SELECT COUNT(*) FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%')), \
+            "SELECT (SELECT COUNT(*) FROM leads WHERE person = $1 AND NOT {IS_ERASED}), \
              (SELECT COUNT(*) FROM (SELECT delivery FROM events WHERE id IN (SELECT event FROM leads WHERE person = $1 \
-                AND (why IS NULL OR why NOT LIKE '{ERASED}%')) UNION SELECT delivery FROM events WHERE redelivery_of IN ( \
-                SELECT event FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%'))) AS theirs), \
+                AND NOT {IS_ERASED}) UNION SELECT delivery FROM events WHERE redelivery_of IN ( \
+                SELECT event FROM leads WHERE person = $1 AND NOT {IS_ERASED})) AS theirs), \
              (SELECT COUNT(*) FROM syncs WHERE person = $1 AND state NOT IN ('synced', 'filtered')), \
              (SELECT COUNT(*) FROM syncs WHERE person = $1 AND {OPEN} AND ({IN_HAND} OR {IN_DOUBT})), \
              (SELECT MAX(at) FROM corrections WHERE kind = 'erase' AND one = $1)"

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::acquaint::among;
 use super::chats::forget_unowned_chats;
-use super::erase::{ERASED, IN_DOUBT, IN_HAND, erased};
+use super::erase::{IN_DOUBT, IN_HAND, IS_ERASED, erased};
 use super::erase_requests::{empty_requests_of, identifiers_of};
-use super::facts::{PARTS, forget_facts};
-use super::merges::lock_people;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
+use super::facts::forget_facts;
+use super::merges::{MERGED, lock_people};
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
 use super::start_tokens::forget_links;
 use super::syncs::OPEN;
 use super::{StoreError, Work};
@@ -63,7 +64,7 @@ impl Work for EraseLeads {
         Box::pin(async move {
             connection.overwrite_what_goes().await?;
             let sql = format!(
-                "SELECT id, lead FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%') \
+                "SELECT id, lead FROM leads WHERE person = $1 AND NOT {IS_ERASED} \
                  AND NOT EXISTS (SELECT 1 FROM syncs WHERE syncs.lead = leads.id AND {OPEN} AND {}) \
                  ORDER BY sequence LIMIT {TOGETHER}",
                 self.left()
@@ -245,7 +246,12 @@ fn blank(action: Action) -> Action {
     }
 }
 
+/// A key as it is stored: kind, scope, value. The kind may be one of another version of leadfold.
 type Columns = (String, String, String);
+
+fn as_columns((kind, scope, value): &Columns) -> [Arg; 3] {
+    [kind.as_str().into(), scope.as_str().into(), value.as_str().into()]
+}
 
 /// Forgets that this person was seen with identifiers of others.
 async fn forget_user(
@@ -259,17 +265,13 @@ async fn forget_user(
     let (names, customers) = names_and_customers(connection, person).await?;
     let keys: Vec<Columns> = keys.into_iter().collect();
     for piece in keys.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Vec<Arg>> = piece
-            .iter()
-            .map(|(kind, scope, value)| args![kind.as_str(), scope.as_str(), value.as_str()])
-            .collect();
+        let (among, arguments) = among(piece.iter().map(as_columns));
         let sql = format!(
-            "SELECT kind, scope, value, users FROM identifiers WHERE (kind, scope, value) IN (VALUES {}) \
-             AND users IS NOT NULL ORDER BY kind, scope, value {}",
-            placeholders(&rows),
+            "SELECT kind, scope, value, users FROM identifiers WHERE {among} AND users IS NOT NULL \
+             ORDER BY kind, scope, value {}",
             connection.row_locks("FOR UPDATE")
         );
-        for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
+        for row in connection.fetch(&sql, arguments).await? {
             let users = without(&row.text(3)?, &names, &customers);
             let sql = "UPDATE identifiers SET users = $4 WHERE kind = $1 AND scope = $2 AND value = $3";
             connection.execute(sql, args![row.text(0)?, row.text(1)?, row.text(2)?, users]).await?;
@@ -282,15 +284,9 @@ async fn forget_user(
 async fn forget_unowned(connection: &mut Connection, keys: BTreeSet<Columns>) -> Result<(), StoreError> {
     let keys: Vec<Columns> = keys.into_iter().collect();
     for piece in keys.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Vec<Arg>> = piece
-            .iter()
-            .map(|(kind, scope, value)| args![kind.as_str(), scope.as_str(), value.as_str()])
-            .collect();
-        let sql = format!(
-            "DELETE FROM identifiers WHERE person IS NULL AND (kind, scope, value) IN (VALUES {})",
-            placeholders(&rows)
-        );
-        connection.execute(&sql, rows.into_iter().flatten().collect()).await?;
+        let (among, arguments) = among(piece.iter().map(as_columns));
+        let sql = format!("DELETE FROM identifiers WHERE person IS NULL AND {among}");
+        connection.execute(&sql, arguments).await?;
     }
     Ok(())
 }
@@ -391,9 +387,7 @@ impl Forget {
             // Asked again, it goes on with who they are now.
             return Ok(Forgotten::MoreCame);
         }
-        let sql = format!(
-            "SELECT 1 FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%') LIMIT 1"
-        );
+        let sql = format!("SELECT 1 FROM leads WHERE person = $1 AND NOT {IS_ERASED} LIMIT 1");
         if !connection.fetch(&sql, args![person]).await?.is_empty() {
             return Ok(Forgotten::MoreCame);
         }
@@ -421,7 +415,7 @@ impl Forget {
             held.extend(args![*heir]);
             connection.execute(&format!("DELETE FROM holders {of} AND person = $4"), held).await?;
         }
-        for row in connection.fetch(&format!("{PARTS} SELECT id FROM parts"), args![person]).await? {
+        for row in connection.fetch(&format!("{MERGED} SELECT id FROM merged"), args![person]).await? {
             self.forget_id(connection, &row.text(0)?).await?;
         }
         Ok(Forgotten::Done)

@@ -121,8 +121,8 @@ impl Store {
                 list(1, piece.len())
             );
             for row in self.read(&sql, piece.iter().map(|person| Arg::from(*person)).collect()).await? {
-                let proof = if row.text(4)? == "proven" { Proof::Proven } else { Proof::Claimed };
-                corrected.people.entry(row.id(3)?).or_default().push((key(&row)?, proof));
+                let keys = corrected.people.entry(row.id(3)?).or_default();
+                keys.push((key(&row)?, row.parsed(4, Proof::parse)?));
             }
         }
         Ok(corrected)

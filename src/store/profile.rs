@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::corrections::{ContactOf, Given, MOST_NAMED};
 use super::facts::{KnownChat, PersonClick, PersonFacts, PersonField};
+use super::merges::MERGED;
+use super::moved::APART_FROM;
 use super::registry::{LEAD_COLUMNS, LeadRow, WITH_SYNC, lead_row, owners, places};
 use super::sql::{Arg, Row, args, list};
 use super::{Store, StoreError};
 use crate::id::{LeadId, MergeId, PersonId};
-use crate::lead::IdentifierKind;
+use crate::lead::{IdentifierKind, Proof};
 use crate::resolve::{Decision, Language};
 
 /// A person with all that is known of them.
@@ -19,6 +22,8 @@ use crate::resolve::{Decision, Language};
 pub struct Profile {
     /// Ours.
     pub id: PersonId,
+    /// As in the newest of their leads that has one.
+    pub name: Option<String>,
     /// When they came first.
     pub created_at: Timestamp,
     /// What is theirs, oldest first.
@@ -56,8 +61,8 @@ pub struct IdentifierRow {
     pub scope: String,
     /// How it is shown.
     pub value: String,
-    /// `proven` or `claimed`.
-    pub proof: String,
+    /// What stands behind it.
+    pub proof: Proof,
     /// When it came first.
     pub first_seen: Timestamp,
     /// When it came last.
@@ -176,6 +181,7 @@ impl Store {
         );
         Ok(Some(Profile {
             id: person,
+            name: self.name(person).await?,
             created_at: row.timestamp(0)?,
             lead_count: row.int(1)?,
             identifiers: self.identifiers(person).await?,
@@ -188,7 +194,7 @@ impl Store {
             merges: self.merges(person).await?,
             corrections: self.corrections(person).await?,
             possible_duplicates: self.possible_duplicates(Some(person), MOST_NAMED).await?,
-            apart: self.apart_from(person).await?,
+            apart: self.all(APART_FROM, args![person], |row| row.id(0)).await?,
         }))
     }
 
@@ -201,6 +207,15 @@ impl Store {
         self.read(sql, arguments).await?.iter().map(read).collect()
     }
 
+    async fn name(&self, person: PersonId) -> Result<Option<String>, StoreError> {
+        // Quotes inside a value are escaped, so that only the key of a lead reads like this.
+        let sql = "SELECT lead FROM leads WHERE person = $1 AND lead LIKE '%\"contact\":{\"name\":\"%' \
+             ORDER BY sequence DESC LIMIT 1";
+        let leads: Vec<Value> = self.all(sql, args![person], |row| row.json(0)).await?;
+        let name = leads.first().and_then(|lead| lead.pointer("/contact/name"));
+        Ok(name.and_then(Value::as_str).map(ToOwned::to_owned))
+    }
+
     async fn identifiers(&self, person: PersonId) -> Result<Vec<IdentifierRow>, StoreError> {
         let sql = "SELECT kind, scope, shown, proof, first_seen, seen FROM identifiers \
              WHERE person = $1 AND shown IS NOT NULL ORDER BY first_seen, kind, shown";
@@ -209,7 +224,7 @@ impl Store {
                 kind: row.parsed(0, IdentifierKind::parse)?,
                 scope: row.text(1)?,
                 value: row.text(2)?,
-                proof: row.text(3)?,
+                proof: row.parsed(3, Proof::parse)?,
                 first_seen: row.timestamp(4)?,
                 seen: row.timestamp(5)?,
             })
@@ -242,15 +257,15 @@ impl Store {
     }
 
     async fn merges(&self, person: PersonId) -> Result<Vec<MergeRow>, StoreError> {
-        // Also into those who became part of them.
-        let sql = "WITH RECURSIVE parts (person) AS (SELECT id FROM persons WHERE id = $1 UNION \
-               SELECT merges.from_person FROM parts JOIN merges ON merges.into_person = parts.person) \
-             SELECT id, from_person, into_person, reason, at, (SELECT MIN(at) FROM corrections \
+        // Also into those who are part of them. What was undone is told of these as well, and leads on to nobody.
+        let sql = format!(
+            "{MERGED} SELECT id, from_person, into_person, reason, at, (SELECT MIN(at) FROM corrections \
                WHERE corrections.merge = merges.id AND corrections.kind = 'split') FROM merges \
-             WHERE into_person IN (SELECT person FROM parts) OR from_person = $1 ORDER BY id DESC";
-        self.all(sql, args![person], |row| {
-            let why: serde_json::Value = row.json(3)?;
-            let text = why.get("text").and_then(serde_json::Value::as_str).unwrap_or_default();
+             WHERE into_person IN (SELECT id FROM merged) OR from_person = $1 ORDER BY id DESC"
+        );
+        self.all(&sql, args![person], |row| {
+            let why: Value = row.json(3)?;
+            let text = why.get("text").and_then(Value::as_str).unwrap_or_default();
             Ok(MergeRow {
                 id: row.id(0)?,
                 from: row.id(1)?,
@@ -280,12 +295,6 @@ impl Store {
         .await
     }
 
-    async fn apart_from(&self, person: PersonId) -> Result<Vec<PersonId>, StoreError> {
-        let sql =
-            "SELECT other FROM apart WHERE one = $1 UNION SELECT one FROM apart WHERE other = $1 ORDER BY 1";
-        self.all(sql, args![person], |row| row.id(0)).await
-    }
-
     /// People who may be one, of whom nobody has said whether they are; oldest first.
     pub async fn possible_duplicates(
         &self,
@@ -310,7 +319,7 @@ impl Store {
         for row in self.read(&sql, arguments).await? {
             let (one, other) = (row.id(0)?, row.id(1)?);
             let why = match row.optional_json::<Decision>(4)? {
-                Some(decision) => self.sentences(&decision).await?,
+                Some(decision) => self.tell(&decision, Language::English).await?.texts(),
                 None => Vec::new(),
             };
             found.push(PossibleDuplicate {
@@ -322,12 +331,6 @@ impl Store {
             });
         }
         Ok(found)
-    }
-
-    /// What decided, and what it could have been otherwise.
-    async fn sentences(&self, decision: &Decision) -> Result<Vec<String>, StoreError> {
-        let told = self.tell(decision, Language::English).await?;
-        Ok(told.why.into_iter().chain(told.why_not).map(|sentence| sentence.text).collect())
     }
 
     /// A person in a few words.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::afterwards::ToCome;
 use super::chats::Chats;
-use super::erase::ERASED;
+use super::erase::IS_ERASED;
 use super::facts::Remembered;
 use super::people::People;
 use super::prepare::EventOutcome;
@@ -213,7 +213,8 @@ async fn before(
         return Ok(HashMap::new());
     }
     let sql = format!(
-        "SELECT id, person, sequence, received_at, why FROM leads WHERE id IN ({})",
+        "SELECT id, person, sequence, received_at, CAST(CASE WHEN {IS_ERASED} THEN 1 ELSE 0 END AS BIGINT) \
+         FROM leads WHERE id IN ({})",
         list(1, leads.len())
     );
     let rows = connection.fetch(&sql, leads.iter().map(|lead| Arg::from(lead.lead)).collect()).await?;
@@ -222,7 +223,7 @@ async fn before(
             person: row.optional_id(1)?,
             sequence: row.int(2)?,
             received_at: row.timestamp(3)?,
-            erased: row.optional_text(4)?.is_some_and(|why| why.starts_with(ERASED)),
+            erased: row.int(4)? == 1,
         };
         Ok((row.id(0)?, before))
     };
@@ -244,8 +245,10 @@ async fn store_lead(
     }
     let there = connection
         .execute(
-            "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
-             conflicts = '[]', decision = $6, afterwards = $8 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $7)",
+            &format!(
+                "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
+                 conflicts = '[]', decision = $6, afterwards = $7 WHERE id = $1 AND NOT {IS_ERASED}"
+            ),
             args![
                 lead.lead,
                 lead.version.as_str(),
@@ -253,7 +256,6 @@ async fn store_lead(
                 resolution.person,
                 json(mapped)?,
                 json(&resolution.decision)?,
-                format!("{ERASED}%"),
                 to_come.map(|to_come| json(&still_to_come(to_come, syncs))).transpose()?,
             ],
         )
@@ -352,8 +354,8 @@ async fn end(
 ) -> Result<Result<(), LeftAlone>, StoreError> {
     connection
         .execute(
-            "UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $5)",
-            args![lead.lead, state, json(why)?, lead.version.as_str(), format!("{ERASED}%")],
+            &format!("UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1 AND NOT {IS_ERASED}"),
+            args![lead.lead, state, json(why)?, lead.version.as_str()],
         )
         .await?;
     Ok(Ok(()))

@@ -30,7 +30,7 @@ use leadfold::store::syncs::{
     Abandoned, Claimed, Evidence, Next, PlanToStore, StepEnd, StepState, SyncState,
 };
 use leadfold::store::versions::RememberedSource;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Decode, Executor as _, Postgres, Row as _, Sqlite, Type};
 
 use crate::postgres::Database;
 use IdentifierKind::{Chat, Email as ByEmail, Phone as ByPhone};
@@ -54,6 +54,18 @@ async fn the_story_on_postgres() {
 
 /// What nobody but the database itself can do or tell.
 pub(crate) async fn run(url: &str, sql: &str) -> Vec<i64> {
+    first_column(url, sql).await
+}
+
+/// As [`run`], with texts.
+pub(crate) async fn texts(url: &str, sql: &str) -> Vec<String> {
+    first_column(url, sql).await
+}
+
+async fn first_column<T>(url: &str, sql: &str) -> Vec<T>
+where
+    T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
+{
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
     if url.starts_with("sqlite") {
         let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();

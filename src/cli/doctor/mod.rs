@@ -22,6 +22,7 @@ use crate::crm::{self, Crm, CrmError, Found, Guarantee};
 use crate::decide::Capabilities;
 use crate::map::{Mention, Problem, Severity, Workspace, closest, mentions};
 use crate::normalise;
+use crate::operation::DEFAULT_REGION;
 use crate::plan::StepKind;
 use crate::rules::{Destination, Operation};
 
@@ -70,7 +71,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "EMAIL")]
     email: Vec<String>,
     /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
+    #[arg(long, value_name = "COUNTRY", default_value = DEFAULT_REGION, value_parser = country)]
     region: Vec<String>,
     /// Show every request with its answer, and every field
     #[arg(long, short)]

@@ -32,11 +32,10 @@ impl Text {
 
 pub(super) fn told_profile(person: &Profile) -> String {
     let mut text = Text::default();
-    let name = person.leads.iter().find_map(|lead| lead.contact.as_ref()?.get("name")?.as_str());
     text.line(format!(
         "Person {}, {}: {} since {:.0}",
         person.id,
-        name.unwrap_or("no name"),
+        person.name.as_deref().unwrap_or("no name"),
         leads(u64::try_from(person.lead_count).unwrap_or_default()),
         person.created_at
     ));
@@ -45,7 +44,7 @@ pub(super) fn told_profile(person: &Profile) -> String {
         person.identifiers.iter().map(|identifier| {
             let scope = scope(&identifier.scope);
             let (kind, value) = (identifier.kind.as_str(), &identifier.value);
-            format!("{kind} {value}{scope}, {}, last seen {:.0}", identifier.proof, identifier.seen)
+            format!("{kind} {value}{scope}, {}, last seen {:.0}", identifier.proof.as_str(), identifier.seen)
         }),
     );
     text.list(

@@ -194,6 +194,16 @@ fn warnings_break_nothing() {
 }
 
 #[test]
+fn what_never_says_who_somebody_is_has_no_place_in_the_order() {
+    let workspace = format!("{WORKSPACE}identity: {{ order: [click, phone] }}\n");
+    let (_, compiled) = compile_both(&workspace, &format!("{HEAD}leads: [{{ name: a, to: [crm] }}]\n"));
+    let problems: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("`click` does nothing in `order` (device and click ids"), "{problems:?}");
+    assert!(compiled.is_sound());
+}
+
+#[test]
 fn defaults_of_secrets_are_reported() {
     let source = "source: { preset: json, token: \"${TOKEN:-demo}\" }\nleads: [{ name: a, to: [crm] }]\n";
     let compiled = compile_source(source);
