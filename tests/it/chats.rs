@@ -125,9 +125,13 @@ impl Said {
             person_fields: self.fields.clone(),
             adds_token: false,
             flaws: Vec::new(),
+            links: Vec::new(),
+            postback: None,
+            afterwards: Vec::new(),
+            given: None,
         };
         let syncs = vec![(SyncId(story.clock.new_id()), "crm".to_owned())];
-        EventOutcome::Lead { lead: Box::new(lead), branch: 0, syncs }
+        EventOutcome::Lead { lead: Box::new(lead), branch: 0, syncs, to_come: None }
     }
 }
 
@@ -147,6 +151,7 @@ async fn hear(story: &Story, all: &[(i64, Said)]) -> Vec<LeadId> {
             received_at: at(*second),
             version: "v1".to_owned(),
             chat: said.news.clone(),
+            holder: None,
             outcome: said.outcome(story),
         };
         leads.push(lead_id);
