@@ -1,9 +1,11 @@
 //! Bots: that what is sent is what their vendors document, and that no answer is taken for another.
 
 mod botmother;
+mod chatterfy;
 mod sendpulse;
-mod stand_in;
+pub(crate) mod stand_in;
 mod telegram;
+mod webhook;
 
 use std::time::Duration;
 
