@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use leadfold::clock::ManualClock;
+use leadfold::clock::{Clock, ManualClock};
+use leadfold::retention::Retention;
 use leadfold::sandbox::Faults;
 use leadfold::store::postbacks::MOST_WAITING;
+use leadfold::workspace::{Environment, compile_without_secrets};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::bots::stand_in::{Reply, StandIn};
 use crate::postgres::Database;
@@ -672,4 +676,32 @@ async fn auto_actions_move_the_dialog_of_whoever_came_with_the_click_id() {
     get("/in/check/check?clickid=67aC&tracker.event=check").await;
     assert_eq!(asked(5).await, "chatId=700000102&status=manual&fields.checked=check");
     rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counting_goes_on_where_retention_has_removed_what_was_counted() {
+    let net = Net::start(None).await;
+    net.starts("1", "c1", "").await;
+    net.sends("clickid=c1&tracker.event=resale&tracker.cost=1").await;
+    net.sends("clickid=c1&tracker.event=resale&tracker.cost=2").await;
+    net.until_counts(0, 2, 0, 0).await;
+    net.clock.advance(SignedDuration::from_hours(399 * 24));
+    // It waits, so it stays, however old the rest is.
+    net.sends("clickid=c2&tracker.event=resale").await;
+    net.until_counts(1, 2, 0, 0).await;
+    net.clock.advance(SignedDuration::from_hours(3 * 24));
+    let environment: Environment = Arc::new(|_| None);
+    let workspace = compile_without_secrets(&net.rig.files, &environment).0.workspace;
+    let (_sender, active) = watch::channel(Some(Arc::new(workspace)));
+    let clock = Arc::clone(&net.clock) as Arc<dyn Clock>;
+    let retention = Retention { store: net.rig.app().store.clone(), clock, active };
+    until("what is old is gone", async || {
+        retention.round(&CancellationToken::new()).await.unwrap();
+        net.counts().await == [1, 0, 0, 0]
+    })
+    .await;
+    net.sends("clickid=c1&tracker.event=resale&tracker.cost=3").await;
+    net.until_counts(1, 1, 0, 0).await;
+    assert_eq!(net.ordinals("c1").await, ["resale#3"]);
+    net.end().await;
 }
