@@ -1,6 +1,7 @@
 //! Bots: what goes over the wire to each, and what each of its answers means.
 
 mod esputnik;
+mod journey;
 mod metabot;
 mod mindbox;
 pub(crate) mod stand_in;

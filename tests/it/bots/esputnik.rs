@@ -70,9 +70,9 @@ fn sizes(server: &StandIn) -> Vec<usize> {
 #[tokio::test]
 async fn a_contact_is_done_once_its_import_has_ended() {
     let asked = AtomicUsize::new(0);
-    let states = ["STARTED", "IMPORTING", "FINISHED"];
+    let answers = ["STARTED", "IMPORTING", "FINISHED"];
     let (server, crm) =
-        importing(move |_| json!({ "status": states[asked.fetch_add(1, Ordering::SeqCst)] })).await;
+        importing(move |_| json!({ "status": answers[asked.fetch_add(1, Ordering::SeqCst)] })).await;
     let step = step_of(contact(&json!({
         "email": "olena@example.com",
         "phone": "+38 (067) 000-00-01",
