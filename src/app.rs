@@ -78,8 +78,13 @@ pub enum Follow {
 
 /// Who may use anything but `/in` and health.
 pub enum Door {
-    /// Whoever has this token; nobody while there is none.
-    Token(Option<SecretString>),
+    /// Whoever has a token.
+    Token {
+        /// For everything; nobody gets in while there is none.
+        api: Option<SecretString>,
+        /// For a web site that asks about its links, and nothing else.
+        links: Option<SecretString>,
+    },
     /// Anybody on this machine, with `Host` and `Origin` checked.
     Demo,
 }
@@ -122,7 +127,7 @@ impl App {
         // Before anything is prepared or pushed: a start that fails leaves everything as it was.
         let listener = TcpListener::bind(options.listen).await.map_err(|error| {
             let flag = match options.door {
-                Door::Token(_) => "address with --listen",
+                Door::Token { .. } => "address with --listen",
                 Door::Demo => "port with --port",
             };
             StartError(format!("cannot listen on {}: {error}. Choose another {flag}", options.listen))
@@ -167,8 +172,12 @@ impl App {
         let receiver = Receiver::new(store.inbox(), sources, Arc::clone(&options.clock), options.limits);
         let access = match &options.door {
             Door::Demo => Access::Demo { port: address.port() },
-            Door::Token(None) => Access::NoTokenSet,
-            Door::Token(Some(token)) => Access::Token(token::hash(token.expose_secret())),
+            Door::Token { api, links } => {
+                let hash = |token: &Option<SecretString>| {
+                    token.as_ref().map(|token| token::hash(token.expose_secret()))
+                };
+                Access::Token { api: hash(api), links: hash(links) }
+            }
         };
         let clock = Arc::clone(&options.clock);
         let loopback = options.listen.ip().is_loopback();

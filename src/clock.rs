@@ -1,17 +1,24 @@
-//! Time and ids, as one handle that is passed down. Nothing else in the program reads the clock or invents an id.
+//! Time, ids and chance, as one handle that is passed down. Nothing else in the program reads the clock, invents an id or
+//! throws dice.
 
 use std::sync::Mutex;
 
 use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// Where time and ids come from.
+/// Where time, ids and secrets come from.
 pub trait Clock: Send + Sync {
     /// The current time.
     fn now(&self) -> Timestamp;
 
     /// A new id of version 7, later than every id given before by this clock.
     fn new_id(&self) -> Uuid;
+
+    /// 32 bytes that nobody can guess, for PINs and one-time tokens.
+    fn secret(&self) -> [u8; 32] {
+        SystemClock.secret()
+    }
 }
 
 /// The clock of the machine.
@@ -27,6 +34,12 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
     fn new_id(&self) -> Uuid {
         Uuid::now_v7()
+    }
+
+    /// From the random numbers that the operating system gives for secrets: a UUID of version 4 is 122 bits of them.
+    #[expect(clippy::disallowed_methods, reason = "the one place that throws dice")]
+    fn secret(&self) -> [u8; 32] {
+        Sha256::new().chain_update(Uuid::new_v4()).chain_update(Uuid::new_v4()).finalize().into()
     }
 }
 
@@ -68,5 +81,24 @@ impl Clock for ManualClock {
             *to = from;
         }
         uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
+
+    /// The same ones in every run, as the ids are.
+    fn secret(&self) -> [u8; 32] {
+        Sha256::digest(self.new_id()).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_secret_comes_twice() {
+        for clock in [&SystemClock as &dyn Clock, &ManualClock::new(Timestamp::UNIX_EPOCH)] {
+            assert_eq!((0..1_000).map(|_| clock.secret()).collect::<HashSet<_>>().len(), 1_000);
+        }
     }
 }

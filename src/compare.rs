@@ -435,8 +435,9 @@ mod tests {
             id,
         });
         let mut catalog = Catalog { users: Some(users.collect()), ..catalog() };
-        let fields = texts("contact_fields", "");
-        catalog.contact_fields = Some(fields.iter().map(|id| field(id, id)).collect());
+        let fields = |key: &str| Some(texts(key, "").iter().map(|id| field(id, id)).collect());
+        catalog.contact_fields = fields("contact_fields");
+        catalog.deal_fields = fields("deal_fields");
         let pipelines = account["pipelines"].as_array().unwrap().iter().map(|item| {
             let stages: Vec<&str> =
                 item["stages"].as_array().unwrap().iter().map(|stage| stage.as_str().unwrap()).collect();

@@ -7,7 +7,18 @@ macro_rules! shipped {
 }
 
 /// The shipped workspace: file name and text.
-pub static MAPPINGS: &[(&str, &str)] = shipped!("mappings": "workspace.yaml", "sendpulse.yaml");
+pub static MAPPINGS: &[(&str, &str)] = shipped!("mappings":
+    "workspace.yaml",
+    "sendpulse.yaml",
+    "sendpulse-livechat.yaml",
+    "sendpulse-trigger.yaml",
+    "telegram.yaml",
+    "botmother.yaml",
+    "chatterfy.yaml",
+    "metabot.yaml",
+    "esputnik.yaml",
+    "mindbox.yaml",
+);
 
 /// Sample requests of `SendPulse`, in the order in which the demo sends them.
 pub static FIXTURES: &[(&str, &str)] = shipped!("fixtures/sendpulse":

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,10 +34,26 @@ pub struct Lead {
     pub owners: Option<String>,
     /// Evidence of who this is, strongest kinds included, in no particular order.
     pub identifiers: Vec<Identifier>,
+    /// What is kept of our own one-time tokens that it came with ([`crate::links`]), until they are redeemed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// The chat that the event came from, when the preset or the mapping names one.
     pub chat: Option<Chat>,
+    /// The scope of that chat's identifier, such as `sendpulse:5f3a…`: in what its id counts.
+    #[serde(default)]
+    pub chat_scope: Option<String>,
+    /// What is remembered of the person from now on, by a name of the mapping's own.
+    #[serde(default)]
+    pub person_fields: Fields,
+    /// The event adds its chat to somebody who is looked up: the first identifier that somebody has decides, and nothing
+    /// but the chat is added to them.
+    #[serde(default)]
+    pub adds_token: bool,
     /// Values that could not be used and why; the raw text is kept.
     pub flaws: Vec<Flaw>,
+    /// What a product reported, for a lead that a postback made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postback: Option<Postback>,
     /// Bots that are called once the destinations of `to` have come so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub afterwards: Vec<Afterwards>,
@@ -77,6 +94,23 @@ pub struct Given {
     /// Its kept headers.
     #[serde(default)]
     pub headers: Value,
+}
+
+/// What a product reported of a person whom it knows by the click id they came with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Postback {
+    /// The click id, as it counts.
+    pub click: String,
+    /// What happened, lower case: `registration`, `sale`, `resale` …
+    pub event: String,
+    /// The sender's own id of it, where it gives one.
+    pub id: Option<String>,
+    /// What it was worth, as it came.
+    pub cost: Option<String>,
+    /// In which currency, as it came.
+    pub currency: Option<String>,
+    /// Which of this person's events of this name it is, from 1; none before it is counted.
+    pub ordinal: Option<u64>,
 }
 
 /// The contact part of a lead.
@@ -133,6 +167,43 @@ pub struct Chat {
     pub id: String,
     /// A page where a person can open the chat.
     pub link: Option<String>,
+}
+
+/// Whether a bot can write into a chat, as its platform tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatState {
+    /// It can: the human has just written, pressed a button or let the bot in again.
+    Active,
+    /// It cannot.
+    Blocked {
+        /// What the human did, in a few words.
+        why: String,
+    },
+}
+
+/// What became of a message to a chat, as a platform tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatStatus {
+    /// The platform's word: `DELIVERED`, `UNDELIVERED`, `FAILED` …
+    pub status: String,
+    /// What it says about that, such as `403: Forbidden`.
+    pub description: Option<String>,
+    /// When it was, where the platform says so without doubt about the time zone; otherwise the time of receipt counts.
+    pub at: Option<Timestamp>,
+}
+
+/// What an event says of a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatNews {
+    /// In what the id of the chat counts.
+    pub scope: String,
+    /// Which it is; `None` where the event only says who it is about: then it is that person's chat in this scope.
+    pub chat: Option<Chat>,
+    /// Whether the bot can write there.
+    pub state: Option<ChatState>,
+    /// What became of a message.
+    pub status: Option<ChatStatus>,
 }
 
 /// A phone number that `normalise` accepted.
@@ -254,6 +325,22 @@ pub enum Proof {
     Proven,
 }
 
+impl Proof {
+    /// The word used in the database and in texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hinted => "hinted",
+            Self::Claimed => "claimed",
+            Self::Proven => "proven",
+        }
+    }
+
+    /// Parses [`as_str`](Self::as_str); `None` for any other word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Hinted, Self::Claimed, Self::Proven].into_iter().find(|proof| proof.as_str() == word)
+    }
+}
+
 impl IdentifierKind {
     /// The word used in YAML, in the database and in texts.
     pub fn as_str(self) -> &'static str {
@@ -266,6 +353,11 @@ impl IdentifierKind {
             Self::Device => "device",
             Self::Click => "click",
         }
+    }
+
+    /// Whether it says who somebody is. Device and click ids link or attribute; they never do.
+    pub fn joins(self) -> bool {
+        !matches!(self, Self::Device | Self::Click)
     }
 
     /// All kinds in default priority.
@@ -301,11 +393,10 @@ impl fmt::Debug for Email {
 
 /// Personal data for logs: the first three and last two characters, the rest as dots. Short values vanish whole.
 pub fn mask(value: &str) -> String {
-    let letters: Vec<char> = value.chars().collect();
-    if letters.len() < 8 {
+    let letters = value.chars().count();
+    if letters < 8 {
         return "•••".to_owned();
     }
-    let head: String = letters.iter().take(3).collect();
-    let tail: String = letters.iter().skip(letters.len() - 2).collect();
-    format!("{head}•••{tail}")
+    let (head, tail) = (value.chars().take(3), value.chars().skip(letters - 2));
+    head.chain("•••".chars()).chain(tail).collect()
 }

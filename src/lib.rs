@@ -20,6 +20,7 @@
 //! | words | [`id`], [`lead`], [`rules`], [`plan`], [`token`] | the values that every stage speaks |
 //! | pure | [`event`] | one request as received, and the presets that split and key it |
 //! | | [`normalise`] | raw text → phone, email, or a flaw |
+//! | | [`links`] | links between a bot's people and a site's users: PINs, tokens, what a start parameter is, every outcome |
 //! | | [`map`] | YAML × event → what a lead becomes; `check`'s problems with file, line and column; the JSON Schema |
 //! | | [`pipeline`] | event → lead: the one place that calls `map` and `normalise` |
 //! | | [`resolve`] | identifiers × what is known → whose lead it is |
@@ -83,6 +84,7 @@ pub mod failpoint;
 pub mod gauges;
 pub mod id;
 pub mod lead;
+pub mod links;
 pub mod map;
 pub mod normalise;
 pub mod operation;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::event::Event;
-use crate::lead::{ContactPart, DealPart, Email, Fields, Flaw, Lead, Phone, TaskPart};
+use crate::lead::{ContactPart, DealPart, Email, Fields, Flaw, Lead, Phone, Postback, TaskPart};
 use crate::map::{
     Branch, EvaluationError, FieldTemplates, IfInvalid, Mapping, Scope, TaskTemplate, Template, View, When,
 };
@@ -18,14 +18,18 @@ use crate::normalise;
 use crate::plan::Reason;
 
 mod calls;
+mod chat;
 mod contact;
 mod evidence;
 mod expectation;
+mod postback;
 
 pub use calls::{Late, calls};
+pub use chat::chat_news;
 use contact::{Contact, Contacts};
 use evidence::Evidence;
 pub use expectation::differences;
+pub use postback::{Report, interpret_numbered, report};
 
 /// What an event is.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +49,7 @@ pub enum Interpreted {
 
 /// Interprets one event. `received_at` is when its delivery came.
 pub fn interpret(mapping: &Mapping, event: &Event, received_at: Timestamp) -> Interpreted {
-    interpret_with(mapping, event, received_at, PRODUCTION)
+    interpret_with(mapping, event, received_at, PRODUCTION, None)
 }
 
 /// The normalisers, so that what is put together here can be tested on its own.
@@ -62,10 +66,15 @@ fn interpret_with(
     event: &Event,
     received_at: Timestamp,
     normalisers: Normalisers,
+    postback: Option<&Postback>,
 ) -> Interpreted {
     let scope = mapping.scope(event, received_at);
     let mut contacts = Contacts::new(normalisers);
-    for (index, branch) in mapping.branches().iter().enumerate() {
+    let branches = mapping.branches();
+    for (index, branch) in branches.iter().enumerate() {
+        if !postback::is_for(branch, branches, postback) {
+            continue;
+        }
         match try_branch(mapping, event, &scope, branch, &mut contacts) {
             Ok(Tried::DoesNotHold) => {}
             Ok(Tried::Filtered(reason)) => return Interpreted::Filtered(reason),
@@ -73,7 +82,7 @@ fn interpret_with(
             Err(stopped) => return stopped.needs_attention(branch),
         }
     }
-    let names: Vec<&str> = mapping.branches().iter().map(|branch| branch.name.as_str()).collect();
+    let names: Vec<&str> = branches.iter().map(|branch| branch.name.as_str()).collect();
     let text = format!("the condition (`when`) of no branch holds: {}", names.join(", "));
     Interpreted::Filtered(Reason::new("no_branch", text))
 }
@@ -162,6 +171,9 @@ fn build(
     };
     let task = branch.task.as_ref().map(|task| maker.task(task)).transpose()?;
     let note = maker.text(branch.note.as_ref(), "note")?;
+    let mut person_fields = maker.fields(&branch.person)?;
+    // An empty value says nothing, and erases nothing.
+    person_fields.retain(|_, value| value.as_str().is_none_or(|text| !text.trim().is_empty()));
     let evidence = Evidence::of(mapping, event, branch, &contact, view)?;
     let Contact { name, phones, invalid_phones, emails, invalid_emails } = contact;
     let typed = invalid_phones.iter().map(|flaw| flaw.raw.clone());
@@ -183,8 +195,13 @@ fn build(
         note,
         owners: branch.owners.clone(),
         identifiers: evidence.identifiers,
+        links: evidence.links,
         chat: evidence.chat,
+        chat_scope: evidence.chat_scope,
+        person_fields,
+        adds_token: mapping.adds_tokens,
         flaws,
+        postback: None,
         afterwards: calls::afterwards(branch),
         given: (!branch.calls.is_empty()).then(|| Box::new(branch.reads.given(event))),
     })

@@ -2,7 +2,7 @@
 //!
 //! On SQLite the pure stages run before the transaction, so that the one writer does not wait for them; on PostgreSQL they
 //! run inside it, under the locks of the deliveries, so that no process does the work of another. Only `resolve` always
-//! runs inside, because it needs the people's locks. There is one preparer in a process; a signal wakes it, and without one
+//! runs inside, because it needs the people's locks. Postbacks are only read here, and counted in their order after that. There is one preparer in a process; a signal wakes it, and without one
 //! it looks every second.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +21,7 @@ use crate::event::{Event, KeyLifetime, Preset, preset};
 use crate::failpoint::failpoint;
 use crate::id::{EventId, LeadId, PersonId, SyncId};
 use crate::map::{Mapping, Source, Workspace};
-use crate::pipeline::{Interpreted, interpret};
+use crate::pipeline::{Interpreted, chat_news, interpret};
 use crate::store::afterwards::ToCome;
 use crate::store::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Received, Stages,
@@ -29,6 +29,11 @@ use crate::store::prepare::{
 use crate::store::{Store, StoreError};
 use crate::telemetry::metric;
 use crate::token::{self, TokenHash};
+
+mod postbacks;
+
+use postbacks::Tally;
+pub use postbacks::counting;
 
 /// Deliveries per transaction; acknowledgements wait for it, and none may wait longer than a few milliseconds.
 const BATCH: usize = 32;
@@ -59,9 +64,10 @@ impl Preparer {
     pub async fn run(mut self, stop: CancellationToken) {
         let arrived = self.store.arrived();
         let mut pace = Pace::of(if self.store.is_shared() { BATCH_AMONG_OTHERS } else { BATCH });
+        let mut tally = Tally::new();
         while !stop.is_cancelled() {
             // A panic would end the only preparer, and nothing that is acknowledged from then on would become a lead.
-            let batch = AssertUnwindSafe(self.prepare_batch(&mut pace)).catch_unwind().await;
+            let batch = AssertUnwindSafe(self.prepare_and_count(&mut pace, &mut tally)).catch_unwind().await;
             match batch.unwrap_or_else(|_| Err(StoreError::new("leadfold failed; this is a bug, report it")))
             {
                 Ok(0) => {
@@ -86,6 +92,12 @@ impl Preparer {
                 }
             }
         }
+    }
+
+    /// Prepares a batch, then counts the postbacks whose turn has come with it; returns how many there were of both.
+    async fn prepare_and_count(&mut self, pace: &mut Pace, tally: &mut Tally) -> Result<u64, StoreError> {
+        let prepared = self.prepare_batch(pace).await?;
+        Ok(prepared + self.count_postbacks(tally).await?)
     }
 
     /// Prepares the oldest deliveries that no other process has in hand; returns how many there were.
@@ -249,6 +261,9 @@ fn prepared(received: &Received, workspace: &Workspace, clock: &dyn Clock) -> Pr
     }
     match (preset.split)(delivery) {
         Err(unreadable) => Prepared::Unreadable(unreadable.0),
+        Ok(events) if mapping.postback().is_some() => {
+            postbacks::read(&events, mapping, source, workspace, delivery.received_at, clock)
+        }
         Ok(events) => Prepared::Events(
             events
                 .iter()
@@ -293,7 +308,29 @@ fn prepared_event(
     key_until: Timestamp,
     clock: &dyn Clock,
 ) -> PreparedEvent {
-    let outcome = match interpret(mapping, event, received_at) {
+    let outcome = outcome(interpret(mapping, event, received_at), workspace, clock);
+    let lead = match &outcome {
+        EventOutcome::Lead { lead, .. } => Some(&**lead),
+        EventOutcome::Filtered(_) | EventOutcome::NeedsAttention(_) => None,
+    };
+    PreparedEvent {
+        chat: chat_news(mapping, event, lead),
+        id: EventId(clock.new_id()),
+        lead_id: LeadId(clock.new_id()),
+        fresh_person: PersonId(clock.new_id()),
+        source: source.name.clone(),
+        key: event.key.value.clone(),
+        key_until,
+        received_at,
+        version: workspace.hash.clone(),
+        holder: None,
+        outcome,
+    }
+}
+
+/// What is stored of what the mapping made of an event.
+fn outcome(came: Interpreted, workspace: &Workspace, clock: &dyn Clock) -> EventOutcome {
+    match came {
         Interpreted::Lead(lead, branch) => {
             let syncs =
                 lead.to.iter().map(|destination| (SyncId(clock.new_id()), destination.clone())).collect();
@@ -306,17 +343,6 @@ fn prepared_event(
             reason.text = format!("{} {todo}", reason.text);
             EventOutcome::NeedsAttention(reason)
         }
-    };
-    PreparedEvent {
-        id: EventId(clock.new_id()),
-        lead_id: LeadId(clock.new_id()),
-        fresh_person: PersonId(clock.new_id()),
-        source: source.name.clone(),
-        key: event.key.value.clone(),
-        key_until,
-        received_at,
-        version: workspace.hash.clone(),
-        outcome,
     }
 }
 

@@ -12,7 +12,11 @@
 //! | a request that could not be read | – | the row |
 //! | a request that waits, or with a lead that is open, held or needs attention | – | – |
 //! | a version of the workspace | – | when no lead that is left can be pinned to it |
-//! | people, identifiers, links, merges, owner pools | – | – |
+//! | a chat that is nobody's, in which nothing has happened since | – | the row |
+//! | people, identifiers, links to records, merges, owner pools; chats, fields and click ids of people | – | – |
+//!
+//! Links to a site and tokens in links into bots go a month after their end, whatever `retention` says: so long somebody who
+//! comes too late is told that, and not that there is no such link. Failures to open one go after a day.
 //!
 //! So nothing that a person still has to see to goes by age: it goes at the first round after they saw to it. A lead that
 //! was kept for a later one to take along (filtered for want of a phone) is at its end and goes with the others. What a
@@ -53,6 +57,11 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 /// The shortest pause after a transaction, and how many times longer than the transaction it is.
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSES: u32 = 4;
+
+/// How long after their end links and tokens stay.
+const LINKS: Duration = Duration::from_hours(24 * 30);
+/// How long failures to open one stay.
+const FAILURES: Duration = Duration::from_hours(24);
 
 /// Removes what is old.
 pub struct Retention {
@@ -100,6 +109,8 @@ impl Retention {
             ("leads", removed.leads),
             ("event keys", removed.keys),
             ("versions", removed.versions),
+            ("chats", removed.chats),
+            ("links", removed.links),
         ] {
             counter!(metric::REMOVED, "what" => what).increment(count);
         }
@@ -114,7 +125,7 @@ impl Retention {
         };
         let next = if stop.is_cancelled() { self.clock.now() } else { after(now, BETWEEN_ROUNDS) };
         self.store.end_round(round, next).await?;
-        let Removed { bodies, deliveries, leads, keys, versions } = removed;
+        let Removed { bodies, deliveries, leads, keys, versions, chats, links } = removed;
         if removed == Removed::default() {
             debug!(kept, "nothing is old enough to be removed");
         } else {
@@ -124,6 +135,8 @@ impl Retention {
                 leads,
                 keys,
                 versions,
+                chats,
+                links,
                 kept,
                 ?took,
                 "removed what was old; `kept` requests stay \
@@ -175,6 +188,24 @@ impl Retention {
             }
         }
         removed.versions += self.store.remove_versions(rows_before).await?;
+        loop {
+            let began = Instant::now();
+            let gone = self.store.remove_unowned_chats(rows_before).await?;
+            removed.chats += gone;
+            if gone == 0 || stop.is_cancelled() {
+                break;
+            }
+            tokio::time::sleep(PAUSE.max(began.elapsed() * PAUSES)).await;
+        }
+        let (ended, failed) = (before(now, LINKS), before(now, FAILURES));
+        while !stop.is_cancelled() {
+            let went = self.store.remove_links(ended, failed).await?;
+            removed.links += went;
+            if went == 0 {
+                break;
+            }
+            tokio::time::sleep(PAUSE * PAUSES).await;
+        }
         Ok(kept)
     }
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 mod identity;
+mod links;
 mod operations;
 mod pools;
 
 pub use identity::{IdentifierOrder, IdentityRules, Limits};
+pub use links::LinkRules;
 pub use operations::{BotKind, Operation, Parameter, Shape};
 pub use pools::{
     Days, Hours, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Turn, WeeklyHours, folded,

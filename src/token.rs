@@ -7,8 +7,8 @@ use subtle::ConstantTimeEq as _;
 pub type TokenHash = [u8; 32];
 
 /// The hash of a token.
-pub fn hash(token: &str) -> TokenHash {
-    Sha256::digest(token.as_bytes()).into()
+pub fn hash(token: impl AsRef<[u8]>) -> TokenHash {
+    Sha256::digest(token).into()
 }
 
 /// Whether two hashes are equal, in a time that does not depend on where they differ.

@@ -16,7 +16,7 @@ use crate::event::{Delivery, Preset, preset};
 use crate::id::{DeliveryId, StepId};
 use crate::lead::{IdentifierKind, Lead};
 use crate::map::{Branch, CrmState, Example, Mapping, Source, Workspace};
-use crate::pipeline::{Interpreted, Late, calls, differences, interpret};
+use crate::pipeline::{Interpreted, Late, calls, differences, interpret_numbered};
 use crate::plan::{FoundContact, FoundDeal, RecordId};
 use crate::rules::{OwnerPool, PoolState, Rules};
 use crate::store::calls::found_as_json;
@@ -91,10 +91,14 @@ fn try_example(
     let event = events.get(example.event).ok_or_else(|| {
         format!("`event: {}`: the request has {} events, counted from 0", example.event, events.len())
     })?;
-    let mut came = interpret(mapping, event, at());
+    let mut came = interpret_numbered(mapping, event, example.ordinal, at());
     let mut plan = None;
     let mut called = None;
     if let Interpreted::Lead(lead, branch) = &came {
+        if lead.to.is_empty() {
+            // It is remembered here, and nothing goes anywhere.
+            plan = Some(Vec::new());
+        }
         let branch = mapping.branches().get(*branch).ok_or("the branch that held is not in the mapping")?;
         called = Some(calls_of(workspace, mapping, branch, lead, example.crm)?);
         // A lead that goes to bots alone is decided by its calls.
@@ -117,19 +121,24 @@ fn try_example(
     if differences.is_empty() { Ok(()) } else { Err(differences.join("; ")) }
 }
 
-/// A request as the platform would send it. Its time and id are fixed: they do not change what becomes of it.
-fn request(preset: &Preset, source: &str, body: Vec<u8>) -> Delivery {
+/// A request as the platform would send it: the file is its body, or its query where the platform calls by GET. Its time
+/// and id are fixed: they do not change what becomes of it.
+fn request(preset: &Preset, source: &str, given: Vec<u8>) -> Delivery {
     let method = preset.methods.first().copied().unwrap_or("POST");
-    let content_type = if body.first().is_some_and(|byte| matches!(byte, b'{' | b'[')) {
+    let content_type = if given.first().is_some_and(|byte| matches!(byte, b'{' | b'[')) {
         "application/json"
     } else {
         "application/x-www-form-urlencoded"
+    };
+    let (query, body) = match method {
+        "GET" => (Some(String::from_utf8_lossy(&given).trim().to_owned()), Vec::new()),
+        _ => (None, given),
     };
     Delivery {
         id: DeliveryId(Uuid::nil()),
         source: source.to_owned(),
         method: method.to_owned(),
-        query: None,
+        query,
         headers: vec![("content-type".to_owned(), content_type.to_owned())],
         body,
         received_at: at(),

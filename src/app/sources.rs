@@ -15,8 +15,8 @@ pub(super) fn sources(workspace: &Workspace, remembered: &[RememberedSource]) ->
     for source in remembered {
         let Some(preset) = preset(&source.preset) else { continue };
         let waiting = Some(format!("source '{}' was removed from the workspace or renamed", source.name));
-        entries
-            .insert(source.name.clone(), Entry { preset, token_hash: from_hex(&source.token_hash), waiting });
+        let token_hash = from_hex(&source.token_hash);
+        entries.insert(source.name.clone(), Entry { preset, token_hash, secret: None, app: None, waiting });
     }
     for source in workspace.sources.values() {
         // Without a readable preset the source is received as what it may be: anything that can be posted.
@@ -28,7 +28,8 @@ pub(super) fn sources(workspace: &Workspace, remembered: &[RememberedSource]) ->
         };
         let before = entries.get(&source.name).and_then(|entry: &Entry| entry.token_hash);
         let token_hash = token_hash(source).or(before);
-        entries.insert(source.name.clone(), Entry { preset, token_hash, waiting });
+        let (secret, app) = (source.secret.clone(), source.app.clone());
+        entries.insert(source.name.clone(), Entry { preset, token_hash, secret, app, waiting });
     }
     Sources(entries)
 }

@@ -8,8 +8,9 @@ use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
 use super::client::{Client, ServerOption};
-use super::terminal::{Progress, confirm};
+use super::terminal::{Asking, Progress};
 use super::{End, Failure, country, how_many, leads, say};
+use crate::operation::DEFAULT_REGION;
 use crate::operation::erase::{Erasable, Erase, Erased, PreviewErase, RewriteFile, SearchRequests, Who};
 use crate::store::erase::{Belongings, HeldRecord, Searched};
 
@@ -40,13 +41,12 @@ or something is still under way, 2 it could not be done.";
 /// Arguments of `erase`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(super) struct Options {
     /// A phone in any spelling, an email, the id of a chat or a customer, or the id of a person
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     who: String,
     /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
+    #[arg(long, value_name = "COUNTRY", default_value = DEFAULT_REGION, value_parser = country)]
     region: Vec<String>,
     /// Also leads of which a step may be in the CRM: nobody looks for it any more
     #[arg(long)]
@@ -60,15 +60,8 @@ pub(super) struct Options {
     /// Write a large SQLite file anew at once; senders wait, about 1 s for each 50 MB
     #[arg(long)]
     rewrite: bool,
-    /// Do it without asking
-    #[arg(long)]
-    yes: bool,
-    /// Only show what would go
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-    /// Print one JSON object instead of text; needs --yes or --dry-run
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    asking: Asking,
     #[command(flatten)]
     server: ServerOption,
 }
@@ -81,9 +74,7 @@ const LOOKS: u32 = 60;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
-    if options.json && !options.yes && !options.dry_run {
-        return Err("--json does not ask: add --yes to do it, or --dry-run to look".to_owned());
-    }
+    options.asking.check()?;
     let client = Client::open(&options.server).await?;
     let end = look_and_erase(&client, &options).await;
     client.close().await;
@@ -94,33 +85,35 @@ async fn look_and_erase(client: &Client, options: &Options) -> Result<End, Failu
     let human = Who { who: options.who.clone(), regions: options.region.clone() };
     let there = client.run(PreviewErase(human.clone())).await?;
     if let [_, _, ..] = there.people.as_slice() {
-        let said =
-            if options.json { json!({ "preview": there }).to_string() } else { told_several(&there.people) };
+        let said = if options.asking.json {
+            json!({ "preview": there }).to_string()
+        } else {
+            told_several(&there.people)
+        };
         say(&said)?;
         return Ok(End::FoundProblems);
     }
     let found = search(client, &human, &there, false).await?;
     let nothing = found.found == 0 && there.people.iter().all(is_gone);
-    if !options.json {
+    if !options.asking.json {
         say(&told(&there, &found, nothing))?;
     }
     let mut done = None;
-    let question = "Erase this for good?";
-    if nothing && options.rewrite && !options.dry_run && there.file_size.is_some() {
+    if nothing && options.rewrite && !options.asking.dry_run && there.file_size.is_some() {
         // Asked for after they were erased.
         client.run(RewriteFile {}).await?;
-        if !options.json {
+        if !options.asking.json {
             say("The file of the database was written anew.")?;
         }
     }
-    if !nothing && !options.dry_run && (options.yes || confirm(question)?) {
+    if !nothing && options.asking.consents("Erase this for good?")? {
         done = Some(erase(client, options, human, &there).await?);
     }
     let missed = match &done {
         Some((erased, _, _)) => !erased.done,
         None => nothing,
     };
-    if options.json {
+    if options.asking.json {
         let done = done.as_ref().map(|(erased, searched, rewritten)| {
             json!({ "erased": erased, "requests": searched, "rewritten": rewritten })
         });

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{DatabaseOption, End, Failure, country, how_many, say};
 use crate::id::LeadId;
 use crate::normalise::spellings;
+use crate::operation::DEFAULT_REGION;
 use crate::resolve::Language;
 use crate::store::Store;
 use crate::store::audits::AuditDetail;
@@ -36,7 +37,7 @@ pub(super) struct Options {
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     lead: String,
     /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
+    #[arg(long, value_name = "COUNTRY", default_value = DEFAULT_REGION, value_parser = country)]
     region: Vec<String>,
     /// At most so many leads, the newest first
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(i64).range(1..))]

@@ -22,6 +22,7 @@ mod explain;
 mod faults;
 mod help;
 mod init;
+mod link;
 mod live;
 mod migrate;
 mod moment;
@@ -104,6 +105,8 @@ enum Command {
     Explain(explain::Options),
     /// Show who is who, and correct it: merge, split, settle duplicates
     People(people::Options),
+    /// Make a link into a bot, or from a bot to your web site
+    Link(link::Options),
     /// Let leads go on, map them again, or force them
     Replay(replay::Options),
     /// Push or skip what was held while a destination only observed
@@ -185,6 +188,7 @@ pub fn run() -> ExitCode {
         Command::Versions(options) => in_runtime(versions::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::People(options) => in_runtime(people::run(options)),
+        Command::Link(options) => in_runtime(link::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
         Command::Erase(options) => in_runtime(erase::run(options)),

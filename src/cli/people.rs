@@ -10,6 +10,7 @@ use self::told::{told_apart, told_duplicates, told_kept_apart, told_one, told_pr
 use super::client::{Client, ServerOption};
 use super::terminal::confirm;
 use super::{End, Failure, country, people_rehearse, say};
+use crate::operation::DEFAULT_REGION;
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Said, Split};
 
 const EXAMPLES: &str = "\
@@ -28,7 +29,7 @@ const SHOW: &str = "\
 Examples:
   leadfold people show 067-418-52-06
   leadfold people show olena@example.com --leads 20
-  leadfold people show 0674185206 --json | jq '.people[0].identifiers'
+  leadfold people show 0674185206 --json | jq '.people[0].chats'
 
 It only reads, so a server may run.
 Exit codes: 0 found, 1 nobody is known by it, 2 it could not be looked up.";
@@ -88,7 +89,7 @@ pub(super) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show a person: identifiers, CRM records, leads, merges
+    /// Show a person: identifiers, chats, what is remembered, CRM records, leads, merges
     #[command(after_help = SHOW)]
     Show(ShowOptions),
     /// List people who may be one, with the evidence
@@ -176,7 +177,7 @@ struct Words {
 #[derive(Debug, Args)]
 struct Shared {
     /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
+    #[arg(long, value_name = "COUNTRY", default_value = DEFAULT_REGION, value_parser = country)]
     region: Vec<String>,
     /// Print one JSON object instead of text; where it asks, needs --yes
     #[arg(long)]

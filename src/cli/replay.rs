@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::client::{Client, ServerOption};
 use super::moment::moment;
-use super::terminal::{Progress, confirm};
+use super::terminal::{Asking, Progress};
 use super::{End, Failure, how_many, leads, say};
 use crate::id::LeadId;
 use crate::operation::replay::{Preview, PreviewReplay, Replay, Replayed};
@@ -70,15 +70,8 @@ pub(super) struct Options {
     /// Only the oldest so many
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Do it without asking
-    #[arg(long)]
-    yes: bool,
-    /// Only show what would be done
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-    /// Print one JSON object instead of text; needs --yes or --dry-run
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    asking: Asking,
     #[command(flatten)]
     server: ServerOption,
 }
@@ -148,9 +141,7 @@ impl State {
 }
 
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
-    if options.json && !options.yes && !options.dry_run {
-        return Err("--json does not ask: add --yes to do it, or --dry-run to look".to_owned());
-    }
+    options.asking.check()?;
     let client = Client::open(&options.server).await?;
     let end = look_and_replay(&client, options).await;
     client.close().await;
@@ -171,14 +162,14 @@ async fn look_and_replay(client: &Client, options: Options) -> Result<End, Failu
         to: options.to,
     };
     let preview = client.run(PreviewReplay { select: select.clone(), how, limit: options.limit }).await?;
-    if !options.json {
+    if !options.asking.json {
         say(&told(&preview, how, counted))?;
     }
     let mut replayed = None;
-    if preview.count > 0 && !options.dry_run && (options.yes || confirm(&question(&preview, how, counted))?) {
+    if preview.count > 0 && options.asking.consents(&question(&preview, how, counted))? {
         replayed = Some(replay(client, select, how, &preview).await?);
     }
-    if options.json {
+    if options.asking.json {
         say(&json!({ "preview": preview, "replayed": replayed }).to_string())?;
     } else if let Some(replayed) = &replayed {
         say(&told_end(replayed, how, counted))?;

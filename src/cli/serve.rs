@@ -64,6 +64,9 @@ pub(super) struct Options {
     /// Token for /api and /metrics; without one they answer nobody
     #[arg(long, env = "LEADFOLD_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     api_token: Option<SecretString>,
+    /// Weaker token for a web site: it opens /api/links for its visitors, and nothing else
+    #[arg(long, env = "LEADFOLD_LINKS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    links_token: Option<SecretString>,
     /// How log lines look
     #[arg(long, env = "LEADFOLD_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -86,14 +89,24 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let files = read_files(&options.workspace.workspace)?;
     let database = options.database.database;
     let follow_files = options.follow_files.unwrap_or_else(|| database.starts_with("sqlite:"));
+    // An empty variable is how many tools write one that is not set.
+    let set = |token: Option<SecretString>| token.filter(|token| !token.expose_secret().is_empty());
+    let (api, links) = (set(options.api_token), set(options.links_token));
+    if let (Some(api), Some(links)) = (&api, &links)
+        && api.expose_secret() == links.expose_secret()
+    {
+        return Err(
+            "LEADFOLD_LINKS_TOKEN is the token of the whole API: give the web site one of its own".to_owned()
+        );
+    }
+    let door = Door::Token { api, links };
     let app = App::start(AppOptions {
         files,
         folder: options.workspace.workspace,
         follow: if follow_files { Follow::Files } else { Follow::Database },
         database,
         listen: options.listen,
-        // An empty variable is how many tools write one that is not set.
-        door: Door::Token(options.api_token.filter(|token| !token.expose_secret().is_empty())),
+        door,
         metrics,
         limits: Limits { body_bytes: options.max_body, ..Limits::default() },
         environment: process_environment(),

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal, Write as _};
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, process_environment};
@@ -37,6 +38,35 @@ pub(super) fn confirm(question: &str) -> Result<bool, Failure> {
         return Err("nothing is done: nobody can be asked here. Add --yes to do it without asking".to_owned());
     }
     Ok(matches!(ask(&format!("{question} [y/N]"))?.as_str(), "y" | "yes"))
+}
+
+/// How a command that shows what it would do, and asks, is told what to do without being asked.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Asking {
+    /// Do it without asking
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// Only show what would be done
+    #[arg(long, conflicts_with = "yes")]
+    pub(super) dry_run: bool,
+    /// Print one JSON object instead of text; needs --yes or --dry-run
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Asking {
+    /// Refuses to ask where the answer is read by a program.
+    pub(super) fn check(self) -> Result<(), Failure> {
+        if self.json && !self.yes && !self.dry_run {
+            return Err("--json does not ask: add --yes to do it, or --dry-run to look".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether it is to be done.
+    pub(super) fn consents(self, question: &str) -> Result<bool, Failure> {
+        Ok(!self.dry_run && (self.yes || confirm(question)?))
+    }
 }
 
 /// How far long work is: a bar on a terminal, elsewhere a line every tenth of it. On standard error, so that the result

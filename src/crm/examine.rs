@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::catalog::Catalog;
 use super::http::{Exchange, recorded};
 use super::{Crm, CrmError, Found, Query};
+use crate::decide::Capabilities;
 use crate::plan::RecordId;
 
 /// Whom to look for.
@@ -36,7 +37,7 @@ pub struct Asked<T> {
 pub struct Examination {
     /// Whether it answers, and as whom.
     pub reached: Asked<String>,
-    /// Its lists; `None` when it could not be reached.
+    /// Its lists; `None` when it could not be reached, and for a bot, which has none.
     pub catalog: Option<Asked<Catalog>>,
     /// The searches in order; the first contact that was found is also read by its id. Empty when it could not be reached.
     pub searches: Vec<(Sought, Asked<Found>)>,
@@ -46,7 +47,9 @@ pub struct Examination {
 pub async fn examine(crm: &dyn Crm, sought: &[Sought], patience: Duration) -> Examination {
     let reached = ask(patience, crm.ping()).await;
     // What the CRM does not understand says nothing of the other questions; one that is not there answers none of them.
-    if matches!(reached.answer, Err(CrmError::Retry { .. } | CrmError::Unauthorised { .. })) {
+    let is_lost = matches!(reached.answer, Err(CrmError::Retry { .. } | CrmError::Unauthorised { .. }));
+    let is_bot = crm.capabilities() == Capabilities::NONE;
+    if is_lost || is_bot {
         return Examination { reached, catalog: None, searches: Vec::new() };
     }
     let catalog = Some(ask(patience, crm.describe()).await);

@@ -77,6 +77,11 @@ pub fn description(name: &str) -> Option<&'static Description> {
     DESCRIPTIONS.iter().chain(BOTS).copied().find(|description| description.name == name)
 }
 
+/// Whether a bot has this name, and no CRM.
+fn is_bot(name: &str) -> bool {
+    BOTS.iter().any(|description| description.name == name)
+}
+
 /// A destination cannot be used as the workspace describes it. Says which one, what is wrong and what to write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

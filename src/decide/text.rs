@@ -1,5 +1,7 @@
 //! The default texts that people read in the CRM: what a repeated lead leaves, and what would be lost without a note.
 
+use std::borrow::Cow;
+
 use super::Situation;
 use super::change::{Difference, Wanted, filled, show, text};
 use crate::lead::Lead;
@@ -59,9 +61,9 @@ pub(super) fn task_body(lead: &Lead, differences: &[Difference]) -> String {
 
 fn difference(difference: &Difference) -> String {
     let Difference { field, crm, lead, written } = difference;
-    let crm = crm.as_deref().map_or_else(|| "has nothing".to_owned(), |crm| format!("has {}", clip(crm)));
+    let crm = crm.as_deref().map_or(Cow::Borrowed("nothing"), clip);
     let written = if *written { "; written with this lead" } else { "" };
-    format!("- {field}: the CRM {crm}, the lead says {}{written}", clip(lead))
+    format!("- {field}: the CRM has {crm}, the lead says {}{written}", clip(lead))
 }
 
 /// The deal part of a lead as text, for a CRM without deals.
@@ -86,11 +88,9 @@ pub(super) fn notes(situation: &Situation) -> Vec<String> {
     notes
 }
 
-fn clip(value: &str) -> String {
-    let mut letters = value.chars();
-    let mut clipped: String = letters.by_ref().take(LONGEST_VALUE).collect();
-    if letters.next().is_some() {
-        clipped.push('…');
+fn clip(value: &str) -> Cow<'_, str> {
+    match value.char_indices().nth(LONGEST_VALUE).and_then(|(end, _)| value.get(..end)) {
+        None => Cow::Borrowed(value),
+        Some(clipped) => Cow::Owned(format!("{clipped}…")),
     }
-    clipped
 }

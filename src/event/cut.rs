@@ -11,20 +11,30 @@ use super::{Delivery, Preset, json_body};
 /// afterwards: then nothing less than the whole body can go.
 pub fn cut(preset: &Preset, delivery: &Delivery, positions: &BTreeSet<usize>) -> Option<Vec<u8>> {
     let before = (preset.split)(delivery).ok()?;
-    let Ok(Value::Array(mut items)) = json_body::read(&delivery.body) else { return None };
+    let mut whole = json_body::read(&delivery.body).ok()?;
+    let items = list(&mut whole)?;
     if items.len() != before.len() {
         return None;
     }
     for position in positions {
         *items.get_mut(*position)? = Value::Object(Map::new());
     }
-    let body = serde_json::to_vec(&Value::Array(items)).ok()?;
+    let body = serde_json::to_vec(&whole).ok()?;
     let after = (preset.split)(&Delivery { body: body.clone(), ..delivery.clone() }).ok()?;
     let kept = before.len() == after.len()
         && before.iter().zip(&after).enumerate().all(|(at, (before, after))| {
             positions.contains(&at) || (before.key == after.key && before.payload == after.payload)
         });
     kept.then_some(body)
+}
+
+/// The list that a body is, or that is all there is in it.
+fn list(body: &mut Value) -> Option<&mut Vec<Value>> {
+    match body {
+        Value::Array(items) => Some(items),
+        Value::Object(fields) if fields.len() == 1 => fields.values_mut().next()?.as_array_mut(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -56,7 +66,7 @@ mod tests {
             let cut = cut(preset(name).unwrap(), &delivery(body, Some("a=1")), &positions);
             assert_eq!(cut.map(|body| String::from_utf8(body).unwrap()).as_deref(), expect, "{name} {body}");
         };
-        for name in ["sendpulse", "json"] {
+        for name in ["sendpulse", "json", "metabot", "esputnik"] {
             check(
                 name,
                 r#"[{"a":1.50,"b":"x"},{"a":2},{"a":3}]"#,
@@ -71,6 +81,9 @@ mod tests {
         // One event, although it is a list.
         check("json", r#"[{"a":1},2]"#, &[0], None);
         check("form", "a=1&b=2", &[0], None);
+        let tokens = r#"{"tokens":[{"token":1,"email":"a"},{"token":2,"email":"b"}]}"#;
+        check("esputnik_tokens", tokens, &[0], Some(r#"{"tokens":[{},{"token":2,"email":"b"}]}"#));
+        check("esputnik_tokens", &tokens.replace("]}", "],\"a\":1}"), &[0], None);
     }
 
     /// Erasing keeps the keys of events, so that a platform that sends one again does not bring anybody back.

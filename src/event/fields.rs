@@ -1,5 +1,7 @@
 //! Names and values, as query strings and forms have them, to one JSON object.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::json_body::clean;
@@ -36,6 +38,16 @@ pub(super) fn headers(delivery: &Delivery) -> Value {
 /// The value of a header, by its lower-case name.
 pub(super) fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a str> {
     delivery.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+}
+
+/// A text or a number as text; `None`, `null` and nothing at all are absent.
+pub(super) fn text(value: Option<&Value>) -> Option<Cow<'_, str>> {
+    let text = match value? {
+        Value::String(text) => Cow::Borrowed(text.trim()),
+        Value::Number(number) => Cow::Owned(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    (!matches!(&*text, "" | "None" | "null")).then_some(text)
 }
 
 /// `application/x-www-form-urlencoded` text, which a query string is too.

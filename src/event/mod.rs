@@ -7,11 +7,20 @@ mod canonical;
 mod cut;
 mod fields;
 mod json_body;
+mod preset_chatterfy;
+mod preset_esputnik;
+mod preset_esputnik_tokens;
 mod preset_form;
 mod preset_json;
+mod preset_metabot;
+mod preset_postback;
 mod preset_sendpulse;
+mod preset_telegram;
+mod status;
 #[cfg(test)]
 mod tests;
+mod values;
+mod verify;
 
 use std::time::Duration;
 
@@ -21,8 +30,11 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use self::cut::cut;
+pub use self::preset_esputnik_tokens::{NAME as ESPUTNIK_TOKENS, check_tokens};
+pub use self::status::blocked_by;
+pub use self::verify::Verify;
 use crate::id::DeliveryId;
-use crate::lead::{Chat, Flaw};
+use crate::lead::{Chat, ChatState, ChatStatus, Flaw};
 use crate::token::to_hex;
 
 /// One HTTP request as received. Immutable.
@@ -57,6 +69,12 @@ pub struct Event {
     pub key: EventKey,
     /// The chat it came from, where the preset can tell.
     pub chat: Option<Chat>,
+    /// Whether the bot can write there, where the event says so. One that says nothing is a sign of life.
+    #[serde(default)]
+    pub chat_state: Option<ChatState>,
+    /// What became of a message to that chat; without `chat`, to a chat of whoever the event is about.
+    #[serde(default)]
+    pub chat_status: Option<ChatStatus>,
     /// The writer's own phone, where the platform itself vouches for it, with its plus.
     pub phone: Option<String>,
     /// What the preset could not use, and why.
@@ -119,6 +137,8 @@ pub struct Preset {
     pub methods: &'static [&'static str],
     /// Status for a path that never existed and for a wrong path token, alike.
     pub unknown_path_status: u16,
+    /// What proves that a request is the platform's, where it sends more than the token in the path.
+    pub verify: Option<Verify>,
     /// How long a hash key counts unless the source says otherwise.
     pub dedupe_window: Duration,
     /// Turns a delivery into its events, in order. None at all when the platform sent an empty list.
@@ -126,11 +146,26 @@ pub struct Preset {
 }
 
 /// Every preset.
-pub static PRESETS: &[&Preset] = &[&preset_sendpulse::PRESET, &preset_json::PRESET, &preset_form::PRESET];
+pub static PRESETS: &[&Preset] = &[
+    &preset_sendpulse::PRESET,
+    &preset_esputnik_tokens::PRESET,
+    &preset_json::PRESET,
+    &preset_form::PRESET,
+    &preset_telegram::PRESET,
+    &preset_chatterfy::PRESET,
+    &preset_metabot::PRESET,
+    &preset_esputnik::PRESET,
+    &preset_postback::PRESET,
+];
 
 /// The preset of that name.
 pub fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().copied().find(|preset| preset.name == name)
+}
+
+/// Whether the events of this preset are postbacks, which are somebody's by their click id alone.
+pub fn are_postbacks(preset: &str) -> bool {
+    preset == preset_postback::PRESET.name
 }
 
 /// How long a hash key counts by default: longer than the retries of a platform, shorter than the time after which

@@ -19,11 +19,28 @@ pub(super) static PRESET: Preset = Preset {
     chats: false,
     methods: &["POST", "GET"],
     unknown_path_status: 404,
+    verify: None,
     dedupe_window: DEDUPE_WINDOW,
     split,
 };
 
 fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+    let (payload, query) = payload(delivery)?;
+    Ok(vec![Event {
+        key: hash_key(&payload, &query),
+        payload,
+        query,
+        headers: fields::headers(delivery),
+        chat: None,
+        chat_state: None,
+        chat_status: None,
+        phone: None,
+        flaws: Vec::new(),
+    }])
+}
+
+/// The fields of a request, and those of its query.
+pub(super) fn payload(delivery: &Delivery) -> Result<(Value, Value), Unreadable> {
     let query = fields::query(delivery)?;
     let payload = if delivery.body.is_empty() { query.clone() } else { read_body(delivery)? };
     if payload.as_object().is_none_or(serde_json::Map::is_empty) {
@@ -32,15 +49,7 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
                 .into(),
         ));
     }
-    Ok(vec![Event {
-        key: hash_key(&payload, &query),
-        payload,
-        query,
-        headers: fields::headers(delivery),
-        chat: None,
-        phone: None,
-        flaws: Vec::new(),
-    }])
+    Ok((payload, query))
 }
 
 fn read_body(delivery: &Delivery) -> Result<Value, Unreadable> {

@@ -14,11 +14,12 @@ pub(super) static PRESET: Preset = Preset {
     chats: false,
     methods: &["POST"],
     unknown_path_status: 404,
+    verify: None,
     dedupe_window: DEDUPE_WINDOW,
     split,
 };
 
-fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
+pub(super) fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
     let mut body = json_body::read(&delivery.body)?;
     let payloads = match body.as_array_mut() {
         Some(items) if items.iter().all(Value::is_object) => within_bounds(mem::take(items))?,
@@ -32,6 +33,8 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
         query,
         headers,
         chat: None,
+        chat_state: None,
+        chat_status: None,
         phone: None,
         flaws: Vec::new(),
     };

@@ -9,11 +9,12 @@ use std::iter::repeat_n;
 use serde_json::{Map, Value};
 
 use super::canonical::{Volatile, hash_key_without};
+use super::values::{international, plain_id, text};
 use super::{
     DEDUPE_WINDOW, Delivery, Event, EventKey, KeyLifetime, Preset, Unreadable, fields, json_body,
     within_bounds,
 };
-use crate::lead::{Chat, Flaw};
+use crate::lead::{Chat, ChatState, Flaw};
 
 pub(super) static PRESET: Preset = Preset {
     name: "sendpulse",
@@ -21,6 +22,7 @@ pub(super) static PRESET: Preset = Preset {
     chats: true,
     methods: &["POST"],
     unknown_path_status: 404,
+    verify: None,
     dedupe_window: DEDUPE_WINDOW,
     split,
 };
@@ -52,7 +54,9 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
         Event {
             key: message_key(&payload).unwrap_or_else(|| hash_key_without(Some(&VOLATILE), &payload, &query)),
             flaws: chat.is_none().then(|| chat_without_bot(&payload)).flatten().into_iter().collect(),
+            chat_state: chat.as_ref().and_then(|_| chat_state(&payload)),
             chat,
+            chat_status: None,
             phone: sender_phone(&payload),
             payload,
             query,
@@ -95,6 +99,17 @@ fn chat(payload: &Value) -> Option<Chat> {
     })
 }
 
+/// What an event says of its chat. The author of a flow may have typed these words too, and means the same by them.
+fn chat_state(payload: &Value) -> Option<ChatState> {
+    let blocked = |why: &str| Some(ChatState::Blocked { why: why.to_owned() });
+    match payload.get("title")?.as_str()? {
+        "incoming_message" | "new_subscriber" => Some(ChatState::Active),
+        "bot_block" | "bot_blocked" => blocked("the person blocked the bot"),
+        "unsubscribe" | "bot_unsubscribe" => blocked("the person unsubscribed from the bot"),
+        _ => None,
+    }
+}
+
 /// What is said of a contact whose bot or messenger is not named.
 fn chat_without_bot(payload: &Value) -> Option<Flaw> {
     let id = plain_id(payload.get("contact")?.get("id"))?;
@@ -113,25 +128,5 @@ fn sender_phone(payload: &Value) -> Option<String> {
     if !text(payload.get("service"))?.eq_ignore_ascii_case("whatsapp") {
         return None;
     }
-    let phone = text(payload.get("contact")?.get("phone"))?;
-    let digits = phone.strip_prefix('+').unwrap_or(&phone);
-    let is_number = (7..=15).contains(&digits.len()) && digits.bytes().all(|letter| letter.is_ascii_digit());
-    is_number.then(|| format!("+{digits}"))
-}
-
-/// An id made of letters, digits, `-`, `_`, `.` and `=`, at most 128 of them: whatever else stands there is no id, and
-/// must end up neither in a key nor in a link.
-fn plain_id(value: Option<&Value>) -> Option<Cow<'_, str>> {
-    let allowed = |letter: u8| letter.is_ascii_alphanumeric() || b"-_.=".contains(&letter);
-    text(value).filter(|id| id.len() <= 128 && id.bytes().all(allowed))
-}
-
-/// A text or a number as text; `None`, `null` and nothing at all are absent.
-fn text(value: Option<&Value>) -> Option<Cow<'_, str>> {
-    let text = match value? {
-        Value::String(text) => Cow::Borrowed(text.trim()),
-        Value::Number(number) => Cow::Owned(number.to_string()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
-    (!matches!(&*text, "" | "None" | "null")).then_some(text)
+    international(&text(payload.get("contact")?.get("phone"))?)
 }

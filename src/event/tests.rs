@@ -6,6 +6,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
+use crate::lead::ChatState;
+
+mod chatterfy;
+mod esputnik;
+mod metabot;
+mod telegram;
 
 const URL_ENCODED: &str = "application/x-www-form-urlencoded";
 
@@ -167,6 +173,28 @@ fn sendpulse_chats() {
 }
 
 #[test]
+fn sendpulse_says_who_can_be_written_to() {
+    let check = |title: &str, blocked: Option<bool>| {
+        let state = one("sendpulse", &with("/title", json!(title))).chat_state;
+        let got =
+            state.map(|state| matches!(state, ChatState::Blocked { why } if why.starts_with("the person ")));
+        assert_eq!(got, blocked, "{title}");
+    };
+    for title in ["bot_block", "bot_blocked", "unsubscribe", "bot_unsubscribe"] {
+        check(title, Some(true));
+    }
+    check("incoming_message", Some(false));
+    check("new_subscriber", Some(false));
+    for title in ["outgoing_message", "open_chat", "run_custom_flow", "link_click", "Стоп", ""] {
+        check(title, None);
+    }
+    // Of no chat nothing can be said.
+    let mut nobody = with("/title", json!("bot_block"));
+    nobody["bot"] = json!(null);
+    assert_eq!(one("sendpulse", &nobody).chat_state, None);
+}
+
+#[test]
 fn json_takes_any_value() {
     let check = |body: Value, expect: &[Value]| {
         let payloads: Vec<_> = split_json("json", &body).into_iter().map(|event| event.payload).collect();
@@ -269,7 +297,7 @@ fn json_value() -> impl Strategy<Value = Value> {
         Just(json!("None")),
     ];
     let name = prop_oneof![
-        "(service|title|bot|contact|info|message|id|name|variables|date|tags)",
+        "(service|title|bot|contact|info|message|id|name|variables|date|tags|update_id|from|chat|type|text|lead_id|iid)",
         "\\PC{0,5}",
         Just("$serde_json::private::Number".to_owned())
     ];

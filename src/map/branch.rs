@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::calls::{self, Bots, CallTemplate, MOMENTS, Reads};
 use super::evidence::{self, ContactValue, IdentifierTemplates};
+use super::postback::{self, On};
 use super::reader::{Reader, Section};
 use super::scope::{Definitions, View};
 use super::template::{EvaluationError, Sees, Template};
@@ -18,6 +19,8 @@ use crate::rules::{BotKind, Rules};
 pub struct Branch {
     /// Its name, unique in the file.
     pub name: String,
+    /// Events of postbacks that it is for; none: any.
+    pub(crate) on: Vec<On>,
     /// When it holds.
     pub(crate) when: When,
     /// Names of the CRMs.
@@ -38,6 +41,8 @@ pub struct Branch {
     pub(crate) note: Option<Template>,
     /// Evidence of who it is.
     pub(crate) identifiers: IdentifierTemplates,
+    /// What is remembered of the person, by a name of the mapping's own.
+    pub(crate) person: FieldTemplates,
     /// What to create and what to update.
     pub rules: Rules,
     /// What bots are to do.
@@ -134,7 +139,8 @@ impl Branch {
         let task = self.task.iter().flat_map(|task| [&task.title, &task.text, &task.kind]);
         let deal = [&self.deal.title, &self.deal.pipeline, &self.deal.stage];
         let single = task.chain(deal).chain([&self.note]).filter_map(Option::as_ref);
-        let named = contact.fields.iter().chain(&self.deal.fields).map(|(_, template)| template);
+        let named = contact.fields.iter().chain(&self.deal.fields).chain(&self.person);
+        let named = named.map(|(_, template)| template);
         let values = contact.phone.iter().chain(&contact.email).flat_map(ContactValue::templates);
         self.when
             .template()
@@ -151,9 +157,11 @@ pub(super) const PHONE_KEYS: &[&str] = &["regions", "if_invalid"];
 pub(super) const CONTACT_KEYS: &[&str] = &["name", "phone", "email", "fields"];
 pub(super) const DEAL_KEYS: &[&str] = &["title", "pipeline", "stage", "fields"];
 pub(super) const TASK_KEYS: &[&str] = &["title", "text", "type", "due"];
+pub(super) const PERSON_KEYS: &[&str] = &["fields"];
 
 pub(super) const KEYS: &[&str] = &[
     "name",
+    "on",
     "when",
     "to",
     "phone",
@@ -162,6 +170,7 @@ pub(super) const KEYS: &[&str] = &[
     "deal",
     "task",
     "note",
+    "person",
     "identifiers",
     "rules",
     "calls",
@@ -185,7 +194,11 @@ pub(super) struct Known<'a> {
     pub(super) owner_pools: &'a [String],
     /// Whether the preset finds the chat of an event, together with its bot.
     pub(super) chats: bool,
+    /// Whether the events are postbacks.
+    pub(super) postbacks: bool,
     pub(super) variables: &'a Definitions,
+    /// Where the source's events add tokens: in which namespace their `externalCustomerId` is.
+    pub(super) tokens: Option<&'a str>,
 }
 
 /// What an entry of `leads:` has where it does not say otherwise.
@@ -194,15 +207,15 @@ pub(super) struct Defaults<'n> {
     contact: Arc<ContactTemplate>,
 }
 
-/// Keys of `defaults:`: a name and a condition are each entry's own.
+/// Keys of `defaults:`: a name, its events and a condition are each entry's own.
 pub(super) fn default_keys() -> Vec<&'static str> {
-    KEYS.iter().copied().filter(|key| !matches!(*key, "name" | "when")).collect()
+    KEYS.iter().copied().filter(|key| !matches!(*key, "name" | "on" | "when")).collect()
 }
 
 /// Reads `defaults:`.
-pub(super) fn defaults<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<Defaults<'n>> {
+pub(super) fn defaults<'n>(reader: &Reader<'_>, node: &'n Node, known: Known<'_>) -> Option<Defaults<'n>> {
     let section = reader.section(node, "`defaults`", &default_keys())?;
-    let contact = section.get("contact").map(|node| contact(reader, node)).unwrap_or_default();
+    let contact = contact(reader, section.get("contact"), known);
     Some(Defaults { section, contact: Arc::new(contact) })
 }
 
@@ -216,7 +229,7 @@ pub(super) fn read(
     let own = reader.section(node, "an entry of `leads`", KEYS)?;
     let contact = match (node.get("contact"), defaults) {
         (None, Some(defaults)) => Arc::clone(&defaults.contact),
-        _ => Arc::new(own.get("contact").map(|node| contact(reader, node)).unwrap_or_default()),
+        _ => Arc::new(contact(reader, own.get("contact"), known)),
     };
     let section = Entry { own, defaults: defaults.map(|defaults| &defaults.section) };
     let name = section.get("name").and_then(|name| reader.text(name, "`name`"));
@@ -226,16 +239,26 @@ pub(super) fn read(
     }
     let to = section.get("to").map(|node| destinations(reader, node, known));
     let calls = calls_of(reader, &section, known);
-    if to.is_none() && calls.is_empty() {
+    // What is remembered, and a chat that is added, are here: nothing has to go anywhere.
+    let stays_here = section.get("person").is_some() || known.tokens.is_some();
+    if to.is_none() && calls.is_empty() && !stays_here {
         let help = known.destinations.first().map(|name| format!("write `to: [{name}]`"));
         reader.error(node.span, "this entry of `leads` does not say where its leads go (`to`)", help);
     }
     check_moments(reader, node, to.is_some(), &calls);
+    let mut identifiers = section
+        .get("identifiers")
+        .map(|node| evidence::identifiers(reader, node, known.chats))
+        .unwrap_or_default();
+    if let Some(namespace) = known.tokens {
+        identifiers.add_token_owner(evidence::token_owner(reader, namespace));
+    }
     let owners = section
         .get("owners")
         .and_then(|node| reader.name_of(node, "owner pool", known.owner_pools.iter().map(String::as_str)));
     let mut branch = Branch {
         name: name.unwrap_or_default(),
+        on: events(reader, &section, known),
         when: section.get("when").map_or(When::Always, |node| condition(reader, node, "`when`", Sees::Lead)),
         to: to.unwrap_or_default(),
         phone: section.get("phone").map(|node| phone(reader, node)).unwrap_or_default(),
@@ -244,10 +267,8 @@ pub(super) fn read(
         deal: section.get("deal").map(|node| deal(reader, node)).unwrap_or_default(),
         task: section.get("task").map(|node| task(reader, node)),
         note: section.get("note").and_then(|node| reader.template(node, "`note`", Sees::Lead)),
-        identifiers: section
-            .get("identifiers")
-            .map(|node| evidence::identifiers(reader, node, known.chats))
-            .unwrap_or_default(),
+        person: section.get("person").map(|node| person(reader, node)).unwrap_or_default(),
+        identifiers,
         rules: section.get("rules").map(|node| super::rules::read(reader, node)).unwrap_or_default(),
         reads: Reads::of(&calls, known.variables),
         calls,
@@ -256,6 +277,27 @@ pub(super) fn read(
     let uses_lead = branch.templates().any(Template::uses_lead);
     branch.uses_lead = uses_lead;
     Some(branch)
+}
+
+/// The events that an entry is for, and what does not go with them.
+fn events(reader: &Reader<'_>, section: &Entry<'_, '_>, known: Known<'_>) -> Vec<On> {
+    if let Some(node) = section.get("identifiers").filter(|_| known.postbacks) {
+        let help =
+            "take `identifiers` away; a number or an email of theirs is a field: `contact: { fields: … }`";
+        reader.error(
+            node.span,
+            "a postback is somebody's by its click id alone: `identifiers` would do nothing here",
+            Some(help.to_owned()),
+        );
+    }
+    let Some(node) = section.get("on") else { return Vec::new() };
+    if !known.postbacks {
+        let help =
+            "use `when:`, or `source: { preset: postback }` where a network reports by click id".to_owned();
+        reader.error(node.span, "`on` is for postbacks, and this source receives none", Some(help));
+        return Vec::new();
+    }
+    postback::on(reader, node)
 }
 
 /// An entry of `leads:` over the defaults.
@@ -372,7 +414,17 @@ fn regions(reader: &Reader<'_>, node: &Node) -> Vec<String> {
     regions
 }
 
-fn contact(reader: &Reader<'_>, node: &Node) -> ContactTemplate {
+fn contact(reader: &Reader<'_>, node: Option<&Node>, known: Known<'_>) -> ContactTemplate {
+    let mut contact = node.map(|node| own_contact(reader, node)).unwrap_or_default();
+    if known.tokens.is_some() {
+        let (phone, email) = evidence::token_contact(reader);
+        contact.phone.extend(phone);
+        contact.email.extend(email);
+    }
+    contact
+}
+
+fn own_contact(reader: &Reader<'_>, node: &Node) -> ContactTemplate {
     let Some(section) = reader.section(node, "`contact`", CONTACT_KEYS) else {
         return ContactTemplate::default();
     };
@@ -410,6 +462,11 @@ fn task(reader: &Reader<'_>, node: &Node) -> TaskTemplate {
         kind: optional(reader, &section, "type", "`task.type`"),
         due: section.get("due").and_then(|node| reader.duration(node, "`task.due`")),
     }
+}
+
+fn person(reader: &Reader<'_>, node: &Node) -> FieldTemplates {
+    let section = reader.section(node, "`person`", PERSON_KEYS);
+    section.map(|section| fields(reader, &section, "`person.fields`")).unwrap_or_default()
 }
 
 pub(super) fn optional(

@@ -3,7 +3,7 @@
 use super::branch::{When, condition, optional};
 use super::reader::Reader;
 use super::template::{Sees, Template};
-use super::yaml::Node;
+use super::yaml::{self, Node};
 
 /// A phone or an email of the contact.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct IdentifierTemplates {
     pub(crate) external_customer: Vec<(String, Vec<IdentifierValue>)>,
     pub(crate) chat: ChatTemplate,
     pub(crate) telegram_user: Vec<IdentifierValue>,
+    /// Start parameters, in which a one-time token of ours may stand.
+    pub(crate) link: Vec<Template>,
     pub(crate) device: Vec<Template>,
     pub(crate) click: Vec<Template>,
 }
@@ -54,13 +56,47 @@ impl IdentifierTemplates {
     pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
         let chat = [&self.chat.bot, &self.chat.id, &self.chat.channel, &self.chat.link];
         let values = self.external_customer.iter().flat_map(|(_, values)| values).chain(&self.telegram_user);
-        let lists = self.device.iter().chain(&self.click);
+        let lists = self.link.iter().chain(&self.device).chain(&self.click);
         chat.into_iter().flatten().chain(values.map(|value| &value.template)).chain(lists)
+    }
+
+    /// Puts who a token is for before whatever else the mapping says.
+    pub(super) fn add_token_owner(&mut self, owner: Vec<(String, Vec<IdentifierValue>)>) {
+        self.external_customer.splice(0..0, owner);
     }
 }
 
+/// The namespace of eSputnik's own contact ids.
+///
+/// They are customer ids and no `crm_id`: that names a record which we saw in a CRM ourselves and is one person's, while this
+/// is what whoever calls says, and the workspace may have no destination of that account.
+pub(super) const ESPUTNIK: &str = "esputnik";
+
+/// What the events of a source that adds tokens say of whom they are for, in the order in which people are looked up.
+pub(super) fn token_owner(reader: &Reader<'_>, namespace: &str) -> Vec<(String, Vec<IdentifierValue>)> {
+    let of = |namespace: &str, path: &str| {
+        let template = reader.template(&built_in(path), "`externalCustomerId`", Sees::Event)?;
+        Some((namespace.to_owned(), vec![IdentifierValue { template, hint: false }]))
+    };
+    [of(ESPUTNIK, "contactId"), of(namespace, "externalCustomerId")].into_iter().flatten().collect()
+}
+
+/// The phone and the email that stand beside a token.
+pub(super) fn token_contact(reader: &Reader<'_>) -> (Option<ContactValue>, Option<ContactValue>) {
+    let of = |path: &str, what: &str| {
+        let template = reader.template(&built_in(path), what, Sees::Event)?;
+        Some(ContactValue { template, proven: When::Never })
+    };
+    (of("phone", "`phone`"), of("email", "`email`"))
+}
+
+/// A placeholder that nobody had to write.
+fn built_in(path: &str) -> Node {
+    yaml::parse(&format!("\"{{{{ {path} }}}}\"")).root
+}
+
 pub(super) const IDENTIFIERS_KEYS: &[&str] =
-    &["external_customer", "chat", "telegram_user", "device", "click"];
+    &["external_customer", "chat", "telegram_user", "link", "device", "click"];
 pub(super) const CHAT_KEYS: &[&str] = &["bot", "id", "channel", "link", "hint"];
 /// What stands beside `value` and `required`.
 pub(super) const CONTACT_VALUE_KEYS: &[&str] = &["proven"];
@@ -98,6 +134,7 @@ pub(super) fn identifiers(reader: &Reader<'_>, node: &Node, chats: bool) -> Iden
         telegram_user: telegram_user
             .map(|node| values(reader, node, "`identifiers.telegram_user`"))
             .unwrap_or_default(),
+        link: many("link", "`identifiers.link`"),
         device: many("device", "`identifiers.device`"),
         click: many("click", "`identifiers.click`"),
     }

@@ -14,6 +14,8 @@ pub struct Example {
     pub given: String,
     /// Which event of the request, from 0.
     pub event: usize,
+    /// Which of the person's postbacks of this event it is, from 1.
+    pub ordinal: u64,
     /// What the CRM holds of this person.
     pub crm: CrmState,
     /// What should come of it.
@@ -47,6 +49,8 @@ pub struct Expectation {
     pub name: Expected,
     /// Fields of the contact or the deal; `null` expects that there is none.
     pub fields: Fields,
+    /// What is remembered of the person; `null` expects that nothing is.
+    pub person: Fields,
     /// Title of the deal.
     pub title: Expected,
     /// Whether the event is filtered, and by which rule (the reason's word).
@@ -80,10 +84,10 @@ pub enum Filtered {
     By(String),
 }
 
-pub(super) const KEYS: &[&str] = &["name", "given", "event", "crm", "expect"];
+pub(super) const KEYS: &[&str] = &["name", "given", "event", "ordinal", "crm", "expect"];
 
 pub(super) const EXPECT_KEYS: &[&str] =
-    &["branch", "phone", "email", "name", "fields", "title", "filtered", "plan", "calls"];
+    &["branch", "phone", "email", "name", "fields", "person", "title", "filtered", "plan", "calls"];
 
 pub(super) const CRM: &[(&str, CrmState)] =
     &[("nothing", CrmState::Nothing), ("contact", CrmState::Contact), ("open_deal", CrmState::OpenDeal)];
@@ -120,10 +124,20 @@ fn example(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Exam
         name: text("name").unwrap_or_else(|| format!("test in line {}", node.span.line)),
         given: given?,
         event: section.get("event").and_then(|node| reader.count(node, "`event`")).unwrap_or(0),
+        ordinal: ordinal(reader, &section),
         crm: section.get("crm").and_then(|node| reader.choice(node, "`crm`", CRM)).unwrap_or_default(),
         expect: expectation(reader, section.get("expect")?, branches)?,
         line: node.span.line,
     })
+}
+
+fn ordinal(reader: &Reader<'_>, section: &Section<'_>) -> u64 {
+    let Some(node) = section.get("ordinal") else { return 1 };
+    let ordinal = reader.count(node, "`ordinal`").unwrap_or(1);
+    if ordinal == 0 {
+        reader.error(node.span, "`ordinal` counts from 1: 2 is the second postback of this event", None);
+    }
+    ordinal.max(1)
 }
 
 fn expectation(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<Expectation> {
@@ -134,7 +148,8 @@ fn expectation(reader: &Reader<'_>, node: &Node, branches: &[String]) -> Option<
         phone: text_or_nothing(reader, &section, "phone"),
         email: text_or_nothing(reader, &section, "email"),
         name: text_or_nothing(reader, &section, "name"),
-        fields: section.get("fields").map(|node| fields(reader, node)).unwrap_or_default(),
+        fields: section.get("fields").map(|node| fields(reader, node, "`expect.fields`")).unwrap_or_default(),
+        person: section.get("person").map(|node| fields(reader, node, "`expect.person`")).unwrap_or_default(),
         title: text_or_nothing(reader, &section, "title"),
         filtered: section.get("filtered").and_then(|node| reader.text(node, "`filtered`")).map(|text| {
             match &*text {
@@ -157,15 +172,15 @@ fn text_or_nothing(reader: &Reader<'_>, section: &Section<'_>, key: &str) -> Exp
     }
 }
 
-fn fields(reader: &Reader<'_>, node: &Node) -> Fields {
-    let section = reader.entries(node, "`expect.fields`");
+fn fields(reader: &Reader<'_>, node: &Node, what: &str) -> Fields {
+    let section = reader.entries(node, what);
     let entries = section.iter().flat_map(|section| section.node.entries());
     let entries = entries.filter_map(|(key, value)| match &value.kind {
         Kind::Scalar { text, plain } => {
             Some((key.scalar()?.to_owned(), super::template::constant(text, *plain)))
         }
         Kind::List(_) | Kind::Map { .. } => {
-            reader.wrong_shape(value, "a field of `expect.fields` must be one value");
+            reader.wrong_shape(value, &format!("a field of {what} must be one value"));
             None
         }
     });

@@ -10,6 +10,7 @@ use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters, tests};
 
 use super::convert;
+use crate::links::{StartParameter, start_parameter};
 
 /// The largest text that a value may have, in bytes.
 pub(super) const LARGEST: usize = 64 * 1024;
@@ -65,7 +66,7 @@ const TEXTUAL: &[(&str, Builtin)] = &[
 ];
 
 /// Filters of our own making, because the builtin may grow without limit or writes values in Python's way.
-const OURS: &[&str] = &["default", "d", "join", "replace", "format", "string", "tojson"];
+const OURS: &[&str] = &["default", "d", "join", "replace", "format", "string", "tojson", "start_kind"];
 
 /// Tests that are offered as they are.
 const TESTS: &[(&str, Builtin)] = &[
@@ -136,6 +137,7 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.add_filter("format", format);
     engine.add_filter("string", |value: Value| if absent(&value) { Ok(value) } else { as_text(value) });
     engine.add_filter("tojson", to_json);
+    engine.add_filter("start_kind", start_kind);
     engine.add_filter(NUMBER, number);
     engine.add_filter(TEXT, text_operand);
     engine.add_test("defined", |value: &Value| !absent(value));
@@ -283,6 +285,15 @@ fn format(state: &mut State, pattern: &Value, rest: Rest<Value>) -> Result<Value
     let arguments = arguments.map(|value| value.map(ValueOrKwargs::from)).collect::<Result<Vec<_>, _>>()?;
     let builtin = Value::from_function(filters::format);
     call(&builtin, state, Value::from(text), Rest(arguments))
+}
+
+/// What the start parameter of a bot is: `none`, `crm_id`, `device`, `token` or `other`. The one filter for which nothing is
+/// something: a mapping chooses by it.
+fn start_kind(value: &Value) -> Result<&'static str, Error> {
+    if absent(value) {
+        return Ok(StartParameter::None.kind());
+    }
+    text_of(value).map(|text| start_parameter(&text).kind())
 }
 
 fn to_json(value: &Value) -> Result<Value, Error> {

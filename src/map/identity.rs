@@ -37,6 +37,11 @@ fn order(reader: &Reader<'_>, node: &Node) -> IdentifierOrder {
     let mut order: Vec<IdentifierKind> = Vec::new();
     for item in reader.list(node, "`order`") {
         let Some(kind) = reader.choice(item, "`order`", &words) else { continue };
+        if !kind.joins() {
+            let help =
+                "device and click ids attribute leads and never say whose they are; leave it out".to_owned();
+            reader.warn(item.span, format!("`{}` does nothing in `order`", kind.as_str()), Some(help));
+        }
         if order.contains(&kind) {
             reader.error(item.span, format!("`{}` stands twice in `order`", kind.as_str()), None);
         } else {

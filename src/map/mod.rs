@@ -23,9 +23,11 @@ mod example;
 mod expression;
 mod filters;
 mod identity;
+mod links;
 mod names;
 mod path;
 mod pools;
+mod postback;
 mod problem;
 mod reader;
 mod rules;
@@ -44,6 +46,8 @@ pub(crate) use evidence::{ChatTemplate, ContactValue, IdentifierValue};
 pub use example::{CrmState, Example, Expectation, Expected, Filtered};
 pub use names::{Mention, Name, mentions, place_of_destination};
 pub(crate) use path::JsonPath;
+pub use postback::PostbackRules;
+pub(crate) use postback::{first_of, name_of_event};
 pub(crate) use problem::closest;
 pub use problem::{Problem, Severity, Span};
 pub(crate) use reader::{Reader, Section};
@@ -117,6 +121,15 @@ pub fn compile(
         let (source, found, defaults) = source::read(file, name, text, environment, presets, &workspace);
         problems.extend(found);
         workspace.defaults_used.extend(defaults);
+        let other = workspace.sources.values().find(|other| other.app.is_some() && other.app == source.app);
+        if let Some(other) = other {
+            let message = format!(
+                "source `{}` has this `app` already: what is sent to it can go to one of the two only",
+                other.name
+            );
+            let span = Span { line: 1, column: 1, ..Span::default() };
+            problems.push(Problem::new(Severity::Error, file, span, message, None));
+        }
         workspace.sources.insert(name.to_owned(), source);
     }
     Compiled { workspace, problems }

@@ -6,6 +6,7 @@
 //! that is what many editors understand.
 
 mod parts;
+mod postbacks;
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use self::parts::{
     words,
 };
 use super::workspace::DestinationKind;
-use super::{branch, evidence, example, identity, pools, rules, source, template, workspace};
+use super::{branch, evidence, example, identity, links, pools, rules, source, template, workspace};
 use crate::lead::IdentifierKind;
 use crate::plan::StepKind;
 
@@ -28,6 +29,7 @@ pub fn of_workspace(kinds: &[DestinationKind]) -> Json {
         }
         "owner_pools" => map("The people who take turns with new deals, by a name of your own.", pool()),
         "identity" => says("What tells who is who.", identity()),
+        "links" => says("Links from a bot to a web site, and their PINs.", links()),
         "retention" => says(
             "How long things are kept.",
             object(workspace::RETENTION_KEYS, &[], &|key| match key {
@@ -67,13 +69,26 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
             object(source::SOURCE_KEYS, &["preset", "token"], &|key| match key {
                 "preset" => preset(presets),
                 "token" => scalar("The secret part of the address /in/<file name>/<token>: \"${MY_TOKEN}\"."),
+                "secret" => scalar(
+                    "What requests have in a header besides, where the platform can send that: \"${MY_SECRET}\".",
+                ),
                 "paused" => boolean("Keep what arrives without making leads of it."),
                 "dedupe_window" => {
                     duration("How long the same event, sent again without an id, is a redelivery: 10m.")
                 }
+                "app" => scalar("esputnik_tokens: the id of the application in POST /v1/apps/<app>/tokens."),
+                "bot" => scalar(
+                    "The bot whose chats the events speak of, where they do not say it, as people show shows it: \
+                     telegram:shop.",
+                ),
+                "customers" => scalar(
+                    "esputnik_tokens: the name of the system whose ids stand in externalCustomerId, as in \
+                     identifiers.external_customer of other sources.",
+                ),
                 _ => anything(),
             }),
         ),
+        "postback" => says("How postbacks are read, with `preset: postback`.", postbacks::section()),
         "vars" => variables(),
         "defaults" => says(
             "What every entry of `leads` has unless it says otherwise.",
@@ -210,10 +225,17 @@ fn variables() -> Json {
 fn entry(keys: &[&str], required: &[&str]) -> Json {
     object(keys, required, &|key| match key {
         "name" => scalar("What people read in the registry."),
+        "on" => one_or_many(
+            "Events of postbacks: sale, or resale#2 for the second of a person, for which plain resale does not hold then.",
+            scalar(""),
+        ),
         "when" => {
             scalar("The condition, one placeholder: \"{{ city == 'Kyiv' and lead.phone.region == 'UA' }}\".")
         }
-        "to" => one_or_many("Names of the destinations.", scalar("")),
+        "to" => one_or_many(
+            "Names of the destinations. May be left out where an entry only remembers something (`person`).",
+            scalar(""),
+        ),
         "phone" => says(
             "How phones are read.",
             object(branch::PHONE_KEYS, &[], &|key| match key {
@@ -263,6 +285,16 @@ fn entry(keys: &[&str], required: &[&str]) -> Json {
             }),
         ),
         "note" => scalar("A note for the contact or deal."),
+        "person" => says(
+            "What is remembered here of the person, whatever goes to a CRM.",
+            object(branch::PERSON_KEYS, &[], &|key| match key {
+                "fields" => map(
+                    "Fields with names of your own: the newest value counts, and one that is absent changes nothing.",
+                    value(&[]),
+                ),
+                _ => anything(),
+            }),
+        ),
         "identifiers" => says("Further evidence of who it is.", identifiers()),
         "rules" => says("What is created and what is updated.", rules_of_branch()),
         "calls" => list("What bots do as soon as the lead is there.", call()),
@@ -284,6 +316,19 @@ fn call() -> Json {
         },
         "required": ["to"],
         "minProperties": 2,
+    })
+}
+
+fn links() -> Json {
+    object(links::KEYS, &[], &|key| match key {
+        "url" => scalar("Where a link leads: https://shop.example.com/enter?buid={buid}."),
+        "namespace" => {
+            scalar("The system whose user ids are bound, as in `identifiers.external_customer`: web_user.")
+        }
+        "pin_digits" => count("Digits of a PIN: 6.", 4),
+        "pin_life" => duration("How long a PIN can be entered: 10m."),
+        "life" => duration("How long a link can be opened: 24h."),
+        _ => anything(),
     })
 }
 
@@ -339,6 +384,11 @@ fn identifiers() -> Json {
                 _ => anything(),
             }),
         ),
+        "link" => one_or_many(
+            "The start parameter of the bot: a one-time token of `leadfold link` in it proves who somebody is; anything else \
+             is left alone.",
+            scalar(""),
+        ),
         "device" => one_or_many("Device or cookie ids; they link and never join people.", scalar("")),
         "click" => {
             one_or_many("Click ids of advertisements; they attribute and never join people.", scalar(""))
@@ -391,8 +441,11 @@ fn rules_of_branch() -> Json {
 fn test() -> Json {
     object(example::KEYS, &["given", "expect"], &|key| match key {
         "name" => scalar("What it shows."),
-        "given" => scalar("The file with the request's body, relative to this folder."),
+        "given" => scalar(
+            "The file with the request's body (its query where the platform calls by GET), relative to this folder.",
+        ),
         "event" => count("Which event of the request, from 0.", 0),
+        "ordinal" => count("Which of the person's postbacks of this event it is, from 1: 2 for resale#2.", 1),
         "crm" => words("What the CRM holds of this person.", example::CRM),
         "expect" => says(
             "What should come of it; what is not named is not looked at.",
@@ -403,6 +456,9 @@ fn test() -> Json {
                 "name" => scalar("The name; null expects none."),
                 "fields" => {
                     map("Fields of the contact or the deal; null expects that there is none.", scalar(""))
+                }
+                "person" => {
+                    map("What is remembered of the person; null expects that nothing is.", scalar(""))
                 }
                 "title" => scalar("The deal's title; null expects none."),
                 "filtered" => scalar("Whether it is filtered, or the word of the rule: no_branch."),

@@ -48,6 +48,8 @@ impl Values {
             headers: Json::Null,
             key,
             chat: None,
+            chat_state: None,
+            chat_status: None,
             phone: None,
             flaws: Vec::new(),
         })

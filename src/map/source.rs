@@ -8,13 +8,15 @@ use secrecy::SecretString;
 use super::branch::{self, Branch, Known, When};
 use super::calls::CallTemplate;
 use super::example::{self, Example};
+use super::postback::{self, PostbackRules};
 use super::problem::{Problem, Severity, Span};
-use super::reader::{Environment, Reader};
+use super::reader::{Environment, Reader, Section};
 use super::scope::Definitions;
 use super::variables;
 use super::workspace::Workspace;
 use super::yaml::{self, Kind, Node, Tree};
-use crate::event;
+use crate::event::{self, Event};
+use crate::lead::Chat;
 
 /// One inbound endpoint, and what becomes of its events.
 #[derive(Debug)]
@@ -25,10 +27,18 @@ pub struct Source {
     pub preset: String,
     /// The secret part of its address; `None` when no readable file says it.
     pub token: Option<SecretString>,
+    /// What the platform proves itself with besides, where the preset can check that.
+    pub secret: Option<SecretString>,
     /// Whether deliveries are kept without being prepared.
     pub paused: bool,
     /// How long a hash key counts, where it differs from the preset's.
     pub dedupe_window: Option<Duration>,
+    /// The application of a source that adds tokens: it stands in the address that they are sent to.
+    pub app: Option<String>,
+    /// The bot whose chats the events speak of, as the scope of its chats: `telegram:shop`.
+    pub(super) bot: Option<String>,
+    /// Whose customer ids stand beside tokens.
+    pub(super) customers: Option<String>,
     /// What becomes of an event, or why that cannot be said.
     pub mapping: Result<Mapping, Broken>,
 }
@@ -40,7 +50,13 @@ pub struct Mapping {
     pub(crate) source: String,
     /// Name of the preset, which scopes the chats that it finds.
     pub(crate) preset: String,
+    /// The scope of its chats, where the source says it.
+    pub(crate) chat_scope: Option<String>,
+    /// Whether its events add their chats to people who are looked up.
+    pub(crate) adds_tokens: bool,
     pub(super) variables: Definitions,
+    /// How its events are read, where they are postbacks.
+    postback: Option<PostbackRules>,
     branches: Vec<Branch>,
     tests: Vec<Example>,
 }
@@ -49,6 +65,21 @@ impl Mapping {
     /// The branches, in order; the first that holds wins.
     pub fn branches(&self) -> &[Branch] {
         &self.branches
+    }
+
+    /// How its events are read, where they are postbacks.
+    pub fn postback(&self) -> Option<&PostbackRules> {
+        self.postback.as_ref()
+    }
+
+    /// The chat that the preset found in an event, and in what its id counts.
+    pub(crate) fn found_chat(&self, event: &Event) -> Option<(String, Chat)> {
+        let mut chat = event.chat.clone()?;
+        let Some(scope) = &self.chat_scope else {
+            return Some((format!("{}:{}", self.preset, chat.bot), chat));
+        };
+        scope.split_once(':').map_or(scope.as_str(), |(_, bot)| bot).clone_into(&mut chat.bot);
+        Some((scope.clone(), chat))
     }
 
     /// The tests that the file carries.
@@ -79,9 +110,13 @@ impl Broken {
 }
 
 /// Keys of `source:`.
-pub(super) const SOURCE_KEYS: &[&str] = &["preset", "token", "paused", "dedupe_window"];
+pub(super) const SOURCE_KEYS: &[&str] =
+    &["preset", "token", "secret", "paused", "dedupe_window", "app", "bot", "customers"];
 
-pub(super) const KEYS: &[&str] = &["source", "vars", "defaults", "leads", "tests"];
+/// The namespace of the ids that whoever adds tokens calls external.
+const EXTERNAL: &str = "esputnik_external";
+
+pub(super) const KEYS: &[&str] = &["source", "postback", "vars", "defaults", "leads", "tests"];
 
 /// A source that was read, its problems, and the environment variables whose default it took.
 pub(super) type Read = (Source, Vec<Problem>, std::collections::BTreeSet<String>);
@@ -128,8 +163,12 @@ fn head_of(
         name: name.to_owned(),
         preset: String::new(),
         token: None,
+        secret: None,
         paused: false,
         dedupe_window: None,
+        app: None,
+        bot: None,
+        customers: None,
         mapping: Err(not_read),
     };
     let Some(node) = node else {
@@ -157,10 +196,80 @@ fn head_of(
         }
         source.token = token.filter(|token| !token.is_empty()).map(SecretString::from);
     }
+    source.secret = section.get("secret").and_then(|node| secret(reader, node, &source.preset));
     source.paused = section.get("paused").and_then(|node| reader.boolean(node, "`paused`")).unwrap_or(false);
     source.dedupe_window =
         section.get("dedupe_window").and_then(|node| reader.duration(node, "`dedupe_window`"));
+    chats_of(reader, node, &section, &mut source);
     source
+}
+
+/// Reads of which bot the chats are, and what a source that adds tokens needs beside.
+fn chats_of(reader: &Reader<'_>, node: &Node, section: &Section<'_>, source: &mut Source) {
+    let adds_tokens = source.preset == event::ESPUTNIK_TOKENS;
+    for key in ["app", "customers"] {
+        if let Some(node) = section.get(key).filter(|_| !adds_tokens && !source.preset.is_empty()) {
+            let message = format!("`{key}` is only for `preset: {}`", event::ESPUTNIK_TOKENS);
+            reader.error(node.span, message, None);
+        }
+    }
+    if adds_tokens && section.get("app").is_none() {
+        let help =
+            "write the one that your service has in its address: POST /v1/apps/<app>/tokens".to_owned();
+        reader.error(node.span, "`source` has no `app`, so nobody can send tokens to it", Some(help));
+    }
+    source.app = section.get("app").and_then(|node| {
+        let app = reader.text(node, "`app`")?.to_ascii_lowercase();
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+        if app.is_empty() || app.len() > 64 || !app.chars().all(plain) {
+            let help = "write letters, digits and `-`, at most 64: it stands in an address".to_owned();
+            reader.error(node.span, format!("`{app}` is no id of an application"), Some(help));
+            return None;
+        }
+        Some(app)
+    });
+    source.customers = section.get("customers").and_then(|node| reader.text(node, "`customers`"));
+    source.bot = section.get("bot").and_then(|node| {
+        let finds_it = event::preset(&source.preset).is_some_and(|preset| preset.chats);
+        if finds_it && !adds_tokens {
+            let help = "leave it out: the preset reads it from each event".to_owned();
+            reader.error(
+                node.span,
+                "`bot` is for presets whose events do not say which bot it is",
+                Some(help),
+            );
+            return None;
+        }
+        let bot = reader.text(node, "`bot`")?;
+        if bot.split_once(':').is_none_or(|(channel, bot)| channel.is_empty() || bot.is_empty()) {
+            let help =
+                "write it as `leadfold people show` shows the bot of a chat: `bot: telegram:shop`".to_owned();
+            reader.error(node.span, format!("`{bot}` does not say which bot it is"), Some(help));
+            return None;
+        }
+        Some(bot)
+    });
+}
+
+/// Reads `secret:`. What could never hold is refused here: at the door it would turn away every request.
+fn secret(reader: &Reader<'_>, node: &Node, preset: &str) -> Option<SecretString> {
+    let secret = reader.secret(node, "`secret`")?;
+    let preset = event::preset(preset)?;
+    let flaw = match &preset.verify {
+        _ if secret.is_empty() => Some("the secret is empty, so no request could prove anything".to_owned()),
+        None => Some(format!(
+            "nothing that `{}` sends could be compared with a `secret`; the token in the path is what guards this source",
+            preset.name
+        )),
+        Some(verify) => {
+            (verify.flaw)(&secret).map(|flaw| format!("no request could have this `secret`: {flaw}"))
+        }
+    };
+    if let Some(flaw) = flaw {
+        reader.error(node.span, flaw, None);
+        return None;
+    }
+    Some(SecretString::from(secret))
 }
 
 fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Workspace) -> Option<Mapping> {
@@ -170,12 +279,18 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let owner_pools: Vec<String> = workspace.owner_pool_names.iter().cloned().collect();
     // Of a preset that is not there nothing is known, and its own error says enough.
     let chats = event::preset(&source.preset).is_none_or(|preset| preset.chats);
+    let postbacks = event::are_postbacks(&source.preset);
+    let postback = postback_rules(reader, &section, postbacks);
+    let adds_tokens = source.preset == event::ESPUTNIK_TOKENS;
+    let tokens = adds_tokens.then(|| source.customers.as_deref().unwrap_or(EXTERNAL));
     let known = Known {
         destinations: &destinations,
         bots: &workspace.bots,
         owner_pools: &owner_pools,
         chats,
+        postbacks,
         variables: &variables,
+        tokens,
     };
     let Some(leads) = section.get("leads") else {
         let help = "add `leads:` with at least one entry".to_owned();
@@ -186,7 +301,7 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
         );
         return None;
     };
-    let defaults = section.get("defaults").and_then(|node| branch::defaults(reader, node));
+    let defaults = section.get("defaults").and_then(|node| branch::defaults(reader, node, known));
     let nodes = reader.list(leads, "`leads`");
     if nodes.is_empty() {
         reader.error(leads.span, "`leads` is empty, so the events of this source would become nothing", None);
@@ -197,7 +312,7 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let all = branches.iter().flat_map(|(_, branch)| {
         branch.templates().chain(branch.calls.iter().flat_map(CallTemplate::templates))
     });
-    for template in all {
+    for template in all.chain(postback.iter().flat_map(PostbackRules::templates)) {
         reader.check_variables(template, &variables);
     }
     let names: Vec<String> = branches.iter().map(|(_, branch)| branch.name.clone()).collect();
@@ -205,10 +320,23 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     Some(Mapping {
         source: source.name.clone(),
         preset: source.preset.clone(),
+        chat_scope: source.bot.clone().or_else(|| Some(format!("esputnik:{}", source.app.as_deref()?))),
+        adds_tokens,
         variables,
+        postback,
         branches: branches.into_iter().map(|(_, branch)| branch).collect(),
         tests,
     })
+}
+
+/// Reads `postback:`, which only a source of postbacks has.
+fn postback_rules(reader: &Reader<'_>, section: &Section<'_>, postbacks: bool) -> Option<PostbackRules> {
+    let node = section.get("postback");
+    if let Some(node) = node.filter(|_| !postbacks) {
+        let help = "take it away, or write `source: { preset: postback, … }`".to_owned();
+        reader.error(node.span, "`postback` is for sources with `preset: postback`", Some(help));
+    }
+    postbacks.then(|| node.map(|node| postback::read(reader, node)).unwrap_or_default())
 }
 
 /// Notes names that stand twice and branches that no event can reach.
@@ -229,10 +357,17 @@ fn check_order(reader: &Reader<'_>, branches: &[(&Node, Branch)]) {
                 format!("no event can reach this entry: `{before}` before it takes all"),
                 Some(help),
             );
-        } else if matches!(branch.when, When::Always) {
+        } else if matches!(branch.when, When::Always) && branch.on.is_empty() {
             catches_all = Some(&branch.name);
         }
     }
+    let entries: Vec<_> = branches
+        .iter()
+        .map(|(node, branch)| {
+            (*node, branch.name.as_str(), branch.on.as_slice(), matches!(branch.when, When::Always))
+        })
+        .collect();
+    postback::check_reach(reader, &entries);
 }
 
 /// The `source:` block alone, when a syntax error above it hid it. Lines before it are left blank, so places stay right.

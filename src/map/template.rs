@@ -109,10 +109,11 @@ impl Template {
 
     /// The value as texts, one for each item of a list; blank ones are nothing.
     pub(crate) fn texts(&self, view: View<'_>) -> Result<Vec<String>, EvaluationError> {
-        let items = match self.evaluate(view)? {
-            None => Vec::new(),
-            Some(Json::Array(items)) => items,
-            Some(one) => vec![one],
+        let value = self.evaluate(view)?;
+        let items = match &value {
+            None => &[],
+            Some(Json::Array(items)) => items.as_slice(),
+            Some(one) => std::slice::from_ref(one),
         };
         let texts = items.iter().map(|item| convert::text(item).trim().to_owned());
         Ok(texts.filter(|text| !text.is_empty()).collect())

@@ -13,7 +13,7 @@ mod limits;
 mod pools;
 mod problems;
 
-const PRESETS: &[&str] = &["sendpulse", "json", "form"];
+const PRESETS: &[&str] = &["sendpulse", "json", "form", "telegram", "esputnik"];
 
 const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 
@@ -60,6 +60,8 @@ pub(super) fn event(payload: Json) -> Event {
         headers: json!({ "user-agent": "bot/1" }),
         key: EventKey { value: "1".to_owned(), lifetime: KeyLifetime::Window },
         chat: None,
+        chat_state: None,
+        chat_status: None,
         phone: None,
         flaws: Vec::new(),
     }

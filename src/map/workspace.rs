@@ -1,4 +1,4 @@
-//! `workspace.yaml`: destinations, owner pools, what tells who is who, retention, alerts, variables.
+//! `workspace.yaml`: destinations, owner pools, what tells who is who, links, retention, alerts, variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,8 +13,10 @@ use super::source::{Broken, Source};
 use super::template::constant;
 use super::variables;
 use super::yaml::{self, Kind, Node, Tree};
-use super::{identity, pools};
-use crate::rules::{Blind, BotKind, Destination, IdentityRules, Mode, OwnerPool, Rules, Setting, Settings};
+use super::{identity, links, pools};
+use crate::rules::{
+    Blind, BotKind, Destination, IdentityRules, LinkRules, Mode, OwnerPool, Rules, Setting, Settings,
+};
 
 /// Name of the file.
 pub(super) const FILE: &str = "workspace.yaml";
@@ -32,6 +34,8 @@ pub struct Workspace {
     pub owner_pools: BTreeMap<String, OwnerPool>,
     /// What tells who is who.
     pub identity: IdentityRules,
+    /// How links to a web site are made.
+    pub links: LinkRules,
     /// How long things are kept.
     pub retention: Retention,
     /// A URL that is called once per new cause of trouble.
@@ -72,7 +76,8 @@ impl Default for Retention {
     }
 }
 
-pub(super) const KEYS: &[&str] = &["destinations", "owner_pools", "identity", "retention", "alerts", "vars"];
+pub(super) const KEYS: &[&str] =
+    &["destinations", "owner_pools", "identity", "links", "retention", "alerts", "vars"];
 
 /// Keys of every destination; its adapter has settings of its own.
 pub(super) const DESTINATION_KEYS: &[&str] = &["crm", "mode", "share", "timeout", "settle", "audit", "blind"];
@@ -158,6 +163,7 @@ fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], w
         }
     }
     workspace.identity = section.get("identity").map(|node| identity::read(reader, node)).unwrap_or_default();
+    workspace.links = section.get("links").map(|node| links::read(reader, node)).unwrap_or_default();
     if let Some(section) =
         section.get("retention").and_then(|node| reader.section(node, "`retention`", RETENTION_KEYS))
     {

@@ -1,5 +1,7 @@
 //! Ids that platforms and shops give out. One value that stands for nothing would join everybody who has it.
 
+use std::borrow::Cow;
+
 use super::reason::{EMPTY, MASKED, PLACEHOLDER, Reason, TEXT_TOO_LONG};
 use super::{clean, junk};
 
@@ -8,7 +10,8 @@ const LONGEST: usize = 256;
 
 /// See [`super::id()`].
 pub(super) fn normalise(raw: &str) -> Result<String, Reason> {
-    let seen: String = raw.chars().filter(|&c| !clean::is_invisible(c) && !c.is_control()).collect();
+    let hidden = |c: char| clean::is_invisible(c) || c.is_control();
+    let seen = if raw.contains(hidden) { Cow::Owned(raw.replace(hidden, "")) } else { Cow::Borrowed(raw) };
     let id = seen.trim();
     if id.is_empty() {
         return Err(EMPTY);
@@ -19,7 +22,7 @@ pub(super) fn normalise(raw: &str) -> Result<String, Reason> {
     if let Some(reason) = junk::is_stand_in(&id.to_lowercase()) {
         return Err(reason);
     }
-    if id.contains("***") || id.contains("•••") {
+    if ['*', '•'].into_iter().any(|dot| hides(id, dot)) {
         return Err(MASKED);
     }
     // 0, -1, 00000000-0000-0000-0000-000000000000
@@ -27,6 +30,11 @@ pub(super) fn normalise(raw: &str) -> Result<String, Reason> {
         return Err(PLACEHOLDER);
     }
     Ok(id.to_owned())
+}
+
+/// Whether something of it is hidden behind three dots.
+fn hides(id: &str, dot: char) -> bool {
+    id.contains(dot) && id.contains(&dot.to_string().repeat(3))
 }
 
 #[cfg(test)]

@@ -55,7 +55,9 @@ const NO_VALUES: [&str; 38] = [
 
 /// Whether the text holds the marks of a template that nobody filled in.
 pub(super) fn is_template(text: &str) -> bool {
-    ["{{", "}}", "<<", ">>", "${", "{%", "<%", "<test lead"].iter().any(|mark| text.contains(mark))
+    // Hardly any text has a bracket of these, and looking for them is far quicker than for eight marks.
+    text.bytes().any(|byte| b"{}<>".contains(&byte))
+        && ["{{", "}}", "<<", ">>", "${", "{%", "<%", "<test lead"].iter().any(|mark| text.contains(mark))
 }
 
 /// Whether the whole text is a word for nothing or a template that was never filled in.

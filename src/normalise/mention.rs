@@ -73,6 +73,11 @@ impl Wanted {
         }
     }
 
+    /// The ids that are looked for.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.ids.iter().map(String::as_str)
+    }
+
     /// Whether nothing is looked for.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty() && self.emails.is_empty() && self.ids.is_empty()

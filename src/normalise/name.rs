@@ -3,6 +3,7 @@
 //! People write their name in either order, in either script, as a nickname, with a patronymic or an emoji. Two names
 //! contradict each other only when the *given* names clearly differ, because surnames change and are shared by families.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -22,6 +23,9 @@ const MOST_WORDS: usize = 5;
 
 /// Words that stand beside a name.
 const TITLES: [&str; 12] = ["mr", "mrs", "ms", "dr", "pan", "pani", "fop", "tov", "ip", "ooo", "llc", "user"];
+
+/// What is written with several letters in one transliteration and with others in another, in the order in which it is replaced.
+const SPELLINGS: [(&str, &str); 4] = [("kh", "h"), ("ph", "f"), ("ck", "k"), ("x", "ks")];
 
 /// A name as it is compared: words in Latin letters under one transliteration, sorted. Empty when nothing of it is a word.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,7 +56,11 @@ static GROUPS: LazyLock<HashMap<String, Vec<usize>>> = LazyLock::new(|| {
 
 /// What the usual transliterations of a word have in common: Olga and Olha, Sergey, Serhii and Sergij.
 fn folded(word: &str) -> String {
-    let word = word.replace("kh", "h").replace("ph", "f").replace("ck", "k").replace('x', "ks");
+    let word = SPELLINGS.iter().fold(Cow::Borrowed(word), |word, (written, sound)| {
+        // Searching a word for itself is much quicker than what `replace` prepares for a long text.
+        let is_written = word.as_bytes().windows(written.len()).any(|part| part == written.as_bytes());
+        if is_written { Cow::Owned(word.replace(written, sound)) } else { word }
+    });
     let letters = word.chars().map(|letter| match letter {
         'y' | 'j' => 'i',
         'g' => 'h',
@@ -71,9 +79,10 @@ fn folded(word: &str) -> String {
 impl NameKey {
     /// Reads a display name.
     pub fn of(name: &str) -> Self {
-        let latin = any_ascii(name).to_lowercase();
+        let mut latin = any_ascii(name);
+        latin.make_ascii_lowercase();
         // What stands for a soft sign belongs to the word around it.
-        let latin: String = latin.chars().filter(|letter| !matches!(letter, '\'' | '`' | '"')).collect();
+        latin.retain(|letter| !matches!(letter, '\'' | '`' | '"'));
         let mut words: Vec<String> = latin
             .split(|letter: char| !letter.is_ascii_alphabetic())
             .filter(|word| !word.is_empty() && word.len() <= LONGEST_WORD && !TITLES.contains(word))

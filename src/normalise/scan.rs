@@ -1,5 +1,7 @@
 //! Finds the numbers in a text, and their extensions, without knowing any numbering plan.
 
+use std::borrow::Cow;
+
 /// A stretch of text that may be one phone number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Candidate {
@@ -42,8 +44,8 @@ const SCHEMES: [&str; 9] = ["tel:", "p:", "callto:", "sms:", "smsto:", "phone:",
 
 /// Finds the candidates in a cleaned, lower-case text.
 pub(super) fn scan(text: &str) -> Found {
-    let text = text.replace("%2b", "+");
-    let mut text = text.trim();
+    let plain = if text.contains('%') { Cow::Owned(text.replace("%2b", "+")) } else { Cow::Borrowed(text) };
+    let mut text = plain.trim();
     while let Some(rest) = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)) {
         text = rest.trim_start();
     }
@@ -60,19 +62,15 @@ pub(super) fn scan(text: &str) -> Found {
             _ => beside_addresses(text),
         };
     }
-    for link in ["wa.me/", "whatsapp.com/send?phone=", "whatsapp.com/send/?phone=", "whatsapp://send?phone="]
+    // Hardly any text has these signs, and looking for one letter is far quicker than for a word.
+    if text.contains('/')
+        && let Some(found) = link(text)
     {
-        if let Some((_, rest)) = text.split_once(link) {
-            return account(rest.split(['?', '&', '/', ' ']).next().unwrap_or(rest));
-        }
+        return found;
     }
-    if let Some((_, rest)) = text.split_once("://") {
-        return match rest.split_once('+') {
-            Some((_, number)) => account(number.split(['?', '&', '/']).next().unwrap_or(number)),
-            None => Found::OtherThing,
-        };
-    }
-    if let Some((number, context)) = text.split_once(";phone-context=") {
+    if text.contains(';')
+        && let Some((number, context)) = text.split_once(";phone-context=")
+    {
         return match context.strip_prefix('+') {
             Some(code) if !number.contains('+') => {
                 account(&format!("{}{number}", code.split(';').next().unwrap_or(code)))
@@ -81,6 +79,21 @@ pub(super) fn scan(text: &str) -> Found {
         };
     }
     words(text)
+}
+
+/// A text with a link: to the chat of a number, or to somewhere else.
+fn link(text: &str) -> Option<Found> {
+    for link in ["wa.me/", "whatsapp.com/send?phone=", "whatsapp.com/send/?phone=", "whatsapp://send?phone="]
+    {
+        if let Some((_, rest)) = text.split_once(link) {
+            return Some(account(rest.split(['?', '&', '/', ' ']).next().unwrap_or(rest)));
+        }
+    }
+    let (_, rest) = text.split_once("://")?;
+    Some(match rest.split_once('+') {
+        Some((_, number)) => account(number.split(['?', '&', '/']).next().unwrap_or(number)),
+        None => Found::OtherThing,
+    })
 }
 
 /// WhatsApp's id of somebody who shows no number: `ua.13491208655302741918`, `us.ent.11815…`. Its digits are no phone.
@@ -239,6 +252,8 @@ fn extension(chars: &[char], from: usize) -> Option<(String, usize)> {
     };
     let starts = |at: usize, word: &str| word.chars().enumerate().all(|(i, c)| chars.get(at + i) == Some(&c));
     let at = skip(from, &[' ', ',', ';', '.', '(', ')', '-', '/']);
+    // Mostly nothing follows.
+    chars.get(at)?;
     let marked =
         EXTENSION_MARKS.split(' ').find(|mark| starts(at, mark)).map(|mark| at + mark.chars().count());
     // a pause that the phone dials: 0441234567,12

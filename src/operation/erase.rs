@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Means, Operation, OperationError};
+use super::{Means, Operation, OperationError, default_regions};
 use crate::failpoint::failpoint;
 use crate::id::{DeliveryId, PersonId};
 use crate::normalise::{self, Wanted, spellings};
@@ -26,12 +26,8 @@ pub struct Who {
     /// A phone in any spelling, an email, the id of a chat or a customer, or the id of a person.
     pub who: String,
     /// Countries of a phone that names none, the first first; `UA` when absent.
-    #[serde(default = "regions")]
+    #[serde(default = "default_regions")]
     pub regions: Vec<String>,
-}
-
-fn regions() -> Vec<String> {
-    vec!["UA".to_owned()]
 }
 
 /// Looks what there is of a human. Changes nothing.
@@ -160,13 +156,15 @@ impl Operation for Erase {
         let mut erased = Erased::default();
         if let Some(person) = person {
             erased.records = means.store.belongings(person).await?.records;
-            erased.piece = means.store.erase_leads(person, wanted, even_in_doubt, means.clock.now()).await?;
+            let now = means.clock.now();
+            erased.piece = means.store.erase_leads(person, wanted.clone(), even_in_doubt, now).await?;
             failpoint!("erase.piece");
             if erased.piece.leads > 0 || erased.piece.under_way > 0 {
                 return Ok(erased);
             }
         }
-        erased.done = means.store.forget(person, author, note, &*means.clock).await? == Forgotten::Done;
+        erased.done =
+            means.store.forget(person, wanted, author, note, &*means.clock).await? == Forgotten::Done;
         failpoint!("erase.forgotten");
         if erased.done {
             tracing::info!(person = ?person.map(|person| person.to_string()), "a human was erased");

@@ -6,8 +6,10 @@
 //! that was said to be done.
 
 pub mod apply;
+pub mod deep_links;
 pub mod erase;
 pub mod held;
+pub mod links;
 pub mod people;
 pub mod replay;
 
@@ -23,6 +25,13 @@ use crate::workspace::Versions;
 
 /// Why nothing can be said of a workspace, and what to do.
 pub const NO_VERSION: &str = "no version of the workspace is active in this database yet: `leadfold serve` or `leadfold apply` makes the first";
+
+/// Country of a phone that names none, where nobody says which.
+pub const DEFAULT_REGION: &str = "UA";
+
+fn default_regions() -> Vec<String> {
+    vec![DEFAULT_REGION.to_owned()]
+}
 
 /// What an operation works with.
 #[derive(Clone)]
@@ -49,12 +58,45 @@ impl Means {
     }
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Client {
+    /// Whoever may use the whole API, or sits at this machine.
+    Api,
+    /// A web site, with a token that is good for its links only.
+    #[default]
+    Site,
+}
+
+impl Client {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Site => "site",
+        }
+    }
+}
+
 /// Something that people ask for.
 pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     /// Where the server takes it by POST.
     const PATH: &'static str;
+    /// Whether a web site may ask for it.
+    const FOR_SITES: bool = false;
     /// What comes of it.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Learns who asks, which no request says of itself.
+    #[must_use]
+    fn asked_by(self, _client: Client) -> Self {
+        self
+    }
+
+    /// The HTTP status of an answer.
+    fn status(_answer: &Self::Answer) -> u16 {
+        200
+    }
 
     /// Does it.
     fn run(self, means: &Means) -> impl Future<Output = Result<Self::Answer, OperationError>> + Send;
@@ -66,6 +108,9 @@ pub enum OperationError {
     /// It cannot be done as it was asked: what is wrong and what to do.
     #[error("{0}")]
     Refused(String),
+    /// Whoever asks may not.
+    #[error("{0}")]
+    Forbidden(String),
     /// The registry did not take it.
     #[error("{0}")]
     Storage(#[from] StoreError),

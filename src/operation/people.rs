@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Means, Operation, OperationError};
+use super::{Means, Operation, OperationError, default_regions};
 use crate::crm;
 use crate::id::{MergeId, PersonId};
 use crate::normalise::spellings;
@@ -24,10 +24,6 @@ const MOST_DUPLICATES: i64 = 200;
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 
-fn ukraine() -> Vec<String> {
-    vec!["UA".to_owned()]
-}
-
 /// Asks for everybody who is meant by a text.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +31,7 @@ pub struct LookAtPeople {
     /// An id, a phone in any spelling, an email, a chat id.
     pub who: String,
     /// Countries of a phone that names none, the first first.
-    #[serde(default = "ukraine")]
+    #[serde(default = "default_regions")]
     pub regions: Vec<String>,
     /// Newest leads of each.
     #[serde(default)]
@@ -132,7 +128,7 @@ pub struct Merge {
     #[serde(default)]
     pub said: Said,
     /// Countries of phones that name none.
-    #[serde(default = "ukraine")]
+    #[serde(default = "default_regions")]
     pub regions: Vec<String>,
 }
 
@@ -168,7 +164,7 @@ pub struct Split {
     #[serde(default)]
     pub said: Said,
     /// Countries of phones that name none.
-    #[serde(default = "ukraine")]
+    #[serde(default = "default_regions")]
     pub regions: Vec<String>,
 }
 
@@ -219,7 +215,7 @@ pub struct NotSame {
     #[serde(default)]
     pub said: Said,
     /// Countries of phones that name none.
-    #[serde(default = "ukraine")]
+    #[serde(default = "default_regions")]
     pub regions: Vec<String>,
 }
 
@@ -258,7 +254,11 @@ async fn found(means: &Means, who: &str, regions: &[String]) -> Result<Vec<Perso
 }
 
 /// The only person who is meant.
-async fn the_one(means: &Means, who: &str, regions: &[String]) -> Result<PersonId, OperationError> {
+pub(super) async fn the_one(
+    means: &Means,
+    who: &str,
+    regions: &[String],
+) -> Result<PersonId, OperationError> {
     // An id is taken at its word: whoever wrote it has looked at that very person.
     if let Ok(id) = who.trim().parse::<PersonId>()
         && means.store.profile(id, 0).await?.is_some()

@@ -13,10 +13,11 @@ use super::{Means, Operation, OperationError};
 use crate::failpoint::failpoint;
 use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
 use crate::map::Workspace;
-use crate::prepare::prepare;
+use crate::prepare::{counting, prepare};
 use crate::rules::Mode;
 use crate::store::StoreError;
-use crate::store::prepare::{EventOutcome, Prepared};
+use crate::store::postbacks::PostbackState;
+use crate::store::prepare::{Arrived, EventOutcome, Prepared};
 use crate::store::replay::{How, Item, LeftAlone, Origin, Remapped, Selection};
 use crate::store::syncs::SyncState;
 use crate::telemetry::masked;
@@ -140,12 +141,20 @@ fn observes(workspace: &Workspace, item: &Item) -> bool {
     destination.is_some_and(|destination| destination.mode == Mode::Observe)
 }
 
-/// What the active mapping makes of the event that a lead came from; or why nothing, in words too.
+/// What the active mapping makes of the event that a lead came from.
+enum Again {
+    /// This; and whose it is, where its click id says that.
+    Mapped(EventOutcome, Option<PersonId>),
+    /// A postback that is not counted yet: it waits for its click id.
+    Waits(Arrived),
+}
+
+/// The same; or why nothing, in words too.
 async fn remapped(
     means: &Means,
-    workspace: &Workspace,
+    workspace: &Arc<Workspace>,
     lead: LeadId,
-) -> Result<Result<EventOutcome, (LeftAlone, String)>, StoreError> {
+) -> Result<Result<Again, (LeftAlone, String)>, StoreError> {
     let fails = |why: String| Ok(Err((LeftAlone::MappingFails, why)));
     let (mut received, position) = match means.store.origin(lead).await? {
         Origin::Kept { received, position } => (received, position),
@@ -159,10 +168,24 @@ async fn remapped(
     received.unverified_token = None;
     match prepare(&received, workspace, &*means.clock).result {
         Prepared::Events(events) => match events.into_iter().nth(position) {
-            Some(event) => Ok(Ok(event.outcome)),
+            Some(event) => Ok(Ok(Again::Mapped(event.outcome, None))),
             None => fails("its request holds fewer events than before".to_owned()),
         },
         Prepared::Unreadable(why) | Prepared::Waiting(why) | Prepared::Refused(why) => fails(why),
+        Prepared::Postback(arrived) => {
+            let known = means.store.postback(&lead.to_string()).await?;
+            match known.as_ref().map(|known| (known.state, known.ordinal, known.person)) {
+                Some((_, Some(ordinal), Some(person))) => {
+                    let stage = counting(workspace, &means.clock).stage;
+                    Ok(Ok(Again::Mapped(stage(&received, ordinal), Some(person))))
+                }
+                None | Some((PostbackState::Ended, ..)) => Ok(Ok(Again::Waits(arrived))),
+                Some(_) => fails(
+                    "somebody said that this postback is a repeat; `leadfold postbacks count` first"
+                        .to_owned(),
+                ),
+            }
+        }
     }
 }
 
@@ -203,13 +226,17 @@ async fn replan(
             continue;
         }
         match remapped(means, workspace, item.lead).await? {
-            Ok(outcome) => {
+            Ok(Again::Waits(arrived)) => {
+                replayed.count += means.store.wait_again(item.lead, arrived, means.clock.now()).await?;
+            }
+            Ok(Again::Mapped(outcome, holder)) => {
                 let lead = Remapped {
                     lead: item.lead,
                     syncs: item.sync.into_iter().collect(),
                     version: workspace.hash.clone(),
                     outcome,
                     fresh_person: PersonId(means.clock.new_id()),
+                    holder,
                 };
                 leads.push((lead, 1));
             }

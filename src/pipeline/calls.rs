@@ -91,6 +91,8 @@ fn event(given: Option<&Given>) -> Event {
         key: EventKey { value: String::new(), lifetime: KeyLifetime::Window },
         chat: None,
         phone: None,
+        chat_state: None,
+        chat_status: None,
         flaws: Vec::new(),
     }
 }

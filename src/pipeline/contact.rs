@@ -105,17 +105,20 @@ pub(super) fn as_seen(
     email: Option<&Email>,
     flaws: Vec<&Flaw>,
 ) -> Json {
-    let phone = phone.map(|phone| {
-        json!({
+    let email = email.map(|email| &email.address);
+    let mut lead = json!({ "name": name, "phone": null, "email": email, "flaws": flaws });
+    if let Some(phone) = phone {
+        // Put in, because `json!` would copy it.
+        lead["phone"] = json!({
             "e164": phone.e164,
             "region": phone.region,
             "kind": phone.kind,
             "confidence": phone.confidence,
             "extension": phone.extension,
             "raw": phone.raw,
-        })
-    });
-    json!({ "name": name, "phone": phone, "email": email.map(|email| &email.address), "flaws": flaws })
+        });
+    }
+    lead
 }
 
 /// The texts of phones or emails, with what stands behind each.

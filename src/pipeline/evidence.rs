@@ -6,19 +6,23 @@
 //! | the number that somebody writes from | proven, where the preset or the mapping says that the platform vouches for it |
 //! | phones and emails of the contact, customer ids | claimed |
 //! | what the mapping calls a hint | hinted: it came in a link that anybody may have made up |
+//! | our own one-time token in a link | what it stands for, proven: it is redeemed when the lead is stored |
 //!
 //! What names nobody by itself is data and no identifier: a phone that may be two numbers, a role mailbox, a chat without
 //! its bot, an id that stands for nothing.
 
 use super::Stopped;
+use super::chat::of_one_human;
 use super::contact::Contact;
 use crate::event::Event;
 use crate::lead::{Chat, Confidence, Flaw, Identifier, IdentifierKind, Phone, Proof};
+use crate::links::{self, StartParameter};
 use crate::map::{Branch, ChatTemplate, IdentifierValue, Mapping, Template, View};
 use crate::normalise;
+use crate::token::to_hex;
 
 /// The scope of Telegram's users, who have one id in all bots.
-const TELEGRAM: &str = "telegram";
+pub(super) const TELEGRAM: &str = "telegram";
 
 /// Users by whose name Telegram itself writes, for everybody: forwarded posts, channels, anonymous administrators.
 const NOT_A_HUMAN: [u64; 3] = [777_000, 136_817_688, 1_087_968_824];
@@ -30,8 +34,12 @@ const LARGEST_TELEGRAM_ID: u64 = (1 << 52) - 1;
 #[derive(Default)]
 pub(super) struct Evidence {
     pub(super) identifiers: Vec<Identifier>,
+    /// What is kept of our own tokens.
+    pub(super) links: Vec<String>,
     /// The chat that the event came from.
     pub(super) chat: Option<Chat>,
+    /// In what its id counts.
+    pub(super) chat_scope: Option<String>,
     /// What names nobody, and why.
     pub(super) flaws: Vec<Flaw>,
 }
@@ -58,6 +66,17 @@ impl Evidence {
                 for id in read(&value.template, view, "identifiers.external_customer")? {
                     let proof = value.proof(Proof::Claimed);
                     evidence.add_id(IdentifierKind::ExternalCustomer, namespace, &id, proof);
+                }
+            }
+        }
+        for template in &templates.link {
+            for text in read(template, view, "identifiers.link")? {
+                // Whatever else stands in the parameter is for other identifiers to read, as hints.
+                if let StartParameter::Token(token) = links::start_parameter(&text) {
+                    let link = to_hex(&links::kept(links::Secret::Token, &token));
+                    if !evidence.links.contains(&link) {
+                        evidence.links.push(link);
+                    }
                 }
             }
         }
@@ -152,35 +171,44 @@ impl Evidence {
             (read(&template.bot)?, read(&template.id)?, read(&template.channel)?, read(&template.link)?);
         let own = bot.is_some() || id.is_some() || channel.is_some();
         let channel = channel.map(|channel| channel.to_lowercase());
-        let found = event.chat.as_ref();
+        let found = mapping.found_chat(event);
         if template.hint {
             if let Some(id) = id
-                && let Some(scope) = self.scope(channel.as_deref(), bot.as_deref(), &id)
+                && let Some((channel, bot)) = self.place(channel.as_deref(), bot.as_deref(), &id)
             {
-                self.add_id(IdentifierKind::Chat, &scope, &id, Proof::Hinted);
+                self.add_id(IdentifierKind::Chat, &format!("{channel}:{bot}"), &id, Proof::Hinted);
             }
-            if let Some(chat) = found {
-                self.came_from(&format!("{}:{}", mapping.preset, chat.bot), chat.clone());
+            if let Some((scope, chat)) = found {
+                self.came_from(scope, chat);
             }
             return Ok(());
         }
+        if !own {
+            if let Some((scope, chat)) = found
+                && self.place(Some(&chat.channel), Some(&chat.bot), &chat.id).is_some()
+            {
+                self.came_from(scope, Chat { link: link.or(chat.link), ..chat });
+            }
+            return Ok(());
+        }
+        let found = event.chat.as_ref();
         let Some(id) = id.or_else(|| found.map(|chat| chat.id.clone())) else { return Ok(()) };
         let channel = channel.or_else(|| found.map(|chat| chat.channel.clone()));
         let bot = bot.or_else(|| found.map(|chat| chat.bot.clone()));
-        let (Some(scope), Some(channel), Some(bot)) =
-            (self.scope(channel.as_deref(), bot.as_deref(), &id), channel, bot)
+        let (Some((clean_channel, clean_bot)), Some(channel), Some(bot)) =
+            (self.place(channel.as_deref(), bot.as_deref(), &id), channel, bot)
         else {
             return Ok(());
         };
-        let scope = if own { scope } else { format!("{}:{bot}", mapping.preset) };
+        let scope = format!("{clean_channel}:{clean_bot}");
         let bot_name = found.and_then(|chat| chat.bot_name.clone());
         let link = link.or_else(|| found.and_then(|chat| chat.link.clone()));
-        self.came_from(&scope, Chat { channel, bot, bot_name, id, link });
+        self.came_from(scope, Chat { channel, bot, bot_name, id, link });
         Ok(())
     }
 
-    /// In what a chat id counts. The same id in another bot is somebody else's.
-    fn scope(&mut self, channel: Option<&str>, bot: Option<&str>, id: &str) -> Option<String> {
+    /// In what a chat id counts: messenger and bot. The same id in another bot is somebody else's.
+    fn place(&mut self, channel: Option<&str>, bot: Option<&str>, id: &str) -> Option<(String, String)> {
         let (Some(channel), Some(bot)) = (channel, bot) else {
             let (code, part, key) = match channel {
                 Some(_) => (
@@ -197,25 +225,16 @@ impl Evidence {
             self.flaw("chat", id, code, &text);
             return None;
         };
-        let scope = normalise::id(channel, "messenger of the chat")
-            .and_then(|channel| Ok(format!("{channel}:{}", normalise::id(bot, "bot of the chat")?)));
-        scope.map_err(|flaw| self.flaws.push(flaw)).ok()
+        let place = normalise::id(channel, "messenger of the chat")
+            .and_then(|channel| Ok((channel, normalise::id(bot, "bot of the chat")?)));
+        place.map_err(|flaw| self.flaws.push(flaw)).ok()
     }
 
-    fn came_from(&mut self, scope: &str, chat: Chat) {
-        if chat.channel == TELEGRAM && chat.id.starts_with('-') {
-            self.flaw(
-                "chat",
-                &chat.id,
-                "group",
-                "This is a group or a channel of Telegram, where many write, so it is not used to tell who wrote.",
-            );
-            return;
-        }
-        match normalise::id(&chat.id, "chat") {
-            Ok(id) => {
-                self.add(IdentifierKind::Chat, scope, vec![id.clone()], Proof::Proven);
-                self.chat = Some(Chat { id, ..chat });
+    fn came_from(&mut self, scope: String, chat: Chat) {
+        match of_one_human(chat) {
+            Ok(chat) => {
+                self.add(IdentifierKind::Chat, &scope, vec![chat.id.clone()], Proof::Proven);
+                (self.chat, self.chat_scope) = (Some(chat), Some(scope));
             }
             Err(flaw) => self.flaws.push(flaw),
         }

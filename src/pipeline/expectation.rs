@@ -46,6 +46,12 @@ pub fn differences(
             found.push(format!("field `{name}` is {value}, expected {expected}"));
         }
     }
+    for (name, expected) in &expect.person {
+        let value = lead.person_fields.get(name).unwrap_or(&Json::Null);
+        if value != expected {
+            found.push(format!("`{name}` of the person is {value}, expected {expected}"));
+        }
+    }
     if let (Some(expected), Some(steps)) = (&expect.plan, plan)
         && expected.as_slice() != steps
     {

@@ -82,7 +82,17 @@ fn event(payload: Json) -> Event {
         link: Some("https://chat".to_owned()),
     });
     let key = EventKey { value: "1".to_owned(), lifetime: KeyLifetime::Window };
-    Event { payload, query: json!({}), headers: json!({}), key, chat, phone: None, flaws: Vec::new() }
+    Event {
+        payload,
+        query: json!({}),
+        headers: json!({}),
+        key,
+        chat,
+        chat_state: None,
+        chat_status: None,
+        phone: None,
+        flaws: Vec::new(),
+    }
 }
 
 /// What one mapping makes of one payload.
@@ -106,7 +116,7 @@ fn run_event(preset: &str, rest: &str, event: &Event) -> Interpreted {
     let problems: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
     assert!(compiled.is_sound(), "{problems:#?}");
     let mapping = compiled.workspace.sources["bot"].mapping.as_ref().unwrap();
-    interpret_with(mapping, event, now(), SIMPLE)
+    interpret_with(mapping, event, now(), SIMPLE, None)
 }
 
 #[track_caller]
@@ -393,7 +403,7 @@ fn shipped_mapping_passes_its_tests(normalisers: Normalisers) {
     assert!(mapping.tests().len() >= 8);
     for test in mapping.tests() {
         let event = &events(&test.given)[test.event];
-        let got = interpret_with(mapping, event, now(), normalisers);
+        let got = interpret_with(mapping, event, now(), normalisers, None);
         assert_eq!(differences(&test.expect, &got, None, None), Vec::<String>::new(), "{}", test.name);
     }
 }
@@ -425,7 +435,7 @@ fn every_fixture_is_what_it_says() {
     for entry in fs::read_dir(folder.join("sendpulse")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         for event in events(&format!("../fixtures/sendpulse/{name}")) {
-            if let Interpreted::Lead(lead, _) = interpret_with(mapping, &event, now(), SIMPLE) {
+            if let Interpreted::Lead(lead, _) = interpret_with(mapping, &event, now(), SIMPLE, None) {
                 known.extend(lead.contact.phones.into_iter().map(|phone| phone.e164));
                 known.extend(lead.contact.emails.into_iter().map(|email| email.address));
             }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::event::Verify;
+
 /// One of the answers of `/in`.
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -14,6 +16,12 @@ pub(super) enum Answer {
     Works(&'static [&'static str]),
     /// No such source, or a wrong token.
     UnknownPath(StatusCode),
+    /// No such application, or a wrong key.
+    Unauthorised,
+    /// The body is not what this address takes, and why.
+    Refused(String),
+    /// The source asks for more than its token, and the request does not have it.
+    NotProven(&'static Verify),
     /// The preset takes other methods.
     WrongMethod(&'static [&'static str]),
     /// A compressed body: it could hide any size, and no platform sends one unasked.
@@ -40,6 +48,9 @@ impl Answer {
             Self::Kept => "kept",
             Self::Works(_) => "works",
             Self::UnknownPath(_) => "unknown_path",
+            Self::Unauthorised => "unauthorised",
+            Self::Refused(_) => "refused",
+            Self::NotProven(_) => "not_proven",
             Self::WrongMethod(_) => "wrong_method",
             Self::Encoded => "encoded",
             Self::TooLarge(_) => "too_large",
@@ -65,6 +76,33 @@ impl IntoResponse for Answer {
                 status,
                 r#"{"ok":false,"error":"no source at this address; copy it anew from leadfold"}"#,
             ),
+            Self::Unauthorised => (
+                StatusCode::UNAUTHORIZED,
+                [
+                    (header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"leadfold\"")),
+                    (header::CONTENT_TYPE, JSON),
+                ],
+                error("nothing was stored: no application of this id takes this key; send the key as the password of HTTP Basic"),
+            )
+                .into_response(),
+            Self::Refused(why) => (
+                StatusCode::BAD_REQUEST,
+                [(header::CONTENT_TYPE, JSON)],
+                error(&format!("nothing was stored: {why}")),
+            )
+                .into_response(),
+            Self::NotProven(verify) => {
+                let text = format!(
+                    "nothing was stored: the header {} must hold the `secret` of this source, once; compare what the \
+                     platform is set to send with its file",
+                    verify.header
+                );
+                let body = (StatusCode::UNAUTHORIZED, [(header::CONTENT_TYPE, JSON)], error(&text));
+                match verify.challenge.map(HeaderValue::from_static) {
+                    Some(challenge) => ([(header::WWW_AUTHENTICATE, challenge)], body).into_response(),
+                    None => body.into_response(),
+                }
+            }
             Self::WrongMethod(methods) => {
                 let methods = methods.join(", ");
                 let allow =

@@ -1,11 +1,13 @@
 //! The receiving edge: `/in/<source>/<token>`. A 2xx that means "kept" is sent only after the delivery is on disk.
 //!
 //! Nothing is parsed here: the raw request is stored, and what it means is found out later. What is checked is what
-//! protects the door: the token, the size, the time and the number of requests under way. Whoever does not know the
-//! token learns nothing, not even whether the source exists (unless its preset answers 401 to a wrong token).
+//! protects the door: the token, the size, the time, the number of requests under way, and what the platform proves itself
+//! with where its source asks for that. Whoever does not know the token learns nothing, not even whether the source exists
+//! (unless its preset answers 401 to a wrong token).
 
 mod answer;
 mod serve;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +22,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use futures_util::StreamExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
@@ -27,7 +30,7 @@ use tracing::{debug, error, warn};
 use self::answer::Answer;
 pub use self::serve::{Connections, serve};
 use crate::clock::Clock;
-use crate::event::{Delivery, Preset};
+use crate::event::{Delivery, Preset, Unreadable, Verify};
 use crate::failpoint::failpoint;
 use crate::id::DeliveryId;
 use crate::store::inbox::{Arrival, Inbox};
@@ -46,13 +49,18 @@ pub struct Entry {
     /// Hash of its path token. `None` when nothing readable says what the token should be: then any is taken, and the
     /// arrival carries its hash to be checked before it is prepared.
     pub token_hash: Option<TokenHash>,
+    /// The application of a source that adds tokens: its second address, with the token as the password.
+    pub app: Option<String>,
+    /// What a request has to prove besides, in the way of the preset. `None` when the source asks for nothing, and for
+    /// sources whose file is gone or cannot be read: then the token alone guards them.
+    pub secret: Option<SecretString>,
     /// Why its deliveries cannot be prepared now: paused, removed, renamed, `mapping broken, sendpulse.yaml:12`. They
     /// are kept and answered 2xx all the same, because a 404 makes some platforms switch the webhook off.
     pub waiting: Option<String>,
 }
 
 impl fmt::Debug for Entry {
-    /// Without the hash: a weak token can be guessed from it.
+    /// Without hash and secret: a weak token can be guessed from its hash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
             .field("preset", &self.preset.name)
@@ -127,9 +135,10 @@ impl Receiver {
     }
 }
 
-/// Answers everything below `/in`, so that no other part of the program ever sees a path with a token.
+/// Answers everything below `/in`, so that no other part of the program ever sees a path with a token, and the addresses to
+/// which tokens of chats are sent.
 pub fn router(receiver: Receiver) -> Router {
-    Router::new().route("/in/{*path}", any(handle)).with_state(Arc::new(receiver))
+    tokens::routes(Router::new().route("/in/{*path}", any(handle))).with_state(Arc::new(receiver))
 }
 
 async fn handle(State(receiver): State<Arc<Receiver>>, request: Request) -> Response {
@@ -139,9 +148,14 @@ async fn handle(State(receiver): State<Arc<Receiver>>, request: Request) -> Resp
     let (name, token) = path.split_once('/').unwrap_or((&path, ""));
     let sources = Arc::clone(&receiver.sources.borrow());
     let (label, answer) = match authenticate(&sources, name, token) {
-        Ok(door) => (name, receiver.receive(name, door, parts, body).await),
+        Ok(door) => (name, receiver.receive(name, door, parts, body, None).await),
         Err((label, status)) => (label, Answer::UnknownPath(status)),
     };
+    answered(label, answer, began)
+}
+
+/// Counts an answer that was begun with then, and gives it.
+fn answered(label: &str, answer: Answer, began: Instant) -> Response {
     metrics::counter!(metric::DELIVERIES, "source" => label.to_owned(), "answer" => answer.word())
         .increment(1);
     if matches!(answer, Answer::Kept) {
@@ -192,8 +206,19 @@ fn authenticate<'a>(
     }
 }
 
+/// Why a body is not taken at all.
+type Check = fn(&[u8]) -> Result<(), Unreadable>;
+
 impl Receiver {
-    async fn receive(&self, source: &str, door: Door<'_>, parts: Parts, body: Body) -> Answer {
+    /// Keeps a request. What `check` refuses is not kept.
+    async fn receive(
+        &self,
+        source: &str,
+        door: Door<'_>,
+        parts: Parts,
+        body: Body,
+        check: Option<Check>,
+    ) -> Answer {
         let methods = door.entry.preset.methods;
         let query = parts.uri.query().filter(|query| !query.is_empty());
         let looks_around = parts.method == Method::HEAD || (parts.method == Method::GET && query.is_none());
@@ -212,6 +237,12 @@ impl Receiver {
             Ok(Err(answer)) => return answer,
             Err(_) => return Answer::TooSlow(self.limits.body_time),
         };
+        if let Err(verify) = proven(door.entry, &parts.headers, &body) {
+            return Answer::NotProven(verify);
+        }
+        if let Some(Err(why)) = check.map(|check| check(&body)) {
+            return Answer::Refused(why.0);
+        }
         let arrival = Arrival {
             delivery: Delivery {
                 id: DeliveryId(self.clock.new_id()),
@@ -247,6 +278,18 @@ impl Receiver {
             }
         }
     }
+}
+
+/// Whether the request is the platform's own, where its source asks for more than the token in the path. A proof that is
+/// given twice is none: nobody can say which of the two another reader would take.
+fn proven(entry: &Entry, headers: &HeaderMap, body: &[u8]) -> Result<(), &'static Verify> {
+    let (Some(verify), Some(secret)) = (&entry.preset.verify, &entry.secret) else { return Ok(()) };
+    let mut given = headers.get_all(verify.header).iter();
+    let proves = match (given.next(), given.next()) {
+        (Some(given), None) => (verify.proves)(secret.expose_secret(), given.as_bytes(), body),
+        _ => false,
+    };
+    if proves { Ok(()) } else { Err(verify) }
 }
 
 fn encoded(headers: &HeaderMap) -> bool {

@@ -99,6 +99,7 @@ impl Outcome {
             self.word("task.due", &task.due_seconds.map_or_else(String::new, |due| format!("after {due} s")));
         }
         self.text("note", lead.note.as_ref());
+        self.fields("person", &lead.person_fields);
         let chat = lead.chat.as_ref();
         self.value(
             "chat",

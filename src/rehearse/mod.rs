@@ -22,7 +22,7 @@ use crate::event::{Event, preset};
 use crate::id::{DeliveryId, LeadId};
 use crate::lead::Lead;
 use crate::map::Workspace;
-use crate::pipeline::{Interpreted, interpret};
+use crate::pipeline::{Interpreted, Report, interpret_numbered, report};
 use crate::rules::PoolState;
 use crate::store::rehearsal::{Past, Selection, StoredDelivery, StoredEvent};
 use crate::store::{Store, StoreError};
@@ -175,8 +175,9 @@ impl<'a> Rehearsing<'a> {
     ) -> Result<(), StoreError> {
         let at = stored.delivery.received_at;
         let source = stored.delivery.source.clone();
-        let old = came(self.old, &source, old, at);
-        let new = came(self.new, &source, new, at);
+        let ordinal = known.and_then(|event| event.ordinal);
+        let old = came(self.old, &source, old, ordinal, at);
+        let new = came(self.new, &source, new, ordinal, at);
         let (mut before, mut after) = (old.outcome(), new.outcome());
         let mut destinations: Vec<&String> =
             [&old, &new].into_iter().filter_map(Came::lead).flat_map(|(lead, _)| &lead.to).collect();
@@ -267,7 +268,14 @@ impl Came {
     }
 }
 
-fn came(workspace: &Workspace, source: &str, event: Option<&Split>, at: Timestamp) -> Came {
+/// `ordinal` is that of a postback, once it is counted.
+fn came(
+    workspace: &Workspace,
+    source: &str,
+    event: Option<&Split>,
+    ordinal: Option<u64>,
+    at: Timestamp,
+) -> Came {
     let event = match event {
         None => return Came::Nothing("no event", String::new()),
         Some(Err((word, why))) => return Came::Nothing(word, why.clone()),
@@ -275,7 +283,12 @@ fn came(workspace: &Workspace, source: &str, event: Option<&Split>, at: Timestam
     };
     match workspace.sources.get(source).map(|source| (&source.mapping, source.paused)) {
         Some((Ok(_), true)) => Came::Nothing("waits", "the source is paused".to_owned()),
-        Some((Ok(mapping), false)) => Came::Interpreted(Box::new(interpret(mapping, event, at))),
+        Some((Ok(mapping), false)) => match (report(mapping, event, at), ordinal) {
+            (Some(Report::Postback(..)), None) => Came::Nothing("waits", "it is not counted".to_owned()),
+            (_, ordinal) => {
+                Came::Interpreted(Box::new(interpret_numbered(mapping, event, ordinal.unwrap_or(1), at)))
+            }
+        },
         Some((Err(broken), _)) => Came::Nothing("waits", broken.to_string()),
         None => Came::Nothing("waits", format!("there is no source '{source}'")),
     }

@@ -163,8 +163,7 @@ impl Side {
             let place = usize::try_from(number(person)).unwrap_or(usize::MAX);
             self.shown.get(place).copied().unwrap_or(person).to_string()
         };
-        let told = decision.told(Language::English, &name);
-        told.why.into_iter().chain(told.why_not).map(|sentence| sentence.text).collect()
+        decision.told(Language::English, &name).texts()
     }
 }
 
@@ -184,9 +183,21 @@ impl Telling {
     }
 
     fn tell(&mut self, stored: &StoredEvidence) {
-        let StoredEvidence { lead, person, received_at, identifiers, name, sequence: _ } = stored;
+        let StoredEvidence {
+            lead,
+            person,
+            received_at,
+            identifiers,
+            name,
+            adds_token,
+            is_postback,
+            sequence: _,
+        } = stored;
+        if *is_postback {
+            return;
+        }
         let name = name.as_deref().map(NameKey::of).unwrap_or_default();
-        let who = Who { identifiers, name, at: *received_at };
+        let who = Who { identifiers, name, at: *received_at, adds_token: *adds_token };
         if let Some(pinned) = self.pinned.get(person) {
             self.before.partition.add_pinned(&who, *pinned);
             self.after.partition.add_pinned(&who, *pinned);

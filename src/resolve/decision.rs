@@ -18,6 +18,8 @@ pub enum Rule {
     /// A record of the CRM.
     CrmId,
     /// The client's own customer id.
+    // Once an id that stood in a link decided as well; such decisions are stored as `hint`.
+    #[serde(alias = "hint")]
     ExternalCustomer,
     /// A chat.
     Chat,
@@ -29,23 +31,25 @@ pub enum Rule {
     ClaimedPhone,
     /// A typed email.
     ClaimedEmail,
-    /// Something in a link.
-    Hint,
+    /// The click id of a postback.
+    Click,
     /// Phone and email named two people, and the name agrees with one of them.
     NameDecides,
 }
 
 impl Rule {
     pub(super) fn of(kind: IdentifierKind, proof: Proof) -> Self {
-        match (kind, proof) {
-            (_, Proof::Hinted) | (IdentifierKind::Device | IdentifierKind::Click, _) => Self::Hint,
-            (IdentifierKind::CrmId, _) => Self::CrmId,
-            (IdentifierKind::ExternalCustomer, _) => Self::ExternalCustomer,
-            (IdentifierKind::Chat, _) => Self::Chat,
-            (IdentifierKind::Phone, Proof::Proven) => Self::ProvenPhone,
-            (IdentifierKind::Phone, Proof::Claimed) => Self::ClaimedPhone,
-            (IdentifierKind::Email, Proof::Proven) => Self::ProvenEmail,
-            (IdentifierKind::Email, Proof::Claimed) => Self::ClaimedEmail,
+        let proven = proof == Proof::Proven;
+        match kind {
+            IdentifierKind::CrmId => Self::CrmId,
+            IdentifierKind::ExternalCustomer => Self::ExternalCustomer,
+            IdentifierKind::Chat => Self::Chat,
+            IdentifierKind::Phone if proven => Self::ProvenPhone,
+            IdentifierKind::Phone => Self::ClaimedPhone,
+            IdentifierKind::Email if proven => Self::ProvenEmail,
+            IdentifierKind::Email => Self::ClaimedEmail,
+            // Such a key never finds anybody.
+            IdentifierKind::Device | IdentifierKind::Click => Self::NobodyKnown,
         }
     }
 }
@@ -153,5 +157,19 @@ impl Finding {
 
     pub(super) fn refused(key: &Key, person: PersonId, refusal: Refusal) -> Self {
         Self::new(key, person, Outcome::Refused(refusal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_by_a_hint_of_an_earlier_version_is_still_told() {
+        let stored = r#"{"rule":"hint","version":1,"findings":[{"kind":"external_customer","shown":"•••",
+            "person":"00000000-0000-0000-0000-000000000007","outcome":"decided"}]}"#;
+        let decision: Decision = serde_json::from_str(stored).unwrap();
+        let told = decision.told(crate::resolve::Language::English, &|_| String::new());
+        assert_eq!(told.texts(), ["The same person: the customer id ••• is theirs."]);
     }
 }

@@ -11,7 +11,7 @@ use crate::lead::{IdentifierKind, Proof};
 use crate::normalise::{Agreement, NameKey};
 
 /// Names of a key, and of a person, that are remembered: enough to see that they differ.
-const MOST_NAMES: usize = 8;
+pub const MOST_NAMES: usize = 8;
 
 /// Everything that [`resolve`](super::resolve) looks at.
 #[derive(Clone, Debug, Default)]

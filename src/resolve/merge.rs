@@ -1,12 +1,13 @@
 //! When two people whom one event names are one.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::veto::is_too_large;
-use super::{Hit, Known, KnownPerson, Refusal, STRONG, Who};
+use super::{Hit, Key, Known, KnownPerson, Merge, Refusal, Who};
 use crate::id::PersonId;
-use crate::lead::IdentifierKind;
-use crate::normalise::Agreement;
+use crate::lead::{IdentifierKind, Proof};
+use crate::normalise::{Agreement, NameKey};
 use crate::rules::IdentityRules;
 
 /// Why two people are one.
@@ -72,7 +73,7 @@ fn may_merge(
     if deals_differ(first, second) {
         return Err(Refusal::DealsOfTwoOwners);
     }
-    let proven = |person| accepted.iter().any(|hit| hit.person == person && hit.trust() >= STRONG);
+    let proven = |person| accepted.iter().any(|hit| hit.person == person && hit.is_vouched_for());
     if proven(one) && proven(other) {
         return Ok(MergeRule::ProvenBoth);
     }
@@ -91,6 +92,25 @@ fn may_merge(
         }
     }
     Err(Refusal::Disagree)
+}
+
+/// Two people of whom a link of ours proved that they are one: who stays, or what keeps them apart all the same.
+pub fn by_own_link(
+    one: PersonId,
+    other: PersonId,
+    at: Timestamp,
+    known: &Known,
+    rules: &IdentityRules,
+) -> Result<Merge, Refusal> {
+    let who = Who { identifiers: &[], name: NameKey::of(""), at, adds_token: false };
+    // The chat of the one and the user of the other, each of them proved.
+    let proven = |person| {
+        let key = Key { kind: IdentifierKind::ExternalCustomer, scope: String::new(), value: String::new() };
+        Hit { key, proof: Proof::Proven, person }
+    };
+    let rule = may_merge(one, other, &who, &[proven(one), proven(other)], known, rules)?;
+    let (into, from) = survivor(one, other, rule, known);
+    Ok(Merge { from, into, rule })
 }
 
 /// Who stays, and who is no more: the one who is more than a chat, else the older.

@@ -10,6 +10,7 @@
 //! | choose one person, or make one | here |
 //! | the others whom the event also names: make them one with the first, or record the disagreement | `merge.rs` |
 //! | what is attached, and to whom a shared value belongs as well | here |
+//! | an event that adds a token: one identifier decides, and little is attached | `token.rs` |
 //!
 //! [`Known::learn`] applies a decision to what is known, so that the next lead sees it.
 
@@ -29,12 +30,13 @@ mod known;
 mod merge;
 mod partition;
 mod sentences;
+mod token;
 mod veto;
 
 pub use decision::{Decision, Finding, Outcome, RULES_VERSION, Refusal, Rule};
 pub use difference::{Difference, Group, Part};
-pub use known::{Known, KnownKey, KnownPerson, Users, add_name, pair};
-pub use merge::MergeRule;
+pub use known::{Known, KnownKey, KnownPerson, MOST_NAMES, Users, add_name, pair};
+pub use merge::{MergeRule, by_own_link};
 pub use partition::{Number, Partition, number};
 pub use sentences::{Language, Sentence, Told};
 
@@ -58,13 +60,15 @@ pub struct Who<'a> {
     pub name: NameKey,
     /// When the event came.
     pub at: Timestamp,
+    /// The event adds its chat to somebody who is looked up: see [`Lead::adds_token`].
+    pub adds_token: bool,
 }
 
 impl<'l> Who<'l> {
     /// Who a lead says it is from, that came `at`.
     pub fn of(lead: &'l Lead, at: Timestamp) -> Self {
         let name = NameKey::of(lead.contact.name.as_deref().unwrap_or_default());
-        Self { identifiers: &lead.identifiers, name, at }
+        Self { identifiers: &lead.identifiers, name, at, adds_token: lead.adds_token }
     }
 
     /// Every key that may join people.
@@ -118,6 +122,23 @@ pub struct Resolution {
     pub decision: Decision,
 }
 
+impl Resolution {
+    /// Of a postback: it is whose the click id is. A click id joins nobody, so nothing is attached by it.
+    pub fn by_click(click: &str, person: PersonId) -> Self {
+        let key = Key { kind: IdentifierKind::Click, scope: String::new(), value: click.to_owned() };
+        let findings = vec![Finding::decided(&key, person)];
+        Self {
+            person,
+            created: false,
+            attach: Vec::new(),
+            hold: Vec::new(),
+            merges: Vec::new(),
+            possible_duplicates: Vec::new(),
+            decision: Decision { rule: Rule::Click, version: RULES_VERSION, findings },
+        }
+    }
+}
+
 /// Two people who are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merge {
@@ -131,7 +152,7 @@ pub struct Merge {
 
 /// Every key of these identifiers that may join people.
 pub fn joining_keys(identifiers: &[Identifier]) -> impl Iterator<Item = Key> + '_ {
-    identifiers.iter().filter(|identifier| joins(identifier.kind)).flat_map(keys_of)
+    identifiers.iter().filter(|identifier| identifier.kind.joins()).flat_map(keys_of)
 }
 
 fn keys_of(identifier: &Identifier) -> impl Iterator<Item = Key> + '_ {
@@ -142,29 +163,6 @@ fn keys_of(identifier: &Identifier) -> impl Iterator<Item = Key> + '_ {
     })
 }
 
-/// Device and click ids link or attribute; they never say who somebody is.
-fn joins(kind: IdentifierKind) -> bool {
-    !matches!(kind, IdentifierKind::Device | IdentifierKind::Click)
-}
-
-/// How much an identifier counts, 0 to 100. Two at or above [`STRONG`] that name two people prove that they are one.
-fn trust(kind: IdentifierKind, proof: Proof) -> u8 {
-    match (kind, proof) {
-        (_, Proof::Hinted) => 50,
-        (IdentifierKind::CrmId, _) => 100,
-        (IdentifierKind::ExternalCustomer, _) => 95,
-        (IdentifierKind::Chat, _) => 90,
-        (IdentifierKind::Phone | IdentifierKind::Email, Proof::Proven) => STRONG,
-        (IdentifierKind::Phone, Proof::Claimed) => 60,
-        (IdentifierKind::Email, Proof::Claimed) => 55,
-        (IdentifierKind::Device, _) => 30,
-        (IdentifierKind::Click, _) => 10,
-    }
-}
-
-/// From here on somebody other than the writer vouches for an identifier.
-const STRONG: u8 = 80;
-
 /// A key of the event that somebody has.
 #[derive(Clone, Debug)]
 struct Hit {
@@ -174,17 +172,21 @@ struct Hit {
 }
 
 impl Hit {
-    fn trust(&self) -> u8 {
-        trust(self.key.kind, self.proof)
-    }
-
-    fn is_claim(&self) -> bool {
-        self.trust() < STRONG
+    /// Somebody other than the writer vouches for it. Two such hits that name two people prove that they are one.
+    fn is_vouched_for(&self) -> bool {
+        match self.key.kind {
+            IdentifierKind::CrmId | IdentifierKind::ExternalCustomer | IdentifierKind::Chat => true,
+            IdentifierKind::Phone | IdentifierKind::Email => self.proof == Proof::Proven,
+            IdentifierKind::Device | IdentifierKind::Click => false,
+        }
     }
 }
 
 /// Decides whose lead it is. `fresh` is the id of the person to be made when nobody is known.
 pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: PersonId) -> Resolution {
+    if who.adds_token {
+        return token::look_up(who, known, rules, fresh);
+    }
     let mut findings = Vec::new();
     let mut possible_duplicates = Vec::new();
     let mut accepted: Vec<Hit> = Vec::new();
@@ -246,7 +248,7 @@ fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
     let place =
         |kind: IdentifierKind| order.0.iter().position(|listed| *listed == kind).unwrap_or(usize::MAX);
     let mut hits = Vec::new();
-    for identifier in who.identifiers.iter().filter(|identifier| joins(identifier.kind)) {
+    for identifier in who.identifiers.iter().filter(|identifier| identifier.kind.joins()) {
         for key in keys_of(identifier) {
             if let Some(known) = known.keys.get(&key) {
                 hits.push(Hit { key, proof: identifier.proof, person: known.owner });
@@ -273,7 +275,7 @@ fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
 fn choose(accepted: &[Hit], who: &Who<'_>, known: &Known) -> Option<(Hit, Rule)> {
     let anonymous = |hit: &&Hit| known.people.get(&hit.person).is_none_or(KnownPerson::is_anonymous);
     let first = accepted.iter().find(|hit| !anonymous(hit)).or_else(|| accepted.first())?;
-    if first.is_claim() {
+    if !first.is_vouched_for() {
         let named: BTreeSet<PersonId> =
             accepted.iter().filter(|hit| agrees(hit.person, who, known)).map(|hit| hit.person).collect();
         if named.len() == 1
@@ -302,7 +304,7 @@ fn take(
     let (mut attach, mut hold) = (Vec::new(), Vec::new());
     let now_theirs = |owner: PersonId| owner == person || merges.iter().any(|merge| merge.from == owner);
     let facts = known.people.get(&person);
-    for identifier in who.identifiers.iter().filter(|identifier| joins(identifier.kind)) {
+    for identifier in who.identifiers.iter().filter(|identifier| identifier.kind.joins()) {
         // A hint attaches nothing: whoever made the link up would own the id.
         if identifier.proof == Proof::Hinted {
             continue;

@@ -76,9 +76,9 @@ const SENTENCES: &[(&str, &str, &str)] = &[
         "Збіглося за поштою {value}, як її ввели.",
     ),
     (
-        "by_hint",
-        "Taken to be the person whose id {value} stood in the link; nothing better was known.",
-        "Вважаємо, що це людина, чий ідентифікатор {value} був у посиланні: нічого надійнішого не було.",
+        "by_click",
+        "Reported of this person: they are who came with the click id {value}.",
+        "Повідомлено про цю людину: саме вона прийшла з ідентифікатором кліку {value}.",
     ),
     (
         "by_name",
@@ -168,6 +168,13 @@ pub struct Told {
     pub why: Vec<Sentence>,
     /// Who it could have been otherwise, and why it is not.
     pub why_not: Vec<Sentence>,
+}
+
+impl Told {
+    /// The sentences alone: what decided, and what it could have been otherwise.
+    pub fn texts(self) -> Vec<String> {
+        self.why.into_iter().chain(self.why_not).map(|sentence| sentence.text).collect()
+    }
 }
 
 /// One finding in words.
@@ -290,7 +297,7 @@ impl Rule {
             Self::ProvenEmail => "by_proven_email",
             Self::ClaimedPhone => "by_claimed_phone",
             Self::ClaimedEmail => "by_claimed_email",
-            Self::Hint => "by_hint",
+            Self::Click => "by_click",
             Self::NameDecides => "by_name",
         }
     }
@@ -372,7 +379,6 @@ mod tests {
             Rule::ProvenEmail,
             Rule::ClaimedPhone,
             Rule::ClaimedEmail,
-            Rule::Hint,
             Rule::NameDecides,
         ];
         let mut all: Vec<(Rule, Outcome)> = rules.map(|rule| (rule, Decided)).into();

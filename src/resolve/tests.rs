@@ -71,7 +71,12 @@ impl World {
     fn see(&mut self, event: &Event) -> Resolution {
         self.next += 1;
         self.now += SignedDuration::from_secs(1);
-        let who = Who { identifiers: &event.identifiers, name: NameKey::of(&event.name), at: self.now };
+        let who = Who {
+            identifiers: &event.identifiers,
+            name: NameKey::of(&event.name),
+            at: self.now,
+            adds_token: false,
+        };
         let resolution = resolve(&who, &self.known, &self.rules, person(self.next));
         self.known.learn(&who, &resolution);
         self.holds_together();

@@ -20,7 +20,7 @@ pub(super) fn examine(
     }
     let Some(owned) = known.keys.get(&hit.key) else { return Ok(hit.person) };
     let contact = matches!(hit.key.kind, IdentifierKind::Phone | IdentifierKind::Email);
-    if contact && owned.users.count() >= rules.shared_from {
+    if is_shared(&hit.key, owned, rules) {
         return holder(owned, who, known).ok_or(Refusal::Shared { people: owned.users.count() });
     }
     if contact && is_forgotten(owned, &hit.key, who, known, rules) {
@@ -34,6 +34,12 @@ pub(super) fn examine(
         return Err(Refusal::TooLarge);
     }
     Ok(hit.person)
+}
+
+/// Clearly different people use it, so by itself it says nothing of who somebody is.
+pub(super) fn is_shared(key: &Key, owned: &KnownKey, rules: &IdentityRules) -> bool {
+    matches!(key.kind, IdentifierKind::Phone | IdentifierKind::Email)
+        && owned.users.count() >= rules.shared_from
 }
 
 /// Of those who use a shared key, the one whose name agrees.

@@ -67,10 +67,8 @@ async fn lock_keys(
     keys: &[Key],
     now: i64,
 ) -> Result<(), StoreError> {
-    let rows: Vec<Vec<Arg>> = keys
-        .iter()
-        .map(|key| args![key.kind.as_str(), key.scope.as_str(), key.value.as_str(), "claimed", now, now])
-        .collect();
+    let rows: Vec<Vec<Arg>> =
+        keys.iter().map(|key| key_row(key, args![Proof::Claimed.as_str(), now, now])).collect();
     let sql = format!(
         "INSERT INTO identifiers (kind, scope, value, proof, first_seen, seen) VALUES {} \
          ON CONFLICT (kind, scope, value) DO UPDATE SET seen = identifiers.seen \
@@ -82,7 +80,7 @@ async fn lock_keys(
             let facts = KnownKey {
                 owner,
                 holders: Vec::new(),
-                proof: row.parsed(4, proof)?,
+                proof: row.parsed(4, Proof::parse)?,
                 seen: row.timestamp(5)?,
                 users: row.optional_json(6)?.unwrap_or_default(),
             };
@@ -96,16 +94,10 @@ async fn lock_keys(
 async fn read_holders(connection: &mut Connection, known: &mut Known) -> Result<(), StoreError> {
     let shared = known.keys.iter().filter(|(_, facts)| facts.users.count() > 1).map(|(key, _)| key.clone());
     for piece in in_order_of_locks(shared.collect()).chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Vec<Arg>> = piece
-            .iter()
-            .map(|key| args![key.kind.as_str(), key.scope.as_str(), key.value.as_str()])
-            .collect();
-        let sql = format!(
-            "SELECT kind, scope, value, person FROM holders WHERE (kind, scope, value) IN (VALUES {}) \
-             ORDER BY since, person",
-            placeholders(&rows)
-        );
-        for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
+        let (among, arguments) = among(piece.iter().map(in_columns));
+        let sql =
+            format!("SELECT kind, scope, value, person FROM holders WHERE {among} ORDER BY since, person");
+        for row in connection.fetch(&sql, arguments).await? {
             if let Some(facts) = known.keys.get_mut(&key(&row)?) {
                 facts.holders.push(row.id(3)?);
             }
@@ -208,10 +200,19 @@ pub(super) fn key(row: &Row) -> Result<Key, StoreError> {
     Ok(Key { kind: row.parsed(0, IdentifierKind::parse)?, scope: row.text(1)?, value: row.text(2)? })
 }
 
-fn proof(word: &str) -> Option<Proof> {
-    match word {
-        "claimed" => Some(Proof::Claimed),
-        "proven" => Some(Proof::Proven),
-        _ => None,
-    }
+/// A key as its columns: kind, scope, value.
+pub(super) fn in_columns(key: &Key) -> [Arg; 3] {
+    [key.kind.as_str().into(), key.scope.as_str().into(), key.value.as_str().into()]
+}
+
+/// The row of a key, and what else it has.
+pub(super) fn key_row(key: &Key, rest: Vec<Arg>) -> Vec<Arg> {
+    in_columns(key).into_iter().chain(rest).collect()
+}
+
+/// The condition that a row is of one of these keys, each as its columns, and its arguments: the first of the statement.
+pub(super) fn among(keys: impl Iterator<Item = [Arg; 3]>) -> (String, Vec<Arg>) {
+    let rows: Vec<Vec<Arg>> = keys.map(Vec::from).collect();
+    let condition = format!("(kind, scope, value) IN (VALUES {})", placeholders(&rows));
+    (condition, rows.into_iter().flatten().collect())
 }

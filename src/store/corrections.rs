@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::work::{KeepApart, MakeOne, TakeApart};
+use super::moved::pair_row;
 use super::sql::args;
 use super::{Store, StoreError};
 use crate::clock::Clock;
@@ -90,8 +91,8 @@ pub enum NotDone {
     },
     /// What it moved cannot be read.
     #[error(
-        "what merge {0} moved cannot be read any more: it was erased, or written by another version of leadfold. Nothing is \
-         changed. Run the version that wrote it, or correct the contacts in the CRM by hand"
+        "what merge {0} moved was written by another version of leadfold, and this one cannot read it. Nothing is changed. \
+         Run the version that wrote it, or correct the contacts in the CRM by hand"
     )]
     Unreadable(MergeId),
     /// A worker or a CRM has something of theirs in hand.
@@ -268,7 +269,7 @@ impl Store {
     /// Whether somebody said that these are two people.
     pub async fn are_apart(&self, one: PersonId, other: PersonId) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM apart WHERE one = $1 AND other = $2";
-        Ok(!self.read(sql, args![one.min(other), one.max(other)]).await?.is_empty())
+        Ok(!self.read(sql, pair_row(one, other, Vec::new())).await?.is_empty())
     }
 
     /// The merge that is meant by somebody who names a person: theirs, or the only one into them.

@@ -16,6 +16,9 @@
 //! | `persons.names` | goes |
 //! | `identifiers.kind`, `identifiers.scope`, `identifiers.value`, `identifiers.person`, `identifiers.shown`, `identifiers.proof` | the row goes; one that others use too becomes the oldest other user's |
 //! | `identifiers.users` | goes with the row; in rows of others, their names and customer ids go |
+//! | `chats.scope`, `chats.value`, `chats.channel`, `chats.bot`, `chats.bot_name`, `chats.link`, `chats.state`, `chats.why`, `chats.status`, `chats.description` | the row goes with the identifier; so does one of nobody that has such an id |
+//! | `person_fields.person`, `person_fields.name`, `person_fields.value` | the row goes |
+//! | `clicks.click`, `clicks.person` | the row goes |
 //! | `merges.id`, `merges.from_person`, `merges.into_person` | stay |
 //! | `merges.reason`, `merges.moved` | the reason keeps its word; of what moved, ids of leads stay |
 //! | `leads.id`, `leads.event`, `leads.source`, `leads.version`, `leads.person`, `leads.state` | stay; what needed attention is `filtered`, because nobody can see to it any more |
@@ -39,6 +42,10 @@
 //! | `possible_duplicates.one`, `possible_duplicates.other`, `possible_duplicates.lead` | the row goes |
 //! | `corrections.id`, `corrections.kind`, `corrections.one`, `corrections.other`, `corrections.merge`, `corrections.author` | stay, and one more says that somebody was erased, by whom and when |
 //! | `corrections.note` | goes, of theirs |
+//! | `links_issued.id`, `links_issued.namespace`, `links_issued.chat_scope`, `links_issued.chat`, `links_issued.state`, `links_issued.pin`, `links_issued.ticket`, `links_issued.wanted_user` | the row goes, and with it PIN and tries; in rows of others the user goes |
+//! | `web_users.namespace`, `web_users.chat_scope`, `web_users.chat`, `web_users.user_id` | the row goes |
+//! | `start_tokens.id`, `start_tokens.data`, `start_tokens.used_by`, `start_token_identifiers.token`, `start_token_identifiers.kind`, `start_token_identifiers.scope`, `start_token_identifiers.value` | the rows go, of every token that stands for something of theirs |
+//! | `link_failures.caller` | stays for a day: a hash of who tried PINs, whom no row names |
 //!
 //! What other people's leads say of them stays masked (`+38•••67`), as in logs. What other people wrote about them (their
 //! number in somebody else's message) is somebody else's message: it is counted and named, and left.
@@ -63,8 +70,8 @@ use crate::lead::mask;
 use crate::normalise::Wanted;
 use crate::plan::Reason;
 
-/// How the reason of an erased lead begins in the database.
-pub(super) const ERASED: &str = "{\"code\":\"erased\"";
+/// A lead is erased: so its reason begins in the database. Never NULL, so that NOT can stand before it.
+pub(super) const IS_ERASED: &str = "(leads.why IS NOT NULL AND leads.why LIKE '{\"code\":\"erased\"%')";
 /// The word of it.
 pub const ERASED_CODE: &str = "erased";
 
@@ -142,6 +149,11 @@ impl Store {
         for row in &rows {
             people.extend(self.present(row.id(0)?).await?);
         }
+        if people.is_empty() {
+            for value in values {
+                people.extend(self.person_of_click(value).await?);
+            }
+        }
         Ok(people)
     }
 
@@ -154,10 +166,10 @@ impl Store {
             belongings.identifiers.push((row.text(0)?, mask(&row.text(1)?)));
         }
         let sql = format!(
-            "SELECT (SELECT COUNT(*) FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%')), \
+            "SELECT (SELECT COUNT(*) FROM leads WHERE person = $1 AND NOT {IS_ERASED}), \
              (SELECT COUNT(*) FROM (SELECT delivery FROM events WHERE id IN (SELECT event FROM leads WHERE person = $1 \
-                AND (why IS NULL OR why NOT LIKE '{ERASED}%')) UNION SELECT delivery FROM events WHERE redelivery_of IN ( \
-                SELECT event FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%'))) AS theirs), \
+                AND NOT {IS_ERASED}) UNION SELECT delivery FROM events WHERE redelivery_of IN ( \
+                SELECT event FROM leads WHERE person = $1 AND NOT {IS_ERASED})) AS theirs), \
              (SELECT COUNT(*) FROM syncs WHERE person = $1 AND state NOT IN ('synced', 'filtered')), \
              (SELECT COUNT(*) FROM syncs WHERE person = $1 AND {OPEN} AND ({IN_HAND} OR {IN_DOUBT})), \
              (SELECT MAX(at) FROM corrections WHERE kind = 'erase' AND one = $1)"
@@ -247,16 +259,17 @@ impl Store {
         self.write(EraseLeads { person, wanted, even_in_doubt, now }).await
     }
 
-    /// Forgets a person whose leads are erased, and writes down that they were erased.
+    /// Forgets a person whose leads are erased, and chats of nobody with such an id (`wanted`), and writes down that they were erased.
     pub async fn forget(
         &self,
         person: Option<PersonId>,
+        wanted: Wanted,
         author: Option<String>,
         note: Option<String>,
         clock: &dyn Clock,
     ) -> Result<Forgotten, StoreError> {
         let (id, now) = (clock.new_id().to_string(), clock.now());
-        self.write(Forget { person, author, note, id, now }).await
+        self.write(Forget { person, wanted, author, note, id, now }).await
     }
 
     /// The size of the file of a SQLite database, in bytes; `None` on PostgreSQL.

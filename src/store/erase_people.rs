@@ -7,13 +7,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::erase::{ERASED, IN_DOUBT, IN_HAND, erased};
+use super::acquaint::among;
+use super::chats::forget_unowned_chats;
+use super::erase::{IN_DOUBT, IN_HAND, IS_ERASED, erased};
 use super::erase_requests::{empty_requests_of, identifiers_of};
-use super::merges::lock_people;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
+use super::facts::forget_facts;
+use super::merges::{MERGED, lock_people};
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
+use super::start_tokens::forget_links;
 use super::syncs::OPEN;
 use super::{StoreError, Work};
 use crate::id::{DeliveryId, LeadId, PersonId};
+use crate::lead::IdentifierKind;
 use crate::normalise::Wanted;
 use crate::plan::{Action, Call, ContactFields, DealFields, Reason, TaskFields};
 
@@ -59,7 +64,7 @@ impl Work for EraseLeads {
         Box::pin(async move {
             connection.overwrite_what_goes().await?;
             let sql = format!(
-                "SELECT id, lead FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%') \
+                "SELECT id, lead FROM leads WHERE person = $1 AND NOT {IS_ERASED} \
                  AND NOT EXISTS (SELECT 1 FROM syncs WHERE syncs.lead = leads.id AND {OPEN} AND {}) \
                  ORDER BY sequence LIMIT {TOGETHER}",
                 self.left()
@@ -241,7 +246,12 @@ fn blank(action: Action) -> Action {
     }
 }
 
+/// A key as it is stored: kind, scope, value. The kind may be one of another version of leadfold.
 type Columns = (String, String, String);
+
+fn as_columns((kind, scope, value): &Columns) -> [Arg; 3] {
+    [kind.as_str().into(), scope.as_str().into(), value.as_str().into()]
+}
 
 /// Forgets that this person was seen with identifiers of others.
 async fn forget_user(
@@ -255,17 +265,13 @@ async fn forget_user(
     let (names, customers) = names_and_customers(connection, person).await?;
     let keys: Vec<Columns> = keys.into_iter().collect();
     for piece in keys.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Vec<Arg>> = piece
-            .iter()
-            .map(|(kind, scope, value)| args![kind.as_str(), scope.as_str(), value.as_str()])
-            .collect();
+        let (among, arguments) = among(piece.iter().map(as_columns));
         let sql = format!(
-            "SELECT kind, scope, value, users FROM identifiers WHERE (kind, scope, value) IN (VALUES {}) \
-             AND users IS NOT NULL ORDER BY kind, scope, value {}",
-            placeholders(&rows),
+            "SELECT kind, scope, value, users FROM identifiers WHERE {among} AND users IS NOT NULL \
+             ORDER BY kind, scope, value {}",
             connection.row_locks("FOR UPDATE")
         );
-        for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
+        for row in connection.fetch(&sql, arguments).await? {
             let users = without(&row.text(3)?, &names, &customers);
             let sql = "UPDATE identifiers SET users = $4 WHERE kind = $1 AND scope = $2 AND value = $3";
             connection.execute(sql, args![row.text(0)?, row.text(1)?, row.text(2)?, users]).await?;
@@ -278,15 +284,9 @@ async fn forget_user(
 async fn forget_unowned(connection: &mut Connection, keys: BTreeSet<Columns>) -> Result<(), StoreError> {
     let keys: Vec<Columns> = keys.into_iter().collect();
     for piece in keys.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Vec<Arg>> = piece
-            .iter()
-            .map(|(kind, scope, value)| args![kind.as_str(), scope.as_str(), value.as_str()])
-            .collect();
-        let sql = format!(
-            "DELETE FROM identifiers WHERE person IS NULL AND (kind, scope, value) IN (VALUES {})",
-            placeholders(&rows)
-        );
-        connection.execute(&sql, rows.into_iter().flatten().collect()).await?;
+        let (among, arguments) = among(piece.iter().map(as_columns));
+        let sql = format!("DELETE FROM identifiers WHERE person IS NULL AND {among}");
+        connection.execute(&sql, arguments).await?;
     }
     Ok(())
 }
@@ -318,6 +318,8 @@ fn without(users: &str, names: &[Value], customers: &[Value]) -> Option<String> 
 
 pub(super) struct Forget {
     pub(super) person: Option<PersonId>,
+    /// What they were known by, or are looked for by.
+    pub(super) wanted: Wanted,
     pub(super) author: Option<String>,
     pub(super) note: Option<String>,
     /// Of the entry in `corrections`.
@@ -336,6 +338,7 @@ impl Work for Forget {
             {
                 return Ok(Forgotten::MoreCame);
             }
+            forget_unowned_chats(connection, self.wanted.ids()).await?;
             connection.execute("UPDATE alerts SET text = ''", args![]).await?;
             connection
                 .execute(
@@ -354,12 +357,6 @@ impl Work for Forget {
     }
 }
 
-/// Everybody who was merged into a person, and the person.
-const MERGED: &str = "WITH RECURSIVE merged (id) AS (SELECT id FROM persons WHERE id = $1 \
-    UNION SELECT merges.from_person FROM merges \
-    JOIN merged ON merges.into_person = merged.id JOIN persons ON persons.id = merges.from_person \
-    WHERE persons.merged_into = merges.into_person) SELECT id FROM merged";
-
 impl Forget {
     async fn person(&self, connection: &mut Connection, person: PersonId) -> Result<Forgotten, StoreError> {
         let sql = "SELECT kind, scope, value FROM holders WHERE person = $1";
@@ -369,10 +366,13 @@ impl Forget {
         forget_user(connection, person, held).await?;
         let lock = connection.row_locks("FOR UPDATE");
         let sql = format!(
-            "SELECT kind, scope, value, users FROM identifiers WHERE person = $1 \
+            "SELECT kind, scope, value, users, shown FROM identifiers WHERE person = $1 \
              ORDER BY kind, scope, value {lock}"
         );
         let mine = connection.fetch(&sql, args![person]).await?;
+        let keys =
+            mine.iter().map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?, row.optional_text(4)?)));
+        forget_links(connection, &keys.collect::<Result<Vec<_>, StoreError>>()?).await?;
         let sql = "SELECT DISTINCT holders.kind, holders.scope, holders.value, holders.person, holders.since \
              FROM identifiers JOIN holders ON holders.kind = identifiers.kind AND holders.scope = identifiers.scope \
                AND holders.value = identifiers.value \
@@ -387,9 +387,7 @@ impl Forget {
             // Asked again, it goes on with who they are now.
             return Ok(Forgotten::MoreCame);
         }
-        let sql = format!(
-            "SELECT 1 FROM leads WHERE person = $1 AND (why IS NULL OR why NOT LIKE '{ERASED}%') LIMIT 1"
-        );
+        let sql = format!("SELECT 1 FROM leads WHERE person = $1 AND NOT {IS_ERASED} LIMIT 1");
         if !connection.fetch(&sql, args![person]).await?.is_empty() {
             return Ok(Forgotten::MoreCame);
         }
@@ -401,6 +399,10 @@ impl Forget {
             let of = "WHERE kind = $1 AND scope = $2 AND value = $3";
             let Some(heir) = heirs.get(&key) else {
                 connection.execute(&format!("DELETE FROM identifiers {of}"), arguments).await?;
+                if key.0 == IdentifierKind::Chat.as_str() {
+                    let sql = "DELETE FROM chats WHERE scope = $1 AND value = $2";
+                    connection.execute(sql, args![key.1.as_str(), key.2.as_str()]).await?;
+                }
                 continue;
             };
             let users = row.optional_text(3)?.and_then(|users| without(&users, &names, &customers));
@@ -413,7 +415,7 @@ impl Forget {
             held.extend(args![*heir]);
             connection.execute(&format!("DELETE FROM holders {of} AND person = $4"), held).await?;
         }
-        for row in connection.fetch(MERGED, args![person]).await? {
+        for row in connection.fetch(&format!("{MERGED} SELECT id FROM merged"), args![person]).await? {
             self.forget_id(connection, &row.text(0)?).await?;
         }
         Ok(Forgotten::Done)
@@ -438,6 +440,7 @@ impl Forget {
         ] {
             connection.execute(sql, args![person]).await?;
         }
+        forget_facts(connection, person).await?;
         let sql =
             "SELECT id, reason, moved FROM merges WHERE from_person = $1 OR into_person = $1 ORDER BY id";
         for row in connection.fetch(sql, args![person]).await? {

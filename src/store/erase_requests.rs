@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::erase::ERASED;
+use super::erase::IS_ERASED;
 use super::erase_people::clear_leads;
 use super::prepare::delivery;
 use super::sql::{Arg, Connection, Row, args, list};
@@ -64,7 +64,7 @@ const KEPT: &str = "SELECT deliveries.id, deliveries.source, method, query, head
 fn came_of(deliveries: usize) -> String {
     format!(
         "SELECT events.delivery, events.position, events.id, leads.id, leads.person, \
-         CAST(CASE WHEN leads.why LIKE '{ERASED}%' THEN 1 ELSE 0 END AS BIGINT), leads.lead \
+         CAST(CASE WHEN {IS_ERASED} THEN 1 ELSE 0 END AS BIGINT), leads.lead \
          FROM events LEFT JOIN leads ON leads.event = COALESCE(events.redelivery_of, events.id) \
          WHERE events.delivery IN ({})",
         list(1, deliveries)
@@ -313,10 +313,8 @@ pub(super) async fn forget_redeliveries(
     let mut erased: BTreeSet<EventId> = BTreeSet::new();
     let firsts: Vec<Arg> = firsts.into_iter().map(Arg::from).collect();
     for piece in firsts.chunks(super::sql::ROWS_PER_STATEMENT) {
-        let sql = format!(
-            "SELECT event FROM leads WHERE event IN ({}) AND why LIKE '{ERASED}%'",
-            list(1, piece.len())
-        );
+        let sql =
+            format!("SELECT event FROM leads WHERE event IN ({}) AND {IS_ERASED}", list(1, piece.len()));
         for row in connection.fetch(&sql, piece.to_vec()).await? {
             erased.insert(row.id(0)?);
         }

@@ -23,6 +23,12 @@ use crate::id::{LeadId, MergeId, PersonId};
 use crate::plan::Reason;
 use crate::resolve::{Key, KnownPerson};
 
+/// Begins a statement that asks for a person (`$1`) and everybody who is part of them by now: `merged`, by id.
+pub(super) const MERGED: &str = "WITH RECURSIVE merged (id) AS (SELECT id FROM persons WHERE id = $1 \
+    UNION SELECT merges.from_person FROM merges \
+    JOIN merged ON merges.into_person = merged.id JOIN persons ON persons.id = merges.from_person \
+    WHERE persons.merged_into = merges.into_person)";
+
 impl Store {
     /// Who a person is after all merges; `None` when there is no such person.
     pub async fn present(&self, mut person: PersonId) -> Result<Option<PersonId>, StoreError> {

@@ -7,11 +7,14 @@
 //! | module | its rows |
 //! |---|---|
 //! | [`inbox`], `arrivals`, `writer` | deliveries as they arrive |
-//! | [`prepare`], `prepare_work` | events, leads and their syncs; what is to be prepared next |
+//! | [`prepare`], `prepare_work`, `event_keys` | events, leads and their syncs; what is to be prepared next |
+//! | [`postbacks`], `postback_work`, [`postback_hand`], `ordinals` | postbacks in their order, which of a person's each is, and what people correct |
 //! | `people`, `acquaint` | whose a lead is: people, their identifiers, what is known of them |
+//! | `chats`, [`facts`] | where people can be reached, what is remembered of them, the clicks that brought them |
 //! | [`lease`] | processes, and who of them pushes to which destination |
 //! | `merges`, `moved`, `doubles` | two people who become one, what that moves, and what it shows in a CRM |
 //! | [`profile`] | one person, for people: what is theirs, who they became, who they may be |
+//! | [`links`], `link_work`, `web_users`, [`start_tokens`] | links to a site and their PINs, which user somebody is, tokens in links into bots |
 //! | [`corrections`] | what people decide about people by hand: merges, and merges undone |
 //! | [`syncs`], `claims`, `context`, `sync_work` | the queue of a destination under its lease, and what is known of a person there |
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
@@ -42,6 +45,7 @@ pub mod backlog;
 pub mod backup;
 mod budgets;
 pub mod calls;
+pub(crate) mod chats;
 mod checks;
 mod claims;
 mod context;
@@ -51,20 +55,28 @@ pub mod erase;
 pub mod erase_people;
 mod erase_requests;
 mod error;
+mod event_keys;
 mod faces;
+pub mod facts;
 pub mod fates;
 mod health;
 pub mod held;
 pub mod inbox;
 pub mod lease;
 pub mod ledger;
+mod link_work;
+pub mod links;
 mod lock;
 mod merges;
 mod moved;
 pub mod moving;
 mod open;
+mod ordinals;
 pub mod partition;
 mod pools;
+pub mod postback_hand;
+mod postback_work;
+pub mod postbacks;
 pub mod prepare;
 mod prepare_work;
 pub mod profile;
@@ -81,8 +93,10 @@ mod row;
 pub mod schema;
 mod selection;
 mod session;
+pub mod start_tokens;
 pub mod syncs;
 pub mod versions;
+mod web_users;
 
 pub(crate) mod people;
 pub(crate) mod sql;

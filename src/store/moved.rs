@@ -16,14 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::StoreError;
-use super::acquaint::key;
+use super::acquaint::{among, in_columns, key, key_row};
 use super::merges::present_person;
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
 use crate::id::{LeadId, PersonId};
-use crate::resolve::Key;
-
-/// Names that are kept of a person: as many as are compared.
-const MOST_NAMES: usize = 8;
+use crate::resolve::{Key, MOST_NAMES, pair};
 
 /// What a merge moved, as its row keeps it. What was not written down by earlier versions is empty there, and was not moved
 /// by them either.
@@ -128,12 +125,12 @@ impl Moved {
         connection.execute(sql, args![into, from]).await?;
         connection.execute("DELETE FROM holders WHERE person = $1", args![from]).await?;
         hold(connection, into, self.held.iter().filter(|held| held.brought)).await?;
-        let edges = self.apart.iter().map(|other| pair(into, *other, vec![Arg::from(now)])).collect();
+        let edges = self.apart.iter().map(|other| pair_row(into, *other, vec![Arg::from(now)])).collect();
         connection.insert_rows("apart (one, other, since)", edges, "ON CONFLICT DO NOTHING").await?;
         forget_possible(connection, from).await?;
         let new = self.possible_duplicates.iter().filter(|possible| possible.brought);
         let new =
-            new.map(|possible| pair(into, possible.person, args![possible.lead, possible.at])).collect();
+            new.map(|possible| pair_row(into, possible.person, args![possible.lead, possible.at])).collect();
         insert_possible(connection, new).await
     }
 
@@ -146,14 +143,10 @@ impl Moved {
     ) -> Result<(), StoreError> {
         let keys: Vec<&Key> = self.identifiers.iter().collect();
         for piece in keys.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<Vec<Arg>> = piece.iter().map(|key| in_columns(key).into()).collect();
-            let sql = format!(
-                "UPDATE identifiers SET person = ${1} WHERE (kind, scope, value) IN (VALUES {0}) AND person = ${2}",
-                placeholders(&rows),
-                3 * rows.len() + 1,
-                3 * rows.len() + 2
-            );
-            let mut arguments: Vec<Arg> = rows.into_iter().flatten().collect();
+            let (among, mut arguments) = among(piece.iter().copied().map(in_columns));
+            let next = arguments.len() + 1;
+            let sql =
+                format!("UPDATE identifiers SET person = ${next} WHERE {among} AND person = ${}", next + 1);
             arguments.extend(args![from, present]);
             connection.execute(&sql, arguments).await?;
         }
@@ -179,7 +172,7 @@ impl Moved {
         for duplicate in &self.possible_duplicates {
             let other = present_person(connection, duplicate.person).await?;
             if other != from && other != present {
-                possible.push(pair(from, other, args![duplicate.lead, duplicate.at]));
+                possible.push(pair_row(from, other, args![duplicate.lead, duplicate.at]));
             }
         }
         insert_possible(connection, possible).await
@@ -209,11 +202,11 @@ impl Moved {
             // Unless somebody said it of these two themselves.
             let sql = "DELETE FROM apart WHERE one = $1 AND other = $2 AND NOT EXISTS (SELECT 1 FROM corrections \
                  WHERE kind = 'not_same' AND corrections.one = $1 AND corrections.other = $2)";
-            statements.push((sql.to_owned(), pair(person, *other, Vec::new())));
+            statements.push((sql.to_owned(), pair_row(person, *other, Vec::new())));
         }
         for possible in self.possible_duplicates.iter().filter(|possible| possible.brought) {
             let sql = "DELETE FROM possible_duplicates WHERE one = $1 AND other = $2 AND lead = $3";
-            statements.push((sql.to_owned(), pair(person, possible.person, args![possible.lead])));
+            statements.push((sql.to_owned(), pair_row(person, possible.person, args![possible.lead])));
         }
         connection.execute_all(statements).await
     }
@@ -241,8 +234,9 @@ impl Moved {
 }
 
 /// Two people in the order in which pairs are kept, and what else the row has.
-pub(super) fn pair(one: PersonId, other: PersonId, rest: Vec<Arg>) -> Vec<Arg> {
-    let mut row = args![one.min(other), one.max(other)];
+pub(super) fn pair_row(one: PersonId, other: PersonId, rest: Vec<Arg>) -> Vec<Arg> {
+    let (one, other) = pair(one, other);
+    let mut row = args![one, other];
     row.extend(rest);
     row
 }
@@ -256,11 +250,6 @@ async fn insert_possible(connection: &mut Connection, rows: Vec<Vec<Arg>>) -> Re
 async fn forget_possible(connection: &mut Connection, person: PersonId) -> Result<(), StoreError> {
     let sql = "DELETE FROM possible_duplicates WHERE one = $1 OR other = $1";
     connection.execute(sql, args![person]).await.map(drop)
-}
-
-/// A key as its columns: kind, scope, value.
-pub(super) fn in_columns(key: &Key) -> [Arg; 3] {
-    [key.kind.as_str().into(), key.scope.as_str().into(), key.value.as_str().into()]
 }
 
 async fn names(connection: &mut Connection, person: PersonId) -> Result<Vec<Value>, StoreError> {
@@ -288,22 +277,21 @@ async fn hold(
     person: PersonId,
     held: impl Iterator<Item = &Held>,
 ) -> Result<(), StoreError> {
-    let rows = held.map(|held| {
-        let mut row: Vec<Arg> = in_columns(&held.key).into();
-        row.extend(args![person, held.since]);
-        row
-    });
+    let rows = held.map(|held| key_row(&held.key, args![person, held.since]));
     let into = "holders (kind, scope, value, person, since)";
     connection.insert_rows(into, rows.collect(), "ON CONFLICT DO NOTHING").await
 }
+
+/// Those of whom somebody said that they are not this person.
+pub(super) const APART_FROM: &str =
+    "SELECT other FROM apart WHERE one = $1 UNION SELECT one FROM apart WHERE other = $1 ORDER BY 1";
 
 /// Those of whom somebody said that they are somebody else.
 pub(super) async fn apart(
     connection: &mut Connection,
     person: PersonId,
 ) -> Result<BTreeSet<PersonId>, StoreError> {
-    let sql = "SELECT other FROM apart WHERE one = $1 UNION SELECT one FROM apart WHERE other = $1";
-    let rows = connection.fetch(sql, args![person]).await?;
+    let rows = connection.fetch(APART_FROM, args![person]).await?;
     rows.iter().map(|row| row.id(0)).collect()
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::acquaint::key;
 use super::sql::{Arg, ROWS_PER_STATEMENT, args, list};
@@ -28,6 +29,10 @@ pub struct StoredEvidence {
     pub identifiers: Vec<Identifier>,
     /// The name they gave.
     pub name: Option<String>,
+    /// It is a postback: whose it is says its click id, under any rules.
+    pub is_postback: bool,
+    /// It adds a token to somebody who is looked up.
+    pub adds_token: bool,
 }
 
 /// The part of a stored lead that says who it is from.
@@ -35,6 +40,10 @@ pub struct StoredEvidence {
 struct Evidence {
     identifiers: Vec<Identifier>,
     contact: Named,
+    #[serde(default)]
+    postback: Option<IgnoredAny>,
+    #[serde(default)]
+    adds_token: bool,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +82,7 @@ impl Store {
         let rows = self.read(EVIDENCE, args![after, up_to, limit]).await?;
         rows.iter()
             .map(|row| {
-                let Evidence { identifiers, contact } = row.json(4)?;
+                let Evidence { identifiers, contact, postback, adds_token } = row.json(4)?;
                 Ok(StoredEvidence {
                     sequence: row.int(0)?,
                     lead: row.id(1)?,
@@ -81,6 +90,8 @@ impl Store {
                     received_at: row.timestamp(3)?,
                     identifiers,
                     name: contact.name,
+                    is_postback: postback.is_some(),
+                    adds_token,
                 })
             })
             .collect()
@@ -110,8 +121,8 @@ impl Store {
                 list(1, piece.len())
             );
             for row in self.read(&sql, piece.iter().map(|person| Arg::from(*person)).collect()).await? {
-                let proof = if row.text(4)? == "proven" { Proof::Proven } else { Proof::Claimed };
-                corrected.people.entry(row.id(3)?).or_default().push((key(&row)?, proof));
+                let keys = corrected.people.entry(row.id(3)?).or_default();
+                keys.push((key(&row)?, row.parsed(4, Proof::parse)?));
             }
         }
         Ok(corrected)

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::StoreError;
-use super::acquaint::{Acquainted, acquaint};
+use super::acquaint::{Acquainted, acquaint, among, in_columns, key_row};
 use super::merges::{at_last, lock_what_moves, merge_people};
-use super::sql::{Connection, args, json, placeholders};
+use super::sql::{Connection, args, json};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId};
-use crate::lead::{Identifier, IdentifierKind, Lead, Proof};
+use crate::lead::{Identifier, IdentifierKind, Lead};
 use crate::normalise::NameKey;
 use crate::plan::Reason;
 use crate::resolve::{Key, Known, Language, Resolution, Who, add_name, joining_keys, pair, resolve};
@@ -73,6 +73,13 @@ impl People {
     /// Who a person is that was given as `also`.
     pub(crate) fn present(&self, person: PersonId) -> PersonId {
         at_last(&self.became, person)
+    }
+
+    /// The ids of a person's chats in a scope; of somebody who has very many, some.
+    pub(crate) fn chats_of(&self, person: PersonId, scope: &str) -> Vec<String> {
+        let keys = self.known.people.get(&person).into_iter().flat_map(|known| &known.keys);
+        let there = keys.filter(|key| key.kind == IdentifierKind::Chat && key.scope == scope);
+        there.map(|key| key.value.clone()).collect()
     }
 
     /// Whose lead this is. Nothing is remembered of it yet.
@@ -166,23 +173,11 @@ impl People {
         let mut identifiers = Vec::with_capacity(self.seen.len());
         for (key, shown) in &self.seen {
             let Some(facts) = self.known.keys.get(key) else { continue };
-            let proof = match facts.proof {
-                Proof::Proven => "proven",
-                Proof::Claimed | Proof::Hinted => "claimed",
-            };
             let users = facts.users.count() > 0;
             let seen = facts.seen.as_millisecond();
-            identifiers.push(args![
-                key.kind.as_str(),
-                key.scope.as_str(),
-                key.value.as_str(),
-                facts.owner,
-                shown.clone(),
-                proof,
-                seen,
-                seen,
-                users.then(|| json(&facts.users)).transpose()?,
-            ]);
+            let users = users.then(|| json(&facts.users)).transpose()?;
+            let rest = args![facts.owner, shown.clone(), facts.proof.as_str(), seen, seen, users];
+            identifiers.push(key_row(key, rest));
         }
         connection
             .insert_rows(
@@ -197,22 +192,11 @@ impl People {
 
     async fn store_holders(&self, connection: &mut Connection) -> Result<(), StoreError> {
         if !self.forgotten.is_empty() {
-            let rows: Vec<_> = self
-                .forgotten
-                .iter()
-                .map(|key| args![key.kind.as_str(), key.scope.as_str(), key.value.as_str()])
-                .collect();
-            let sql =
-                format!("DELETE FROM holders WHERE (kind, scope, value) IN (VALUES {})", placeholders(&rows));
-            connection.execute(&sql, rows.into_iter().flatten().collect()).await?;
+            let (among, arguments) = among(self.forgotten.iter().map(in_columns));
+            connection.execute(&format!("DELETE FROM holders WHERE {among}"), arguments).await?;
         }
-        let rows = self
-            .held
-            .iter()
-            .map(|((key, person), since)| {
-                args![key.kind.as_str(), key.scope.as_str(), key.value.as_str(), *person, *since]
-            })
-            .collect();
+        let rows =
+            self.held.iter().map(|((key, person), since)| key_row(key, args![*person, *since])).collect();
         connection
             .insert_rows(
                 "holders (kind, scope, value, person, since)",

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::afterwards::ToCome;
+use super::event_keys::Keyed;
 use super::prepare_work::{PrepareBatch, PrepareOldest, REQUEUED_TOGETHER, RequeueWaiting};
 use super::sql::{Arg, Row, args, list};
 use super::{Backend, Store, StoreError};
 use crate::clock::Clock;
 use crate::event::Delivery;
 use crate::id::{DeliveryId, EventId, LeadId, PersonId, SyncId};
-use crate::lead::Lead;
+use crate::lead::{ChatNews, Lead};
 use crate::plan::Reason;
 use crate::rules::IdentityRules;
 use crate::token::{TokenHash, from_hex};
@@ -47,6 +48,29 @@ pub enum Prepared {
     Waiting(String),
     /// Its token turned out wrong.
     Refused(String),
+    /// It is a postback: its turn comes once somebody with its click id is known ([`super::postbacks`]).
+    Postback(Arrived),
+}
+
+/// A postback that nobody has looked for whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// The source it was sent to.
+    pub source: String,
+    /// Its click id.
+    pub click: String,
+    /// What happened, lower case.
+    pub name: String,
+    /// By what a second copy is recognised.
+    pub key: String,
+    /// Until when.
+    pub key_until: Timestamp,
+    /// When the delivery came.
+    pub received_at: Timestamp,
+    /// How long it waits for somebody with its click id.
+    pub until: Timestamp,
+    /// Version of the workspace that read it.
+    pub version: String,
 }
 
 /// What makes of a delivery what becomes of it: the pure stages, with the workspace that is active.
@@ -71,11 +95,27 @@ pub struct PreparedEvent {
     pub received_at: Timestamp,
     /// Version of the workspace that mapped it.
     pub version: String,
+    /// Whose it is, where that is not for its identifiers to say: whoever came with the click id of a postback.
+    pub holder: Option<PersonId>,
     /// What the mapping made of it.
     pub outcome: EventOutcome,
+    /// What it says of a chat, whatever the mapping made of it.
+    pub chat: Option<ChatNews>,
 }
 
 impl PreparedEvent {
+    pub(super) fn keyed(&self, delivery: DeliveryId, position: usize) -> Keyed<'_> {
+        Keyed {
+            delivery,
+            position,
+            event: self.id,
+            source: &self.source,
+            key: &self.key,
+            received_at: self.received_at,
+            until: self.key_until,
+        }
+    }
+
     pub(super) fn lead(&self) -> Option<&Lead> {
         match &self.outcome {
             EventOutcome::Lead { lead, .. } => Some(lead),
@@ -119,6 +159,21 @@ pub struct PrepareCounts {
     pub needs_attention: u64,
     /// The new events by source and state of their lead.
     pub by_source: BTreeMap<(String, &'static str), u64>,
+}
+
+impl PrepareCounts {
+    /// Counts new events by what became of them.
+    pub(super) fn add_fresh(&mut self, fresh: &[&PreparedEvent]) {
+        for event in fresh {
+            let (count, state) = match event.outcome {
+                EventOutcome::Lead { .. } => (&mut self.leads, "mapped"),
+                EventOutcome::Filtered(_) => (&mut self.filtered, "filtered"),
+                EventOutcome::NeedsAttention(_) => (&mut self.needs_attention, "needs-attention"),
+            };
+            *count += 1;
+            *self.by_source.entry((event.source.clone(), state)).or_default() += 1;
+        }
+    }
 }
 
 /// Bytes of the bodies that are prepared together: 128 of the largest that are received by default would be a quarter of
@@ -195,7 +250,7 @@ impl Store {
             return Ok(0);
         }
         let sql = format!(
-            "SELECT 1 FROM deliveries WHERE state = 'waiting' AND source IN ({}) LIMIT 1",
+            "SELECT 1 FROM deliveries WHERE state = 'waiting' AND postback = 0 AND source IN ({}) LIMIT 1",
             list(1, sources.len())
         );
         let names = sources.iter().map(|source| Arg::from(source.as_str())).collect();

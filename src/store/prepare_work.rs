@@ -1,24 +1,28 @@
 //! The statements behind [`super::prepare`]: event keys, events, people, leads and their syncs, in one transaction.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
-use super::erase_requests::forget_redeliveries;
+use super::chats::Chats;
+use super::event_keys::{Keyed, take_and_insert};
+use super::facts::Remembered;
 use super::people::People;
+use super::postback_work::{THEIR_TURN, keep_postbacks};
 use super::prepare::{
     EventOutcome, PrepareCounts, Prepared, PreparedDelivery, PreparedEvent, Stages, at_most,
     ended_abnormally, in_stages, oldest_received,
 };
-use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list, placeholders};
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
+use super::start_tokens::redeem;
 use super::{StoreError, Work};
 use crate::clock::Clock;
-use crate::id::{DeliveryId, EventId, PersonId};
-use crate::resolve::Who;
+use crate::id::{DeliveryId, PersonId};
+use crate::lead::Lead;
+use crate::resolve::{Resolution, Who};
 use crate::rules::IdentityRules;
 
 /// Deliveries that one transaction lets go on: a source that was paused for a week has very many, and acknowledgements wait
@@ -34,7 +38,7 @@ pub(super) fn requeue(sources: usize) -> String {
     // The state twice: another process may have let it go on, and it may be prepared, since it was found.
     format!(
         "UPDATE deliveries SET state = 'received' WHERE state = 'waiting' AND id IN (SELECT id FROM deliveries \
-           WHERE state = 'waiting' AND source IN ({}) LIMIT {REQUEUED_TOGETHER})",
+           WHERE state = 'waiting' AND postback = 0 AND source IN ({}) LIMIT {REQUEUED_TOGETHER})",
         list(1, sources)
     )
 }
@@ -121,22 +125,22 @@ async fn store(
         .filter(|delivery| claimed.contains(&delivery.id))
         .filter_map(|delivery| match &delivery.result {
             Prepared::Events(events) => Some((delivery.id, events)),
-            Prepared::Unreadable(_) | Prepared::Waiting(_) | Prepared::Refused(_) => None,
+            Prepared::Unreadable(_) | Prepared::Waiting(_) | Prepared::Refused(_) | Prepared::Postback(_) => {
+                None
+            }
         })
         .flat_map(|(id, events)| {
             events.iter().enumerate().map(move |(position, event)| (id, position, event))
         })
         .collect();
-    let firsts = take_keys(connection, &events).await?;
-    insert_events(connection, &events, &firsts).await?;
-    let again: Vec<(DeliveryId, usize, EventId)> = events
-        .iter()
-        .filter_map(|(delivery, position, event)| {
-            let first = *firsts.get(&event.id).filter(|first| **first != event.id)?;
-            Some((*delivery, *position, first))
-        })
-        .collect();
-    forget_redeliveries(connection, &again, clock.now()).await?;
+    let keyed: Vec<Keyed<'_>> =
+        events.iter().map(|(delivery, position, event)| event.keyed(*delivery, *position)).collect();
+    let arrived = deliveries.iter().filter_map(|delivery| match &delivery.result {
+        Prepared::Postback(arrived) if claimed.contains(&delivery.id) => Some((delivery.id, arrived)),
+        _ => None,
+    });
+    keep_postbacks(connection, arrived).await?;
+    let firsts = take_and_insert(connection, &keyed, clock.now()).await?;
 
     let fresh: Vec<&PreparedEvent> = events
         .iter()
@@ -144,15 +148,7 @@ async fn store(
         .filter(|event| firsts.get(&event.id).is_none_or(|first| *first == event.id))
         .collect();
     counts.redeliveries = u64::try_from(events.len() - fresh.len()).unwrap_or(u64::MAX);
-    for event in &fresh {
-        let (count, state) = match event.outcome {
-            EventOutcome::Lead { .. } => (&mut counts.leads, "mapped"),
-            EventOutcome::Filtered(_) => (&mut counts.filtered, "filtered"),
-            EventOutcome::NeedsAttention(_) => (&mut counts.needs_attention, "needs-attention"),
-        };
-        *count += 1;
-        *counts.by_source.entry((event.source.clone(), state)).or_default() += 1;
-    }
+    counts.add_fresh(&fresh);
     insert_leads(connection, &fresh, rules, clock, now).await?;
     Ok(counts)
 }
@@ -169,6 +165,7 @@ async fn claim(
             Prepared::Unreadable(why) => ("unreadable", Some(why.as_str())),
             Prepared::Waiting(why) => ("waiting", Some(why.as_str())),
             Prepared::Refused(why) => ("refused", Some(why.as_str())),
+            Prepared::Postback(_) => ("waiting", Some(THEIR_TURN)),
         };
         by_state.entry(end).or_default().push(delivery.id);
     }
@@ -193,7 +190,7 @@ async fn claim(
 ///
 /// Their place in the order of all leads is taken last, under the people's locks: who waited for those comes later in the
 /// order too, and no other process waits longer than for these last rows.
-async fn insert_leads(
+pub(super) async fn insert_leads(
     connection: &mut Connection,
     fresh: &[&PreparedEvent],
     rules: &IdentityRules,
@@ -203,10 +200,14 @@ async fn insert_leads(
     if fresh.is_empty() {
         return Ok(());
     }
+    let leads_of = fresh.iter().filter_map(|event| Some((event.lead_id, event.lead()?, event.received_at)));
+    let redeemed = redeem(connection, leads_of).await?;
+    let holders = fresh.iter().filter_map(|event| event.holder);
     let mut people =
-        People::load(connection, fresh.iter().filter_map(|event| event.lead()), None, rules, now).await?;
+        People::load(connection, redeemed.values().map(AsRef::as_ref), holders, rules, now).await?;
     let mut leads = Vec::with_capacity(fresh.len());
     let mut syncs = Vec::new();
+    let (mut chats, mut remembered) = (Chats::default(), Remembered::default());
     for (event, place) in fresh.iter().zip(0_i64..) {
         let mut row = |branch: Option<i64>,
                        person: Option<PersonId>,
@@ -232,15 +233,27 @@ async fn insert_leads(
                 to_come,
             ]);
         };
+        if let Some(news) = &event.chat {
+            chats.tell(news, event.received_at);
+        }
         match &event.outcome {
             EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, None, None),
             EventOutcome::NeedsAttention(why) => {
                 row(None, None, "needs-attention", Some(json(why)?), None, None, None);
             }
             EventOutcome::Lead { lead, branch, syncs: ids, to_come } => {
-                let who = Who::of(lead, event.received_at);
-                let resolution = people.resolve(&who, event.fresh_person);
-                people.learn(event.lead_id, lead, &who, &resolution);
+                let lead = redeemed.get(&event.lead_id).map_or(&**lead, AsRef::as_ref);
+                let resolution = whose(&mut people, event, lead);
+                // Of a postback it stays with who came with the click id, as their count does.
+                let of = event.holder.unwrap_or(resolution.person);
+                remembered.add(lead, of, event.received_at, place)?;
+                if let Some(news) = event.chat.as_ref().filter(|news| news.chat.is_none()) {
+                    chats.tell_of_one(
+                        news,
+                        people.chats_of(resolution.person, &news.scope),
+                        event.received_at,
+                    );
+                }
                 let branch = i64::try_from(*branch).unwrap_or(i64::MAX);
                 let person = resolution.person;
                 let decision = json(&resolution.decision)?;
@@ -254,6 +267,8 @@ async fn insert_leads(
         }
     }
     people.store(connection, &[]).await?;
+    chats.store(connection).await?;
+    remembered.store_clicks(connection).await?;
     let first = take_places(connection, fresh.len()).await?;
     for (row, sequence) in leads.iter_mut().zip(first..) {
         row.push(Arg::from(sequence));
@@ -277,7 +292,19 @@ async fn insert_leads(
             "",
         )
         .await?;
+    remembered.store_fields(connection, first).await?;
     people.merge(connection, clock).await
+}
+
+/// Whose a lead is. A postback says nothing of its person that is remembered.
+fn whose(people: &mut People, event: &PreparedEvent, lead: &Lead) -> Resolution {
+    if let (Some(holder), Some(postback)) = (event.holder, &lead.postback) {
+        return Resolution::by_click(&postback.click, people.present(holder));
+    }
+    let who = Who::of(lead, event.received_at);
+    let resolution = people.resolve(&who, event.fresh_person);
+    people.learn(event.lead_id, lead, &who, &resolution);
+    resolution
 }
 
 /// Takes so many places at the end of the order of all leads; returns the first. What is rolled back gives them back.
@@ -287,109 +314,4 @@ async fn take_places(connection: &mut Connection, count: usize) -> Result<i64, S
     let rows = connection.fetch(sql, args![count]).await?;
     let last = rows.first().ok_or_else(|| StoreError::damaged("counter 'sequence' is gone"))?.int(0)?;
     Ok(last - count + 1)
-}
-
-/// Takes the keys of new events. Returns, for every event, the event that had its key first: itself when it is new.
-async fn take_keys(
-    connection: &mut Connection,
-    events: &[(DeliveryId, usize, &PreparedEvent)],
-) -> Result<HashMap<EventId, EventId>, StoreError> {
-    let mut firsts = HashMap::with_capacity(events.len());
-    let mut left: Vec<&PreparedEvent> = events.iter().map(|(_, _, event)| *event).collect();
-    while !left.is_empty() {
-        // A statement may touch a key only once, so repeats within the batch wait for the next round.
-        let mut round: BTreeMap<(&str, &str), &PreparedEvent> = BTreeMap::new();
-        let mut repeats = Vec::new();
-        for event in left {
-            match round.entry((&event.source, &event.key)) {
-                Entry::Vacant(place) => {
-                    place.insert(event);
-                }
-                Entry::Occupied(_) => repeats.push(event),
-            }
-        }
-        let round: Vec<&PreparedEvent> = round.into_values().collect();
-        for piece in round.chunks(ROWS_PER_STATEMENT) {
-            take_distinct_keys(connection, piece, &mut firsts).await?;
-        }
-        left = repeats;
-    }
-    Ok(firsts)
-}
-
-async fn take_distinct_keys(
-    connection: &mut Connection,
-    events: &[&PreparedEvent],
-    firsts: &mut HashMap<EventId, EventId>,
-) -> Result<(), StoreError> {
-    let rows: Vec<Vec<Arg>> = events
-        .iter()
-        .map(|event| {
-            args![
-                event.source.as_str(),
-                event.key.as_str(),
-                event.id,
-                event.received_at.as_millisecond(),
-                event.key_until.as_millisecond()
-            ]
-        })
-        .collect();
-    let sql = format!(
-        "INSERT INTO event_keys (source, key, event, at, until) VALUES {} \
-         ON CONFLICT (source, key) DO UPDATE \
-         SET event = excluded.event, at = excluded.at, until = excluded.until \
-         WHERE event_keys.until < excluded.at RETURNING event",
-        placeholders(&rows)
-    );
-    for row in connection.fetch(&sql, rows.into_iter().flatten().collect()).await? {
-        let event: EventId = row.id(0)?;
-        firsts.insert(event, event);
-    }
-    let taken: Vec<&PreparedEvent> =
-        events.iter().copied().filter(|event| !firsts.contains_key(&event.id)).collect();
-    if taken.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<Vec<Arg>> =
-        taken.iter().map(|event| args![event.source.as_str(), event.key.as_str()]).collect();
-    let mut owners = HashMap::new();
-    for row in connection.fetch(&taken_keys(&rows), rows.into_iter().flatten().collect()).await? {
-        owners.insert((row.text(0)?, row.text(1)?), row.id(2)?);
-    }
-    for event in taken {
-        let owner = owners.get(&(event.source.clone(), event.key.clone()));
-        let owner = owner.ok_or_else(|| StoreError::damaged("an event key vanished while it was taken"))?;
-        firsts.insert(event.id, *owner);
-    }
-    Ok(())
-}
-
-/// The statement that reads who has these keys.
-pub(super) fn taken_keys(rows: &[Vec<Arg>]) -> String {
-    format!(
-        "SELECT source, key, event FROM event_keys WHERE (source, key) IN (VALUES {})",
-        placeholders(rows)
-    )
-}
-
-async fn insert_events(
-    connection: &mut Connection,
-    events: &[(DeliveryId, usize, &PreparedEvent)],
-    firsts: &HashMap<EventId, EventId>,
-) -> Result<(), StoreError> {
-    let rows = events
-        .iter()
-        .map(|(delivery, position, event)| {
-            let redelivery_of = firsts.get(&event.id).filter(|first| **first != event.id);
-            args![
-                event.id,
-                *delivery,
-                i64::try_from(*position).unwrap_or(i64::MAX),
-                event.source.as_str(),
-                event.key.as_str(),
-                redelivery_of.map(EventId::to_string),
-            ]
-        })
-        .collect();
-    connection.insert_rows("events (id, delivery, position, source, key, redelivery_of)", rows, "").await
 }

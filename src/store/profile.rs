@@ -1,14 +1,20 @@
 //! What is known of one person, for people to look at: what is theirs, who they became, what somebody said of them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::corrections::{ContactOf, Given, MOST_NAMED};
+use super::facts::{KnownChat, PersonClick, PersonFacts, PersonField};
+use super::merges::MERGED;
+use super::moved::APART_FROM;
 use super::registry::{LEAD_COLUMNS, LeadRow, WITH_SYNC, lead_row, owners, places};
 use super::sql::{Arg, Row, args, list};
 use super::{Store, StoreError};
 use crate::id::{LeadId, MergeId, PersonId};
-use crate::lead::IdentifierKind;
+use crate::lead::{IdentifierKind, Proof};
 use crate::resolve::{Decision, Language};
 
 /// A person with all that is known of them.
@@ -16,12 +22,20 @@ use crate::resolve::{Decision, Language};
 pub struct Profile {
     /// Ours.
     pub id: PersonId,
+    /// As in the newest of their leads that has one.
+    pub name: Option<String>,
     /// When they came first.
     pub created_at: Timestamp,
     /// What is theirs, oldest first.
     pub identifiers: Vec<IdentifierRow>,
     /// Shared values that they use beside those whose they are.
     pub shared: Vec<Given>,
+    /// Their chats, the one in which something happened last first.
+    pub chats: Vec<KnownChat>,
+    /// What mappings remember of them, by name.
+    pub fields: BTreeMap<String, PersonField>,
+    /// Click ids that brought them, the newest first.
+    pub clicks: Vec<PersonClick>,
     /// Their contacts in CRMs, oldest first.
     pub contacts: Vec<ContactOf>,
     /// Their newest leads.
@@ -47,8 +61,8 @@ pub struct IdentifierRow {
     pub scope: String,
     /// How it is shown.
     pub value: String,
-    /// `proven` or `claimed`.
-    pub proof: String,
+    /// What stands behind it.
+    pub proof: Proof,
     /// When it came first.
     pub first_seen: Timestamp,
     /// When it came last.
@@ -140,9 +154,14 @@ impl Store {
                 places(),
                 owners(values.len())
             );
-            let values = values.iter().map(|value| Arg::from(value.as_str())).collect();
-            for row in self.read(&sql, values).await? {
+            let arguments = values.iter().map(|value| Arg::from(value.as_str())).collect();
+            for row in self.read(&sql, arguments).await? {
                 people.push(row.id(0)?);
+            }
+        }
+        if people.is_empty() {
+            for value in values {
+                people.extend(self.person_of_click(value).await?);
             }
         }
         people.sort_unstable();
@@ -156,21 +175,26 @@ impl Store {
             "SELECT created_at, (SELECT COUNT(*) FROM leads WHERE person = $1) FROM persons WHERE id = $1";
         let rows = self.read(sql, args![person]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
+        let PersonFacts { fields, clicks, chats } = self.person_facts(person).await?;
         let sql = format!(
             "SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} WHERE leads.person = $1 ORDER BY leads.sequence DESC LIMIT $2"
         );
         Ok(Some(Profile {
             id: person,
+            name: self.name(person).await?,
             created_at: row.timestamp(0)?,
             lead_count: row.int(1)?,
             identifiers: self.identifiers(person).await?,
             shared: self.shared(person).await?,
+            chats,
+            fields,
+            clicks,
             contacts: self.contacts(person).await?,
             leads: self.all(&sql, args![person, leads], lead_row).await?,
             merges: self.merges(person).await?,
             corrections: self.corrections(person).await?,
             possible_duplicates: self.possible_duplicates(Some(person), MOST_NAMED).await?,
-            apart: self.apart_from(person).await?,
+            apart: self.all(APART_FROM, args![person], |row| row.id(0)).await?,
         }))
     }
 
@@ -183,6 +207,15 @@ impl Store {
         self.read(sql, arguments).await?.iter().map(read).collect()
     }
 
+    async fn name(&self, person: PersonId) -> Result<Option<String>, StoreError> {
+        // Quotes inside a value are escaped, so that only the key of a lead reads like this.
+        let sql = "SELECT lead FROM leads WHERE person = $1 AND lead LIKE '%\"contact\":{\"name\":\"%' \
+             ORDER BY sequence DESC LIMIT 1";
+        let leads: Vec<Value> = self.all(sql, args![person], |row| row.json(0)).await?;
+        let name = leads.first().and_then(|lead| lead.pointer("/contact/name"));
+        Ok(name.and_then(Value::as_str).map(ToOwned::to_owned))
+    }
+
     async fn identifiers(&self, person: PersonId) -> Result<Vec<IdentifierRow>, StoreError> {
         let sql = "SELECT kind, scope, shown, proof, first_seen, seen FROM identifiers \
              WHERE person = $1 AND shown IS NOT NULL ORDER BY first_seen, kind, shown";
@@ -191,7 +224,7 @@ impl Store {
                 kind: row.parsed(0, IdentifierKind::parse)?,
                 scope: row.text(1)?,
                 value: row.text(2)?,
-                proof: row.text(3)?,
+                proof: row.parsed(3, Proof::parse)?,
                 first_seen: row.timestamp(4)?,
                 seen: row.timestamp(5)?,
             })
@@ -224,15 +257,15 @@ impl Store {
     }
 
     async fn merges(&self, person: PersonId) -> Result<Vec<MergeRow>, StoreError> {
-        // Also into those who became part of them.
-        let sql = "WITH RECURSIVE parts (person) AS (SELECT id FROM persons WHERE id = $1 UNION \
-               SELECT merges.from_person FROM parts JOIN merges ON merges.into_person = parts.person) \
-             SELECT id, from_person, into_person, reason, at, (SELECT MIN(at) FROM corrections \
+        // Also into those who are part of them. What was undone is told of these as well, and leads on to nobody.
+        let sql = format!(
+            "{MERGED} SELECT id, from_person, into_person, reason, at, (SELECT MIN(at) FROM corrections \
                WHERE corrections.merge = merges.id AND corrections.kind = 'split') FROM merges \
-             WHERE into_person IN (SELECT person FROM parts) OR from_person = $1 ORDER BY id DESC";
-        self.all(sql, args![person], |row| {
-            let why: serde_json::Value = row.json(3)?;
-            let text = why.get("text").and_then(serde_json::Value::as_str).unwrap_or_default();
+             WHERE into_person IN (SELECT id FROM merged) OR from_person = $1 ORDER BY id DESC"
+        );
+        self.all(&sql, args![person], |row| {
+            let why: Value = row.json(3)?;
+            let text = why.get("text").and_then(Value::as_str).unwrap_or_default();
             Ok(MergeRow {
                 id: row.id(0)?,
                 from: row.id(1)?,
@@ -262,12 +295,6 @@ impl Store {
         .await
     }
 
-    async fn apart_from(&self, person: PersonId) -> Result<Vec<PersonId>, StoreError> {
-        let sql =
-            "SELECT other FROM apart WHERE one = $1 UNION SELECT one FROM apart WHERE other = $1 ORDER BY 1";
-        self.all(sql, args![person], |row| row.id(0)).await
-    }
-
     /// People who may be one, of whom nobody has said whether they are; oldest first.
     pub async fn possible_duplicates(
         &self,
@@ -292,7 +319,7 @@ impl Store {
         for row in self.read(&sql, arguments).await? {
             let (one, other) = (row.id(0)?, row.id(1)?);
             let why = match row.optional_json::<Decision>(4)? {
-                Some(decision) => self.sentences(&decision).await?,
+                Some(decision) => self.tell(&decision, Language::English).await?.texts(),
                 None => Vec::new(),
             };
             found.push(PossibleDuplicate {
@@ -304,12 +331,6 @@ impl Store {
             });
         }
         Ok(found)
-    }
-
-    /// What decided, and what it could have been otherwise.
-    async fn sentences(&self, decision: &Decision) -> Result<Vec<String>, StoreError> {
-        let told = self.tell(decision, Language::English).await?;
-        Ok(told.why.into_iter().chain(told.why_not).map(|sentence| sentence.text).collect())
     }
 
     /// A person in a few words.

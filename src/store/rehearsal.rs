@@ -3,6 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::ordinals::unsigned;
 use super::prepare::delivery;
 use super::retention::first_id_of;
 use super::sql::{Arg, args, list};
@@ -43,6 +44,8 @@ pub struct StoredEvent {
     pub is_redelivery: bool,
     /// Its lead, and whose that is when the mapping made one of it.
     pub lead: Option<(LeadId, i64, Option<PersonId>)>,
+    /// Which of its person's postbacks of its name it is.
+    pub ordinal: Option<u64>,
 }
 
 /// What the registry knew of a person at a destination when a lead of theirs came.
@@ -123,8 +126,9 @@ impl Store {
             return Ok(deliveries);
         }
         let sql = format!(
-            "SELECT events.delivery, events.position, events.redelivery_of, leads.id, leads.sequence, leads.person \
-             FROM events LEFT JOIN leads ON leads.event = events.id WHERE events.delivery IN ({})",
+            "SELECT events.delivery, events.position, events.redelivery_of, leads.id, leads.sequence, leads.person, \
+             postbacks.ordinal FROM events LEFT JOIN leads ON leads.event = events.id \
+             LEFT JOIN postbacks ON postbacks.event = events.id WHERE events.delivery IN ({})",
             list(1, deliveries.len())
         );
         let ids = deliveries.iter().map(|stored| Arg::from(stored.delivery.id)).collect();
@@ -140,6 +144,7 @@ impl Store {
                 position: usize::try_from(row.int(1)?).unwrap_or(usize::MAX),
                 is_redelivery: row.optional_text(2)?.is_some(),
                 lead: lead.transpose()?,
+                ordinal: row.optional_int(6)?.map(unsigned),
             });
         }
         Ok(deliveries)

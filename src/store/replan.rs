@@ -11,12 +11,15 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::afterwards::ToCome;
-use super::erase::ERASED;
+use super::chats::Chats;
+use super::erase::IS_ERASED;
+use super::facts::Remembered;
 use super::people::People;
 use super::prepare::EventOutcome;
 use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
 use super::replay_work::{Anew, FREE, decide_anew};
 use super::sql::{Arg, Connection, Row, args, json, list};
+use super::start_tokens::redeem;
 use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{LeadId, PersonId, SyncId};
@@ -77,6 +80,7 @@ struct Resolved<'a> {
     to: &'a [(SyncId, String)],
     to_come: Option<&'a ToCome>,
     sequence: i64,
+    received_at: Timestamp,
     resolution: Resolution,
     /// It was somebody else's.
     moved: bool,
@@ -98,8 +102,14 @@ impl ReplanLeads {
         if let Some((erased, _)) = before.iter().find(|(_, before)| before.erased) {
             return Ok(Some((*erased, LeftAlone::Erased)));
         }
-        let mapped = leads.iter().filter_map(|lead| lead.mapped());
-        let people = before.values().filter_map(|before| before.person);
+        let mapped = leads
+            .iter()
+            .filter_map(|lead| Some((lead.lead, lead.mapped()?, before.get(&lead.lead)?.received_at)));
+        let redeemed = redeem(connection, mapped).await?;
+        let mapped = redeemed.values().map(AsRef::as_ref);
+        let holders = leads.iter().filter_map(|lead| lead.holder);
+        let people: Vec<PersonId> =
+            before.values().filter_map(|before| before.person).chain(holders).collect();
         let mut people = People::load(connection, mapped, people, &self.rules, now.as_millisecond()).await?;
         let mut resolved: HashMap<LeadId, Resolved<'_>> = HashMap::new();
         for lead in &leads {
@@ -107,20 +117,37 @@ impl ReplanLeads {
                 continue;
             };
             let Some(before) = before.get(&lead.lead) else { continue };
-            let who = Who::of(mapped, before.received_at);
-            let resolution = people.resolve(&who, lead.fresh_person);
-            people.learn(lead.lead, mapped, &who, &resolution);
+            let mapped = redeemed.get(&lead.lead).map_or(&**mapped, AsRef::as_ref);
+            let resolution = match (lead.holder, &mapped.postback) {
+                (Some(holder), Some(postback)) => {
+                    Resolution::by_click(&postback.click, people.present(holder))
+                }
+                _ => {
+                    let who = Who::of(mapped, before.received_at);
+                    let resolution = people.resolve(&who, lead.fresh_person);
+                    people.learn(lead.lead, mapped, &who, &resolution);
+                    resolution
+                }
+            };
             // After that: who became one by this very lead is nobody else.
             let moved = before.person.is_some_and(|person| people.present(person) != resolution.person);
-            let (branch, sequence) = (*branch, before.sequence);
+            let (branch, sequence, received_at) = (*branch, before.sequence, before.received_at);
             let to_come = to_come.as_ref();
-            resolved.insert(
-                lead.lead,
-                Resolved { lead: mapped, branch, to, to_come, sequence, resolution, moved },
-            );
+            let now =
+                Resolved { lead: mapped, branch, to, to_come, sequence, received_at, resolution, moved };
+            resolved.insert(lead.lead, now);
         }
         let ids: Vec<LeadId> = leads.iter().map(|lead| lead.lead).collect();
         people.store(connection, &ids).await?;
+        let (mut chats, mut remembered) = (Chats::default(), Remembered::default());
+        for resolved in leads.iter().filter_map(|lead| resolved.get(&lead.lead)) {
+            let Resolved { lead, resolution, sequence, received_at, .. } = resolved;
+            chats.know(lead, *received_at);
+            remembered.add(lead, resolution.person, *received_at, *sequence)?;
+        }
+        chats.store(connection).await?;
+        remembered.store_clicks(connection).await?;
+        remembered.store_fields(connection, 0).await?;
         for lead in leads {
             let syncs = known(connection, lead).await?;
             let planned = match self.verdict(lead, &syncs) {
@@ -186,7 +213,8 @@ async fn before(
         return Ok(HashMap::new());
     }
     let sql = format!(
-        "SELECT id, person, sequence, received_at, why FROM leads WHERE id IN ({})",
+        "SELECT id, person, sequence, received_at, CAST(CASE WHEN {IS_ERASED} THEN 1 ELSE 0 END AS BIGINT) \
+         FROM leads WHERE id IN ({})",
         list(1, leads.len())
     );
     let rows = connection.fetch(&sql, leads.iter().map(|lead| Arg::from(lead.lead)).collect()).await?;
@@ -195,7 +223,7 @@ async fn before(
             person: row.optional_id(1)?,
             sequence: row.int(2)?,
             received_at: row.timestamp(3)?,
-            erased: row.optional_text(4)?.is_some_and(|why| why.starts_with(ERASED)),
+            erased: row.int(4)? == 1,
         };
         Ok((row.id(0)?, before))
     };
@@ -211,14 +239,16 @@ async fn store_lead(
     now: Timestamp,
 ) -> Result<Result<(), LeftAlone>, StoreError> {
     let millis = now.as_millisecond();
-    let Resolved { lead: mapped, branch, to, to_come, sequence, resolution, moved } = resolved;
+    let Resolved { lead: mapped, branch, to, to_come, sequence, resolution, moved, .. } = resolved;
     if *moved && syncs.iter().any(|known| known.brought) {
         return Ok(Err(LeftAlone::SomebodyElses));
     }
     let there = connection
         .execute(
-            "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
-             conflicts = '[]', decision = $6, afterwards = $8 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $7)",
+            &format!(
+                "UPDATE leads SET version = $2, branch = $3, person = $4, state = 'mapped', why = NULL, lead = $5, \
+                 conflicts = '[]', decision = $6, afterwards = $7 WHERE id = $1 AND NOT {IS_ERASED}"
+            ),
             args![
                 lead.lead,
                 lead.version.as_str(),
@@ -226,7 +256,6 @@ async fn store_lead(
                 resolution.person,
                 json(mapped)?,
                 json(&resolution.decision)?,
-                format!("{ERASED}%"),
                 to_come.map(|to_come| json(&still_to_come(to_come, syncs))).transpose()?,
             ],
         )
@@ -325,8 +354,8 @@ async fn end(
 ) -> Result<Result<(), LeftAlone>, StoreError> {
     connection
         .execute(
-            "UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1 AND (why IS NULL OR why NOT LIKE $5)",
-            args![lead.lead, state, json(why)?, lead.version.as_str(), format!("{ERASED}%")],
+            &format!("UPDATE leads SET state = $2, why = $3, version = $4 WHERE id = $1 AND NOT {IS_ERASED}"),
+            args![lead.lead, state, json(why)?, lead.version.as_str()],
         )
         .await?;
     Ok(Ok(()))

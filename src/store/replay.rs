@@ -203,6 +203,8 @@ pub struct Remapped {
     pub outcome: EventOutcome,
     /// Of the person that is made when nobody is known.
     pub fresh_person: PersonId,
+    /// Whose it is, where that is not for its identifiers to say: whoever came with the click id of a postback.
+    pub holder: Option<PersonId>,
 }
 
 /// Most syncs of one lead on one page: more destinations than any workspace has.

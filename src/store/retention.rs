@@ -4,8 +4,8 @@
 //! nobody else begins, and that each of its transactions moves on. Whoever was killed in the middle is followed by the
 //! next one; nothing is remembered but what is still there. The removing itself is in [`super::retention_work`].
 //!
-//! What is never removed by age: people, their identifiers and links (they prevent duplicates), merges, what owner pools
-//! remember, and every request of which something is not at its end.
+//! What is never removed by age: people, their identifiers and links (they prevent duplicates), their chats and what is
+//! remembered of them, merges, what owner pools remember, and every request of which something is not at its end.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -69,17 +69,23 @@ pub struct Removed {
     pub keys: u64,
     /// Versions of the workspace that no lead is pinned to.
     pub versions: u64,
+    /// Chats of nobody.
+    pub chats: u64,
+    /// Links to a site, tokens of links into bots, and failures to open one.
+    pub links: u64,
 }
 
 impl Removed {
     /// Counts another part.
     pub fn add(&mut self, other: Self) {
-        let Self { bodies, deliveries, leads, keys, versions } = other;
+        let Self { bodies, deliveries, leads, keys, versions, chats, links } = other;
         self.bodies += bodies;
         self.deliveries += deliveries;
         self.leads += leads;
         self.keys += keys;
         self.versions += versions;
+        self.chats += chats;
+        self.links += links;
     }
 }
 

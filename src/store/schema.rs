@@ -48,6 +48,10 @@ pub(super) fn migrator() -> Migrator {
         migration(6, "audits", include_str!("../../migrations/0006_audits.sql")),
         migration(8, "outage", include_str!("../../migrations/0008_outage.sql")),
         migration(9, "identity", include_str!("../../migrations/0009_identity.sql")),
+        migration(10, "chats", include_str!("../../migrations/0010_chats.sql")),
+        migration(11, "links", include_str!("../../migrations/0011_links.sql")),
+        migration(12, "calls", include_str!("../../migrations/0012_calls.sql")),
+        migration(13, "postbacks", include_str!("../../migrations/0013_postbacks.sql")),
     ])
 }
 

@@ -16,7 +16,7 @@ use super::{Worker, backoff};
 use crate::crm::{Outcome, Remaining};
 use crate::failpoint::failpoint;
 use crate::id::{StepId, SyncId};
-use crate::plan::{Action, Reason, RecordId, RecordKind, Reference, Step};
+use crate::plan::{Action, Call, Reason, RecordId, RecordKind, Reference, Step};
 use crate::store::StoreError;
 use crate::store::ledger::Entry;
 use crate::store::syncs::{Claimed, Next, StepEnd, StepState, StoredStep, SyncState};
@@ -106,6 +106,7 @@ impl Worker {
         let mut ends = Vec::with_capacity(outcomes.len());
         let mut report = Report::Worked;
         let mut next = None;
+        let mut blocked = None;
         if outcomes.is_empty() {
             let why = "the adapter gave no outcome for this plan; this is a bug of leadfold";
             report = Report::Failed(why.to_owned());
@@ -167,6 +168,9 @@ impl Worker {
                 }
                 Outcome::Unreachable { why } => {
                     let text = format!("'{}' cannot reach this chat: {why}", self.destination.name);
+                    if let Action::Call { call: Call { chat: Some(chat), .. } } = &stored.step.action {
+                        blocked = chat.scope.clone().map(|scope| (scope, chat.id.clone(), why.clone()));
+                    }
                     ends.push((stored.step.id, StepEnd::Rejected(why)));
                     let why = Some(Reason::new("chat_blocked", text));
                     next = Some(Next::Release { state: SyncState::Filtered, why, next_at: now, attempts: 0 });
@@ -190,6 +194,10 @@ impl Worker {
             }
             None => Next::Continue,
         };
+        if let Some((scope, chat, why)) = blocked {
+            // Before the end is stored, so that there is no such end of which the chat does not know.
+            self.insist(job.claimed.id, || self.store.mark_chat_blocked(&scope, &chat, &why, now)).await;
+        }
         let goes_on = next == Next::Continue;
         self.store_outcomes(job.claimed.id, ends, next).await;
         if goes_on {

@@ -14,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use crate::operation::Client;
 use crate::token::{self, TokenHash};
 
 /// The flag that sets the token.
@@ -24,10 +25,13 @@ pub const TOKEN_VARIABLE: &str = "LEADFOLD_API_TOKEN";
 /// How requests are let in. Not printable: a weak token can be guessed from its hash.
 #[derive(Clone)]
 pub enum Access {
-    /// With the token of this hash.
-    Token(TokenHash),
-    /// No token was set: nobody, until one is.
-    NoTokenSet,
+    /// With a token.
+    Token {
+        /// For everything; nobody gets in where none is set.
+        api: Option<TokenHash>,
+        /// For what a web site asks about its links, and nothing else.
+        links: Option<TokenHash>,
+    },
     /// The demo on this port of the loopback interface: anybody there.
     Demo {
         /// The port it listens on.
@@ -37,8 +41,13 @@ pub enum Access {
 
 /// Lets a request through, or says how to be let through.
 pub(super) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    match admit(&access, request.headers()) {
-        Ok(()) => next.run(request).await,
+    let path = request.uri().path();
+    match admit(&access, path, request.headers()) {
+        Ok(client) => {
+            let mut request = request;
+            request.extensions_mut().insert(client);
+            next.run(request).await
+        }
         Err(refusal) => refusal.into_response(),
     }
 }
@@ -60,11 +69,22 @@ impl Refusal {
     }
 }
 
-fn admit(access: &Access, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Below this a web site may ask, with a token of its own; each operation says whether it is for sites.
+const FOR_SITES: &str = "/api/links/";
+
+fn admit(access: &Access, path: &str, headers: &HeaderMap) -> Result<Client, Refusal> {
     let unauthorised = |text: String| Err(Refusal { status: StatusCode::UNAUTHORIZED, text });
+    let is = |expected: &Option<TokenHash>, given: &str| {
+        expected.as_ref().is_some_and(|expected| token::same(expected, &token::hash(given)))
+    };
     match access {
-        Access::Token(expected) => match bearer(headers) {
-            Some(given) if token::same(expected, &token::hash(given)) => Ok(()),
+        Access::Token { links, .. }
+            if path.starts_with(FOR_SITES) && bearer(headers).is_some_and(|given| is(links, given)) =>
+        {
+            Ok(Client::Site)
+        }
+        Access::Token { api: Some(_), .. } => match bearer(headers) {
+            Some(given) if matches!(access, Access::Token { api, .. } if is(api, given)) => Ok(Client::Api),
             Some(_) => unauthorised(format!(
                 "this is not the token; use the one that leadfold was started with ({TOKEN_FLAG} or {TOKEN_VARIABLE})"
             )),
@@ -73,7 +93,7 @@ fn admit(access: &Access, headers: &HeaderMap) -> Result<(), Refusal> {
                  ({TOKEN_FLAG} or {TOKEN_VARIABLE})"
             )),
         },
-        Access::NoTokenSet => unauthorised(format!(
+        Access::Token { api: None, .. } => unauthorised(format!(
             "no token is set, so nobody is let in; start leadfold with {TOKEN_FLAG} or {TOKEN_VARIABLE}"
         )),
         Access::Demo { port } => {
@@ -83,7 +103,7 @@ fn admit(access: &Access, headers: &HeaderMap) -> Result<(), Refusal> {
                     .and_then(|origin| origin.strip_prefix("http://"))
                     .is_some_and(|origin| is_loopback(origin, *port));
             if host && origin {
-                return Ok(());
+                return Ok(Client::Api);
             }
             Err(Refusal {
                 status: StatusCode::FORBIDDEN,
@@ -126,9 +146,9 @@ mod tests {
 
     #[test]
     fn the_token_opens_and_nothing_else() {
-        let access = Access::Token(token::hash("s3cret"));
+        let access = Access::Token { api: Some(token::hash("s3cret")), links: None };
         let check = |pairs: &[(&'static str, &str)], expect: bool| {
-            assert_eq!(admit(&access, &headers(pairs)).is_ok(), expect, "{pairs:?}");
+            assert_eq!(admit(&access, "/api/leads", &headers(pairs)).is_ok(), expect, "{pairs:?}");
         };
         check(&[("authorization", "Bearer s3cret")], true);
         check(&[("authorization", "bearer s3cret")], true);
@@ -143,9 +163,10 @@ mod tests {
 
     #[test]
     fn a_refusal_says_how_to_set_the_token() {
-        for access in [Access::Token(token::hash("s3cret")), Access::NoTokenSet] {
+        let (set, unset) = (Some(token::hash("s3cret")), None);
+        for access in [Access::Token { api: set, links: None }, Access::Token { api: unset, links: None }] {
             for pairs in [&[][..], &[("authorization", "Bearer wrong")][..]] {
-                let refusal = admit(&access, &headers(pairs)).unwrap_err();
+                let refusal = admit(&access, "/api/leads", &headers(pairs)).unwrap_err();
                 assert_eq!(refusal.status, StatusCode::UNAUTHORIZED);
                 assert!(refusal.text.contains("--api-token") && refusal.text.contains("LEADFOLD_API_TOKEN"));
             }
@@ -154,13 +175,42 @@ mod tests {
 
     #[test]
     fn an_unset_token_is_no_token() {
-        assert!(admit(&Access::NoTokenSet, &headers(&[("authorization", "Bearer ")])).is_err());
+        let unset = Access::Token { api: None, links: None };
+        for path in ["/api/leads", "/api/links/verify"] {
+            assert!(admit(&unset, path, &headers(&[("authorization", "Bearer ")])).is_err());
+        }
+    }
+
+    #[test]
+    fn a_site_asks_about_its_links_and_nothing_else() {
+        let access = Access::Token { api: Some(token::hash("s3cret")), links: Some(token::hash("weak")) };
+        let check = |path: &str, token: &str, expect: Option<Client>| {
+            let bearer = format!("Bearer {token}");
+            assert_eq!(
+                admit(&access, path, &headers(&[("authorization", &bearer)])).ok(),
+                expect,
+                "{path} {token}"
+            );
+        };
+        check("/api/links/verify", "weak", Some(Client::Site));
+        check("/api/links/verify", "s3cret", Some(Client::Api));
+        check("/api/links/verify", "wrong", None);
+        check("/api/links", "weak", None);
+        check("/api/leads", "weak", None);
+        check("/api/people", "weak", None);
+        check("/metrics", "weak", None);
+        check("/", "weak", None);
+        let alone = Access::Token { api: None, links: Some(token::hash("weak")) };
+        let weak = headers(&[("authorization", "Bearer weak")]);
+        assert_eq!(admit(&alone, "/api/links/verify", &weak).ok(), Some(Client::Site));
+        assert!(admit(&alone, "/api/leads", &weak).is_err());
     }
 
     #[test]
     fn the_demo_checks_host_and_origin() {
         let check = |port: u16, pairs: &[(&'static str, &str)], expect: bool| {
-            assert_eq!(admit(&Access::Demo { port }, &headers(pairs)).is_ok(), expect, "{port} {pairs:?}");
+            let got = admit(&Access::Demo { port }, "/api/leads", &headers(pairs));
+            assert_eq!(got.is_ok(), expect, "{port} {pairs:?}");
         };
         check(8080, &[("host", "127.0.0.1:8080")], true);
         check(8080, &[("host", "localhost:8080")], true);

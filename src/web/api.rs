@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::id::LeadId;
 use crate::normalise::spellings;
+use crate::operation::DEFAULT_REGION;
 use crate::resolve::Language;
 use crate::store::{Store, StoreError};
 
@@ -51,7 +52,7 @@ async fn leads(State(store): State<Store>, query: Result<Query<LeadsQuery>, Quer
     let limit = query.limit.unwrap_or(50).clamp(1, LARGEST_PAGE);
     let leads = match &query.q {
         Some(text) => {
-            let region = query.region.unwrap_or_else(|| "UA".to_owned());
+            let region = query.region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
             store.leads_of(&spellings(text, &[region]), limit).await
         }
         None => store.leads(query.before, limit).await,

@@ -5,15 +5,17 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::json;
 
 use crate::operation::apply::{Apply, LookAtActive};
+use crate::operation::deep_links::{MakeDeepLink, ResolveStart};
 use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
+use crate::operation::links::{BindUser, IssueLink, SettleLink, UnlinkUser, VerifyLink};
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::replay::{PreviewReplay, Replay};
-use crate::operation::{Means, Operation, OperationError};
+use crate::operation::{Client, Means, Operation, OperationError};
 
 /// Largest operation: the texts of a workspace fit in several times.
 const LARGEST_OPERATION: usize = 8 * 1024 * 1024;
@@ -35,6 +37,13 @@ pub fn router(means: Means) -> Router {
     let router = takes::<SearchRequests>(router);
     let router = takes::<Erase>(router);
     let router = takes::<RewriteFile>(router);
+    let router = takes::<IssueLink>(router);
+    let router = takes::<VerifyLink>(router);
+    let router = takes::<BindUser>(router);
+    let router = takes::<SettleLink>(router);
+    let router = takes::<UnlinkUser>(router);
+    let router = takes::<MakeDeepLink>(router);
+    let router = takes::<ResolveStart>(router);
     router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
 }
 
@@ -43,8 +52,17 @@ fn takes<O: Operation>(router: Router<Means>) -> Router<Means> {
     router.route(O::PATH, post(run::<O>))
 }
 
-async fn run<O: Operation>(State(means): State<Means>, body: Bytes) -> Response {
+async fn run<O: Operation>(
+    State(means): State<Means>,
+    Extension(client): Extension<Client>,
+    body: Bytes,
+) -> Response {
     let refused = |status: StatusCode, text: String| (status, Json(json!({ "error": text }))).into_response();
+    if client == Client::Site && !O::FOR_SITES {
+        let text =
+            format!("{} takes the token of the whole API; this one is for the links of a site only", O::PATH);
+        return refused(StatusCode::FORBIDDEN, text);
+    }
     // The content type is not asked for: what is no JSON of this operation says so itself.
     let operation: O = match serde_json::from_slice(&body) {
         Ok(operation) => operation,
@@ -53,8 +71,12 @@ async fn run<O: Operation>(State(means): State<Means>, body: Bytes) -> Response 
             return refused(StatusCode::BAD_REQUEST, text);
         }
     };
-    match operation.run(&means).await {
-        Ok(answer) => Json(answer).into_response(),
+    match operation.asked_by(client).run(&means).await {
+        Ok(answer) => {
+            let status = StatusCode::from_u16(O::status(&answer)).unwrap_or(StatusCode::OK);
+            (status, Json(answer)).into_response()
+        }
+        Err(OperationError::Forbidden(text)) => refused(StatusCode::FORBIDDEN, text),
         Err(OperationError::Refused(text)) => refused(StatusCode::UNPROCESSABLE_ENTITY, text),
         Err(OperationError::Storage(failure)) => {
             tracing::error!(operation = O::PATH, %failure, "STORAGE FAILURE: what was asked for is not done");

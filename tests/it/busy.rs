@@ -112,6 +112,7 @@ fn stages(story: &Story, events: usize, takes: Duration) -> Stages {
             key_until: Timestamp::MAX,
             received_at: clock.now(),
             version: "v1".to_owned(),
+            chat: None,
             outcome: EventOutcome::Filtered(Reason::new("nobody", "no branch wants it")),
         };
         PreparedDelivery { id, result: Prepared::Events((0..events).map(event).collect()) }

@@ -27,7 +27,7 @@ pub(crate) struct Left {
 
 impl Left {
     pub(crate) fn who(&self) -> Who<'_> {
-        Who { identifiers: &self.identifiers, name: self.name.clone(), at: self.at }
+        Who { identifiers: &self.identifiers, name: self.name.clone(), at: self.at, adds_token: false }
     }
 }
 

@@ -91,6 +91,11 @@ impl Hand {
     pub(crate) async fn let_go(mut self) {
         self.0.execute("ROLLBACK").await.unwrap();
     }
+
+    /// Ends it, and what it did stays.
+    pub(crate) async fn commit(mut self) {
+        self.0.execute("COMMIT").await.unwrap();
+    }
 }
 
 /// Returns once so many wait for a lock.

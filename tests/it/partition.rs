@@ -78,7 +78,12 @@ fn partition(events: &[Came]) -> Vec<Number> {
             .collect();
         identifiers.extend(shared.then(|| identifier(IdentifierKind::Phone, "shared".to_owned())));
         at += SignedDuration::from_secs(1);
-        partition.add(&Who { identifiers: &identifiers, name: NameKey::of(NAMES[usize::from(*human)]), at });
+        partition.add(&Who {
+            identifiers: &identifiers,
+            name: NameKey::of(NAMES[usize::from(*human)]),
+            at,
+            adds_token: false,
+        });
     }
     partition.finish()
 }

@@ -3,55 +3,23 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leadfold::clock::{Clock, SystemClock};
+use leadfold::clock::Clock;
 use leadfold::id::{MergeId, PersonId};
 use leadfold::lead::IdentifierKind::{Email, Phone};
 use leadfold::rules::Mode;
 use leadfold::sandbox::Faults;
 use leadfold::store::corrections::{Asked, By, MadeOne, NotDone, TakenApart};
+use leadfold::store::profile::MergeRow;
 use leadfold::store::syncs::{Evidence, SyncState};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use serde_json::{Value, json};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 
-use crate::postgres::Database;
+use crate::many::on_both;
 use crate::replay;
 use crate::rig::{Account, IMPATIENT, Rig, event, now_millis, until};
-use crate::store::{Story, record, run, said};
-
-/// On both databases; on PostgreSQL where there is one.
-async fn on_both(test: impl AsyncFn(&Story)) {
-    let folder = std::env::temp_dir().join(format!("leadfold-people-{}", SystemClock.new_id()));
-    let url = format!("sqlite://{}", folder.join("leadfold.db").display());
-    let story = Story::begin(url.clone(), url).await;
-    test(&story).await;
-    story.store.close().await;
-    std::fs::remove_dir_all(folder).unwrap();
-    let Some(database) = Database::create().await else { return };
-    let story = Story::begin(database.url.clone(), database.url.clone()).await;
-    test(&story).await;
-    story.store.close().await;
-    database.remove().await;
-}
-
-/// The first column of what a statement answers, as texts.
-async fn texts(url: &str, sql: &str) -> Vec<String> {
-    let sql = sqlx::AssertSqlSafe(sql.to_owned());
-    if url.starts_with("sqlite") {
-        let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
-        let mut connection = options.connect().await.unwrap();
-        let rows = connection.fetch_all(sqlx::query(sql)).await.unwrap();
-        connection.close().await.unwrap();
-        rows.iter().map(|row| row.get(0)).collect()
-    } else {
-        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-        let mut connection = options.connect().await.unwrap();
-        let rows = connection.fetch_all(sqlx::query(sql)).await.unwrap();
-        connection.close().await.unwrap();
-        rows.iter().map(|row| row.get(0)).collect()
-    }
-}
+use crate::store::{Story, record, run, said, texts};
 
 /// Runs statements behind leadfold's back.
 async fn run_all(url: &str, sql: &str) {
@@ -340,6 +308,33 @@ fn who_was_split_off_and_came_back_is_not_given_away_by_another_split() {
 }
 
 #[test]
+fn a_profile_lists_the_merges_of_those_who_are_part_of_it_and_of_nobody_else() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(on_both(async |story| {
+        let leads = story
+            .leads(&[
+                said("old", &[(Phone, "+380671110021")]),
+                said("old", &[(Phone, "+380671110022")]),
+                said("old", &[(Phone, "+380671110023")]),
+            ])
+            .await;
+        let (oldest, second, youngest) =
+            (story.person(leads[0].0).await, story.person(leads[1].0).await, story.person(leads[2].0).await);
+        let merges = async |person| {
+            let profile = story.store.profile(person, 1).await.unwrap().unwrap();
+            let merge = |merge: &MergeRow| (merge.id, merge.undone_at.is_some());
+            profile.merges.iter().map(merge).collect::<Vec<_>>()
+        };
+        let within = merge(story, second, youngest).await.unwrap().merge;
+        let undone = merge(story, oldest, second).await.unwrap().merge;
+        assert_eq!(merges(oldest).await, [(undone, false), (within, false)]);
+        split(story, undone).await.unwrap();
+        assert_eq!(merges(oldest).await, [(undone, true)], "who became the other is not theirs");
+        assert_eq!(merges(second).await, [(undone, true), (within, false)]);
+    }));
+}
+
+#[test]
 fn what_is_in_hand_is_waited_for_and_what_was_sent_holds_a_split_up() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(on_both(async |story| {
@@ -425,8 +420,12 @@ async fn a_salesperson_corrects_and_corrects_back() {
         assert!(code == 2 && err.contains("already"), "{err}");
 
         // Something more comes while they are one.
-        rig.post(&lead("one", &json!({ "phone": "0671112244" }))).await;
+        let mut more = lead("one", &json!({ "phone": "0671112244" }));
+        more[0]["contact"]["name"] = Value::Null;
+        rig.post(&more).await;
         rig.settle().await;
+        let out = command(&rig, &["show", phone, "--leads", "1"]);
+        assert!(out.contains("Олена: 3 leads"), "the name is in a lead that is not shown:\n{out}");
         let out = command(&rig, &["split", email, "--yes"]);
         assert!(out.contains(&format!("phone +380671112244, with {one}: it came since")), "{out}");
         assert_eq!((person(&rig, phone).await, person(&rig, email).await), (one.clone(), two.clone()));

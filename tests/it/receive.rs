@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod hostile;
+mod proof;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,12 +45,13 @@ static STRICT: Preset = Preset {
     chats: false,
     methods: &["POST"],
     unknown_path_status: 401,
+    verify: None,
     dedupe_window: Duration::from_secs(1),
     split: |_| Ok(Vec::new()),
 };
 
 fn entry(preset: &'static Preset) -> Entry {
-    Entry { preset, token_hash: Some(token::hash(TOKEN)), waiting: None }
+    Entry { preset, token_hash: Some(token::hash(TOKEN)), secret: None, app: None, waiting: None }
 }
 
 fn sources() -> BTreeMap<String, Entry> {
@@ -66,6 +68,15 @@ fn sources() -> BTreeMap<String, Entry> {
         ),
         named("бот", json()),
         named("open", Entry { token_hash: Some(token::hash("")), ..json() }),
+        named(
+            "telegram",
+            Entry { secret: Some("abcDEF_123-xyz".into()), ..entry(preset("telegram").unwrap()) },
+        ),
+        named(
+            "esputnik",
+            Entry { secret: Some("yespo:s3cret".into()), ..entry(preset("esputnik").unwrap()) },
+        ),
+        named("trusting", entry(preset("telegram").unwrap())),
     ])
 }
 
@@ -328,7 +339,7 @@ async fn shutting_down_does_not_wait_for_ever() {
 async fn health_is_open_and_everything_else_is_guarded() {
     let metrics = crate::rig::metrics();
     let (ready, state) = watch::channel(Err("the database is not open yet".to_owned()));
-    let access = Access::Token(token::hash("api"));
+    let access = Access::Token { api: Some(token::hash("api")), links: None };
     let pages = axum::Router::new().route("/api/leads", axum::routing::get(async || "[]"));
     let (inbox, _queue) = Inbox::channel(1);
     let (_sources, current) = watch::channel(Arc::new(Sources(sources())));

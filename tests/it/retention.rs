@@ -11,11 +11,12 @@ use leadfold::store::Store;
 use leadfold::store::retention::{Batch, Removed, What};
 use leadfold::workspace::{Environment, compile_without_secrets};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands;
+use crate::many::{Hand, waiting};
 use crate::postgres::Database;
 use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis, until};
 use crate::store::run;
@@ -266,33 +267,28 @@ async fn one_process_removes_and_another_takes_over_when_it_is_dead() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lead_that_is_replayed_meanwhile_stays() {
-    let Some(database) = Database::create().await else { return };
-    let url = database.url.clone();
-    let rig = rig(Some(database)).await;
-    rig.post_all(&[phone("olena", "0671234567", now_millis())], 1).await;
-    rig.settle().await;
-    let later = Later::of(&rig, &rig.app().store);
+/// Everything is old, and somebody is just changing a row of it when it is to go.
+async fn nothing_is_removed_while(rig: &Rig, changes: &str) {
+    let later = Later::of(rig, &rig.app().store);
     later.clock.advance(DAY * 500);
-    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-    let mut replaying = options.connect().await.unwrap();
-    replaying.execute("BEGIN").await.unwrap();
-    let sql = "UPDATE syncs SET state = 'needs-attention'";
-    replaying.execute(AssertSqlSafe(sql)).await.unwrap();
+    let database = rig.postgres.as_ref().unwrap();
+    let changing = Hand::on(database, changes).await;
     let stop = CancellationToken::new();
     let (removed, ()) = tokio::join!(later.retention.round(&stop), async {
         // It has looked, and waits for the row.
-        until("it waits for the row", async || {
-            let sql = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity \
-                 WHERE datname = current_database())";
-            run(&url, sql).await[0] > 0
-        })
-        .await;
-        replaying.execute("COMMIT").await.unwrap();
+        waiting(database, 1).await;
+        changing.commit().await;
     });
-    replaying.close().await.unwrap();
     assert_eq!(removed.unwrap(), Removed::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_is_replayed_meanwhile_stays() {
+    let Some(database) = Database::create().await else { return };
+    let rig = rig(Some(database)).await;
+    rig.post_all(&[phone("olena", "0671234567", now_millis())], 1).await;
+    rig.settle().await;
+    nothing_is_removed_while(&rig, "UPDATE syncs SET state = 'needs-attention'").await;
     assert_eq!(rows(&rig).await, [1, 1, 1, 1, 2, 1]);
     rig.end().await;
 }
@@ -300,29 +296,11 @@ async fn a_lead_that_is_replayed_meanwhile_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_that_is_read_again_meanwhile_stays() {
     let Some(database) = Database::create().await else { return };
-    let url = database.url.clone();
     let rig = rig(Some(database)).await;
     assert_eq!(rig.post_to("/in/sendpulse/demo", "{ half a").await.0, 200);
     rig.settle().await;
-    let later = Later::of(&rig, &rig.app().store);
-    later.clock.advance(DAY * 500);
-    let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-    let mut replaying = options.connect().await.unwrap();
-    replaying.execute("BEGIN").await.unwrap();
     // As a replay does; that it waits is so that the preparer of the rig leaves it alone.
-    replaying.execute("UPDATE deliveries SET state = 'waiting', source = 'later'").await.unwrap();
-    let stop = CancellationToken::new();
-    let (removed, ()) = tokio::join!(later.retention.round(&stop), async {
-        until("it waits for the row", async || {
-            let sql = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity \
-                 WHERE datname = current_database())";
-            run(&url, sql).await[0] > 0
-        })
-        .await;
-        replaying.execute("COMMIT").await.unwrap();
-    });
-    replaying.close().await.unwrap();
-    assert_eq!(removed.unwrap(), Removed::default());
+    nothing_is_removed_while(&rig, "UPDATE deliveries SET state = 'waiting', source = 'later'").await;
     assert_eq!(count(&rig, "deliveries WHERE state = 'waiting'").await, 1);
     rig.end().await;
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leadfold::app::{App, Door, Follow, Options, until_quiet};
 use leadfold::clock::{Clock, SystemClock};
+use leadfold::demo::MAPPINGS;
 use leadfold::map::Files;
 use leadfold::receive::Limits;
 use leadfold::sandbox::{Faults, Running, Sandbox, SandboxOptions, Stats, Truth};
@@ -23,6 +24,9 @@ use crate::postgres::Database;
 
 /// Longest that anything here may take.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
+
+/// The token of a web site, where there is one of the API.
+pub(crate) const LINKS_TOKEN: &str = "token-of-the-site";
 
 /// What a mapping under test says; `{DESTINATION}` takes further settings of the destination.
 pub(crate) const WORKSPACE: &str = r#"
@@ -149,6 +153,17 @@ impl Rig {
         Some(rig)
     }
 
+    /// Everything but leadfold itself, with the workspace that is shipped and a CRM that has what it names.
+    pub(crate) async fn shipped() -> Self {
+        let mut rig = Self::prepare(Faults::default(), IMPATIENT, MAPPING).await;
+        let account = serde_saphyr::from_str(include_str!("../../fixtures/account.yaml")).unwrap();
+        rig.sandbox.set_account(Some(account));
+        let url = rig.sandbox.url();
+        let here = |text: &str| text.replace("${SANDBOX_URL:-http://127.0.0.1:9900}", &url);
+        rig.files = Files(MAPPINGS.iter().map(|(name, text)| ((*name).to_owned(), here(text))).collect());
+        rig
+    }
+
     /// Everything but leadfold itself: files, clock and token can be changed before [`boot`](Self::boot).
     pub(crate) async fn prepare(faults: Faults, destination: &str, mapping: &str) -> Self {
         Self::prepare_on(Account::Sandbox, faults, destination, mapping).await.unwrap()
@@ -203,7 +218,10 @@ impl Rig {
             follow: self.follow,
             database: self.database(),
             listen: self.listen,
-            door: self.token.map_or(Door::Demo, |token| Door::Token(Some(token.into()))),
+            door: self.token.map_or(Door::Demo, |token| Door::Token {
+                api: Some(token.into()),
+                links: Some(LINKS_TOKEN.into()),
+            }),
             metrics: metrics(),
             limits: Limits::default(),
             environment: Arc::new(|_| None),
@@ -259,6 +277,21 @@ impl Rig {
         let request = self.client.post(self.url(path)).body(body.into());
         let answer = request.header("content-type", "application/json").send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Posts JSON with one more header.
+    #[expect(clippy::disallowed_methods, reason = "the test is the platform, not a CRM client")]
+    pub(crate) async fn post_with(&self, path: &str, (name, value): (&str, &str), body: &Value) -> u16 {
+        let request = self.client.post(self.url(path)).body(body.to_string()).header(name, value);
+        request.header("content-type", "application/json").send().await.unwrap().status().as_u16()
+    }
+
+    /// The same with the token of the API, and the answer as JSON.
+    #[expect(clippy::disallowed_methods, reason = "the test is a person with a command line")]
+    pub(crate) async fn post_to_api(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.client.post(self.url(path)).bearer_auth(self.token.unwrap_or_default());
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
@@ -376,6 +409,12 @@ pub(crate) async fn until_within(limit: Duration, what: &str, mut done: impl Asy
     }
 }
 
+/// A request that is shipped as a sample.
+pub(crate) fn fixture(name: &str) -> Value {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
 /// One event of `SendPulse`'s shape. `at` is the event's own time in milliseconds.
 #[expect(clippy::needless_pass_by_value, reason = "reads best with json! at the call")]
 pub(crate) fn event(chat: &str, service: &str, variables: Value, at: i64) -> Value {
@@ -401,7 +440,7 @@ pub(crate) fn now_millis() -> i64 {
 /// What people do in the CRM with their own hands.
 impl Rig {
     #[expect(clippy::disallowed_methods, reason = "the test is a person at the CRM")]
-    async fn crm(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
+    pub(crate) async fn crm(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
         let mut request =
             self.client.request(method, format!("{}{path}", self.sandbox.url())).bearer_auth("demo");
         if let Some(body) = body {

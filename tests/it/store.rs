@@ -11,7 +11,8 @@ use leadfold::clock::{Clock, ManualClock, SystemClock};
 use leadfold::event::Delivery;
 use leadfold::id::{DeliveryId, EventId, LeadId, PersonId, StepId, SyncId};
 use leadfold::lead::{
-    Confidence, ContactPart, DealPart, Email, Identifier, IdentifierKind, Lead, Phone, PhoneKind, Proof,
+    Confidence, ContactPart, DealPart, Email, Fields, Identifier, IdentifierKind, Lead, Phone, PhoneKind,
+    Proof,
 };
 use leadfold::map::Files;
 use leadfold::plan::{
@@ -29,7 +30,7 @@ use leadfold::store::syncs::{
     Abandoned, Claimed, Evidence, Next, PlanToStore, StepEnd, StepState, SyncState,
 };
 use leadfold::store::versions::RememberedSource;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Decode, Executor as _, Postgres, Row as _, Sqlite, Type};
 
 use crate::postgres::Database;
 use IdentifierKind::{Chat, Email as ByEmail, Phone as ByPhone};
@@ -53,6 +54,18 @@ async fn the_story_on_postgres() {
 
 /// What nobody but the database itself can do or tell.
 pub(crate) async fn run(url: &str, sql: &str) -> Vec<i64> {
+    first_column(url, sql).await
+}
+
+/// As [`run`], with texts.
+pub(crate) async fn texts(url: &str, sql: &str) -> Vec<String> {
+    first_column(url, sql).await
+}
+
+async fn first_column<T>(url: &str, sql: &str) -> Vec<T>
+where
+    T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
+{
     let sql = sqlx::AssertSqlSafe(sql.to_owned());
     if url.starts_with("sqlite") {
         let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
@@ -138,6 +151,7 @@ impl Story {
             key_until: self.now() + SignedDuration::from_mins(10),
             received_at: self.now(),
             version: "v1".to_owned(),
+            chat: None,
             outcome: EventOutcome::Lead {
                 lead: Box::new(lead(said)),
                 branch: 0,
@@ -936,8 +950,13 @@ pub(crate) fn lead(said: &Said) -> Lead {
         note: None,
         owners: None,
         identifiers,
+        links: Vec::new(),
         chat: None,
+        chat_scope: None,
+        person_fields: Fields::new(),
+        adds_token: false,
         flaws: Vec::new(),
+        postback: None,
         afterwards: Vec::new(),
         given: None,
     }

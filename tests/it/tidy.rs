@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     // pure
     "event",
     "normalise",
+    "links",
     "map",
     "pipeline",
     "resolve",

@@ -7,7 +7,7 @@ use IdentifierKind::{Chat, CrmId, Email, ExternalCustomer, Phone};
 use jiff::SignedDuration;
 use leadfold::clock::Clock;
 use leadfold::id::{EventId, LeadId, PersonId, SyncId};
-use leadfold::lead::{ContactPart, DealPart, Identifier, IdentifierKind, Lead, Proof};
+use leadfold::lead::{ContactPart, DealPart, Fields, Identifier, IdentifierKind, Lead, Proof};
 use leadfold::plan::{Action, DealFields, RecordId, Reference};
 use leadfold::resolve::{Known, Language, Told, Who, resolve};
 use leadfold::rules::IdentityRules;
@@ -70,8 +70,13 @@ impl Given {
             note: None,
             owners: None,
             identifiers: self.identifiers.clone(),
+            links: Vec::new(),
             chat: None,
+            chat_scope: None,
+            person_fields: Fields::new(),
+            adds_token: false,
             flaws: Vec::new(),
+            postback: None,
             afterwards: Vec::new(),
             given: None,
         }
@@ -97,6 +102,7 @@ async fn see(story: &Story, registry: &Store, all: &[Given], together: usize) ->
                 key_until: story.now() + SignedDuration::from_mins(10),
                 received_at: story.now(),
                 version: "v1".to_owned(),
+                chat: None,
                 outcome: EventOutcome::Lead {
                     lead: Box::new(given.lead()),
                     branch: 0,

@@ -22,8 +22,9 @@ use crate::crm::{self, Crm, CrmError, Found, Guarantee};
 use crate::decide::Capabilities;
 use crate::map::{Mention, Problem, Severity, Workspace, closest, mentions};
 use crate::normalise;
+use crate::operation::DEFAULT_REGION;
 use crate::plan::StepKind;
-use crate::rules::Destination;
+use crate::rules::{Destination, Operation};
 
 /// Nobody has this phone: 555-0100 to 555-0199 are reserved for fiction.
 const NOBODYS_PHONE: &str = "+12025550143";
@@ -45,7 +46,8 @@ Examples:
 
 It writes nothing. It asks, in this order: ping, the lists (fields, users,
 pipelines, stages), a search for each phone and email, and the first contact
-found once more by its id. When nobody is named it searches for a phone and an
+found once more by its id. Of a bot it asks only whether it is there, and says
+what it can be asked to do. When nobody is named it searches for a phone and an
 email that nobody has, to see whether the CRM answers searches, and does not
 answer them with just anybody. These few calls come on top of what a running
 `leadfold serve` takes of the rate budget.
@@ -69,7 +71,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "EMAIL")]
     email: Vec<String>,
     /// Country of phones that name none; may be repeated, the first is tried first
-    #[arg(long, value_name = "COUNTRY", default_value = "UA", value_parser = country)]
+    #[arg(long, value_name = "COUNTRY", default_value = DEFAULT_REGION, value_parser = country)]
     region: Vec<String>,
     /// Show every request with its answer, and every field
     #[arg(long, short)]
@@ -296,13 +298,22 @@ fn finding_as_json(finding: &Finding<'_>, verbose: bool) -> Value {
     let windows: Vec<String> = crm.usage().windows.iter().map(ToString::to_string).collect();
     let guarantees: serde_json::Map<String, Value> =
         kinds(&**crm).map(|kind| (kind.as_str().to_owned(), json!(crm.guarantee(kind)))).collect();
+    let bot = crm::description(&finding.destination.crm).and_then(|description| description.bot);
+    let operations: Option<Vec<Value>> = bot.map(|bot| {
+        let told = |operation: &Operation| {
+            let Operation { name, summary, repeatable, .. } = operation;
+            json!({ "name": name, "summary": summary, "repeatable": repeatable })
+        };
+        bot.operations.iter().map(told).collect()
+    });
     let more = json!({
         "windows": windows,
         "settle_ms": millis(crm.settle()),
         "batch": crm.batch(),
         "concurrency": crm.concurrency(),
         "guarantees": guarantees,
-        "lacks": fallbacks(crm.capabilities()),
+        "lacks": if operations.is_some() { Vec::new() } else { fallbacks(crm.capabilities()) },
+        "operations": operations,
         "reached": asked_as_json("as", reached, verbose),
         "catalog": catalog.as_ref().map(|asked| asked_as_json("lists", asked, verbose)),
         "searches": searches.iter().map(|(sought, asked)| search_as_json(sought, asked, verbose)).collect::<Vec<_>>(),

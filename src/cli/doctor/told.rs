@@ -9,10 +9,10 @@ use crate::compare::fallbacks;
 use crate::crm::catalog::{Catalog, Field, User};
 use crate::crm::examine::{Asked, Examination, Sought};
 use crate::crm::http::Exchange;
-use crate::crm::{Crm, CrmError, Found, Guarantee, matching};
+use crate::crm::{Crm, CrmError, Found, Guarantee, description, matching};
 use crate::map::{Files, Problem};
 use crate::plan::FoundContact;
-use crate::rules::{Blind, Destination, Mode};
+use crate::rules::{Blind, BotKind, Destination, Mode};
 
 /// Names in one line, unless everything was asked for.
 const NAMES_SHOWN: usize = 12;
@@ -122,12 +122,15 @@ impl Told {
 
     /// What is known of it without asking.
     fn standing(&mut self, destination: &Destination, crm: &dyn Crm) {
+        let bot = description(&destination.crm).and_then(|description| description.bot);
         self.line(
             "mode",
-            match destination.mode {
-                Mode::Live => "live: leads are written",
-                Mode::Observe => "observe: looks up and explains, writes nothing",
-                Mode::Paused => "paused: does nothing, the queue is kept",
+            match (destination.mode, bot) {
+                (Mode::Live, None) => "live: leads are written",
+                (Mode::Live, Some(_)) => "live: it is called",
+                (Mode::Observe, None) => "observe: looks up and explains, writes nothing",
+                (Mode::Observe, Some(_)) => "observe: explains, calls nothing",
+                (Mode::Paused, _) => "paused: does nothing, the queue is kept",
             },
         );
         let windows: Vec<String> = crm.usage().windows.iter().map(ToString::to_string).collect();
@@ -149,6 +152,10 @@ impl Told {
                 "cannot be looked up: without an answer it is sent again (`blind: at_least_once`)"
             }
         };
+        if let Some(bot) = bot {
+            self.bot(destination, bot, blind);
+            return;
+        }
         let settle =
             format!("looked up {:?} after a lost answer, then sent again if it is not there", crm.settle());
         let protections = [
@@ -166,6 +173,28 @@ impl Told {
         }
         for (index, fallback) in fallbacks(crm.capabilities()).into_iter().enumerate() {
             self.line(if index == 0 { "lacks" } else { "" }, fallback);
+        }
+    }
+
+    /// Whose chats it serves, what it can be asked to do, and what protects that from being done twice.
+    fn bot(&mut self, destination: &Destination, bot: BotKind, blind: &str) {
+        let own: Vec<&str> = destination.chats.iter().map(String::as_str).collect();
+        let chats = if own.is_empty() { bot.chats.join(", ") } else { own.join(", ") };
+        if !chats.is_empty() {
+            self.line("chats", &chats);
+        }
+        for (index, operation) in bot.operations.iter().enumerate() {
+            let words = format!("{}: {}", operation.name, operation.summary);
+            self.line(if index == 0 { "can" } else { "" }, &words);
+        }
+        let mut margin = "safety";
+        for (repeatable, words) in [(true, "may be repeated, twice does no more than once"), (false, blind)] {
+            let names = bot.operations.iter().filter(|operation| operation.repeatable == repeatable);
+            let names: Vec<&str> = names.map(|operation| operation.name).collect();
+            if !names.is_empty() {
+                self.line(margin, &format!("{}: {words}", names.join(", ")));
+                margin = "";
+            }
         }
     }
 

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::super::{how_many, leads};
+use crate::lead::ChatState;
 use crate::store::corrections::{ContactOf, Given, KeptApart, MadeOne, TakenApart};
+use crate::store::facts::KnownChat;
 use crate::store::profile::{Brief, PossibleDuplicate, Profile};
 
 /// Lines of text; writing to a String cannot fail.
@@ -30,11 +32,10 @@ impl Text {
 
 pub(super) fn told_profile(person: &Profile) -> String {
     let mut text = Text::default();
-    let name = person.leads.iter().find_map(|lead| lead.contact.as_ref()?.get("name")?.as_str());
     text.line(format!(
         "Person {}, {}: {} since {:.0}",
         person.id,
-        name.unwrap_or("no name"),
+        person.name.as_deref().unwrap_or("no name"),
         leads(u64::try_from(person.lead_count).unwrap_or_default()),
         person.created_at
     ));
@@ -43,13 +44,22 @@ pub(super) fn told_profile(person: &Profile) -> String {
         person.identifiers.iter().map(|identifier| {
             let scope = scope(&identifier.scope);
             let (kind, value) = (identifier.kind.as_str(), &identifier.value);
-            format!("{kind} {value}{scope}, {}, last seen {:.0}", identifier.proof, identifier.seen)
+            format!("{kind} {value}{scope}, {}, last seen {:.0}", identifier.proof.as_str(), identifier.seen)
         }),
     );
     text.list(
         "uses",
         person.shared.iter().map(|given| format!("{}, of person {}", what(given), given.person)),
     );
+    text.list("chats", person.chats.iter().map(chat));
+    text.list(
+        "remember",
+        person
+            .fields
+            .iter()
+            .map(|(name, field)| format!("{name}: {}, since {:.0}", plain(&field.value), field.at)),
+    );
+    text.list("clicks", person.clicks.iter().map(|click| format!("{}, on {:.0}", click.click, click.at)));
     text.list("in CRMs", person.contacts.iter().map(contact));
     text.list(
         "leads",
@@ -84,6 +94,25 @@ pub(super) fn told_profile(person: &Profile) -> String {
     );
     text.list("is not", person.apart.iter().map(ToString::to_string));
     text.0
+}
+
+fn chat(chat: &KnownChat) -> String {
+    let bot = chat.bot_name.as_deref().unwrap_or(&chat.bot);
+    let state = match &chat.state {
+        ChatState::Active => format!("active since {:.0}", chat.since),
+        ChatState::Blocked { why } => format!("BLOCKED since {:.0} ({why})", chat.since),
+    };
+    let status = chat.status.as_ref().map_or_else(String::new, |last| {
+        let description = last.description.as_ref().map_or_else(String::new, |text| format!(" ({text})"));
+        format!("; last message {}{description} on {:.0}", last.status, last.at)
+    });
+    let link = chat.link.as_ref().map_or_else(String::new, |link| format!(", {link}"));
+    format!("{} with '{bot}', {} ({}): {state}{status}{link}", chat.channel, chat.value, chat.scope)
+}
+
+/// A value as people read it: a text without its quotes.
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn scope(scope: &str) -> String {

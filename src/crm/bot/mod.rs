@@ -4,15 +4,19 @@
 //! A bot's file has its [`Description`](super::Description) with its operations, and one type that implements [`Bot`].
 //! Everything else about a destination (queue, budget, unknown outcomes, pausing) is the same as for a CRM.
 
+mod botmother;
 mod esputnik;
 mod metabot;
 mod mindbox;
+mod sendpulse;
+mod telegram;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
 
 use super::catalog::Catalog;
 use super::http::{Answer, Http, in_parallel};
@@ -24,8 +28,14 @@ use crate::plan::{Action, Call, RecordId, RecordKind, Step, StepKind};
 use crate::rules::Operation;
 
 /// Every bot.
-pub static DESCRIPTIONS: &[&Description] =
-    &[&esputnik::DESCRIPTION, &mindbox::DESCRIPTION, &metabot::DESCRIPTION];
+pub static DESCRIPTIONS: &[&Description] = &[
+    &sendpulse::DESCRIPTION,
+    &telegram::DESCRIPTION,
+    &botmother::DESCRIPTION,
+    &esputnik::DESCRIPTION,
+    &mindbox::DESCRIPTION,
+    &metabot::DESCRIPTION,
+];
 
 /// A call on its way: which step it is, and how it is journalled.
 #[derive(Clone, Copy)]
@@ -187,6 +197,18 @@ pub(super) fn needed(call: &Call, parameter: &str) -> Result<String, Outcome> {
             call.operation
         ),
     })
+}
+
+/// A nested parameter that holds values by name; `None` where it is absent.
+pub(super) fn object<'a>(call: &'a Call, parameter: &str) -> Result<Option<&'a Map<String, Value>>, Outcome> {
+    match call.with.get(parameter) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(entries)) => Ok(Some(entries)),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            let why = format!("{}: `{parameter}` holds values by name: {{ name: value }}", call.operation);
+            Err(Outcome::Rejected { why })
+        }
+    }
 }
 
 /// The chat of a call.

@@ -54,6 +54,13 @@ pub(super) fn retry_after(header: &str, date: Option<&str>, now: Timestamp) -> O
     Some(Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
+/// How long a body asks to wait, in seconds, for those who say it there: Telegram under `parameters.retry_after` ("Bot API:
+/// making requests"), others under `retry_after`.
+pub(super) fn wait_in(body: &Value) -> Option<Duration> {
+    let seconds = body.pointer("/parameters/retry_after").or_else(|| body.get("retry_after"))?.as_f64()?;
+    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
+}
+
 fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()
 }
@@ -129,6 +136,21 @@ mod tests {
         check("soon", None, None);
         check("NaN", None, Some(0));
         check("1e300", None, None);
+    }
+
+    #[test]
+    fn a_body_may_ask_to_wait() {
+        let check = |body: Value, expect: Option<u64>| {
+            assert_eq!(wait_in(&body), expect.map(Duration::from_secs), "{body}");
+        };
+        check(json!({"ok": false, "parameters": {"retry_after": 35}}), Some(35));
+        check(json!({"error": "slow down", "retry_after": 2.0}), Some(2));
+        check(json!({"parameters": {"retry_after": -1}}), Some(0));
+        check(json!({"parameters": {"migrate_to_chat_id": 7}}), None);
+        check(json!({"retry_after": "soon"}), None);
+        check(json!({"retry_after": 1e300}), None);
+        check(json!([]), None);
+        check(Value::Null, None);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub const ALLOW_PRIVATE_ADDRESSES: Setting = Setting {
 /// Calls one account of one CRM.
 pub struct Http {
     destination: String,
+    /// What answers, for people.
+    who: &'static str,
     client: Client,
     base: Url,
     timeout: Duration,
@@ -81,6 +83,10 @@ pub struct Call {
     operation: &'static str,
     priority: Priority,
     accepted: Vec<u16>,
+    /// Whether the status alone is the answer.
+    any_body: bool,
+    /// Where a secret stands in the answer.
+    secret: Option<&'static str>,
     request: RequestBuilder,
     /// Why it cannot be sent.
     problem: Option<String>,
@@ -151,6 +157,21 @@ impl Call {
         self.accepted = statuses.to_vec();
         self
     }
+
+    /// Takes a 2xx as the answer whatever its body is, for those who answer with some text or none. What is no JSON comes
+    /// as a text.
+    #[must_use]
+    pub fn any_body(mut self) -> Self {
+        self.any_body = true;
+        self
+    }
+
+    /// Where a secret stands in the answer, as a JSON pointer; it is hidden from then on.
+    #[must_use]
+    pub fn secret_in_answer(mut self, pointer: &'static str) -> Self {
+        self.secret = Some(pointer);
+        self
+    }
 }
 
 /// A client that goes nowhere but where it is sent: no redirects, no proxy of the environment, no private address behind
@@ -196,6 +217,7 @@ impl Http {
         let secrets = account.secrets.iter().map(|secret| secret.expose_secret().to_owned());
         Ok(Self {
             destination: destination.name.clone(),
+            who: if super::is_bot(&destination.crm) { "bot" } else { "CRM" },
             client,
             base,
             timeout: destination.timeout,
@@ -239,7 +261,7 @@ impl Http {
             .find(unwritable)
             .map(|segment| format!("{operation}: {segment:?} cannot be a part of an address"));
         let request = self.client.request(method, url).timeout(self.timeout);
-        Call { operation, priority, accepted: Vec::new(), request, problem }
+        Call { operation, priority, accepted: Vec::new(), any_body: false, secret: None, request, problem }
     }
 
     /// Asks something that changes nothing.
@@ -313,7 +335,7 @@ impl Http {
 
     #[expect(clippy::disallowed_methods, reason = "the one place that sends")]
     async fn exchange(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
-        let Call { operation, accepted, request, .. } = call;
+        let Call { operation, accepted, any_body, secret, request, .. } = call;
         let recorded = record::begin(operation, &request, &self.base, &self.redactor);
         let began = Instant::now();
         if effect == Effect::Write {
@@ -325,10 +347,15 @@ impl Http {
                     failpoint!("crm.committed");
                 }
                 let received = Received::read(response, SystemClock.now()).await;
+                let secret =
+                    secret.and_then(|pointer| received.body.as_ref().ok()?.pointer(pointer)?.as_str());
+                if let Some(secret) = secret {
+                    self.redactor.learn(secret);
+                }
                 if let Some(recorded) = recorded {
                     recorded.answered(&received);
                 }
-                self.answer(operation, received, &accepted)
+                self.answer(operation, received, &accepted, any_body)
             }
             Err(error) => {
                 let failure = self.no_answer(operation, error, effect);
@@ -359,10 +386,19 @@ impl Http {
         result
     }
 
-    fn answer(&self, operation: &str, received: Received, accepted: &[u16]) -> Result<Answer, Failure> {
+    fn answer(
+        &self,
+        operation: &str,
+        received: Received,
+        accepted: &[u16],
+        any_body: bool,
+    ) -> Result<Answer, Failure> {
         let Received { status, after, body } = received;
         match body {
             Ok(body) => self.judged(operation, status, body, accepted, after),
+            Err(BodyError { text, .. }) if any_body && classify::usual(status) == Verdict::Answer => {
+                Ok(Answer { status, body: Value::String(text) })
+            }
             // A refusal is a refusal, whatever became of its text.
             Err(BodyError { text, .. }) if classify::usual(status) != Verdict::Answer => {
                 self.judged(operation, status, Value::String(text), accepted, after)
@@ -370,7 +406,11 @@ impl Http {
             Err(BodyError { why, .. }) => Err(Failure {
                 verdict: Verdict::Unclear,
                 after: None,
-                why: format!("{operation}: the CRM answered {status}, but {}", self.redactor.clean(&why)),
+                why: format!(
+                    "{operation}: the {} answered {status}, but {}",
+                    self.who,
+                    self.redactor.clean(&why)
+                ),
             }),
         }
     }
@@ -387,6 +427,7 @@ impl Http {
             return Ok(Answer { status, body });
         }
         let verdict = (self.judge)(status, &body).unwrap_or_else(|| classify::usual(status));
+        let after = after.or_else(|| classify::wait_in(&body));
         let advice = match verdict {
             Verdict::Answer => return Ok(Answer { status, body }),
             Verdict::RateLimited => {
@@ -401,7 +442,7 @@ impl Http {
         };
         let said = self.redactor.clean(&classify::message(&body));
         let separator = if advice.is_empty() { "" } else { "; " };
-        let why = format!("{operation}: the CRM answered {status}: {said}{separator}{advice}");
+        let why = format!("{operation}: the {} answered {status}: {said}{separator}{advice}", self.who);
         Err(Failure { verdict, after, why })
     }
 

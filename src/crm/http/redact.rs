@@ -1,6 +1,8 @@
 //! What of a CRM's message may be shown: no secrets, no whole phones or emails, and not too much of it.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 
 use reqwest::Url;
 use serde_json::Value;
@@ -13,9 +15,15 @@ const LONGEST: usize = 300;
 /// What a secret is replaced by.
 const HIDDEN: &str = "•••";
 
+/// Secrets that were learnt on the way are forgotten when so many newer ones are known: a token lives for an hour, and the
+/// one before it may still be under way.
+const LEARNT: usize = 2;
+
 /// Cleans texts of one destination.
 pub(super) struct Redactor {
     secrets: Vec<String>,
+    /// The forms of each, the newest last.
+    learnt: Mutex<VecDeque<Vec<String>>>,
 }
 
 impl Redactor {
@@ -28,13 +36,26 @@ impl Redactor {
         // Longest first, so that a secret that contains another one leaves no rest.
         secrets.sort_by(|a, b| (b.len(), a).cmp(&(a.len(), b)));
         secrets.dedup();
-        Self { secrets }
+        Self { secrets, learnt: Mutex::default() }
+    }
+
+    /// Hides also this secret, which an account handed out.
+    pub(super) fn learn(&self, secret: &str) {
+        if secret.is_empty() {
+            return;
+        }
+        let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        if learnt.len() == LEARNT {
+            learnt.pop_front();
+        }
+        learnt.push_back(forms(secret));
     }
 
     /// The text without secrets, otherwise as it is.
     pub(super) fn hide(&self, text: &str) -> String {
         let mut text = Cow::Borrowed(text);
-        for secret in &self.secrets {
+        let learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        for secret in learnt.iter().flatten().chain(&self.secrets) {
             if text.contains(secret.as_str()) {
                 text = Cow::Owned(text.replace(secret.as_str(), HIDDEN));
             }
@@ -98,6 +119,19 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_secret_may_be_learnt_on_the_way() {
+        let redactor = Redactor::new(["s3cret".to_owned()]);
+        redactor.learn("");
+        for token in ["first/token", "second", "third"] {
+            redactor.learn(token);
+        }
+        assert_eq!(redactor.hide("s3cret second third"), "••• ••• •••");
+        assert_eq!(redactor.hide("first/token"), "first/token", "two are enough");
+        redactor.learn("a/b");
+        assert_eq!(redactor.hide("GET /a%2Fb"), "GET /•••");
     }
 
     #[test]

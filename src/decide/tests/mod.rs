@@ -160,8 +160,13 @@ pub(super) fn bare_lead() -> Lead {
         note: None,
         owners: None,
         identifiers: vec![],
+        links: vec![],
         chat: None,
+        chat_scope: None,
+        person_fields: Fields::new(),
+        adds_token: false,
         flaws: vec![],
+        postback: None,
         afterwards: Vec::new(),
         given: None,
     }

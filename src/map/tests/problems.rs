@@ -194,6 +194,16 @@ fn warnings_break_nothing() {
 }
 
 #[test]
+fn what_never_says_who_somebody_is_has_no_place_in_the_order() {
+    let workspace = format!("{WORKSPACE}identity: {{ order: [click, phone] }}\n");
+    let (_, compiled) = compile_both(&workspace, &format!("{HEAD}leads: [{{ name: a, to: [crm] }}]\n"));
+    let problems: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("`click` does nothing in `order` (device and click ids"), "{problems:?}");
+    assert!(compiled.is_sound());
+}
+
+#[test]
 fn defaults_of_secrets_are_reported() {
     let source = "source: { preset: json, token: \"${TOKEN:-demo}\" }\nleads: [{ name: a, to: [crm] }]\n";
     let compiled = compile_source(source);
@@ -322,4 +332,30 @@ fn proven_and_hint_stand_where_they_mean_something() {
         "identifiers: { external_customer: { shop: \"{{ vars.x }}\" } }",
         &["5:51: there is no variable `x`"],
     );
+}
+
+#[test]
+fn a_secret_that_no_request_could_have_is_refused() {
+    let check = |head: &str, expect: Option<&str>| {
+        let compiled =
+            compile_source(&format!("source: {{ token: t, {head} }}\nleads: [{{ name: a, to: [crm] }}]\n"));
+        let messages: Vec<&str> = compiled.problems.iter().map(|problem| problem.message.as_str()).collect();
+        let secret = &compiled.workspace.sources["bot"].secret;
+        match expect {
+            None => assert!(messages.is_empty() && secret.is_some(), "{head}: {messages:?}"),
+            Some(part) => {
+                assert!(messages.len() == 1 && messages[0].contains(part), "{head}: {messages:?}");
+                assert!(secret.is_none() && compiled.workspace.sources["bot"].mapping.is_err(), "{head}");
+            }
+        }
+    };
+    check("preset: telegram, secret: abcDEF_123-xyz", None);
+    check("preset: telegram, secret: \"${SECRET:-demo}\"", None);
+    check("preset: esputnik, secret: \"yespo:${PASSWORD:-demo}\"", None);
+    check("preset: telegram, secret: \"not this!\"", Some("A-Z, a-z, 0-9"));
+    check("preset: telegram, secret: \"\"", Some("empty"));
+    check("preset: telegram, secret: \"${SECRET}\"", Some("environment variable `SECRET`"));
+    check("preset: esputnik, secret: password", Some("a colon and the password"));
+    check("preset: json, secret: abc", Some("nothing that `json` sends"));
+    check("preset: telegrm, secret: abc", Some("telegrm"));
 }

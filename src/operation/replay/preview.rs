@@ -1,11 +1,12 @@
 //! What a replay would do, before anything is done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{UNREADABLE, checked, is_of_deliveries, observes, remapped};
+use super::{Again, UNREADABLE, checked, is_of_deliveries, observes, remapped};
 use crate::id::LeadId;
 use crate::map::Workspace;
 use crate::operation::{Means, Operation, OperationError};
@@ -133,13 +134,14 @@ fn count(groups: &mut BTreeMap<(String, Option<String>, String), Group>, item: I
     group.count += 1;
 }
 
-async fn sample(means: &Means, workspace: &Workspace, item: &Item) -> Result<Sample, StoreError> {
+async fn sample(means: &Means, workspace: &Arc<Workspace>, item: &Item) -> Result<Sample, StoreError> {
     let after = match remapped(means, workspace, item.lead).await? {
-        Ok(EventOutcome::Lead { lead, .. }) => {
+        Ok(Again::Mapped(EventOutcome::Lead { lead, .. }, _)) => {
             format!("branch '{}', to {}", lead.branch, lead.to.join(", "))
         }
-        Ok(EventOutcome::Filtered(why)) => format!("filtered: {}", why.text),
-        Ok(EventOutcome::NeedsAttention(why)) => format!("needs attention: {}", why.text),
+        Ok(Again::Mapped(EventOutcome::Filtered(why), _)) => format!("filtered: {}", why.text),
+        Ok(Again::Mapped(EventOutcome::NeedsAttention(why), _)) => format!("needs attention: {}", why.text),
+        Ok(Again::Waits(_)) => "waits for somebody with its click id".to_owned(),
         Err((_, why)) => format!("left alone: {why}"),
     };
     let why = item.why.as_ref().map_or_else(String::new, |why| format!(": {}", why.text));

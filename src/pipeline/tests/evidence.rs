@@ -5,13 +5,8 @@ use super::*;
 /// Kind, scope, first key and proof of every identifier, and the codes of the flaws.
 fn evidence(preset: &str, branch: &str, event: &Event) -> (Vec<String>, Vec<String>) {
     let made = lead(run_event(preset, &format!("leads:\n  - {{ name: all, to: [crm], {branch} }}\n"), event));
-    let proof = |proof| match proof {
-        Proof::Proven => "proven",
-        Proof::Claimed => "claimed",
-        Proof::Hinted => "hinted",
-    };
     let say = |known: &crate::lead::Identifier| {
-        format!("{} {} {} {}", known.kind.as_str(), known.scope, known.keys[0], proof(known.proof))
+        format!("{} {} {} {}", known.kind.as_str(), known.scope, known.keys[0], known.proof.as_str())
     };
     (made.identifiers.iter().map(say).collect(), made.flaws.into_iter().map(|flaw| flaw.code).collect())
 }

@@ -10,10 +10,11 @@ use crate::id::{LeadId, MergeId, PersonId};
 use crate::lead::IdentifierKind;
 use crate::plan::Reason;
 use crate::resolve::Key;
+use crate::store::acquaint::{among, in_columns};
 use crate::store::doubles::take_back_two_contacts;
 use crate::store::merges::{decide_unsent_anew, lock_both, lock_what_moves, merge_people, present_person};
-use crate::store::moved::{Moved, in_columns, pair};
-use crate::store::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, placeholders};
+use crate::store::moved::{Moved, pair_row};
+use crate::store::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json};
 use crate::store::syncs::OPEN;
 use crate::store::{StoreError, Work};
 
@@ -43,7 +44,7 @@ impl Work for MakeOne {
             };
             let asked = "SELECT 1 FROM possible_duplicates WHERE one = $1 AND other = $2";
             if self.asked == Asked::Same
-                && connection.fetch(asked, pair(one, other, Vec::new())).await?.is_empty()
+                && connection.fetch(asked, pair_row(one, other, Vec::new())).await?.is_empty()
             {
                 return Ok(Err(NotDone::NotAsked(one, other)));
             }
@@ -75,7 +76,7 @@ impl MakeOne {
         contacts: Vec<ContactOf>,
     ) -> Result<MadeOne, StoreError> {
         let sql = "DELETE FROM apart WHERE one = $1 AND other = $2 RETURNING since";
-        let apart = connection.fetch(sql, pair(from, into, Vec::new())).await?;
+        let apart = connection.fetch(sql, pair_row(from, into, Vec::new())).await?;
         let overrules = apart.first().map(|row| row.timestamp(0)).transpose()?;
         let identifiers = count(connection, IDENTIFIERS_OF, args![from]).await?;
         let leads = count(connection, "SELECT COUNT(*) FROM leads WHERE person = $1", args![from]).await?;
@@ -160,7 +161,7 @@ impl TakeApart {
         loop {
             came_along.take_out(connection, holder, merges).await?;
             let sql = "INSERT INTO apart (one, other, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-            connection.execute(sql, pair(from, holder, args![now])).await?;
+            connection.execute(sql, pair_row(from, holder, args![now])).await?;
             let sql = "SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL";
             let next = connection.fetch(sql, args![holder]).await?;
             let Some(next) = next.first() else { break };
@@ -217,10 +218,10 @@ impl Work for KeepApart {
             let since = self.by.clock.now();
             let sql = "INSERT INTO apart (one, other, since) VALUES ($1, $2, $3) \
                  ON CONFLICT (one, other) DO UPDATE SET since = apart.since RETURNING since";
-            let rows = connection.fetch(sql, pair(one, other, args![since.as_millisecond()])).await?;
+            let rows = connection.fetch(sql, pair_row(one, other, args![since.as_millisecond()])).await?;
             let since = rows.first().map(|row| row.timestamp(0)).transpose()?.unwrap_or(since);
             let sql = "DELETE FROM possible_duplicates WHERE one = $1 AND other = $2";
-            let settled = connection.execute(sql, pair(one, other, Vec::new())).await? > 0;
+            let settled = connection.execute(sql, pair_row(one, other, Vec::new())).await? > 0;
             correct(connection, "not_same", [one, other], None, &self.by).await?;
             connection.end_part(!self.by.only_look).await?;
             Ok(Ok(KeptApart { one, other, since, settled }))
@@ -261,7 +262,7 @@ async fn rank(connection: &mut Connection, person: PersonId) -> Result<(bool, i6
     Ok((row.int(1)? == 1, row.int(0)?, person))
 }
 
-/// The newest merge that fits and can be read.
+/// The newest merge that fits; `None` when it cannot be read.
 async fn load(
     connection: &mut Connection,
     which: &str,
@@ -272,7 +273,7 @@ async fn load(
     );
     let rows = connection.fetch(&sql, arguments).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    // Erasing a human empties it, and a later version may write it otherwise.
+    // Another version may have written it otherwise. Erasing a human leaves it readable, with nothing but ids of leads.
     let Ok(moved) = serde_json::from_str(&row.text(3)?) else { return Ok(None) };
     Ok(Some(Merge { id: row.id(0)?, from: row.id(1)?, into: row.id(2)?, moved, at: row.timestamp(4)? }))
 }
@@ -373,15 +374,13 @@ async fn elsewhere(
     let mut elsewhere = Vec::new();
     let keys: Vec<&Key> = moved.identifiers.iter().collect();
     for piece in keys.chunks(ROWS_PER_STATEMENT) {
-        let rows: Vec<Vec<Arg>> = piece.iter().map(|key| in_columns(key).into()).collect();
-        let sql = format!(
-            "SELECT kind, scope, shown, person FROM identifiers WHERE (kind, scope, value) IN (VALUES {}) \
-             AND person <> ${} AND shown IS NOT NULL ORDER BY kind, scope, value",
-            placeholders(&rows),
-            3 * rows.len() + 1
-        );
-        let mut arguments: Vec<Arg> = rows.into_iter().flatten().collect();
+        let (among, mut arguments) = among(piece.iter().copied().map(in_columns));
         arguments.push(from.into());
+        let sql = format!(
+            "SELECT kind, scope, shown, person FROM identifiers WHERE {among} AND person <> ${} \
+             AND shown IS NOT NULL ORDER BY kind, scope, value",
+            arguments.len()
+        );
         elsewhere.extend(given(&connection.fetch(&sql, arguments).await?)?);
     }
     Ok(elsewhere)

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use leadfold::sandbox::Faults;
 use serde_json::{Value, json};
 
-use super::SECRET;
-use super::stand_in::{Reply, Seen, StandIn};
+use super::stand_in::{Request, StandIn};
+use super::{SECRET, says};
 use crate::rig::Rig;
 
 const DEVICE: &str = "1f9c7c0e-5d0b-4a0e-9c2d-5b7a3a6c9e10";
@@ -51,7 +51,7 @@ async fn three_ways_into_mindbox() {
     let server = StandIn::start(move |_| {
         // The first answer of all gets lost behind a gateway.
         let status = if once.fetch_add(1, Ordering::SeqCst) == 0 { 502 } else { 200 };
-        Reply::Json(status, json!({ "status": "Success" }))
+        says(status, json!({ "status": "Success" }))
     })
     .await;
     let bot = format!(
@@ -84,17 +84,17 @@ async fn three_ways_into_mindbox() {
     rig.settle().await;
     let counts = rig.counts().await;
     assert_eq!((counts.synced, counts.needs_attention), (3, 0), "{counts:?}");
-    let seen = server.seen();
+    let seen = server.requests();
     assert_eq!(seen.len(), 4, "one was sent again");
     let of = |name: &str| {
-        let ours = |seen: &&Seen| seen.query.contains(&("operation".to_owned(), name.to_owned()));
-        let calls: Vec<&Seen> = seen.iter().filter(ours).collect();
+        let ours = |seen: &&Request| seen.pairs().contains(&("operation".to_owned(), name.to_owned()));
+        let calls: Vec<&Request> = seen.iter().filter(ours).collect();
         let first = calls[0];
         assert!(
             calls.iter().all(|call| (&call.query, &call.body) == (&first.query, &first.body)),
             "{calls:?}"
         );
-        (first.body.clone(), first.query.clone())
+        (first.json(), first.pairs())
     };
     let fields = |id: &str| json!({ "platformID": id });
     let (body, _) = of("Telegram.AuthorizeByMindboxId");
@@ -126,14 +126,11 @@ async fn contacts_wait_for_their_import_and_one_fails_alone() {
     let asked = AtomicUsize::new(0);
     let server = StandIn::start(move |seen| {
         if seen.path == "/v1/contacts" {
-            return Reply::Json(200, json!({ "asyncSessionId": "s" }));
+            return says(200, json!({ "asyncSessionId": "s" }));
         }
         let ended = asked.fetch_add(1, Ordering::SeqCst) > 0;
         let failed = json!([{ "channels": [{ "type": "email", "value": "person3@example.com" }] }]);
-        Reply::Json(
-            200,
-            json!({ "status": if ended { "FINISHED" } else { "IMPORTING" }, "failedContacts": failed }),
-        )
+        says(200, json!({ "status": if ended { "FINISHED" } else { "IMPORTING" }, "failedContacts": failed }))
     })
     .await;
     let bot = |mode| {
@@ -149,8 +146,12 @@ async fn contacts_wait_for_their_import_and_one_fails_alone() {
     rig.settle().await;
     let counts = rig.counts().await;
     assert_eq!((counts.synced, counts.needs_attention), (7, 1), "{counts:?}");
-    let imports: Vec<usize> =
-        server.seen().iter().filter_map(|seen| Some(seen.body["contacts"].as_array()?.len())).collect();
+    let imports: Vec<usize> = server
+        .requests()
+        .iter()
+        .filter(|seen| seen.method == "POST")
+        .filter_map(|seen| Some(seen.json()["contacts"].as_array()?.len()))
+        .collect();
     assert_eq!(imports, [8], "all at once, and nobody twice");
     let failed = rig.found("person3@example.com").await;
     assert_eq!(failed.len(), 1, "{failed:?}");
