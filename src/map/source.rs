@@ -286,6 +286,7 @@ fn mapping(reader: &Reader<'_>, root: &Node, source: &Source, workspace: &Worksp
     let known = Known {
         destinations: &destinations,
         bots: &workspace.bots,
+        accounts: &workspace.destinations,
         owner_pools: &owner_pools,
         chats,
         postbacks,

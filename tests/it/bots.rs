@@ -1,6 +1,7 @@
 //! Bots: that what is sent is what their vendors document, and that no answer is taken for another.
 
 mod botmother;
+mod chatterfy;
 mod esputnik;
 mod journey;
 mod metabot;
@@ -8,6 +9,7 @@ mod mindbox;
 mod sendpulse;
 mod stand_in;
 mod telegram;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
