@@ -26,7 +26,9 @@ pub(super) const KINDS: &[DestinationKind] = &[DestinationKind {
     nested: None,
 }];
 
-const PRESETS: &[&str] = &["sendpulse", "esputnik_tokens", "json", "form", "postback"];
+const PRESETS: &[&str] = &[
+    "sendpulse", "esputnik_tokens", "esputnik", "json", "form", "postback", "telegram", "chatterfy", "metabot", "trigger",
+];
 
 /// Knows Ukrainian and Polish numbers, and nothing of the world.
 const SIMPLE: Normalisers = Normalisers { phone: simple_phone, email: simple_email };

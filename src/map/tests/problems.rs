@@ -346,8 +346,8 @@ fn a_source_of_tokens_says_its_application_and_no_other_does() {
     check(app, &[]);
     check(&format!("{app}, bot: \"telegram:shop\", customers: crm"), &[]);
     check("preset: esputnik_tokens", &["1:9: `source` has no `app`, so nobody can send tokens to it ("]);
-    check("preset: esputnik_tokens, app: a/b", &["1:40: `a/b` is no id of an application ("]);
-    check("preset: esputnik_tokens, app: \"\"", &["1:40: `` is no id of an application ("]);
+    check("preset: esputnik_tokens, app: a/b", &["1:41: `a/b` is no id of an application ("]);
+    check("preset: esputnik_tokens, app: \"\"", &["1:41: `` is no id of an application ("]);
     check(&format!("{app}, bot: shop"), &["1:88: `shop` does not say which bot it is ("]);
     check(&format!("{app}, bot: \":shop\""), &["1:88: `:shop` does not say which bot it is ("]);
     let nowhere = "2:9: this entry of `leads` does not say where its leads go (`to`)";
