@@ -13,7 +13,8 @@ mod limits;
 mod pools;
 mod problems;
 
-const PRESETS: &[&str] = &["sendpulse", "json", "form", "telegram", "esputnik", "esputnik_tokens"];
+const PRESETS: &[&str] =
+    &["sendpulse", "json", "form", "telegram", "esputnik", "esputnik_tokens", "postback"];
 
 const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 
