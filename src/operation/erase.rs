@@ -164,7 +164,7 @@ impl Operation for Erase {
             }
         }
         // Somebody may never have come, and a link was made for them.
-        means.store.forget_tokens_of(wanted.clone()).await?;
+        means.store.forget_tokens_of(spellings(&human.who, &human.regions)).await?;
         erased.done =
             means.store.forget(person, wanted, author, note, &*means.clock).await? == Forgotten::Done;
         failpoint!("erase.forgotten");

@@ -27,7 +27,16 @@ pub(super) const KINDS: &[DestinationKind] = &[DestinationKind {
 }];
 
 const PRESETS: &[&str] = &[
-    "sendpulse", "esputnik_tokens", "esputnik", "json", "form", "postback", "telegram", "chatterfy", "metabot", "trigger",
+    "sendpulse",
+    "esputnik_tokens",
+    "esputnik",
+    "json",
+    "form",
+    "postback",
+    "telegram",
+    "chatterfy",
+    "metabot",
+    "trigger",
 ];
 
 /// Knows Ukrainian and Polish numbers, and nothing of the world.
