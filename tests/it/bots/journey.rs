@@ -41,7 +41,7 @@ leads:
   - name: by phone
     contact: { phone: "{{ contact }}" }
     phone: { regions: [KZ] }
-    calls: [ { to: mindbox, run: { operation: by_phone, values: { phone: "{{ lead.phone }}", platform_id: "{{ id }}" } } } ]
+    calls: [ { to: mindbox, run: { operation: by_phone, values: { phone: "{{ lead.phone.e164 }}", platform_id: "{{ id }}" } } } ]
 "#;
 
 #[tokio::test]
