@@ -15,7 +15,7 @@ mod pools;
 mod problems;
 
 const PRESETS: &[&str] =
-    &["sendpulse", "json", "form", "telegram", "esputnik", "esputnik_tokens", "postback"];
+    &["sendpulse", "json", "form", "telegram", "esputnik", "postback", "esputnik_tokens"];
 
 const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 

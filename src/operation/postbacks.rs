@@ -142,6 +142,8 @@ fn not_uncounted(postback: &PostbackRow, why: NotCorrected) -> String {
         NotCorrected::Stands(state) => {
             format!("it has no number that could be taken back: it is {}", state.as_str())
         }
-        other => not_counted(postback, other),
+        NotCorrected::NotThere | NotCorrected::Nobody | NotCorrected::Emptied(_) => {
+            not_counted(postback, why)
+        }
     }
 }

@@ -135,9 +135,9 @@ async fn store(
         .collect();
     let keyed: Vec<Keyed<'_>> =
         events.iter().map(|(delivery, position, event)| event.keyed(*delivery, *position)).collect();
-    let arrived = deliveries.iter().filter_map(|delivery| match &delivery.result {
-        Prepared::Postback(arrived) if claimed.contains(&delivery.id) => Some((delivery.id, arrived)),
-        _ => None,
+    let arrived = deliveries.iter().filter_map(|delivery| {
+        let Prepared::Postback(arrived) = &delivery.result else { return None };
+        claimed.contains(&delivery.id).then_some((delivery.id, arrived))
     });
     keep_postbacks(connection, arrived).await?;
     let firsts = take_and_insert(connection, &keyed, clock.now()).await?;

@@ -7,7 +7,7 @@ mod journey;
 mod metabot;
 mod mindbox;
 mod sendpulse;
-mod stand_in;
+pub(crate) mod stand_in;
 mod telegram;
 mod webhook;
 

@@ -12,12 +12,13 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
+use crate::bots::stand_in::{Reply, StandIn};
 use crate::postgres::Database;
 use crate::rig::{IMPATIENT, MAPPING, Rig, until};
 use crate::store::run;
 
 /// Chatterfy's step "Send webhook", as far as it matters here.
-const BOT: &str = r#"
+const BOT: &str = r"
 source: { preset: form, token: bot }
 leads:
   - name: started
@@ -27,7 +28,7 @@ leads:
     contact: { name: <<username>>, phone: <<phone>> }
     identifiers: { click: <<subid>>, chat: { channel: telegram, bot: shop, id: <<chatid>> } }
     deal: { title: Lead, pipeline: Main, stage: New }
-"#;
+";
 
 const NETWORK: &str = r#"
 source: { preset: postback, token: net }
@@ -326,6 +327,7 @@ mod story {
             (Some(1), &counted[0]["person"])
         );
         assert_eq!(net.counts().await, [0, 1, 0, 1]);
+        net.rig.settle().await;
         net.end().await;
     }
 
@@ -605,4 +607,69 @@ async fn a_crowd_at_once_gets_every_number_once() {
 
 async fn get_owned(port: u16, path: String) -> u16 {
     get(port, &path).await
+}
+
+/// The client's own data base decides: whoever has an open deal goes on, anybody else begins.
+const CHECK_AND_SWITCH: &str = r#"
+source: { preset: postback, token: check }
+leads:
+  - name: check and switch
+    on: check
+    to: [crm]
+    rules: { create_deal: never, update: only_empty, task_on_repeat: false, needs: [] }
+    after_look_up:
+      - { to: chatterfy, when: "{{ found.deal }}", update_dialog: { step: Flow RD / FD, status: auto } }
+      - { to: chatterfy, when: "{{ not found.deal }}", update_dialog: { status: manual, fields: { checked: "{{ postback.event }}" } } }
+"#;
+
+/// The shipped example of Chatterfy, as its manual tells it: auto actions by postbacks, and "check and switch".
+#[tokio::test(flavor = "multi_thread")]
+async fn auto_actions_move_the_dialog_of_whoever_came_with_the_click_id() {
+    let chatterfy = StandIn::always(Reply::text(200, "")).await;
+    let mut rig = Rig::prepare(Faults::default(), IMPATIENT, MAPPING).await;
+    let bot = format!(
+        "  chatterfy: {{ bot: chatterfy, postback_id: pb-1, url: \"{}\", allow_private_addresses: true, steps: {{ \
+         Flow FD / REG: reg, Flow RD / FD: fd, Flow RD / 2rd: rd2 }} }}\nowner_pools:",
+        chatterfy.url()
+    );
+    rig.edit("workspace.yaml", "owner_pools:", &bot);
+    for (name, text) in [
+        ("bot.yaml", include_str!("../../mappings/examples/chatterfy/bot.yaml")),
+        ("network.yaml", include_str!("../../mappings/examples/chatterfy/network.yaml")),
+        ("check.yaml", CHECK_AND_SWITCH),
+    ] {
+        rig.files.0.insert(name.to_owned(), text.to_owned());
+    }
+    rig.boot().await;
+    let get = async |path: &str| assert_eq!(rig.get(path).await.0, 200, "{path}");
+    let asked = async |count: usize| {
+        until("Chatterfy is called", async || chatterfy.requests().len() >= count).await;
+        rig.settle().await;
+        let requests = chatterfy.requests();
+        assert_eq!(requests.len(), count, "{requests:#?}");
+        let last = &requests[count - 1];
+        assert_eq!(last.line(), "GET /api/bots/webhooks/pb-1/updateDialog");
+        last.query.clone()
+    };
+    // Before anybody came with the click id nothing is called.
+    get("/in/network/demo?clickid=67aB&tracker.event=registration&fields.user_id=884412").await;
+    get("/in/bot/demo?subid=67aB&chatid=700000101&username=ivan&phone=%2B380671234567").await;
+    assert_eq!(asked(1).await, "chatId=700000101&stepId=reg&status=auto");
+    get("/in/network/demo?clickid=67aB&tracker.event=sale&tracker.cost=50.00&tracker.currency=usd").await;
+    assert_eq!(asked(2).await, "chatId=700000101&stepId=fd&status=auto&fields.balance=50.00");
+    get("/in/network/demo?clickid=67aB&tracker.event=resale&tracker.cost=25.00").await;
+    assert_eq!(asked(3).await, "chatId=700000101&stepId=rd2&status=auto");
+    // The same again is a repeat, and calls nobody.
+    get("/in/network/demo?clickid=67aB&tracker.event=resale&tracker.cost=25.00").await;
+    get("/in/network/demo?clickid=67aB&tracker.event=withdrawal").await;
+    rig.settle().await;
+    assert_eq!(chatterfy.requests().len(), 3);
+
+    // He has a deal, she has none.
+    get("/in/check/check?clickid=67aB&tracker.event=check").await;
+    assert_eq!(asked(4).await, "chatId=700000101&stepId=fd&status=auto");
+    get("/in/bot/demo?subid=67aC&chatid=700000102&username=maria").await;
+    get("/in/check/check?clickid=67aC&tracker.event=check").await;
+    assert_eq!(asked(5).await, "chatId=700000102&status=manual&fields.checked=check");
+    rig.end().await;
 }
