@@ -9,6 +9,7 @@ mod mindbox;
 mod sendpulse;
 pub(crate) mod stand_in;
 mod telegram;
+mod ways_back;
 mod webhook;
 
 use std::sync::Arc;
