@@ -113,6 +113,10 @@ pub(super) fn told(lead: &LeadDetail) -> String {
             of("phone"),
             of("email")
         ));
+        if let Some(postback) = mapped.get("postback") {
+            let (event, ordinal) = (word(postback.get("event")), word(postback.get("ordinal")));
+            line(format!("            counted as {event}#{ordinal} of this person"));
+        }
         for flaw in mapped.get("flaws").and_then(Value::as_array).into_iter().flatten() {
             line(format!(
                 "            {} '{}': {}",

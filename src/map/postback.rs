@@ -91,7 +91,7 @@ pub(crate) struct On {
 
 /// How long the same again is a repeat: longer than a network's own retries after a lost answer, much shorter than the
 /// time in which somebody pays twice.
-const REPEATS: Duration = Duration::from_secs(60);
+const REPEATS: Duration = Duration::from_mins(1);
 /// How long a postback waits: a campaign's visitor has written to the bot by then, or never will.
 const WAITS: Duration = Duration::from_hours(7 * 24);
 

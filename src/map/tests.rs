@@ -14,7 +14,8 @@ mod limits;
 mod pools;
 mod problems;
 
-const PRESETS: &[&str] = &["sendpulse", "json", "form", "telegram", "esputnik", "esputnik_tokens"];
+const PRESETS: &[&str] =
+    &["sendpulse", "json", "form", "telegram", "esputnik", "postback", "esputnik_tokens"];
 
 const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 

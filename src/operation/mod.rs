@@ -11,7 +11,9 @@ pub mod erase;
 pub mod held;
 pub mod links;
 pub mod people;
+pub mod postbacks;
 pub mod replay;
+pub mod triggers;
 
 use std::sync::Arc;
 

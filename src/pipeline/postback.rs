@@ -137,7 +137,7 @@ fn interpret_postback(
         Interpreted::Filtered(reason) if reason.code == "no_branch" => {
             Interpreted::Filtered(Reason::new("no_branch", no_branch(mapping, postback)))
         }
-        ended => ended,
+        ended @ (Interpreted::Filtered(_) | Interpreted::NeedsAttention { .. }) => ended,
     }
 }
 
@@ -175,14 +175,12 @@ fn no_branch(mapping: &Mapping, postback: &Postback) -> String {
 /// By what a second copy is recognised. Without an id of the sender's, the same again for the same click id and sum is
 /// a repeat for a while.
 fn key(click: &str, event: &str, id: Option<&str>, cost: Option<&str>) -> EventKey {
-    match id {
+    if let Some(id) = id {
         // Some senders number what is paid, and report its registration, its sale and its refund under one number.
-        Some(id) => EventKey::new(format!("{event}:{id}"), KeyLifetime::Retention),
-        None => {
-            let hash = Sha256::digest(json!([click, event, cost]).to_string());
-            EventKey::new(format!("sha256:{}", to_hex(&hash.into())), KeyLifetime::Window)
-        }
+        return EventKey::new(format!("{event}:{id}"), KeyLifetime::Retention);
     }
+    let hash = Sha256::digest(json!([click, event, cost]).to_string());
+    EventKey::new(format!("sha256:{}", to_hex(&hash.into())), KeyLifetime::Window)
 }
 
 /// The event that is a parameter of its own.

@@ -135,9 +135,9 @@ async fn store(
         .collect();
     let keyed: Vec<Keyed<'_>> =
         events.iter().map(|(delivery, position, event)| event.keyed(*delivery, *position)).collect();
-    let arrived = deliveries.iter().filter_map(|delivery| match &delivery.result {
-        Prepared::Postback(arrived) if claimed.contains(&delivery.id) => Some((delivery.id, arrived)),
-        _ => None,
+    let arrived = deliveries.iter().filter_map(|delivery| {
+        let Prepared::Postback(arrived) = &delivery.result else { return None };
+        claimed.contains(&delivery.id).then_some((delivery.id, arrived))
     });
     keep_postbacks(connection, arrived).await?;
     let firsts = take_and_insert(connection, &keyed, clock.now()).await?;
@@ -236,10 +236,12 @@ pub(super) async fn insert_leads(
         if let Some(news) = &event.chat {
             chats.tell(news, event.received_at);
         }
+        // A postback is somebody's, whatever the mapping makes of it.
+        let holder = event.holder.map(|holder| people.present(holder));
         match &event.outcome {
-            EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, None, None),
+            EventOutcome::Filtered(why) => row(None, holder, "filtered", Some(json(why)?), None, None, None),
             EventOutcome::NeedsAttention(why) => {
-                row(None, None, "needs-attention", Some(json(why)?), None, None, None);
+                row(None, holder, "needs-attention", Some(json(why)?), None, None, None);
             }
             EventOutcome::Lead { lead, branch, syncs: ids, to_come } => {
                 let lead = redeemed.get(&event.lead_id).map_or(&**lead, AsRef::as_ref);

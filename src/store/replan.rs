@@ -118,16 +118,13 @@ impl ReplanLeads {
             };
             let Some(before) = before.get(&lead.lead) else { continue };
             let mapped = redeemed.get(&lead.lead).map_or(&**mapped, AsRef::as_ref);
-            let resolution = match (lead.holder, &mapped.postback) {
-                (Some(holder), Some(postback)) => {
-                    Resolution::by_click(&postback.click, people.present(holder))
-                }
-                _ => {
-                    let who = Who::of(mapped, before.received_at);
-                    let resolution = people.resolve(&who, lead.fresh_person);
-                    people.learn(lead.lead, mapped, &who, &resolution);
-                    resolution
-                }
+            let resolution = if let (Some(holder), Some(postback)) = (lead.holder, &mapped.postback) {
+                Resolution::by_click(&postback.click, people.present(holder))
+            } else {
+                let who = Who::of(mapped, before.received_at);
+                let resolution = people.resolve(&who, lead.fresh_person);
+                people.learn(lead.lead, mapped, &who, &resolution);
+                resolution
             };
             // After that: who became one by this very lead is nobody else.
             let moved = before.person.is_some_and(|person| people.present(person) != resolution.person);

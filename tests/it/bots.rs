@@ -7,7 +7,7 @@ mod journey;
 mod metabot;
 mod mindbox;
 mod sendpulse;
-mod stand_in;
+pub(crate) mod stand_in;
 mod telegram;
 mod webhook;
 
@@ -17,8 +17,10 @@ use std::time::Duration;
 use leadfold::clock::{Clock as _, SystemClock};
 use leadfold::crm::{BOTS, Crm, Outcome, Remaining, connect};
 use leadfold::id::StepId;
+use leadfold::map::Files;
 use leadfold::plan::{Action, Call, Recipient, Step};
 use leadfold::rules::{Blind, Destination, Mode, Settings};
+use leadfold::workspace::compile_with;
 use serde_json::Value;
 
 use self::stand_in::{Reply, StandIn};
@@ -140,6 +142,17 @@ async fn check_refused(bot: &Arc<dyn Crm>, server: &StandIn, call: Call, says: &
     let (word, said) = told(&outcome);
     assert!(word == "rejected" && said.contains(says), "{word}: {said}");
     assert!(server.requests().is_empty() && journal.sent().is_empty());
+}
+
+/// What the loader says of a call in a mapping, given the settings of its bot as YAML.
+fn problems(bot: &str, settings: &str, call: &str) -> Vec<String> {
+    let workspace = format!("destinations:\n  bot: {{ bot: {bot}, {settings} }}\n");
+    let mapping = format!(
+        "source: {{ preset: json, token: demo }}\nleads:\n  - name: All\n    calls:\n      - {{ to: bot, {call} }}\n"
+    );
+    let files = [("workspace.yaml".to_owned(), workspace), ("bot.yaml".to_owned(), mapping)];
+    let compiled = compile_with(&Files(files.into()), &(Arc::new(|_: &str| None) as _));
+    compiled.problems.iter().map(|problem| format!("{}: {}", problem.file, problem.message)).collect()
 }
 
 /// What the loader, `check` and the docs take from a description is there and hangs together.

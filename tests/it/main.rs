@@ -41,6 +41,7 @@ mod partition;
 mod people;
 mod phone_differential;
 mod pools;
+mod postbacks;
 mod postgres;
 mod receive;
 mod rehearse;
