@@ -333,7 +333,7 @@ async fn tokens_of_one_app_go_together() {
     let seen = server.requests();
     let of = |path: &str| {
         let mut calls = seen.iter().filter(|seen| seen.line() == format!("POST {path}"));
-        let body = calls.next().unwrap().body.clone();
+        let body = calls.next().unwrap().json();
         assert!(calls.next().is_none(), "one call");
         body
     };

@@ -134,7 +134,7 @@ async fn contacts_wait_for_their_import_and_one_fails_alone() {
     })
     .await;
     let bot = |mode| {
-        format!("  esputnik: {{ bot: esputnik, url: \"{}\", api_key: k, mode: {mode} }}", server.url())
+        format!("  esputnik: {{ bot: esputnik, url: \"{}\", api_key: {SECRET}, mode: {mode} }}", server.url())
     };
     let mut rig = started(&bot("paused"), SUBSCRIBERS).await;
     for number in 0..8 {

@@ -173,8 +173,14 @@ impl Esputnik {
 
     fn failed(&self, failure: &Json) -> Outcome {
         let said = ["errorMessage", "message", "error", "description"];
-        let said = said.iter().find_map(|key| failure[*key].as_str());
-        self.rejected(said.unwrap_or("it could not take this contact, and does not say why"))
+        said.iter().find_map(|key| failure[*key].as_str()).map_or_else(
+            || Outcome::Rejected {
+                why: "upsert_contact: eSputnik could not take this contact and does not say why; look at its email, phone \
+                      and names"
+                    .to_owned(),
+            },
+            |said| self.rejected(said),
+        )
     }
 
     fn rejected(&self, said: &str) -> Outcome {
