@@ -346,10 +346,10 @@ fn a_source_of_tokens_says_its_application_and_no_other_does() {
     check(app, &[]);
     check(&format!("{app}, bot: \"telegram:shop\", customers: crm"), &[]);
     check("preset: esputnik_tokens", &["1:9: `source` has no `app`, so nobody can send tokens to it ("]);
-    check("preset: esputnik_tokens, app: a/b", &["1:40: `a/b` is no id of an application ("]);
-    check("preset: esputnik_tokens, app: \"\"", &["1:40: `` is no id of an application ("]);
-    check(&format!("{app}, bot: shop"), &["1:88: `shop` does not say which bot it is ("]);
-    check(&format!("{app}, bot: \":shop\""), &["1:88: `:shop` does not say which bot it is ("]);
+    check("preset: esputnik_tokens, app: a/b", &["1:41: `a/b` is no id of an application ("]);
+    check("preset: esputnik_tokens, app: \"\"", &["1:41: `` is no id of an application ("]);
+    check(&format!("{app}, bot: shop"), &["1:84: `shop` does not say which bot it is ("]);
+    check(&format!("{app}, bot: \":shop\""), &["1:84: `:shop` does not say which bot it is ("]);
     let nowhere = "2:9: this entry of `leads` does not say where its leads go (`to`)";
     let only = "is only for `preset: esputnik_tokens`";
     check("preset: json, app: a", &[&format!("1:30: `app` {only}"), nowhere]);
@@ -390,7 +390,7 @@ fn what_is_remembered_goes_nowhere_and_needs_no_destination() {
     check("person: { fields: [sum] }", &["2:40: `person.fields` must be a mapping"]);
     check("person: { fields: { sum: \"{{ vars.shp }}\" } }", &["2:51: there is no variable `shp`"]);
     check("person: ~", &["2:9: this entry of `leads` does not say where its leads go (`to`)"]);
-    check("to: [], person: { fields: { sum: 1 } }", &["2:25: `to` names no destination"]);
+    check("to: [], person: { fields: { sum: 1 } }", &["2:26: `to` names no destination"]);
 }
 
 #[test]
