@@ -7,7 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::call::{Call, Recipient};
+pub use self::call::{Address, Call, Recipient};
 use crate::id::StepId;
 use crate::lead::Fields;
 

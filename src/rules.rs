@@ -14,7 +14,7 @@ mod pools;
 
 pub use identity::{IdentifierOrder, IdentityRules, Limits};
 pub use links::LinkRules;
-pub use operations::{BotKind, Operation, Parameter, Shape};
+pub use operations::{BotKind, CheckCall, Misuse, Operation, Parameter, Shape};
 pub use pools::{
     Days, Hours, InactiveUsers, OutsideHours, OwnerPool, PoolOwner, PoolState, Turn, WeeklyHours, folded,
 };

@@ -8,11 +8,12 @@
 //! | [`http`], [`limit`] | calls, and the account's rate budget |
 //! | [`matching`] | the exact re-check of what a search gave |
 //! | `unmarked` | a lost step where records carry no marker |
-//! | `settings`, `entries`, `tree` | reading what the workspace says; a plan's fields as JSON; bodies with placeholders |
+//! | `settings`, `auth`, `entries`, `tree` | reading what the workspace says; a plan's fields as JSON; bodies with placeholders |
 //! | `bot` | bots: asked by operations, with nothing to look up |
 //! | [`catalog`] | what an account has: fields, users, pipelines, stages |
 //! | [`examine`] | asks an account everything that can be asked without writing |
 
+mod auth;
 mod bot;
 pub mod catalog;
 mod entries;

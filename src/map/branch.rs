@@ -12,7 +12,7 @@ use super::scope::{Definitions, View};
 use super::template::{EvaluationError, Sees, Template};
 use super::yaml::Node;
 use crate::lead::Moment;
-use crate::rules::{BotKind, Rules};
+use crate::rules::{BotKind, Destination, Rules};
 
 /// One entry of `leads:`.
 #[derive(Debug)]
@@ -191,6 +191,7 @@ pub(super) const IF_INVALID: &[(&str, IfInvalid)] = &[
 pub(super) struct Known<'a> {
     pub(super) destinations: &'a [String],
     pub(super) bots: &'a BTreeMap<String, BotKind>,
+    pub(super) accounts: &'a BTreeMap<String, Destination>,
     pub(super) owner_pools: &'a [String],
     /// Whether the preset finds the chat of an event, together with its bot.
     pub(super) chats: bool,
@@ -318,9 +319,11 @@ impl<'n, 'd: 'n> Entry<'n, 'd> {
 
 /// The calls of all moments.
 fn calls_of(reader: &Reader<'_>, section: &Entry<'_, '_>, known: Known<'_>) -> Vec<CallTemplate> {
-    let bots = Bots { sound: known.bots, destinations: known.destinations };
+    let bots = Bots { sound: known.bots, accounts: known.accounts, destinations: known.destinations };
     let read = |&(key, moment): &(&str, Moment)| {
-        section.get(key).map(|node| calls::read(reader, node, key, moment, bots)).unwrap_or_default()
+        let calls =
+            section.get(key).map(|node| calls::read(reader, node, key, moment, bots, known.variables));
+        calls.unwrap_or_default()
     };
     MOMENTS.iter().flat_map(read).collect()
 }

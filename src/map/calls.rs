@@ -5,17 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::branch::{When, condition};
 use super::problem::suggest;
 use super::reader::Reader;
 use super::scope::{Definitions, View};
-use super::template::{EvaluationError, Sees, Template};
+use super::template::address::AddressTemplate;
+use super::template::{Braces, EvaluationError, Sees, Template};
 use super::yaml::{Kind, Node};
 use crate::event::Event;
 use crate::lead::{Given, Moment};
-use crate::rules::{BotKind, Operation, Shape};
+use crate::rules::{BotKind, Destination, Misuse, Operation, Shape};
 
 /// One call of a branch.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub(crate) struct CallTemplate {
 #[derive(Debug)]
 enum Parameter {
     Value(Template),
+    Address(AddressTemplate),
     List(Vec<Parameter>),
     Entries(Vec<(String, Parameter)>),
 }
@@ -59,7 +61,10 @@ pub(super) const MOMENTS: &[(&str, Moment)] =
     &[("calls", Moment::AtOnce), ("after_done", Moment::Done), ("after_look_up", Moment::LookedUp)];
 
 /// Keys of a call beside its operation.
-pub(super) const KEYS: &[&str] = &["to", "when", "chat", "channel"];
+pub(super) const KEYS: &[&str] = &["to", "when", "chat", "channel", "braces"];
+
+/// Words of [`Braces`].
+pub(super) const BRACES: &[(&str, Braces)] = &[("double", Braces::Double), ("single", Braces::Single)];
 
 impl CallTemplate {
     /// What comes out with these values; `None` where its condition does not hold.
@@ -103,6 +108,7 @@ impl Parameter {
     fn evaluate(&self, view: View<'_>) -> Result<Option<Json>, EvaluationError> {
         Ok(match self {
             Self::Value(template) => template.evaluate(view)?,
+            Self::Address(address) => address.fill(view)?,
             Self::List(items) => {
                 let mut values = Vec::with_capacity(items.len());
                 for item in items {
@@ -120,9 +126,22 @@ impl Parameter {
         })
     }
 
+    /// What of it depends on no lead; the rest is null. See [`CheckCall`](crate::rules::CheckCall).
+    fn constant(&self) -> Json {
+        match self {
+            Self::Value(template) => template.constant().cloned().unwrap_or_default(),
+            Self::Address(address) => json!({ "origin": address.origin() }),
+            Self::List(items) => items.iter().map(Self::constant).collect(),
+            Self::Entries(entries) => {
+                entries.iter().map(|(name, entry)| (name.clone(), entry.constant())).collect()
+            }
+        }
+    }
+
     fn collect<'a>(&'a self, templates: &mut Vec<&'a Template>) {
         match self {
             Self::Value(template) => templates.push(template),
+            Self::Address(address) => templates.push(address.template()),
             Self::List(items) => items.iter().for_each(|item| item.collect(templates)),
             Self::Entries(entries) => entries.iter().for_each(|(_, entry)| entry.collect(templates)),
         }
@@ -188,6 +207,8 @@ impl Reads {
 pub(super) struct Bots<'a> {
     /// Those that are sound.
     pub(super) sound: &'a BTreeMap<String, BotKind>,
+    /// What the workspace says of them.
+    pub(super) accounts: &'a BTreeMap<String, Destination>,
     /// All names that stand in the workspace.
     pub(super) destinations: &'a [String],
 }
@@ -199,12 +220,20 @@ pub(super) fn read(
     key: &str,
     moment: Moment,
     bots: Bots<'_>,
+    variables: &Definitions,
 ) -> Vec<CallTemplate> {
     let items = reader.list(node, &format!("`{key}`")).iter();
-    items.filter_map(|item| call(reader, item, key, moment, bots)).collect()
+    items.filter_map(|item| call(reader, item, key, moment, bots, variables)).collect()
 }
 
-fn call(reader: &Reader<'_>, node: &Node, key: &str, moment: Moment, bots: Bots<'_>) -> Option<CallTemplate> {
+fn call(
+    reader: &Reader<'_>,
+    node: &Node,
+    key: &str,
+    moment: Moment,
+    bots: Bots<'_>,
+    variables: &Definitions,
+) -> Option<CallTemplate> {
     let what = format!("an entry of `{key}`");
     let section = reader.entries(node, &what)?;
     let Some(to) = section.get("to") else {
@@ -224,13 +253,26 @@ fn call(reader: &Reader<'_>, node: &Node, key: &str, moment: Moment, bots: Bots<
         return None;
     };
     let (operation, value) = operation(reader, node, &what, &name, kind)?;
-    let template =
-        |key: &str, what: &str| section.get(key).and_then(|node| reader.template(node, what, Sees::Lead));
+    let braces = section.get("braces").and_then(|node| reader.choice(node, "`braces`", BRACES));
+    let values = Values { reader, braces: braces.unwrap_or(Braces::Double), variables };
+    let template = |key: &str, what: &str| section.get(key).and_then(|node| values.template(node, what));
+    let problems = reader.problems_so_far();
+    let parameters = values.parameters(value, operation);
+    // What could not be read would be missed once more.
+    if reader.problems_so_far() == problems
+        && let (Some(check), Some(account)) = (kind.check, bots.accounts.get(&name))
+    {
+        let constant = |(name, parameter): &(String, Parameter)| (name.clone(), parameter.constant());
+        for misuse in check(account, operation.name, &parameters.iter().map(constant).collect()) {
+            let Misuse { parameter, message, help } = misuse;
+            reader.error(value.get(parameter).unwrap_or(value).span, message, help);
+        }
+    }
     Some(CallTemplate {
         when: section.get("when").map_or(When::Always, |node| condition(reader, node, "`when`", Sees::Lead)),
         chat: template("chat", "`chat`"),
         channel: template("channel", "`channel`"),
-        parameters: parameters(reader, value, operation),
+        parameters,
         to: name,
         moment,
         operation,
@@ -269,47 +311,67 @@ fn operation<'n>(
     found
 }
 
-fn parameters(reader: &Reader<'_>, node: &Node, operation: &'static Operation) -> Vec<(String, Parameter)> {
-    let what = |name: &str| format!("`{}.{name}`", operation.name);
-    let read = |name: &str, node: &Node| {
-        let known = operation.parameters.iter().find(|parameter| parameter.name == name);
-        let shape = known.map_or(Shape::Value, |parameter| parameter.shape);
-        Some((name.to_owned(), parameter(reader, node, &what(name), shape)?))
-    };
-    let single = !matches!(node.kind, Kind::Map { .. }) || node.is_unquoted_placeholder();
-    if single && operation.parameters.is_empty() && node.is_null() {
-        return Vec::new();
-    }
-    if let (true, Some(main)) = (single, operation.main) {
-        return read(main, node).into_iter().collect();
-    }
-    let whole = format!("`{}`", operation.name);
-    let names: Vec<&str> = operation.parameters.iter().map(|parameter| parameter.name).collect();
-    let Some(section) = reader.section(node, &whole, &names) else { return Vec::new() };
-    for parameter in operation.parameters.iter().filter(|parameter| parameter.required) {
-        if section.get(parameter.name).is_none() {
-            let help = Some(format!("`{}`: {}", parameter.name, parameter.summary));
-            reader.error(node.span, format!("{whole} has no `{}`", parameter.name), help);
-        }
-    }
-    let entries = section.node.entries().iter().filter(|(_, value)| !value.is_null());
-    entries.filter_map(|(key, value)| read(key.scalar()?, value)).collect()
+/// How the values of one call are read.
+#[derive(Clone, Copy)]
+struct Values<'r, 'f> {
+    reader: &'r Reader<'f>,
+    braces: Braces,
+    variables: &'r Definitions,
 }
 
-fn parameter(reader: &Reader<'_>, node: &Node, what: &str, shape: Shape) -> Option<Parameter> {
-    match (&node.kind, shape) {
-        (Kind::List(items), Shape::Nested) => {
-            let items = items.iter().filter_map(|item| parameter(reader, item, what, shape));
-            Some(Parameter::List(items.collect()))
+impl Values<'_, '_> {
+    fn parameters(self, node: &Node, operation: &'static Operation) -> Vec<(String, Parameter)> {
+        let what = |name: &str| format!("`{}.{name}`", operation.name);
+        let read = |name: &str, node: &Node| {
+            let known = operation.parameters.iter().find(|parameter| parameter.name == name);
+            let shape = known.map_or(Shape::Value, |parameter| parameter.shape);
+            Some((name.to_owned(), self.parameter(node, &what(name), shape)?))
+        };
+        let single = !matches!(node.kind, Kind::Map { .. }) || node.is_unquoted_placeholder();
+        if single && operation.parameters.is_empty() && node.is_null() {
+            return Vec::new();
         }
-        (Kind::Map { .. }, Shape::Nested) if !node.is_unquoted_placeholder() => {
-            let section = reader.entries(node, what)?;
-            let entries = section.node.entries().iter().filter(|(_, value)| !value.is_null());
-            let entries = entries.filter_map(|(key, value)| {
-                Some((key.scalar()?.to_owned(), parameter(reader, value, what, shape)?))
-            });
-            Some(Parameter::Entries(entries.collect()))
+        if let (true, Some(main)) = (single, operation.main) {
+            return read(main, node).into_iter().collect();
         }
-        _ => reader.template(node, what, Sees::Lead).map(Parameter::Value),
+        let whole = format!("`{}`", operation.name);
+        let names: Vec<&str> = operation.parameters.iter().map(|parameter| parameter.name).collect();
+        let Some(section) = self.reader.section(node, &whole, &names) else { return Vec::new() };
+        for parameter in operation.parameters.iter().filter(|parameter| parameter.required) {
+            if section.get(parameter.name).is_none() {
+                let help = Some(format!("`{}`: {}", parameter.name, parameter.summary));
+                self.reader.error(node.span, format!("{whole} has no `{}`", parameter.name), help);
+            }
+        }
+        let entries = section.node.entries().iter().filter(|(_, value)| !value.is_null());
+        entries.filter_map(|(key, value)| read(key.scalar()?, value)).collect()
+    }
+
+    fn parameter(self, node: &Node, what: &str, shape: Shape) -> Option<Parameter> {
+        match (&node.kind, shape) {
+            (_, Shape::Address) => {
+                let address = self.reader.address(node, what, Sees::Lead, self.braces, self.variables);
+                address.map(Parameter::Address)
+            }
+            (Kind::List(items), Shape::Nested) => {
+                let items = items.iter().filter_map(|item| self.parameter(item, what, shape));
+                Some(Parameter::List(items.collect()))
+            }
+            (Kind::Map { .. }, Shape::Nested)
+                if !node.is_unquoted_placeholder() && !self.reader.refuse_unquoted(node, self.braces) =>
+            {
+                let section = self.reader.entries(node, what)?;
+                let entries = section.node.entries().iter().filter(|(_, value)| !value.is_null());
+                let entries = entries.filter_map(|(key, value)| {
+                    Some((key.scalar()?.to_owned(), self.parameter(value, what, shape)?))
+                });
+                Some(Parameter::Entries(entries.collect()))
+            }
+            _ => self.template(node, what).map(Parameter::Value),
+        }
+    }
+
+    fn template(self, node: &Node, what: &str) -> Option<Template> {
+        self.reader.template_in(node, what, Sees::Lead, self.braces)
     }
 }

@@ -48,6 +48,11 @@ impl<'a> Reader<'a> {
         (problems, self.defaults_used.into_inner())
     }
 
+    /// How many problems were noted.
+    pub(super) fn problems_so_far(&self) -> usize {
+        self.problems.borrow().len()
+    }
+
     pub(crate) fn error(&self, span: Span, message: impl Into<String>, help: Option<String>) {
         self.problems.borrow_mut().push(Problem::new(Severity::Error, self.file, span, message, help));
     }

@@ -17,7 +17,7 @@ use self::parts::{
     words,
 };
 use super::workspace::DestinationKind;
-use super::{branch, evidence, example, identity, links, pools, rules, source, template, workspace};
+use super::{branch, calls, evidence, example, identity, links, pools, rules, source, template, workspace};
 use crate::lead::IdentifierKind;
 use crate::plan::StepKind;
 
@@ -313,6 +313,10 @@ fn call() -> Json {
             "when": scalar("The condition, one placeholder: \"{{ found.deal }}\"."),
             "chat": scalar("The chat id; without it the lead's own chat, or where the person was last."),
             "channel": scalar("The messenger: telegram."),
+            "braces": word(
+                "What its placeholders look like: double, {{ … }} (the default), or also single, {tracker.clickid}.",
+                calls::BRACES.iter().map(|(name, _)| *name),
+            ),
         },
         "required": ["to"],
         "minProperties": 2,

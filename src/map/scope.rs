@@ -104,6 +104,11 @@ impl<'a> Scope<'a> {
 }
 
 impl<'a> View<'a> {
+    /// Without what is known beyond the event: what variables see.
+    pub(super) fn of_event(self) -> Self {
+        self.scope.event()
+    }
+
     /// The whole payload.
     pub(super) fn body(self) -> &'a Json {
         &self.scope.event.payload

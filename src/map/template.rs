@@ -15,10 +15,12 @@ use super::path::Path;
 use super::problem::Span;
 use super::scope::View;
 
+pub(super) mod address;
 mod reading;
+mod single;
 
 pub(super) use reading::VALUE_KEYS;
-pub(crate) use reading::{Sees, constant};
+pub(crate) use reading::{Braces, Sees, constant};
 
 /// Where a value stands, for messages about events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +58,7 @@ pub struct Template {
 #[derive(Debug)]
 enum TemplateKind {
     Constant(Json),
-    Placeholder(Placeholder),
+    Placeholder(Arc<Placeholder>),
     Text(Vec<Part>),
     List(Vec<Template>),
 }
@@ -64,10 +66,10 @@ enum TemplateKind {
 #[derive(Debug)]
 enum Part {
     Literal(String),
-    Placeholder(Placeholder),
+    Placeholder(Arc<Placeholder>),
 }
 
-/// One placeholder.
+/// One placeholder. An address that begins with a variable shares those of the variable.
 #[derive(Debug)]
 pub(super) struct Placeholder {
     pub(super) reads: Reads,

@@ -8,6 +8,7 @@ use super::*;
 use crate::event::{EventKey, KeyLifetime};
 use crate::rules::{BotKind, Rules, Setting};
 
+mod addresses;
 mod calls;
 mod limits;
 mod pools;
@@ -21,7 +22,7 @@ const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 const TALKER: DestinationKind = DestinationKind {
     name: "talker",
     settings: &[Setting { name: "token", required: true, secret: true, summary: "its token" }],
-    bot: Some(BotKind { operations: calls::OPERATIONS, chats: &["json:*"] }),
+    bot: Some(BotKind { operations: calls::OPERATIONS, chats: &["json:*"], check: None }),
     nested: None,
 };
 
@@ -177,6 +178,12 @@ fn values() {
     check("\"{{ contact.tags | join(', ') }}\"", json!("vip, ads, true, 7"));
     check("\"{{ contact.vip | string }} {{ contact.vip ~ '' }}\"", json!("true true"));
     check("\"{{ contact.vip | lower }}\"", json!("true"));
+    // What a start parameter is, also when there is none.
+    check("\"{{ '900000417' | start_kind }}\"", json!("crm_id"));
+    check("\"{{ 17 | start_kind }}\"", json!("crm_id"));
+    check("\"{{ '/start 1f9c7c0e-5d0b-4a0e-9c2d-5b7a3a6c9e10' | start_kind }}\"", json!("device"));
+    check("\"{{ contact.nothing | start_kind }}\"", json!("none"));
+    check("\"{{ contact.nothing | start_kind == 'none' }}\"", json!(true));
     check("\"{{ contact.tags | map('string') | list | last }}\"", json!("7"));
     check("\"{{ contact.tags | tojson }}\"", json!("[\"vip\",null,\"ads\",true,7]"));
     check("\"{{ '%s is %d' | format(contact.name, contact.age) }}\"", json!("Олена is 42"));

@@ -72,9 +72,6 @@ fn circle<'a>(needs: &BTreeMap<&'a str, BTreeSet<&'a str>>, name: &'a str) -> Op
                     step = reached_from.get(step).copied().unwrap_or(name);
                     way.push(step);
                 }
-                if at == name {
-                    way.pop();
-                }
                 way.reverse();
                 return Some(way);
             }

@@ -26,6 +26,18 @@ pub struct Recipient {
     pub channel: Option<String>,
 }
 
+/// An address of a call, taken apart, so that nothing in it can be taken for a part of another kind. Raw texts: whoever
+/// sends it escapes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// `https://host`, or `http://`, with a port where the mapping names one.
+    pub origin: String,
+    /// Segments of the path. An empty one at the end is a slash at the end; none is empty elsewhere.
+    pub segments: Vec<String>,
+    /// Parameters by name, in order.
+    pub query: Vec<(String, String)>,
+}
+
 impl Call {
     /// A parameter as text; `None` where it is absent or no single value.
     pub fn text(&self, parameter: &str) -> Option<String> {
@@ -35,5 +47,10 @@ impl Call {
             Json::Bool(value) => Some(value.to_string()),
             Json::Null | Json::Array(_) | Json::Object(_) => None,
         }
+    }
+
+    /// A parameter that is an address; `None` where it is absent or something else.
+    pub fn address(&self, parameter: &str) -> Option<Address> {
+        Address::deserialize(self.with.get(parameter)?).ok()
     }
 }

@@ -1,5 +1,9 @@
 //! What a bot can be asked to do: data of its description, which loader, `check` and docs iterate over.
 
+use serde_json::{Map, Value as Json};
+
+use super::Destination;
+
 /// What makes a destination a bot.
 #[derive(Clone, Copy, Debug)]
 pub struct BotKind {
@@ -8,6 +12,26 @@ pub struct BotKind {
     /// Scopes of the chats that it serves unless the destination says otherwise (`chats:`): `sendpulse:*` are those of
     /// all bots of preset `sendpulse`.
     pub chats: &'static [&'static str],
+    /// Finds in the constant arguments of a call what will be refused whatever the lead; `None`: nothing can be told.
+    pub check: Option<CheckCall>,
+}
+
+/// Looks over a call of an operation while the mapping is loaded.
+///
+/// The arguments are those that the mapping writes, by parameter. What depends on a lead is null there, at any depth; an
+/// [address](Shape::Address) is `{ "origin": "https://host" }`, because the rest of it may depend on one.
+pub type CheckCall =
+    fn(destination: &Destination, operation: &str, arguments: &Map<String, Json>) -> Vec<Misuse>;
+
+/// An argument that an operation will refuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misuse {
+    /// Which parameter it is.
+    pub parameter: &'static str,
+    /// What is wrong, one sentence without a full stop.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
 }
 
 /// One thing that a bot can be asked to do.
@@ -48,6 +72,6 @@ pub enum Shape {
     /// Values in lists and mappings of any depth.
     Nested,
     /// An address: what stands in its placeholders is one segment of the path or one value of the query, whatever it holds.
-    /// Its adapter gets `{ "origin": …, "segments": […], "query": [[name, value]…] }`.
+    /// Its adapter gets an [`Address`](crate::plan::Address).
     Address,
 }

@@ -138,8 +138,8 @@ async fn hear(story: &Story, all: &[(i64, Said)]) -> Vec<LeadId> {
             received_at: at(*second),
             version: "v1".to_owned(),
             chat: said.news.clone(),
-            outcome: said.outcome(story),
             holder: None,
+            outcome: said.outcome(story),
         };
         leads.push(lead_id);
         prepared.push(PreparedDelivery { id: arrival.delivery.id, result: Prepared::Events(vec![event]) });

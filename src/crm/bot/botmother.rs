@@ -88,7 +88,7 @@ pub(super) static DESCRIPTION: Description = Description {
     processing: Duration::from_secs(10),
     search_lag: Duration::ZERO,
     // As the shipped mapping of Botmother calls them.
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:botmother"] }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:botmother"], check: None }),
     nested: Some(note_problems),
     connect,
 };

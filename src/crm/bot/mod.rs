@@ -5,11 +5,13 @@
 //! Everything else about a destination (queue, budget, unknown outcomes, pausing) is the same as for a CRM.
 
 mod botmother;
+mod chatterfy;
 mod esputnik;
 mod metabot;
 mod mindbox;
 mod sendpulse;
 mod telegram;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +34,11 @@ pub static DESCRIPTIONS: &[&Description] = &[
     &sendpulse::DESCRIPTION,
     &telegram::DESCRIPTION,
     &botmother::DESCRIPTION,
-    &esputnik::DESCRIPTION,
-    &mindbox::DESCRIPTION,
+    &chatterfy::DESCRIPTION,
     &metabot::DESCRIPTION,
+    &mindbox::DESCRIPTION,
+    &esputnik::DESCRIPTION,
+    &webhook::DESCRIPTION,
 ];
 
 /// A call on its way: which step it is, and how it is journalled.
@@ -56,6 +60,12 @@ pub(super) trait Bot: Send + Sync + 'static {
 
     /// Makes one call.
     fn call<'a>(&'a self, call: &'a Call, sending: Sending<'a>) -> BoxFuture<'a, Outcome>;
+
+    /// Whether this call may be made again where nobody knows whether it was.
+    fn repeatable(&self, call: &Call) -> bool {
+        let operations = self.operations();
+        operations.iter().any(|operation| operation.name == call.operation && operation.repeatable)
+    }
 
     /// Makes the first calls of several plans; a bot that takes several at once has its own way.
     fn call_all<'a>(
@@ -155,8 +165,7 @@ impl<B: Bot> Crm for Account<B> {
     }
 
     fn repeatable(&self, call: &Call) -> bool {
-        let operations = self.bot.operations();
-        operations.iter().any(|operation| operation.name == call.operation && operation.repeatable)
+        self.bot.repeatable(call)
     }
 
     fn settle(&self) -> Duration {

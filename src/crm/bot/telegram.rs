@@ -122,7 +122,7 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[Window::sliding(30, Duration::from_secs(1))],
     processing: Duration::from_secs(10),
     search_lag: Duration::ZERO,
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:*"] }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:*"], check: None }),
     nested: None,
     connect,
 };

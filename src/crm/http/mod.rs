@@ -1,7 +1,7 @@
 //! The one way to call a CRM: limiter, journal, request, classification, redaction.
 //!
 //! It promises: a write is journalled between the permit and the request; an outcome is only ever called surely-not-done
-//! when it surely is not; requests go to the one host of the workspace and follow no redirect; answers have a size limit;
+//! when it surely is not; requests go to the hosts of the workspace and follow no redirect; answers have a size limit;
 //! no secret, no URL and no whole phone or email is in any text it returns.
 //!
 //! It retries nothing. Whoever asked decides.
@@ -12,6 +12,7 @@ mod classify;
 mod post;
 mod record;
 mod redact;
+mod request;
 
 use std::time::{Duration, Instant};
 
@@ -19,14 +20,15 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde_json::Value;
 
-use self::body::{BodyError, Received, root, sentence};
+use self::body::{BodyError, Received, sentence};
 pub use self::classify::{Judge, Verdict};
 pub use self::post::{ask_server, post_json, post_to_server};
 pub use self::record::{Exchange, recorded};
 use self::redact::Redactor;
+pub use self::request::Call;
+use self::request::Roots;
 use super::limit::{Limiter, Window};
 use super::{ConnectError, CrmError, Journal, Outcome, Priority};
 use crate::clock::{Clock as _, SystemClock};
@@ -57,7 +59,8 @@ pub struct Http {
     /// What answers, for people.
     who: &'static str,
     client: Client,
-    base: Url,
+    /// Roots of the API; all but the first are only called where a call names them.
+    roots: Roots,
     timeout: Duration,
     limiter: Limiter,
     judge: Judge,
@@ -76,20 +79,6 @@ pub struct Account<'a> {
     pub secrets: Vec<SecretString>,
     /// The CRM's own meaning of answers.
     pub judge: Judge,
-}
-
-/// A request that is not sent yet.
-pub struct Call {
-    operation: &'static str,
-    priority: Priority,
-    accepted: Vec<u16>,
-    /// Whether the status alone is the answer.
-    any_body: bool,
-    /// Where a secret stands in the answer.
-    secret: Option<&'static str>,
-    request: RequestBuilder,
-    /// Why it cannot be sent.
-    problem: Option<String>,
 }
 
 /// An answer that is what was asked for.
@@ -113,65 +102,6 @@ struct Failure {
     verdict: Verdict,
     after: Option<Duration>,
     why: String,
-}
-
-impl Call {
-    /// Adds query parameters.
-    #[must_use]
-    pub fn query<T: Serialize + ?Sized>(mut self, parameters: &T) -> Self {
-        self.request = self.request.query(parameters);
-        self
-    }
-
-    /// Sets a JSON body.
-    #[must_use]
-    pub fn json<T: Serialize + ?Sized>(mut self, body: &T) -> Self {
-        self.request = self.request.json(body);
-        self
-    }
-
-    /// Sends a token as `Authorization: Bearer`.
-    #[must_use]
-    pub fn bearer(mut self, token: &SecretString) -> Self {
-        self.request = self.request.bearer_auth(token.expose_secret());
-        self
-    }
-
-    /// Sends a name and a password as `Authorization: Basic`.
-    #[must_use]
-    pub fn basic(mut self, user: &str, password: &SecretString) -> Self {
-        self.request = self.request.basic_auth(user, Some(password.expose_secret()));
-        self
-    }
-
-    /// Sends a header. What cannot stand in one makes the call a request that cannot be built.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.request = self.request.header(name, value);
-        self
-    }
-
-    /// Statuses beyond 2xx that are an answer, such as 404 for "is it still there?".
-    #[must_use]
-    pub fn accept(mut self, statuses: &[u16]) -> Self {
-        self.accepted = statuses.to_vec();
-        self
-    }
-
-    /// Takes a 2xx as the answer whatever its body is, for those who answer with some text or none. What is no JSON comes
-    /// as a text.
-    #[must_use]
-    pub fn any_body(mut self) -> Self {
-        self.any_body = true;
-        self
-    }
-
-    /// Where a secret stands in the answer, as a JSON pointer; it is hidden from then on.
-    #[must_use]
-    pub fn secret_in_answer(mut self, pointer: &'static str) -> Self {
-        self.secret = Some(pointer);
-        self
-    }
 }
 
 /// A client that goes nowhere but where it is sent: no redirects, no proxy of the environment, no private address behind
@@ -201,16 +131,9 @@ impl Http {
     /// Prepares to call the account; connects to nothing yet.
     pub fn new(destination: &Destination, account: &Account<'_>) -> Result<Self, ConnectError> {
         let problem = |text: String| ConnectError(format!("destination `{}`: {text}", destination.name));
-        // The address itself is not repeated in these messages: some CRMs carry their secret in it.
-        let base = Url::parse(account.url)
-            .map_err(|error| problem(format!("setting `url` is not an address: {error}")))?;
-        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-            return Err(problem(
-                "setting `url` must begin with https:// (or http://) and name a host".into(),
-            ));
-        }
+        let roots = Roots::new(account.url).map_err(|wrong| problem(format!("setting `url` {wrong}")))?;
         let resolver = address::Resolver { allow_private: account.allow_private_addresses };
-        let client = hardened(resolver, base.scheme() == "http")
+        let client = hardened(resolver, roots.are_plain())
             .connect_timeout(LONGEST_CONNECT.min(destination.timeout / 2))
             .pool_idle_timeout(KEEP_IDLE);
         let client = client.build().map_err(|error| problem(sentence(&error.without_url())))?;
@@ -219,12 +142,41 @@ impl Http {
             destination: destination.name.clone(),
             who: if super::is_bot(&destination.crm) { "bot" } else { "CRM" },
             client,
-            base,
+            roots,
             timeout: destination.timeout,
             limiter: Limiter::new(account.windows, destination.share),
             judge: Judge::clone(&account.judge),
             redactor: Redactor::new(secrets),
         })
+    }
+
+    /// Lets calls go to a further host; see [`call_at`](Self::call_at).
+    pub fn with_host(mut self, url: &str) -> Result<Self, ConnectError> {
+        let added = self.roots.add(url);
+        added.map_err(|wrong| ConnectError(format!("destination `{}`: {wrong}", self.destination)))?;
+        Ok(self)
+    }
+
+    /// A call of one of the account's hosts, named by its scheme, host and port. Any other is not called.
+    pub fn call_at(
+        &self,
+        operation: &'static str,
+        method: Method,
+        origin: &str,
+        segments: &[&str],
+        folder: bool,
+        priority: Priority,
+    ) -> Call {
+        let found = self.roots.find(origin);
+        let root = found.unwrap_or_default();
+        let mut call = self.call_below(root, operation, method, segments, folder, priority);
+        if found.is_none() {
+            call.problem = Some(format!(
+                "{operation}: {origin} is not among the hosts of destination `{}`, and others are not called",
+                self.destination
+            ));
+        }
+        call
     }
 
     /// A call below the account's root. Segments are escaped, so a value from outside cannot lead elsewhere.
@@ -248,7 +200,19 @@ impl Http {
         folder: bool,
         priority: Priority,
     ) -> Call {
-        let mut url = self.base.clone();
+        self.call_below(0, operation, method, segments, folder, priority)
+    }
+
+    fn call_below(
+        &self,
+        root: usize,
+        operation: &'static str,
+        method: Method,
+        segments: &[&str],
+        folder: bool,
+        priority: Priority,
+    ) -> Call {
+        let mut url = self.roots.get(root).clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments).extend(folder.then_some(""));
         }
@@ -261,7 +225,16 @@ impl Http {
             .find(unwritable)
             .map(|segment| format!("{operation}: {segment:?} cannot be a part of an address"));
         let request = self.client.request(method, url).timeout(self.timeout);
-        Call { operation, priority, accepted: Vec::new(), any_body: false, secret: None, request, problem }
+        Call {
+            operation,
+            priority,
+            root,
+            accepted: Vec::new(),
+            any_body: false,
+            secret: None,
+            request,
+            problem,
+        }
     }
 
     /// Asks something that changes nothing.
@@ -315,7 +288,7 @@ impl Http {
     /// Where people open something of the account in a browser: on its host, without whatever the address of the API holds
     /// besides.
     pub fn page(&self, path: &str, query: &[(&str, &str)]) -> Option<String> {
-        let mut url = self.base.join("/").ok()?;
+        let mut url = self.roots.get(0).join("/").ok()?;
         url.set_username("").ok()?;
         url.set_password(None).ok()?;
         url.set_path(path);
@@ -330,13 +303,14 @@ impl Http {
 
     /// The host that is called, for people.
     pub fn host(&self) -> &str {
-        self.base.host_str().unwrap_or_default()
+        self.roots.get(0).host_str().unwrap_or_default()
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place that sends")]
     async fn exchange(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
         let Call { operation, accepted, any_body, secret, request, .. } = call;
-        let recorded = record::begin(operation, &request, &self.base, &self.redactor);
+        let root = self.roots.get(call.root);
+        let recorded = record::begin(operation, &request, root, &self.redactor);
         let began = Instant::now();
         if effect == Effect::Write {
             failpoint!("crm.sent");
@@ -358,7 +332,7 @@ impl Http {
                 self.answer(operation, received, &accepted, any_body)
             }
             Err(error) => {
-                let failure = self.no_answer(operation, error, effect);
+                let failure = self.no_answer(operation, root, error, effect);
                 if let Some(recorded) = recorded {
                     recorded.unanswered(&failure.why);
                 }
@@ -396,11 +370,8 @@ impl Http {
         let Received { status, after, body } = received;
         match body {
             Ok(body) => self.judged(operation, status, body, accepted, after),
-            Err(BodyError { text, .. }) if any_body && classify::usual(status) == Verdict::Answer => {
-                Ok(Answer { status, body: Value::String(text) })
-            }
             // A refusal is a refusal, whatever became of its text.
-            Err(BodyError { text, .. }) if classify::usual(status) != Verdict::Answer => {
+            Err(BodyError { text, .. }) if any_body || classify::usual(status) != Verdict::Answer => {
                 self.judged(operation, status, Value::String(text), accepted, after)
             }
             Err(BodyError { why, .. }) => Err(Failure {
@@ -447,7 +418,7 @@ impl Http {
     }
 
     /// Only a connection that was never made is surely not a write.
-    fn no_answer(&self, operation: &str, error: reqwest::Error, effect: Effect) -> Failure {
+    fn no_answer(&self, operation: &str, root: &Url, error: reqwest::Error, effect: Effect) -> Failure {
         let error = error.without_url();
         let what = self.redactor.clean(&sentence(&error));
         if error.is_builder() {
@@ -455,9 +426,10 @@ impl Http {
             return Failure { verdict: Verdict::Rejected, after: None, why };
         }
         if error.is_connect() {
-            let port = self.base.port().map(|port| format!(":{port}")).unwrap_or_default();
-            let what = self.redactor.clean(&root(&error));
-            let why = format!("{operation}: no connection to {}{port}: {what}", self.host());
+            let host = root.host_str().unwrap_or_default();
+            let port = root.port().map(|port| format!(":{port}")).unwrap_or_default();
+            let what = self.redactor.clean(&body::root(&error));
+            let why = format!("{operation}: no connection to {host}{port}: {what}");
             return Failure { verdict: Verdict::NotDone, after: None, why };
         }
         let tail = match effect {

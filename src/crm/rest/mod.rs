@@ -8,13 +8,12 @@
 //! |---|---|
 //! | `operation.rs` | the operations by name, what their requests may say, what follows without them |
 //! | `reading.rs`, `soundness.rs` | YAML → [`Api`], and what is wrong with it |
-//! | `request.rs`, `auth.rs`, `spelling.rs` | what is sent |
+//! | `request.rs`, `spelling.rs` | what is sent |
 //! | `answer.rs` | what comes back |
 //! | `find.rs`, `look_up.rs`, `write.rs`, `about.rs` | the work of an adapter |
 
 mod about;
 mod answer;
-mod auth;
 mod find;
 mod look_up;
 mod operation;
@@ -30,10 +29,10 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value as Json;
 
-use self::auth::Auth;
 use self::find::strange;
 use self::operation::{Op, Operation};
 use self::reading::Api;
+use super::auth::Auth;
 use super::catalog::Catalog;
 use super::http::{ALLOW_PRIVATE_ADDRESSES, Account, Answer, Http, in_parallel};
 use super::limit::Limiter;
@@ -142,16 +141,7 @@ struct Rest {
 fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let settings = settings::Reader(destination);
     let api = Arc::new(api(destination)?);
-    let auth = match settings.text("auth") {
-        None => Auth::None,
-        // The error is not shown: it may quote the secret.
-        Some(text) => serde_json::from_str(text).map_err(|_| {
-            let name = &destination.name;
-            ConnectError(format!(
-                "destination `{name}`: setting `auth` cannot be read; `leadfold check` says why"
-            ))
-        })?,
-    };
+    let auth = Auth::of(settings)?;
     let judging = Arc::clone(&api);
     let account = Account {
         url: settings.required("url")?,

@@ -9,6 +9,7 @@ use super::answer::{FieldPlaces, Items, Meanings, Pick, Places, Rule};
 use super::operation::{KINDS, Kind, Op, Operation};
 use super::soundness;
 use super::spelling::Spelling;
+use crate::crm::auth;
 use crate::crm::http::Verdict;
 use crate::map::{JsonPath, Kind as Shape, Node, Reader, Section, Sees, Template};
 
@@ -51,7 +52,7 @@ const SPELLINGS: &[(&str, Spelling)] = &[
 /// Reads the settings of a destination. What is wrong is noted with the reader; the rest is there all the same.
 pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Api {
     let destination = Section { node };
-    auth(reader, &destination);
+    auth::check(reader, &destination);
     let meanings = destination.get("answers").map(|node| meanings(reader, node)).unwrap_or_default();
     let mut api = Api {
         operations: BTreeMap::new(),
@@ -85,32 +86,6 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node) -> Api {
         section.get(op.word()).map_or(key.span, |node| node.span)
     });
     api
-}
-
-/// Exactly one way to say who we are. The secrets themselves are read with the other settings.
-fn auth(reader: &Reader<'_>, destination: &Section<'_>) {
-    let ways = &["bearer", "header", "basic", "query"];
-    let Some(node) = destination.get("auth") else { return };
-    let Some(section) = reader.section(node, "`auth`", ways) else { return };
-    let mut said = ways.iter().filter_map(|way| Some((*way, section.get(way)?)));
-    let help = "write one of: { bearer: \"${TOKEN}\" }, { header: { X-Api-Key: \"${KEY}\" } }, \
-                { query: { api_key: \"${KEY}\" } }, { basic: { user: me, password: \"${PASSWORD}\" } }";
-    let (first, second) = (said.next(), said.next());
-    let (Some((way, value)), None) = (first, second) else {
-        reader.error(node.span, "`auth` must say one way to send the credentials", Some(help.to_owned()));
-        return;
-    };
-    let sound = match way {
-        "bearer" => value.scalar().is_some(),
-        "basic" => {
-            let section = reader.section(value, "`auth.basic`", &["user", "password"]);
-            section.is_none_or(|section| section.get("user").and(section.get("password")).is_some())
-        }
-        _ => reader.entries(value, "`auth`").is_none_or(|section| !section.node.entries().is_empty()),
-    };
-    if !sound {
-        reader.error(value.span, format!("`auth.{way}` is not complete"), Some(help.to_owned()));
-    }
 }
 
 fn headers(reader: &Reader<'_>, node: &Node) -> Vec<(String, String)> {

@@ -1,7 +1,10 @@
 //! From YAML to a template: finding the placeholders of a value and compiling them.
 
+use std::sync::Arc;
+
 use serde_json::{Number, Value as Json};
 
+use super::single::{self, Stretch};
 use super::{Part, Place, Placeholder, Template, TemplateKind};
 use crate::map::expression::{PATH_RESULT, Reads, find_outside};
 use crate::map::path::Step;
@@ -22,10 +25,30 @@ pub(crate) enum Sees {
     Lead,
 }
 
+/// What a placeholder may be written with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Braces {
+    /// `{{ … }}` and `<< … >>`.
+    Double,
+    /// Also `{name}`, as Chatterfy writes them.
+    Single,
+}
+
 impl Reader<'_> {
     /// Reads a value: a scalar, a list of values, or `{ value: …, required: true }`.
     pub(crate) fn template(&self, node: &Node, what: &str, sees: Sees) -> Option<Template> {
-        self.template_with(node, what, sees, &[])
+        self.template_of(node, what, sees, &[], Braces::Double)
+    }
+
+    /// The same where a call says how its placeholders are written.
+    pub(crate) fn template_in(
+        &self,
+        node: &Node,
+        what: &str,
+        sees: Sees,
+        braces: Braces,
+    ) -> Option<Template> {
+        self.template_of(node, what, sees, &[], braces)
     }
 
     /// The same where the last form may have further keys, which the caller reads.
@@ -36,20 +59,33 @@ impl Reader<'_> {
         sees: Sees,
         further: &[&str],
     ) -> Option<Template> {
+        self.template_of(node, what, sees, further, Braces::Double)
+    }
+
+    fn template_of(
+        &self,
+        node: &Node,
+        what: &str,
+        sees: Sees,
+        further: &[&str],
+        braces: Braces,
+    ) -> Option<Template> {
         let place = Place { file: self.file.into(), line: node.span.line };
         match &node.kind {
             Kind::Scalar { text, plain } => {
-                let kind = self.scalar_template(node, text, *plain, what, sees)?;
+                let kind = self.scalar_template(node, text, *plain, what, sees, braces)?;
                 Some(Template { kind, required: false, place })
             }
             Kind::List(items) => {
-                let items = items.iter().filter_map(|item| self.template(item, what, sees)).collect();
+                let item = |item| self.template_of(item, what, sees, &[], braces);
+                let items = items.iter().filter_map(item).collect();
                 Some(Template { kind: TemplateKind::List(items), required: false, place })
             }
             Kind::Map { .. } if node.is_unquoted_placeholder() => {
                 self.wrong_shape(node, "");
                 None
             }
+            Kind::Map { .. } if self.refuse_unquoted(node, braces) => None,
             Kind::Map { .. } => {
                 let section = self.section(node, what, &[VALUE_KEYS, further].concat())?;
                 let Some(value) = section.get("value") else {
@@ -58,7 +94,7 @@ impl Reader<'_> {
                     return None;
                 };
                 let required = section.get("required").and_then(|node| self.boolean(node, "`required`"));
-                let template = self.template(value, what, sees)?;
+                let template = self.template_of(value, what, sees, &[], braces)?;
                 Some(Template { required: required.unwrap_or(false), ..template })
             }
         }
@@ -76,11 +112,12 @@ impl Reader<'_> {
         plain: bool,
         what: &str,
         sees: Sees,
+        braces: Braces,
     ) -> Option<TemplateKind> {
         if self.refuse_environment(node, text) {
             return None;
         }
-        let (braces, angles) = (text.contains("{{"), text.contains("<<"));
+        let (double, angles) = (text.contains("{{"), text.contains("<<"));
         if text.contains("{%") {
             let help = "use an expression: {{ a if b else c }}; several `leads:` make different choices";
             self.error(
@@ -90,7 +127,10 @@ impl Reader<'_> {
             );
             return None;
         }
-        match (braces, angles) {
+        match (double, angles) {
+            (false, false) if braces == Braces::Single => {
+                return self.single_template(node, text, plain, sees);
+            }
             (false, false) => return Some(TemplateKind::Constant(constant(text, plain))),
             (true, true) => {
                 let help = "use one kind of brackets in one value".to_owned();
@@ -99,7 +139,7 @@ impl Reader<'_> {
             }
             (true, false) | (false, true) => {}
         }
-        let (open, close) = if braces { ("{{", "}}") } else { ("<<", ">>") };
+        let (open, close) = if double { ("{{", "}}") } else { ("<<", ">>") };
         let mut parts = Vec::new();
         let mut rest = text;
         let mut sound = true;
@@ -120,7 +160,7 @@ impl Reader<'_> {
             };
             let (inside, after) = behind.split_at_checked(end).unwrap_or((behind, ""));
             match self.placeholder(node, inside.trim(), sees) {
-                Some(placeholder) => parts.push(Part::Placeholder(placeholder)),
+                Some(placeholder) => parts.push(Part::Placeholder(Arc::new(placeholder))),
                 None => sound = false,
             }
             rest = after.strip_prefix(close).unwrap_or(after);
@@ -131,11 +171,64 @@ impl Reader<'_> {
         if !sound {
             return None;
         }
-        match <[Part; 1]>::try_from(parts) {
-            Ok([Part::Placeholder(placeholder)]) => Some(TemplateKind::Placeholder(placeholder)),
-            Ok(one) => Some(TemplateKind::Text(one.into())),
-            Err(parts) => Some(TemplateKind::Text(parts)),
+        let single = |part: &Part| matches!(part, Part::Literal(text) if single::has_placeholder(text));
+        if braces == Braces::Single && parts.iter().any(single) {
+            let help = "use one kind of brackets in one value".to_owned();
+            self.error(node.span, format!("{what} mixes `{open} {close}` and `{{name}}`"), Some(help));
+            return None;
         }
+        Some(kind_of(parts))
+    }
+
+    /// A value whose placeholders have single braces, if any.
+    fn single_template(&self, node: &Node, text: &str, plain: bool, sees: Sees) -> Option<TemplateKind> {
+        let stretches = match single::stretches(text) {
+            Ok(stretches) => stretches,
+            Err(rest) => {
+                let help = "with `braces: single` a placeholder is a name: {username}, {tracker.clickid}; \
+                            a brace that is none is written `\\{`, and << … >> takes expressions";
+                self.error(
+                    self.within(node.span, rest),
+                    "here stands a brace, and then no name and `}`",
+                    Some(help.to_owned()),
+                );
+                return None;
+            }
+        };
+        let mut parts = Vec::with_capacity(stretches.len());
+        for stretch in stretches {
+            parts.push(match stretch {
+                Stretch::Text(text) => Part::Literal(text),
+                Stretch::Name(name) => {
+                    let placeholder = self.placeholder(node, &single::expression(name), sees)?;
+                    let span = self.within(node.span, name);
+                    Part::Placeholder(Arc::new(Placeholder { source: name.to_owned(), span, ..placeholder }))
+                }
+            });
+        }
+        Some(match kind_of(parts) {
+            TemplateKind::Text(parts) => match <[Part; 1]>::try_from(parts) {
+                Ok([Part::Literal(text)]) => TemplateKind::Constant(constant(&text, plain)),
+                Ok(one) => TemplateKind::Text(one.into()),
+                Err(parts) if parts.is_empty() => TemplateKind::Constant(constant("", plain)),
+                Err(parts) => TemplateKind::Text(parts),
+            },
+            kind @ (TemplateKind::Constant(_) | TemplateKind::Placeholder(_) | TemplateKind::List(_)) => kind,
+        })
+    }
+
+    /// Notes a `{name}` without quotes, of which YAML makes a mapping with an empty entry; `true` when it was one.
+    pub(crate) fn refuse_unquoted(&self, node: &Node, braces: Braces) -> bool {
+        let Kind::Map { entries, flow: true } = &node.kind else { return false };
+        // Null, and nothing is written there.
+        let bare = |value: &Node| value.is_null() && value.span.start == value.span.end;
+        let found = braces == Braces::Single && matches!(&entries[..], [(_, value)] if bare(value));
+        if found {
+            let help = "write \"{name}\" with quotes around the whole value".to_owned();
+            let message = "a value that begins with `{` needs quotes, because YAML reads braces as a mapping";
+            self.error(node.span, message, Some(help));
+        }
+        found
     }
 
     fn placeholder(&self, node: &Node, source: &str, sees: Sees) -> Option<Placeholder> {
@@ -187,6 +280,17 @@ impl Reader<'_> {
                     self.error(placeholder.span, message, suggest(name, known.keys().map(String::as_str)));
                 }
             }
+        }
+    }
+}
+
+/// What the parts of a value make.
+fn kind_of(mut parts: Vec<Part>) -> TemplateKind {
+    match (parts.pop(), parts.is_empty()) {
+        (Some(Part::Placeholder(placeholder)), true) => TemplateKind::Placeholder(placeholder),
+        (last, _) => {
+            parts.extend(last);
+            TemplateKind::Text(parts)
         }
     }
 }

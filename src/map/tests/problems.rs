@@ -418,3 +418,32 @@ fn a_secret_that_no_request_could_have_is_refused() {
     check("preset: json, secret: abc", Some("nothing that `json` sends"));
     check("preset: telegrm, secret: abc", Some("telegrm"));
 }
+
+#[test]
+fn links_are_refused_that_would_give_people_away() {
+    let source = format!("{HEAD}leads: [{{ name: all, to: [crm] }}]\n");
+    let found = |links: &str| {
+        let (_, compiled) = compile_both(&format!("{WORKSPACE}\nlinks: {{ {links} }}\n"), &source);
+        let problems = compiled.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        (problems, compiled.workspace.links)
+    };
+    let (problems, rules) =
+        found("url: \"https://site.com/{buid}\", namespace: shop, pin_digits: 8, pin_life: 5m, life: 2h");
+    assert_eq!(problems, "");
+    assert_eq!(rules.url.as_deref(), Some("https://site.com/{buid}"));
+    assert_eq!((rules.namespace.as_str(), rules.pin_digits), ("shop", 8));
+    assert_eq!((rules.pin_life.as_secs(), rules.life.as_secs()), (300, 7_200));
+    let check = |links: &str, expect: &str| {
+        let (problems, _) = found(links);
+        assert!(problems.contains(expect), "{links}: {problems}");
+    };
+    check("url: http://site.com", "`http://site.com` is no https address");
+    check("url: \"https://\"", "is no https address");
+    check("namespace: \"{{ a }}\"", "fixed");
+    check("pin_digits: 3", "`pin_digits` must be between 4 and 12");
+    check("pin_digits: 13", "`pin_digits` must be between 4 and 12");
+    check("pin_life: 2h", "`pin_life` must be between 1m and 1h");
+    check("pin_life: 10s", "`pin_life` must be between 1m and 1h");
+    check("life: 31d", "`life` must be between 1m and 720h");
+    check("pin_lief: 5m", "did you mean `pin_life`?");
+}

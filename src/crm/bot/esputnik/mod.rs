@@ -94,7 +94,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         },
         ALLOW_PRIVATE_ADDRESSES,
     ],
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:*"] }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:*"], check: None }),
     nested: None,
     windows: &[Window::sliding(200, Duration::from_secs(1))],
     processing: Duration::from_secs(30),
@@ -249,7 +249,7 @@ impl Esputnik {
                     waiting.extend([second, items]);
                 }
                 Err(Refused::AsAWhole(outcome) | Refused::All(outcome)) => {
-                    outcomes.extend(items.iter().map(|item| (item.place, outcome.clone())))
+                    outcomes.extend(items.iter().map(|item| (item.place, outcome.clone())));
                 }
                 Ok(each) => outcomes.extend(items.iter().map(|item| item.place).zip(each)),
             }

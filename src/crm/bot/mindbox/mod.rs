@@ -119,7 +119,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         },
         ALLOW_PRIVATE_ADDRESSES,
     ],
-    bot: Some(BotKind { operations: OPERATIONS, chats: &[] }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &[], check: None }),
     nested: Some(note_problems),
     windows: &[],
     processing: Duration::from_secs(10),

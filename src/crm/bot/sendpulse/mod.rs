@@ -193,7 +193,7 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[Window::sliding(10, Duration::from_secs(1))],
     processing: Duration::from_secs(10),
     search_lag: Duration::ZERO,
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["sendpulse:*"] }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["sendpulse:*"], check: None }),
     nested: None,
     connect,
 };
