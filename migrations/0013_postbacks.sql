@@ -24,7 +24,7 @@ CREATE TABLE postbacks (
     ordinal     BIGINT
 );
 CREATE INDEX postbacks_arrived ON postbacks (delivery) WHERE state = 'arrived';
-CREATE INDEX postbacks_waiting ON postbacks (click) WHERE state = 'waiting';
+CREATE INDEX postbacks_click ON postbacks (click, state);
 CREATE INDEX postbacks_until ON postbacks (until) WHERE state = 'waiting';
 CREATE INDEX postbacks_source ON postbacks (source) WHERE state = 'waiting';
 CREATE INDEX postbacks_state ON postbacks (state, delivery) WHERE state IN ('waiting', 'repeat', 'uncounted');

@@ -32,6 +32,7 @@ mod notify;
 mod people;
 mod people_rehearse;
 mod pools;
+mod postbacks;
 mod ready;
 mod rehearse;
 mod replay;
@@ -113,6 +114,8 @@ enum Command {
     Live(live::Options),
     /// Erase one human's personal data, and say what CRMs still have
     Erase(erase::Options),
+    /// List postbacks that wait or repeat, and count them by hand
+    Postbacks(postbacks::Options),
     /// List owner pools: who got how many deals, and who takes one now
     Pools(pools::Options),
     /// Kill, freeze and cut real processes, and count what got lost
@@ -192,6 +195,7 @@ pub fn run() -> ExitCode {
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
         Command::Erase(options) => in_runtime(erase::run(options)),
+        Command::Postbacks(options) => in_runtime(postbacks::run(options)),
         Command::Pools(options) => in_runtime(pools::run(options)),
         Command::Torture(options) => in_runtime(torture::run(options)),
         Command::Normalise(options) => normalise::run(&options),

@@ -14,7 +14,7 @@ mod limits;
 mod pools;
 mod problems;
 
-const PRESETS: &[&str] = &["sendpulse", "json", "form", "telegram", "esputnik"];
+const PRESETS: &[&str] = &["sendpulse", "json", "form", "telegram", "esputnik", "postback"];
 
 const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 

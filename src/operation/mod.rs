@@ -11,6 +11,7 @@ pub mod erase;
 pub mod held;
 pub mod links;
 pub mod people;
+pub mod postbacks;
 pub mod replay;
 
 use std::sync::Arc;

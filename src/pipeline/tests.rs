@@ -15,7 +15,7 @@ use crate::lead::{Chat, Confidence, IdentifierKind, PhoneKind, Proof};
 use crate::map::{DestinationKind, Files, compile};
 use crate::rules::Setting;
 
-const KINDS: &[DestinationKind] = &[DestinationKind {
+pub(super) const KINDS: &[DestinationKind] = &[DestinationKind {
     name: "sandbox",
     settings: &[
         Setting { name: "url", required: true, secret: true, summary: "where it listens" },
@@ -25,7 +25,7 @@ const KINDS: &[DestinationKind] = &[DestinationKind {
     nested: None,
 }];
 
-const PRESETS: &[&str] = &["sendpulse", "json", "form"];
+const PRESETS: &[&str] = &["sendpulse", "json", "form", "postback"];
 
 /// Knows Ukrainian and Polish numbers, and nothing of the world.
 const SIMPLE: Normalisers = Normalisers { phone: simple_phone, email: simple_email };

@@ -41,6 +41,8 @@
 //! | `apart.one`, `apart.other` | the row goes |
 //! | `possible_duplicates.one`, `possible_duplicates.other`, `possible_duplicates.lead` | the row goes |
 //! | `corrections.id`, `corrections.kind`, `corrections.one`, `corrections.other`, `corrections.merge`, `corrections.author` | stay, and one more says that somebody was erased, by whom and when |
+//! | `postbacks.delivery`, `postbacks.source`, `postbacks.click`, `postbacks.name`, `postbacks.key`, `postbacks.version`, `postbacks.state`, `postbacks.event`, `postbacks.lead`, `postbacks.person` | the row goes, and with it the request, also of one that was not counted |
+//! | `postback_counts.person`, `postback_counts.name` | the row goes |
 //! | `corrections.note` | goes, of theirs |
 //! | `links_issued.id`, `links_issued.namespace`, `links_issued.chat_scope`, `links_issued.chat`, `links_issued.state`, `links_issued.pin`, `links_issued.ticket`, `links_issued.wanted_user` | the row goes, and with it PIN and tries; in rows of others the user goes |
 //! | `web_users.namespace`, `web_users.chat_scope`, `web_users.chat`, `web_users.user_id` | the row goes |

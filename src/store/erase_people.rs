@@ -13,6 +13,7 @@ use super::erase::{IN_DOUBT, IN_HAND, IS_ERASED, erased};
 use super::erase_requests::{empty_requests_of, identifiers_of};
 use super::facts::forget_facts;
 use super::merges::{MERGED, lock_people};
+use super::postback_hand::forget_postbacks;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
 use super::start_tokens::forget_links;
 use super::syncs::OPEN;
@@ -440,6 +441,8 @@ impl Forget {
         ] {
             connection.execute(sql, args![person]).await?;
         }
+        // Before the click ids by which they are found.
+        forget_postbacks(connection, person, self.now).await?;
         forget_facts(connection, person).await?;
         let sql =
             "SELECT id, reason, moved FROM merges WHERE from_person = $1 OR into_person = $1 ORDER BY id";

@@ -281,6 +281,9 @@ async fn empty(
          why = CASE WHEN state = 'prepared' THEN why ELSE $4 END, \
          state = CASE WHEN state IN ('received', 'waiting') THEN 'refused' ELSE state END WHERE id = $1";
     connection.execute(sql, args![id, Vec::new(), now.as_millisecond(), why]).await?;
+    // It is no postback that anybody could count any more.
+    let sql = "DELETE FROM postbacks WHERE delivery = $1 AND state IN ('arrived', 'waiting')";
+    connection.execute(sql, args![id]).await?;
     Ok(positions.is_none())
 }
 

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::StoreError;
-use super::merges::{at_last, lock_people};
+use super::merges::{MERGED, at_last, lock_people};
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, list};
 use crate::id::PersonId;
 
@@ -114,7 +114,7 @@ pub(super) async fn give_back(
 ) -> Result<(), StoreError> {
     let (_, became) = lock_people(connection, BTreeSet::from([holder])).await?;
     let now = at_last(&became, holder);
-    let theirs = format!("{} SELECT id FROM merged", merged(1));
+    let theirs = format!("{MERGED} SELECT id FROM merged");
     for (sql, arguments) in [
         (
             "UPDATE postback_counts SET counted = counted - 1 WHERE person = $1 AND name = $2".to_owned(),

@@ -13,7 +13,7 @@ use super::postbacks::{COLUMNS, Counting, PostbackRow, PostbackState, postback};
 use super::prepare::{Arrived, Received, delivery};
 use super::prepare_work::insert_leads;
 use super::replay_work::FREE;
-use super::sql::{Arg, Connection, args, json};
+use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
 use super::{Store, StoreError, Work};
 use crate::id::{DeliveryId, EventId, LeadId, PersonId};
 use crate::plan::Reason;
@@ -204,6 +204,34 @@ impl Work for WaitAgain {
             connection.execute("DELETE FROM leads WHERE id = $1", args![self.lead]).await
         })
     }
+}
+
+/// Erases the postbacks of somebody's click ids, also those that are not counted, with their requests. Whoever comes with
+/// such a click id again is somebody new.
+pub(super) async fn forget_postbacks(
+    connection: &mut Connection,
+    person: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let theirs = "SELECT delivery FROM postbacks WHERE person = $1 \
+        UNION SELECT postbacks.delivery FROM clicks JOIN postbacks ON postbacks.click = clicks.click WHERE clicks.person = $1";
+    let rows = connection.fetch(theirs, args![person]).await?;
+    let deliveries: Vec<Arg> = rows.iter().map(|row| row.text(0).map(Arg::from)).collect::<Result<_, _>>()?;
+    for piece in deliveries.chunks(ROWS_PER_STATEMENT) {
+        let sql = format!(
+            "UPDATE deliveries SET body = $1, query = NULL, headers = '[]', emptied_at = COALESCE(emptied_at, $2), \
+             why = CASE WHEN state = 'prepared' THEN why ELSE $3 END, \
+             state = CASE WHEN state = 'prepared' THEN state ELSE 'refused' END WHERE id IN ({})",
+            list(4, piece.len())
+        );
+        let why = format!("everything personal was erased on {now:.0}; it was a postback that waited");
+        let mut arguments = args![Vec::new(), now.as_millisecond(), why];
+        arguments.extend_from_slice(piece);
+        connection.execute(&sql, arguments).await?;
+        let sql = format!("DELETE FROM postbacks WHERE delivery IN ({})", list(1, piece.len()));
+        connection.execute(&sql, piece.to_vec()).await?;
+    }
+    connection.execute("DELETE FROM postback_counts WHERE person = $1", args![person]).await.map(drop)
 }
 
 /// The postback of a delivery, once nobody else counts.

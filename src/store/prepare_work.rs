@@ -236,10 +236,12 @@ pub(super) async fn insert_leads(
         if let Some(news) = &event.chat {
             chats.tell(news, event.received_at);
         }
+        // A postback is somebody's, whatever the mapping makes of it.
+        let holder = event.holder.map(|holder| people.present(holder));
         match &event.outcome {
-            EventOutcome::Filtered(why) => row(None, None, "filtered", Some(json(why)?), None, None, None),
+            EventOutcome::Filtered(why) => row(None, holder, "filtered", Some(json(why)?), None, None, None),
             EventOutcome::NeedsAttention(why) => {
-                row(None, None, "needs-attention", Some(json(why)?), None, None, None);
+                row(None, holder, "needs-attention", Some(json(why)?), None, None, None);
             }
             EventOutcome::Lead { lead, branch, syncs: ids, to_come } => {
                 let lead = redeemed.get(&event.lead_id).map_or(&**lead, AsRef::as_ref);

@@ -223,6 +223,7 @@ impl Store {
             .read(
                 &format!(
                     "SELECT 1 FROM deliveries WHERE state = 'received' \
+                     UNION ALL SELECT 1 FROM postbacks WHERE state = 'arrived' \
                      UNION ALL SELECT 1 FROM syncs WHERE {OPEN} LIMIT 1"
                 ),
                 args![],

@@ -163,6 +163,7 @@ impl RemoveOld {
             removed.keys += connection.execute(&sql, arguments).await?;
         }
         delete(connection, "events", "id", &events, "").await?;
+        delete(connection, "postbacks", "delivery", &chosen, "").await?;
         removed.deliveries = delete(connection, "deliveries", "id", &chosen, "").await?;
         Ok(removed)
     }

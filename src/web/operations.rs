@@ -14,6 +14,7 @@ use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
 use crate::operation::links::{BindUser, IssueLink, SettleLink, UnlinkUser, VerifyLink};
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
+use crate::operation::postbacks::{CountPostback, LookAtPostbacks, UncountPostback};
 use crate::operation::replay::{PreviewReplay, Replay};
 use crate::operation::{Client, Means, Operation, OperationError};
 
@@ -33,6 +34,9 @@ pub fn router(means: Means) -> Router {
     let router = takes::<Merge>(router);
     let router = takes::<Split>(router);
     let router = takes::<NotSame>(router);
+    let router = takes::<LookAtPostbacks>(router);
+    let router = takes::<CountPostback>(router);
+    let router = takes::<UncountPostback>(router);
     let router = takes::<PreviewErase>(router);
     let router = takes::<SearchRequests>(router);
     let router = takes::<Erase>(router);

@@ -113,6 +113,7 @@ fn stages(story: &Story, events: usize, takes: Duration) -> Stages {
             received_at: clock.now(),
             version: "v1".to_owned(),
             chat: None,
+            holder: None,
             outcome: EventOutcome::Filtered(Reason::new("nobody", "no branch wants it")),
         };
         PreparedDelivery { id, result: Prepared::Events((0..events).map(event).collect()) }

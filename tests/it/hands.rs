@@ -188,6 +188,7 @@ async fn whoever_maps_leads_again_takes_the_locks_in_the_order_of_everybody() {
             to_come: None,
         },
         fresh_person: PersonId(one.clock.new_id()),
+        holder: None,
     };
     let hand = Hand::on(&database, &format!("SELECT 1 FROM persons WHERE id = '{person}' FOR UPDATE")).await;
     let replan = async {

@@ -39,6 +39,7 @@ mod partition;
 mod people;
 mod phone_differential;
 mod pools;
+mod postbacks;
 mod postgres;
 mod receive;
 mod rehearse;

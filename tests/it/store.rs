@@ -152,6 +152,7 @@ impl Story {
             received_at: self.now(),
             version: "v1".to_owned(),
             chat: None,
+            holder: None,
             outcome: EventOutcome::Lead {
                 lead: Box::new(lead(said)),
                 branch: 0,
@@ -489,6 +490,7 @@ impl Story {
                 to_come: None,
             },
             fresh_person: PersonId(self.clock.new_id()),
+            holder: None,
         };
         let batch = vec![remapped(stuck), remapped(rejected)];
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;

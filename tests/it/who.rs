@@ -103,6 +103,7 @@ async fn see(story: &Story, registry: &Store, all: &[Given], together: usize) ->
                 received_at: story.now(),
                 version: "v1".to_owned(),
                 chat: None,
+                holder: None,
                 outcome: EventOutcome::Lead {
                     lead: Box::new(given.lead()),
                     branch: 0,
