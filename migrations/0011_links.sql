@@ -28,6 +28,7 @@ CREATE TABLE links_issued (
 );
 CREATE UNIQUE INDEX links_issued_ticket ON links_issued (ticket) WHERE ticket IS NOT NULL;
 CREATE INDEX links_issued_chat ON links_issued (chat_scope, chat);
+CREATE INDEX links_issued_wanted ON links_issued (wanted_user) WHERE wanted_user IS NOT NULL;
 CREATE INDEX links_issued_until ON links_issued (until);
 
 -- Which user of a site somebody proved to be, out of a chat. Who the person is say the identifiers of both.

@@ -35,6 +35,9 @@
 //! | the PIN is too old | `expired_pin` | a new PIN |
 //! | the PIN is wrong | `wrong_pin` | try again |
 //!
+//! Whoever is logged in at the site and types the PIN of somebody else's link gives that one's chat their account: so a site
+//! says in so many words what it links before it asks a visitor for a PIN who is logged in.
+//!
 //! A right PIN is used up, whatever follows. Where something is left to settle the answer has a *ticket*, once and for half
 //! an hour, and that alone lets `bind` and `settle` go on: neither the link nor the PIN does any more.
 //!

@@ -180,6 +180,12 @@ fn values() {
     check("\"{{ contact.tags | join(', ') }}\"", json!("vip, ads, true, 7"));
     check("\"{{ contact.vip | string }} {{ contact.vip ~ '' }}\"", json!("true true"));
     check("\"{{ contact.vip | lower }}\"", json!("true"));
+    // What a start parameter is, also when there is none.
+    check("\"{{ '900000417' | start_kind }}\"", json!("crm_id"));
+    check("\"{{ 17 | start_kind }}\"", json!("crm_id"));
+    check("\"{{ '/start 1f9c7c0e-5d0b-4a0e-9c2d-5b7a3a6c9e10' | start_kind }}\"", json!("device"));
+    check("\"{{ contact.nothing | start_kind }}\"", json!("none"));
+    check("\"{{ contact.nothing | start_kind == 'none' }}\"", json!(true));
     check("\"{{ contact.tags | map('string') | list | last }}\"", json!("7"));
     check("\"{{ contact.tags | tojson }}\"", json!("[\"vip\",null,\"ads\",true,7]"));
     check("\"{{ '%s is %d' | format(contact.name, contact.age) }}\"", json!("Олена is 42"));

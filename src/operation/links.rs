@@ -5,29 +5,28 @@
 //! A site may ask for all but issuing, with a token that is good for nothing else. Whatever speaks for the bot has the token
 //! of the whole API: it gets PINs, and it may name a person instead of showing a PIN.
 
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod issue;
+
+pub use self::issue::{IssueLink, Issued, NewPin, new_pin};
+use self::issue::{NOBODYS, after, chat_of, named};
 use super::people::the_one;
 use super::{Client, Means, Operation, OperationError};
 use crate::id::{MergeId, PersonId};
 use crate::lead::IdentifierKind;
-use crate::links::{Outcome, Secret, draw, draw_pin, kept, kept_pin};
+use crate::links::{Outcome, Secret, draw, kept};
 use crate::normalise;
 use crate::resolve::Key;
 use crate::rules::LinkRules;
-use crate::store::links::{Answered, Attempt, Caller, ChatKey, LinkKey, NewLink, Settlement, Unlinked, Use};
+use crate::store::links::{Answered, Attempt, Caller, LinkKey, NewLink, Settlement, Unlinked, Use};
 
 /// The longest text that a request may have in one field, in bytes.
 const LONGEST: usize = 256;
 
 fn ukraine() -> Vec<String> {
     vec!["UA".to_owned()]
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// The id of a user of the site: a text or a whole number.
@@ -145,146 +144,6 @@ impl Answer {
             merge,
         }
     }
-}
-
-/// Issues a link for somebody whom a bot knows, or draws another PIN for one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IssueLink {
-    /// For whom: an id of the chat, a phone, an email, the id of a person.
-    #[serde(default)]
-    pub who: Option<String>,
-    /// For which of their chats, by scope (`sendpulse:<bot>`); the one that `who` names, else the one that was active last.
-    #[serde(default)]
-    pub chat: Option<String>,
-    /// Another PIN for this link, instead of a new link.
-    #[serde(default)]
-    pub buid: Option<String>,
-    /// Whether it needs a PIN. Without one it lives for an hour at most, and proves nothing.
-    #[serde(default = "yes")]
-    pub pin: bool,
-    /// How long it can be opened; as `links.life` of the workspace says when absent.
-    #[serde(default)]
-    pub minutes: Option<u32>,
-    /// Countries of a phone that names none.
-    #[serde(default = "ukraine")]
-    pub regions: Vec<String>,
-}
-
-/// A link, for the bot to send. Not printable: whoever reads link and PIN is the person.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Issued {
-    /// The public id.
-    pub buid: String,
-    /// Where it leads; absent when the workspace has no `links.url`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// The PIN: this is the only time that it is readable.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pin: Option<String>,
-    /// Until when it can be entered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pin_until: Option<Timestamp>,
-    /// Until when the link can be opened; absent where only the PIN is new.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-    /// For whom.
-    pub person: PersonId,
-    /// Where it is to be sent.
-    pub chat: ChatKey,
-}
-
-impl Operation for IssueLink {
-    const PATH: &'static str = "/api/links/issue";
-    type Answer = Issued;
-
-    async fn run(self, means: &Means) -> Result<Issued, OperationError> {
-        let rules = means.active().await?.links.clone();
-        match (&self.who, &self.buid) {
-            (Some(who), None) => self.issue(means, &rules, who).await,
-            (None, Some(buid)) => {
-                let NewPin { person, chat, pin, until } = match new_pin(means, buid).await? {
-                    Ok(new) => new,
-                    Err(why) => return refused(format!("{} {}", why.message(), why.next())),
-                };
-                let url = url(&rules, buid);
-                Ok(Issued {
-                    buid: buid.clone(),
-                    url,
-                    pin: Some(pin),
-                    pin_until: Some(until),
-                    until: None,
-                    person,
-                    chat,
-                })
-            }
-            (Some(_), Some(_)) | (None, None) => refused(
-                "say for whom (`who`) to issue a new link, or name one (`buid`) to draw another PIN for it"
-                    .to_owned(),
-            ),
-        }
-    }
-}
-
-impl IssueLink {
-    async fn issue(&self, means: &Means, rules: &LinkRules, who: &str) -> Result<Issued, OperationError> {
-        let (person, chat) = chat_of(means, who, self.chat.as_deref(), &self.regions).await?;
-        let longest = if self.pin { LinkRules::LONGEST } else { LinkRules::LONGEST_WITHOUT_PIN };
-        let life = match self.minutes.map(|minutes| std::time::Duration::from_secs(u64::from(minutes) * 60)) {
-            None => rules.life.min(longest),
-            Some(life) if life.is_zero() || life > longest => {
-                let minutes = longest.as_secs() / 60;
-                return refused(format!(
-                    "a link {} lives between 1 and {minutes} minutes",
-                    if self.pin { "with a PIN" } else { "without a PIN" }
-                ));
-            }
-            Some(life) => life,
-        };
-        let now = means.clock.now();
-        let until = after(now, life);
-        let buid = draw(&means.clock.secret());
-        let pin = self.pin.then(|| draw_pin(&means.clock.secret(), rules.pin_digits));
-        let pin_until = pin.as_ref().map(|_| after(now, rules.pin_life).min(until));
-        let key = match (&pin, pin_until) {
-            (Some(pin), Some(until)) => LinkKey::Pin(kept_pin(&buid, pin), until),
-            _ => LinkKey::Nothing,
-        };
-        let id = kept(Secret::Link, &buid);
-        let namespace = rules.namespace.clone();
-        let link = NewLink { id, namespace, chat: chat.clone(), key, until, now };
-        if !means.store.issue_link(link).await? {
-            return refused(NOBODYS.to_owned());
-        }
-        let url = url(rules, &buid);
-        Ok(Issued { buid, url, pin, pin_until, until: Some(until), person, chat })
-    }
-}
-
-const NOBODYS: &str = "the chat is nobody's any more: its person was erased just now";
-
-/// A PIN that must go into somebody's chat.
-pub struct NewPin {
-    /// Whose chat.
-    pub person: PersonId,
-    /// Which.
-    pub chat: ChatKey,
-    /// The PIN. Nothing keeps it: when it is not sent, another one is drawn.
-    pub pin: String,
-    /// Until when it can be entered.
-    pub until: Timestamp,
-}
-
-/// Draws another PIN for a link: it must go into this person's chat now. Or why there is none. Whoever sends it keeps it no
-/// longer than that takes, and tells it to nobody else: the site that asked for it must not know it.
-pub async fn new_pin(means: &Means, buid: &str) -> Result<Result<NewPin, Outcome>, OperationError> {
-    let rules = means.active().await?.links.clone();
-    let now = means.clock.now();
-    let until = after(now, rules.pin_life);
-    let pin = draw_pin(&means.clock.secret(), rules.pin_digits);
-    let link = kept(Secret::Link, buid);
-    let renewed = means.store.renew_pin(link, kept_pin(buid, &pin), until, now).await?;
-    Ok(renewed.map(|(person, chat)| NewPin { person, chat, pin, until }))
 }
 
 /// Asks who a visitor is that opened a link.
@@ -553,6 +412,9 @@ async fn settle(means: &Means, ticket: String, what: Use, caller: Caller) -> Res
 
 fn told(means: &Means, answered: Answered, ticket: Option<String>) -> Answer {
     tracing::debug!(outcome = answered.outcome.code(), "a link was asked about");
+    if answered.outcome == Outcome::Rebound {
+        tracing::info!(person = ?answered.person.map(|person| person.to_string()), "a visitor chose another user of the site");
+    }
     if answered.merge.is_some() {
         // Plans that were made without knowing that two are one are made anew.
         (means.wake_workers)();
@@ -575,59 +437,6 @@ fn only_the_bot(client: Client, field: &str) -> Result<(), OperationError> {
         "`{field}` names a person without proof, so it takes the token of the whole API; with the token for links only, \
          verify a PIN and use the ticket"
     )))
-}
-
-/// The person who is meant, and the chat: the one that is named, else the one that was active last.
-async fn chat_of(
-    means: &Means,
-    who: &str,
-    scope: Option<&str>,
-    regions: &[String],
-) -> Result<(PersonId, ChatKey), OperationError> {
-    let person = the_one(means, who, regions).await?;
-    let chats = means.store.chats_of(person).await?;
-    let named = named(&chats, who, scope)?;
-    match named.into_iter().chain(chats).next() {
-        Some(chat) => Ok((person, chat)),
-        None => refused(format!(
-            "no chat of '{who}' is known, and a link is sent into a chat: it is known once they have written to a bot whose \
-             webhooks come here"
-        )),
-    }
-}
-
-/// The chats that somebody means by the id of one, or by scope.
-fn named(chats: &[ChatKey], who: &str, scope: Option<&str>) -> Result<Vec<ChatKey>, OperationError> {
-    let of_scope = |chat: &&ChatKey| scope.is_none_or(|scope| chat.scope == scope);
-    let by_id = |chat: &&ChatKey| chat.id == who.trim();
-    let named: Vec<ChatKey> = chats.iter().filter(of_scope).filter(by_id).cloned().collect();
-    if !named.is_empty() || scope.is_none() {
-        return Ok(named);
-    }
-    let named: Vec<ChatKey> = chats.iter().filter(of_scope).cloned().collect();
-    if named.is_empty() {
-        let known: Vec<&str> = chats.iter().map(|chat| chat.scope.as_str()).collect();
-        return refused(format!(
-            "they have no chat in '{}', but in: {}",
-            scope.unwrap_or_default(),
-            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-        ));
-    }
-    Ok(named)
-}
-
-fn url(rules: &LinkRules, buid: &str) -> Option<String> {
-    let url = rules.url.as_deref()?;
-    if url.contains("{buid}") {
-        return Some(url.replace("{buid}", buid));
-    }
-    let joint = if url.contains('?') { '&' } else { '?' };
-    Some(format!("{url}{joint}buid={buid}"))
-}
-
-fn after(now: Timestamp, life: std::time::Duration) -> Timestamp {
-    let life = SignedDuration::try_from(life).unwrap_or(SignedDuration::MAX);
-    now.saturating_add(life).unwrap_or(Timestamp::MAX)
 }
 
 fn refused<T>(text: String) -> Result<T, OperationError> {
@@ -664,17 +473,5 @@ mod tests {
         assert_eq!(operation.user_id, None);
         assert_eq!(operation.client, Client::Site, "who asks is never read from the request");
         assert!(serde_json::from_value::<VerifyLink>(json!({ "buid": "x", "client": "api" })).is_err());
-    }
-
-    #[test]
-    fn the_public_id_goes_where_the_site_wants_it() {
-        let check = |url_of: Option<&str>, expect: Option<&str>| {
-            let rules = LinkRules { url: url_of.map(str::to_owned), ..LinkRules::default() };
-            assert_eq!(url(&rules, "B").as_deref(), expect);
-        };
-        check(None, None);
-        check(Some("https://site.com"), Some("https://site.com?buid=B"));
-        check(Some("https://site.com/a?b=c"), Some("https://site.com/a?b=c&buid=B"));
-        check(Some("https://site.com/enter/{buid}/"), Some("https://site.com/enter/B/"));
     }
 }

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 
+mod chats;
 mod evidence;
 
 use super::*;
@@ -109,16 +110,20 @@ fn run_source(rest: &str, payload: Json) -> Interpreted {
 
 /// The same for an event as a preset made it.
 fn run_event(preset: &str, rest: &str, event: &Event) -> Interpreted {
+    interpret_with(&mapping(preset, rest), event, now(), SIMPLE, None)
+}
+
+/// A mapping of which `rest` stands below `source:`; `preset` may have further keys of that behind it.
+fn mapping(preset: &str, rest: &str) -> Mapping {
     let workspace =
         "destinations: { crm: { crm: sandbox, url: u, token: t } }\nowner_pools: { sales: [olha] }\n";
     let source = format!("source: {{ preset: {preset}, token: t }}\n{rest}");
     let files = [("workspace.yaml", workspace.to_owned()), ("bot.yaml", source)];
     let files = Files(files.map(|(name, text)| (name.to_owned(), text)).into());
-    let compiled = compile(&files, &|_| None, KINDS, &PRESETS);
+    let mut compiled = compile(&files, &|_| None, KINDS, &PRESETS);
     let problems: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
     assert!(compiled.is_sound(), "{problems:#?}");
-    let mapping = compiled.workspace.sources["bot"].mapping.as_ref().unwrap();
-    interpret_with(mapping, event, now(), SIMPLE, None)
+    compiled.workspace.sources.remove("bot").unwrap().mapping.unwrap()
 }
 
 #[track_caller]

@@ -7,6 +7,8 @@ use super::*;
 use IdentifierKind::{Chat, CrmId, Email, ExternalCustomer, Phone};
 
 /// Everything that is known, and the next person's number.
+mod token;
+
 struct World {
     known: Known,
     rules: IdentityRules,
@@ -15,7 +17,7 @@ struct World {
 }
 
 /// One event: what it carries.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Debug)]
 struct Event {
     name: String,
     identifiers: Vec<Identifier>,
@@ -69,14 +71,15 @@ impl World {
     }
 
     fn see(&mut self, event: &Event) -> Resolution {
+        self.see_as(event, false)
+    }
+
+    /// Sees an event that adds a token, or any other.
+    fn see_as(&mut self, event: &Event, adds_token: bool) -> Resolution {
         self.next += 1;
         self.now += SignedDuration::from_secs(1);
-        let who = Who {
-            identifiers: &event.identifiers,
-            name: NameKey::of(&event.name),
-            at: self.now,
-            adds_token: false,
-        };
+        let who =
+            Who { identifiers: &event.identifiers, name: NameKey::of(&event.name), at: self.now, adds_token };
         let resolution = resolve(&who, &self.known, &self.rules, person(self.next));
         self.known.learn(&who, &resolution);
         self.holds_together();

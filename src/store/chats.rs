@@ -71,14 +71,27 @@ impl ChatRow {
         Self { chat: news.chat.clone(), blocked, since, told_at, seen, status }
     }
 
-    /// Whether one row can stand for this and what comes next: more of the same, and not older.
+    /// Whether one row can stand for this and what comes next: the same, of the same moment, as in one request.
     fn takes(&self, next: &Self) -> bool {
+        let at = |row: &Self| row.status.as_ref().map(|(_, _, at)| *at);
         self.blocked == next.blocked
-            && (self.told_at == 0) == (next.told_at == 0)
-            && self.told_at <= next.told_at
-            && self.seen <= next.seen
+            && (self.told_at, self.seen) == (next.told_at, next.seen)
             && self.status.is_none() == next.status.is_none()
-            && self.status.as_ref().map(|(_, _, at)| *at) <= next.status.as_ref().map(|(_, _, at)| *at)
+            && at(self) <= at(next)
+    }
+
+    /// Lets this row stand for what comes next, too.
+    fn take(&mut self, next: Self) {
+        let before = self.chat.take();
+        *self = Self { since: self.since, ..next };
+        match (&mut self.chat, before) {
+            (Some(chat), Some(before)) => {
+                chat.bot_name = chat.bot_name.take().or(before.bot_name);
+                chat.link = chat.link.take().or(before.link);
+            }
+            (chat @ None, before) => *chat = before,
+            (Some(_), None) => {}
+        }
     }
 
     fn row(&self, scope: &str, value: &str) -> Vec<Arg> {
@@ -169,8 +182,7 @@ impl Chats {
         let key = (scope.to_owned(), value.to_owned());
         let last = self.rounds.iter_mut().rev().find_map(|round| round.get_mut(&key));
         if let Some(last) = last.filter(|last| last.takes(&told)) {
-            let since = if last.told_at == 0 { told.since } else { last.since };
-            *last = ChatRow { since, ..told };
+            last.take(told);
             return;
         }
         let place = self.rounds.iter().take_while(|round| round.contains_key(&key)).count();
@@ -357,15 +369,13 @@ mod tests {
     }
 
     #[test]
-    fn more_of_the_same_is_one_row_and_what_differs_waits_for_the_next_round() {
+    fn the_same_of_one_moment_is_one_row_and_what_differs_waits_for_the_next_round() {
         let mut chats = Chats::default();
-        for second in 0..500 {
-            chats.tell(&news(None, None), at(second));
+        for _ in 0..500 {
+            chats.tell(&news(None, None), at(5));
         }
         assert_eq!(chats.rounds.len(), 1);
-        let first = chats.rounds[0].values().next().unwrap();
-        assert_eq!((first.since, first.told_at), (at(0).as_millisecond(), at(499).as_millisecond()));
-        // Older, other, and the first again: none of them may stand for another.
+        // Another moment, another state: none of them may stand for another.
         chats.tell(&news(None, None), at(3));
         chats.tell(&news(Some(ChatState::Blocked { why: "stop".to_owned() }), None), at(600));
         chats.tell(&news(Some(ChatState::Active), None), at(601));

@@ -258,7 +258,7 @@ impl Issued {
     ) -> Result<(), StoreError> {
         let id = to_hex(&self.id);
         if !identified.answered.ticket {
-            let sql = "UPDATE links_issued SET state = 'used', pin = NULL WHERE id = $1";
+            let sql = "UPDATE links_issued SET state = 'used', pin = NULL, wanted_user = NULL WHERE id = $1";
             return connection.execute(sql, args![id]).await.map(drop);
         }
         let wanted = identified.wanted.clone();

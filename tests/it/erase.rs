@@ -61,6 +61,11 @@ async fn rig(postgres: Option<Database>) -> Rig {
     let mapping = MAPPING
         .replace("to: [crm]", "to: [crm, shadow]")
         .replace("{{ contact.name }}", "{{ contact.variables.name or contact.name }}")
+        .replace(
+            "deal: {",
+            "person: { fields: { last: \"{{ contact.last_message }}\" } }\n    \
+             identifiers: { click: \"{{ contact.variables.click }}\" }\n    deal: {",
+        )
         .replace("deal: {", "note: \"{{ contact.last_message }}\"\n    deal: {");
     let mut rig = Rig::prepare(Faults::default(), IMPATIENT, &mapping).await;
     rig.postgres = postgres;
@@ -80,7 +85,7 @@ fn uliana(chat: &str, phone: &str, at: i64) -> Value {
     let mut event = event(
         chat,
         "telegram",
-        json!({ "phone": phone, "email": "Uliana.Nepovtorna@example.com", "name": "Уляна Неповторна" }),
+        json!({ "phone": phone, "email": "Uliana.Nepovtorna@example.com", "name": "Уляна Неповторна", "click": "click-zz91827364" }),
         at,
     );
     event[0]["contact"]["last_message"] = "мій секрет-лист".into();
@@ -216,6 +221,10 @@ async fn nothing_of_a_human_is_left(postgres: Option<Database>) {
     assert!(SECRETS.iter().filter(|secret| there(&before, secret)).count() >= 7, "the test puts it there");
     assert_eq!(count(&rig, "merges").await, 1, "two became one");
     assert!(count(&rig, "syncs WHERE state = 'held'").await > 0);
+    for (of, there) in [("chats", 3), ("person_fields WHERE value LIKE '%секрет-лист%'", 1), ("clicks", 1)]
+    {
+        assert_eq!(count(&rig, of).await, there, "{of}");
+    }
     let (leads, deliveries) = (count(&rig, "leads").await, count(&rig, "deliveries").await);
     let contacts = rig.stats().contacts;
 
@@ -255,8 +264,11 @@ async fn nothing_of_a_human_is_left(postgres: Option<Database>) {
     assert_eq!(count(&rig, "leads WHERE lead IS NOT NULL").await, 2, "Borys's");
     let uses = "identifiers WHERE users = '{\"names\":[[\"борис\"]],\"customers\":[]}'";
     assert_eq!(count(&rig, uses).await, 1, "he was not seen with anybody else any more");
-    for gone in ["holders", "apart", "possible_duplicates"] {
+    for gone in ["holders", "apart", "possible_duplicates", "clicks"] {
         assert_eq!(count(&rig, gone).await, 0, "{gone}");
+    }
+    for (his, there) in [("chats", 1), ("person_fields", 1)] {
+        assert_eq!(count(&rig, his).await, there, "of {his} his stay");
     }
 
     // Nothing of it can go on, and whoever asks is told.

@@ -2,6 +2,8 @@
 //! between an unlink, a merge or an erasure.
 
 use futures_util::future::join_all;
+use jiff::SignedDuration;
+use leadfold::clock::Clock as _;
 use serde_json::{Value, json};
 
 use crate::links::{Story, another};
@@ -61,14 +63,10 @@ async fn guessing(story: Option<Story>) {
         opened
     };
     assert!(open("198.51.100.1").await.iter().all(|outcome| outcome == "too_many_tries"));
-    // A restart gives nothing back; a quarter of an hour does, and so do clocks that are put back not.
+    // A clock that is put back gives nothing back.
     story.advance(-30);
     assert!(open("198.51.100.1").await.iter().all(|outcome| outcome == "too_many_tries"));
     story.advance(30);
-    let (buid, pin) = links.iter().find(|_| true).unwrap();
-    let failed =
-        story.site("verify", json!({ "buid": buid, "pin": another(pin), "visitor": "192.0.2.9" })).await;
-    assert!(matches!(failed.0.as_str(), "wrong_pin" | "too_many_tries"));
     // Links that there are not count too.
     let guesses =
         (0..30).map(|n| ("verify", json!({ "buid": format!("guess-{n}"), "visitor": "192.0.2.1" })));
@@ -110,7 +108,9 @@ async fn winning_once(story: Option<Story>) {
     story.webhooks(&[json!({ "chat": "7001" })]).await;
     for round in 0..5 {
         let (buid, pin) = story.issue("7001").await;
-        let rights = (0..8).map(|_| ("verify", json!({ "buid": buid, "pin": pin })));
+        // Each from another address, so that only the link itself holds them back.
+        let visitor = |n: i32| format!("203.0.113.{n}");
+        let rights = (0..8).map(|n| ("verify", json!({ "buid": buid, "pin": pin, "visitor": visitor(n) })));
         let answers = at_once(&story, rights).await;
         assert_eq!(
             (count(&answers, "register"), count(&answers, "used_link")),
@@ -119,7 +119,10 @@ async fn winning_once(story: Option<Story>) {
         );
         let (_, winner) = answers.iter().find(|(outcome, _)| outcome == "register").unwrap();
         let ticket = winner["ticket"].clone();
-        let users = (0..8).map(|n| ("bind", json!({ "ticket": ticket, "user_id": format!("u{round}-{n}") })));
+        let users = (0..8).map(|n| {
+            let user = format!("u{round}-{n}");
+            ("bind", json!({ "ticket": ticket, "user_id": user, "visitor": visitor(n) }))
+        });
         let answers = at_once(&story, users).await;
         assert_eq!((count(&answers, "bound"), count(&answers, "used_ticket")), (1, 7), "{round} {answers:?}");
         assert_eq!(story.bot("unlink", json!({ "who": "7001" })).await["outcome"], "unlinked");
@@ -254,5 +257,43 @@ async fn erasing_forgets_links_users_and_tokens() {
     assert_eq!(count("start_tokens").await, "1", "the other's stays");
     assert_eq!(count("start_token_identifiers").await, "1", "the other's stays");
     assert_eq!(story.enter("7002", None).await.0, "linked");
+    // Somebody who never came, but for whom there is a link.
+    story.bot("deep", json!({ "bot": "shop_bot", "email": "Ivan.N@gmail.com", "data": "for Ivan" })).await;
+    story.bot("deep", json!({ "bot": "shop_bot", "phone": "0501112233" })).await;
+    erase(&story, "ivan.n@gmail.com").await;
+    erase(&story, "050 111 22 33").await;
+    assert_eq!(count("start_tokens").await, "1", "the other's stays");
+    assert_eq!(count("start_token_identifiers").await, "1", "the other's stays");
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_is_removed_and_nothing_else() {
+    let story = Story::begin().await;
+    story.webhooks(&[json!({ "chat": "7001" }), json!({ "chat": "7002" })]).await;
+    story.link("7001", "10045").await;
+    drop(story.issue("7002").await);
+    story.bot("deep", json!({ "bot": "shop_bot", "phone": "0671234567", "days": 90 })).await;
+    assert_eq!(
+        story.site("verify", json!({ "buid": "x", "visitor": "203.0.113.7" })).await.0,
+        "unknown_link"
+    );
+    let store = &story.rig.app().store;
+    let count = async || {
+        let mut counts = Vec::new();
+        for table in ["links_issued", "start_tokens", "start_token_identifiers", "link_failures", "web_users"]
+        {
+            counts.push(story.rig.sql(&format!("SELECT COUNT(*) FROM {table}")).await[0][0].clone());
+        }
+        counts.join(" ")
+    };
+    let days = |days: i64| story.clock.now().checked_add(SignedDuration::from_hours(24 * days)).unwrap();
+    assert_eq!(store.remove_links(days(0), days(-1)).await.unwrap(), 0);
+    assert_eq!(count().await, "2 1 1 1 1");
+    assert_eq!(store.remove_links(days(2), days(1)).await.unwrap(), 3);
+    assert_eq!(count().await, "0 1 1 0 1");
+    assert_eq!(store.remove_links(days(91), days(1)).await.unwrap(), 1);
+    assert_eq!(count().await, "0 0 0 0 1", "who is linked stays linked");
+    assert_eq!(story.enter("7001", None).await.0, "linked");
     story.end().await;
 }

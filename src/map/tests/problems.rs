@@ -335,6 +335,65 @@ fn proven_and_hint_stand_where_they_mean_something() {
 }
 
 #[test]
+fn a_source_of_tokens_says_its_application_and_no_other_does() {
+    let check = |source: &str, expect: &[&str]| {
+        let found = problems(&format!("source: {{ {source}, token: t }}\nleads: [{{ name: tokens }}]\n"));
+        let fits = found.len() == expect.len()
+            && found.iter().zip(expect).all(|(found, expect)| found.starts_with(expect));
+        assert!(fits, "{source}\n expected {expect:#?}\n got {found:#?}");
+    };
+    let app = "preset: esputnik_tokens, app: 6f1c0000-0000-4000-8000-000000000001";
+    check(app, &[]);
+    check(&format!("{app}, bot: \"telegram:shop\", customers: crm"), &[]);
+    check("preset: esputnik_tokens", &["1:9: `source` has no `app`, so nobody can send tokens to it ("]);
+    check("preset: esputnik_tokens, app: a/b", &["1:41: `a/b` is no id of an application ("]);
+    check("preset: esputnik_tokens, app: \"\"", &["1:41: `` is no id of an application ("]);
+    check(&format!("{app}, bot: shop"), &["1:88: `shop` does not say which bot it is ("]);
+    check(&format!("{app}, bot: \":shop\""), &["1:88: `:shop` does not say which bot it is ("]);
+    let nowhere = "2:9: this entry of `leads` does not say where its leads go (`to`)";
+    let only = "is only for `preset: esputnik_tokens`";
+    check("preset: json, app: a", &[&format!("1:30: `app` {only}"), nowhere]);
+    check("preset: json, customers: a", &[&format!("1:36: `customers` {only}"), nowhere]);
+    check("preset: json, bot: \"telegram:shop\"", &[nowhere]);
+    check(
+        "preset: sendpulse, bot: \"telegram:shop\"",
+        &["1:35: `bot` is for presets whose events do not say which bot it is (", nowhere],
+    );
+}
+
+#[test]
+fn one_application_is_of_one_source() {
+    let source = "source: { preset: esputnik_tokens, app: A-1, token: t }\nleads: [{ name: tokens }]\n";
+    let files =
+        [("workspace.yaml", WORKSPACE), ("a.yaml", source), ("b.yaml", &source.replace("A-1", "a-1"))];
+    let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
+    let found = compile(&files, &|_| None, KINDS, &PRESETS).problems;
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("b.yaml:1:1: source `a` has this `app` already"), "{found:#?}");
+}
+
+#[test]
+fn what_is_remembered_goes_nowhere_and_needs_no_destination() {
+    let check = |entry: &str, expect: &[&str]| {
+        let found = problems(&format!("{HEAD}leads: [{{ name: all, {entry} }}]\n"));
+        let fits = found.len() == expect.len()
+            && found.iter().zip(expect).all(|(found, expect)| found.starts_with(expect));
+        assert!(fits, "{entry}\n expected {expect:#?}\n got {found:#?}");
+    };
+    check("person: { fields: { sum: \"{{ query.sum }}\", vip: true } }", &[]);
+    check("to: [crm], person: { fields: { sum: \"{{ lead.email }}\" } }", &[]);
+    check(
+        "person: { field: { sum: 1 } }",
+        &["2:32: `field` is not a key of `person` (did you mean `fields`?)"],
+    );
+    check("person: { fields: [sum] }", &["2:40: `person.fields` must be a mapping"]);
+    check("person: { fields: { sum: \"{{ vars.shp }}\" } }", &["2:51: there is no variable `shp`"]);
+    check("person: ~", &["2:9: this entry of `leads` does not say where its leads go (`to`)"]);
+    check("to: [], person: { fields: { sum: 1 } }", &["2:25: `to` names no destination"]);
+}
+
+#[test]
 fn a_secret_that_no_request_could_have_is_refused() {
     let check = |head: &str, expect: Option<&str>| {
         let compiled =
@@ -358,4 +417,33 @@ fn a_secret_that_no_request_could_have_is_refused() {
     check("preset: esputnik, secret: password", Some("a colon and the password"));
     check("preset: json, secret: abc", Some("nothing that `json` sends"));
     check("preset: telegrm, secret: abc", Some("telegrm"));
+}
+
+#[test]
+fn links_are_refused_that_would_give_people_away() {
+    let source = format!("{HEAD}leads: [{{ name: all, to: [crm] }}]\n");
+    let found = |links: &str| {
+        let (_, compiled) = compile_both(&format!("{WORKSPACE}\nlinks: {{ {links} }}\n"), &source);
+        let problems = compiled.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        (problems, compiled.workspace.links)
+    };
+    let (problems, rules) =
+        found("url: \"https://site.com/{buid}\", namespace: shop, pin_digits: 8, pin_life: 5m, life: 2h");
+    assert_eq!(problems, "");
+    assert_eq!(rules.url.as_deref(), Some("https://site.com/{buid}"));
+    assert_eq!((rules.namespace.as_str(), rules.pin_digits), ("shop", 8));
+    assert_eq!((rules.pin_life.as_secs(), rules.life.as_secs()), (300, 7_200));
+    let check = |links: &str, expect: &str| {
+        let (problems, _) = found(links);
+        assert!(problems.contains(expect), "{links}: {problems}");
+    };
+    check("url: http://site.com", "`http://site.com` is no https address");
+    check("url: \"https://\"", "is no https address");
+    check("namespace: \"{{ a }}\"", "fixed");
+    check("pin_digits: 3", "`pin_digits` must be between 4 and 12");
+    check("pin_digits: 13", "`pin_digits` must be between 4 and 12");
+    check("pin_life: 2h", "`pin_life` must be between 1m and 1h");
+    check("pin_life: 10s", "`pin_life` must be between 1m and 1h");
+    check("life: 31d", "`life` must be between 1m and 720h");
+    check("pin_lief: 5m", "did you mean `pin_life`?");
 }

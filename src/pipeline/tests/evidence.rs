@@ -204,6 +204,21 @@ fn what_came_in_a_link_is_a_hint() {
 }
 
 #[test]
+fn only_a_token_of_ours_is_redeemed_and_never_kept_readable() {
+    let token = "lf_ZRvJxYsn6Vr2sQVQ83kLdM";
+    let links = |start: Json| {
+        let leads = "leads:\n  - { name: all, to: [crm], identifiers: { link: [<<start>>, <<start>>] } }\n";
+        lead(run_event("json", leads, &event(json!({ "start": start })))).links
+    };
+    let kept = crate::token::to_hex(&crate::links::kept(crate::links::Secret::Token, token));
+    assert_eq!(links(json!(token)), [kept.clone()]);
+    assert_eq!(links(json!(format!("/start {token}"))), [kept]);
+    for other in [json!(17), json!("1f9c7c0e-5d0b-4a0e-9c2d-5b7a3a6c9e10"), json!("summer"), Json::Null] {
+        assert_eq!(links(other), [] as [String; 0]);
+    }
+}
+
+#[test]
 fn a_hinted_chat_is_not_the_one_that_the_event_came_from() {
     let branch = "identifiers: { chat: { channel: telegram, bot: shop, id: <<link>>, hint: true } }";
     check("json", branch, json!({ "link": "17" }), &["chat telegram:shop 17 hinted"], &[]);
