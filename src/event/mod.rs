@@ -34,7 +34,7 @@ pub use self::cut::cut;
 pub use self::preset_esputnik_tokens::{NAME as ESPUTNIK_TOKENS, check_tokens};
 pub use self::preset_trigger::NAME as TRIGGER;
 pub use self::status::blocked_by;
-pub use self::verify::Verify;
+pub use self::verify::{Verify, basic_credentials};
 use crate::id::DeliveryId;
 use crate::lead::{Chat, ChatState, ChatStatus, Flaw};
 use crate::token::to_hex;

@@ -153,7 +153,7 @@ fn a_broken_file_keeps_its_token_and_breaks_nothing_else() {
     let check = |broken: &str, line: usize, token: Option<&str>| {
         let files = [("workspace.yaml", WORKSPACE), ("bad.yaml", broken), ("good.yaml", &good)];
         let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
-        let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+        let compiled = compile(&files, &|_| None, KINDS, &PRESETS);
         assert!(!compiled.is_sound());
         let workspace = compiled.workspace;
         assert!(workspace.broken.is_none() && workspace.sources["good"].mapping.is_ok());
@@ -177,7 +177,7 @@ fn a_broken_file_keeps_its_token_and_breaks_nothing_else() {
 #[test]
 fn a_workspace_without_its_file_says_so() {
     let files = Files([("bot.yaml".to_owned(), format!("{HEAD}leads: []\n"))].into());
-    let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+    let compiled = compile(&files, &|_| None, KINDS, &PRESETS);
     assert_eq!(compiled.problems[0].message, "the workspace has no `workspace.yaml`");
     let token = &compiled.workspace.sources["bot"].token;
     assert_eq!(token.as_ref().map(ExposeSecret::expose_secret), Some("t"));
@@ -218,7 +218,7 @@ fn names_of_files_are_names_of_sources() {
     {
         let files = [("workspace.yaml", WORKSPACE), (file, HEAD)];
         let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
-        let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+        let compiled = compile(&files, &|_| None, KINDS, &PRESETS);
         assert!(
             compiled.problems.iter().any(|problem| problem.message.contains(expect)),
             "{:?}",
@@ -367,7 +367,7 @@ fn one_application_is_of_one_source() {
     let files =
         [("workspace.yaml", WORKSPACE), ("a.yaml", source), ("b.yaml", &source.replace("A-1", "a-1"))];
     let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
-    let found = compile(&files, &|_| None, KINDS, PRESETS).problems;
+    let found = compile(&files, &|_| None, KINDS, &PRESETS).problems;
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].starts_with("b.yaml:1:1: source `a` has this `app` already"), "{found:#?}");
