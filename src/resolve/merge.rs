@@ -31,7 +31,7 @@ pub(super) fn may_join(
     together: &[PersonId],
     other: PersonId,
     who: &Who<'_>,
-    accepted: &[Hit<'_>],
+    accepted: &[Hit],
     known: &Known,
     rules: &IdentityRules,
 ) -> Result<MergeRule, Refusal> {
@@ -48,7 +48,7 @@ fn may_merge(
     one: PersonId,
     other: PersonId,
     who: &Who<'_>,
-    accepted: &[Hit<'_>],
+    accepted: &[Hit],
     known: &Known,
     rules: &IdentityRules,
 ) -> Result<MergeRule, Refusal> {
@@ -82,8 +82,8 @@ fn may_merge(
             return Ok(MergeRule::NothingDiffers);
         }
         // Who has a second phone gives it together with an email that is known, and under the same name.
-        let named = |hit: &&Hit<'_>| hit.person == one || hit.person == other;
-        let of_one_name = |hit: &Hit<'_>| hit.known.users.count() <= 1;
+        let named = |hit: &&Hit| hit.person == one || hit.person == other;
+        let of_one_name = |hit: &Hit| known.keys.get(&hit.key).is_some_and(|key| key.users.count() <= 1);
         if names_agree(first, second)
             && accepted.iter().filter(named).all(of_one_name)
             && !records_differ(first, second)

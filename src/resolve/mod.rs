@@ -164,15 +164,14 @@ fn keys_of(identifier: &Identifier) -> impl Iterator<Item = Key> + '_ {
 }
 
 /// A key of the event that somebody has.
-#[derive(Clone, Copy, Debug)]
-struct Hit<'k> {
-    key: &'k Key,
-    known: &'k KnownKey,
+#[derive(Clone, Debug)]
+struct Hit {
+    key: Key,
     proof: Proof,
     person: PersonId,
 }
 
-impl Hit<'_> {
+impl Hit {
     /// Somebody other than the writer vouches for it. Two such hits that name two people prove that they are one.
     fn is_vouched_for(&self) -> bool {
         match self.key.kind {
@@ -190,18 +189,15 @@ pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: Perso
     }
     let mut findings = Vec::new();
     let mut possible_duplicates = Vec::new();
-    let mut accepted: Vec<Hit<'_>> = Vec::new();
-    let joining = who.identifiers.iter().filter(|identifier| identifier.kind.joins());
-    let keys: Vec<(Key, Proof)> =
-        joining.flat_map(|identifier| keys_of(identifier).map(|key| (key, identifier.proof))).collect();
-    for hit in hits(&keys, known, &rules.order) {
+    let mut accepted: Vec<Hit> = Vec::new();
+    for hit in hits(who, known, &rules.order) {
         match veto::examine(&hit, who, known, rules) {
             Ok(person) => accepted.push(Hit { person, ..hit }),
             Err(refusal) => {
                 if refusal.tells_of_a_duplicate() && !possible_duplicates.contains(&hit.person) {
                     possible_duplicates.push(hit.person);
                 }
-                findings.push(Finding::refused(hit.key, hit.person, refusal));
+                findings.push(Finding::refused(&hit.key, hit.person, refusal));
             }
         }
     }
@@ -210,7 +206,7 @@ pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: Perso
     let rule = chosen.as_ref().map_or(Rule::NobodyKnown, |(_, rule)| *rule);
     let mut merges = Vec::new();
     if let Some((first, _)) = &chosen {
-        findings.insert(0, Finding::decided(first.key, first.person));
+        findings.insert(0, Finding::decided(&first.key, first.person));
         let mut seen = BTreeSet::from([first.person]);
         // Whom nothing keeps from the first may still be kept from one who joined since.
         let mut together = vec![first.person];
@@ -224,13 +220,13 @@ pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: Perso
                     merges.push(Merge { from, into, rule });
                     person = into;
                     together.push(other.person);
-                    findings.push(Finding::merged(other.key, other.person, rule));
+                    findings.push(Finding::merged(&other.key, other.person, rule));
                 }
                 Err(refusal) => {
                     if refusal.tells_of_a_duplicate() && !possible_duplicates.contains(&other.person) {
                         possible_duplicates.push(other.person);
                     }
-                    findings.push(Finding::refused(other.key, other.person, refusal));
+                    findings.push(Finding::refused(&other.key, other.person, refusal));
                 }
             }
         }
@@ -241,21 +237,24 @@ pub fn resolve(who: &Who<'_>, known: &Known, rules: &IdentityRules, fresh: Perso
     }
     possible_duplicates.retain(|other| *other != person && !merges.iter().any(|merge| merge.from == *other));
     let created = chosen.is_none();
-    let (attach, hold) = take(&keys, who, known, rules, person, &merges, &mut findings);
+    let (attach, hold) = take(who, known, rules, person, &merges, &mut findings);
     let decision = Decision { rule, version: RULES_VERSION, findings };
     Resolution { person, created, attach, hold, merges, possible_duplicates, decision }
 }
 
 /// Who has the keys of the event, strongest evidence first. Equals keep the order of the mapping, so that nothing depends
 /// on chance.
-fn hits<'k>(keys: &'k [(Key, Proof)], known: &'k Known, order: &IdentifierOrder) -> Vec<Hit<'k>> {
+fn hits(who: &Who<'_>, known: &Known, order: &IdentifierOrder) -> Vec<Hit> {
     let place =
         |kind: IdentifierKind| order.0.iter().position(|listed| *listed == kind).unwrap_or(usize::MAX);
-    let hit = |(key, proof): &'k (Key, Proof)| {
-        let known = known.keys.get(key)?;
-        Some(Hit { key, known, proof: *proof, person: known.owner })
-    };
-    let mut hits: Vec<Hit<'k>> = keys.iter().filter_map(hit).collect();
+    let mut hits = Vec::new();
+    for identifier in who.identifiers.iter().filter(|identifier| identifier.kind.joins()) {
+        for key in keys_of(identifier) {
+            if let Some(known) = known.keys.get(&key) {
+                hits.push(Hit { key, proof: identifier.proof, person: known.owner });
+            }
+        }
+    }
     hits.sort_by_key(|hit| {
         let kind = hit.key.kind;
         let own = place(kind);
@@ -273,8 +272,8 @@ fn hits<'k>(keys: &'k [(Key, Proof)], known: &'k Known, order: &IdentifierOrder)
 
 /// The hit that decides: the first of somebody who is more than a chat, unless only typed values speak and the name
 /// agrees with exactly one of those whom they name.
-fn choose<'k>(accepted: &[Hit<'k>], who: &Who<'_>, known: &Known) -> Option<(Hit<'k>, Rule)> {
-    let anonymous = |hit: &&Hit<'k>| known.people.get(&hit.person).is_none_or(KnownPerson::is_anonymous);
+fn choose(accepted: &[Hit], who: &Who<'_>, known: &Known) -> Option<(Hit, Rule)> {
+    let anonymous = |hit: &&Hit| known.people.get(&hit.person).is_none_or(KnownPerson::is_anonymous);
     let first = accepted.iter().find(|hit| !anonymous(hit)).or_else(|| accepted.first())?;
     if !first.is_vouched_for() {
         let named: BTreeSet<PersonId> =
@@ -283,10 +282,10 @@ fn choose<'k>(accepted: &[Hit<'k>], who: &Who<'_>, known: &Known) -> Option<(Hit
             && let Some(hit) = accepted.iter().find(|hit| named.contains(&hit.person))
             && hit.person != first.person
         {
-            return Some((*hit, Rule::NameDecides));
+            return Some((hit.clone(), Rule::NameDecides));
         }
     }
-    Some((*first, Rule::of(first.key.kind, first.proof)))
+    Some((first.clone(), Rule::of(first.key.kind, first.proof)))
 }
 
 fn agrees(person: PersonId, who: &Who<'_>, known: &Known) -> bool {
@@ -295,7 +294,6 @@ fn agrees(person: PersonId, who: &Who<'_>, known: &Known) -> bool {
 
 /// Which keys are the person's from now on, and which shared ones they use as well.
 fn take(
-    keys: &[(Key, Proof)],
     who: &Who<'_>,
     known: &Known,
     rules: &IdentityRules,
@@ -306,22 +304,26 @@ fn take(
     let (mut attach, mut hold) = (Vec::new(), Vec::new());
     let now_theirs = |owner: PersonId| owner == person || merges.iter().any(|merge| merge.from == owner);
     let facts = known.people.get(&person);
-    for (key, proof) in keys {
+    for identifier in who.identifiers.iter().filter(|identifier| identifier.kind.joins()) {
         // A hint attaches nothing: whoever made the link up would own the id.
-        if *proof == Proof::Hinted {
+        if identifier.proof == Proof::Hinted {
             continue;
         }
-        match known.keys.get(key) {
-            Some(owned) if now_theirs(owned.owner) => {}
-            Some(owned) if veto::is_forgotten(owned, key, who, known, rules) => attach.push(key.clone()),
-            Some(owned) if owned.users.count() >= rules.shared_from && !owned.holders.contains(&person) => {
-                hold.push(key.clone());
+        for key in keys_of(identifier) {
+            match known.keys.get(&key) {
+                Some(owned) if now_theirs(owned.owner) => {}
+                Some(owned) if veto::is_forgotten(owned, &key, who, known, rules) => attach.push(key),
+                Some(owned)
+                    if owned.users.count() >= rules.shared_from && !owned.holders.contains(&person) =>
+                {
+                    hold.push(key);
+                }
+                Some(_) => {}
+                None => match facts.and_then(|facts| veto::limit(facts, key.kind, rules)) {
+                    None => attach.push(key),
+                    Some(refusal) => findings.push(Finding::refused(&key, person, refusal)),
+                },
             }
-            Some(_) => {}
-            None => match facts.and_then(|facts| veto::limit(facts, key.kind, rules)) {
-                None => attach.push(key.clone()),
-                Some(refusal) => findings.push(Finding::refused(key, person, refusal)),
-            },
         }
     }
     attach.dedup();

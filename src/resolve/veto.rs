@@ -9,7 +9,7 @@ use crate::rules::IdentityRules;
 
 /// Whose the hit is, or why it does not count.
 pub(super) fn examine(
-    hit: &Hit<'_>,
+    hit: &Hit,
     who: &Who<'_>,
     known: &Known,
     rules: &IdentityRules,
@@ -18,12 +18,12 @@ pub(super) fn examine(
     if hit.proof == Proof::Hinted {
         return Err(Refusal::OnlyHinted);
     }
-    let owned = hit.known;
+    let Some(owned) = known.keys.get(&hit.key) else { return Ok(hit.person) };
     let contact = matches!(hit.key.kind, IdentifierKind::Phone | IdentifierKind::Email);
     if is_shared(&hit.key, owned, rules) {
         return holder(owned, who, known).ok_or(Refusal::Shared { people: owned.users.count() });
     }
-    if contact && is_forgotten(owned, hit.key, who, known, rules) {
+    if contact && is_forgotten(owned, &hit.key, who, known, rules) {
         return Err(Refusal::Forgotten { days: age(owned, who.at).as_hours() / 24 });
     }
     let Some(person) = known.people.get(&hit.person) else { return Ok(hit.person) };
