@@ -17,6 +17,7 @@ pub static MAPPINGS: &[(&str, &str)] = shipped!("mappings":
     "chatterfy.yaml",
     "metabot.yaml",
     "esputnik.yaml",
+    "esputnik-tokens.yaml",
     "mindbox.yaml",
 );
 

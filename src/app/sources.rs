@@ -28,8 +28,8 @@ pub(super) fn sources(workspace: &Workspace, remembered: &[RememberedSource]) ->
         };
         let before = entries.get(&source.name).and_then(|entry: &Entry| entry.token_hash);
         let token_hash = token_hash(source).or(before);
-        let (secret, app) = (source.secret.clone(), source.app.clone());
-        entries.insert(source.name.clone(), Entry { preset, token_hash, secret, app, waiting });
+        let (app, secret) = (source.app.clone(), source.secret.clone());
+        entries.insert(source.name.clone(), Entry { preset, token_hash, app, secret, waiting });
     }
     Sources(entries)
 }

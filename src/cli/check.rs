@@ -12,6 +12,7 @@ use crate::compare::{Account, Comparison, compare};
 use crate::crm::catalog::Catalog;
 use crate::crm::http::install_tls;
 use crate::crm::{self, ConnectError, examine};
+use crate::decide::Capabilities;
 use crate::map::{Compiled, Files, Mention, Problem, Severity, mentions, place_of_destination};
 use crate::rules::Destination;
 use crate::trial::{self, Ended};
@@ -101,8 +102,10 @@ async fn ask(
     offline: bool,
 ) -> Result<(Option<Asked>, Vec<Problem>), ConnectError> {
     let crm = crm::connect(destination)?;
+    // A bot has no lists to compare with.
+    let is_silent = offline || crm.capabilities() == Capabilities::NONE;
     let answer =
-        if offline { None } else { Some(examine::catalog(&*crm, PATIENCE.min(destination.timeout)).await) };
+        if is_silent { None } else { Some(examine::catalog(&*crm, PATIENCE.min(destination.timeout)).await) };
     let nothing = Catalog::default();
     let catalog = answer.as_ref().and_then(|answer| answer.as_ref().ok()).unwrap_or(&nothing);
     let account = Account { destination: &destination.name, catalog, can: crm.capabilities() };

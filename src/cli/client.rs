@@ -92,7 +92,9 @@ impl Client {
                         "leadfold at {server} does not answer: {why}. Start it, or name another address with --server"
                     )
                 })?;
-                if status == 200 {
+                // An answer may have another status than 200; a refusal says what is wrong under `error`.
+                let refuses = |answer: &Value| answer.get("error").is_some();
+                if serde_json::from_str(&text).is_ok_and(|answer: Value| !refuses(&answer)) {
                     return serde_json::from_str(&text).map_err(|error| {
                         format!(
                             "{server} does not answer like this version of leadfold ({error}). Run the command of its own \

@@ -10,6 +10,7 @@
 
 mod apply;
 mod backup;
+mod bot;
 mod check;
 mod client;
 mod completions;
@@ -106,6 +107,8 @@ enum Command {
     Explain(explain::Options),
     /// Show who is who, and correct it: merge, split, settle duplicates
     People(people::Options),
+    /// Have bots do something in a person's chat, or show what they would
+    Bot(bot::Options),
     /// Make a link into a bot, or from a bot to your web site
     Link(link::Options),
     /// Let leads go on, map them again, or force them
@@ -191,6 +194,7 @@ pub fn run() -> ExitCode {
         Command::Versions(options) => in_runtime(versions::run(options)),
         Command::Explain(options) => in_runtime(explain::run(options)),
         Command::People(options) => in_runtime(people::run(options)),
+        Command::Bot(options) => in_runtime(bot::run(options)),
         Command::Link(options) => in_runtime(link::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),

@@ -57,10 +57,16 @@ impl Chats<'_> {
         self.known.iter().any(|known| known.scope == chat.scope && known.id == chat.id && known.blocked)
     }
 
+    /// The live chat that was active last, or the one with this id.
+    pub fn live(&self, channel: Option<&str>, id: Option<&str>) -> Option<&PersonChat> {
+        let mut live = self.known.iter().filter(|chat| !chat.blocked && self.served(chat, channel));
+        live.find(|chat| id.is_none_or(|id| chat.id == id))
+    }
+
     /// The chat that a call goes to which names none.
     pub fn usual(&self, lead: &Lead, channel: Option<&str>) -> Option<PersonChat> {
         let own = own(lead).filter(|chat| self.served(chat, channel) && !self.is_blocked(chat));
-        own.or_else(|| self.known.iter().find(|chat| !chat.blocked && self.served(chat, channel)).cloned())
+        own.or_else(|| self.live(channel, None).cloned())
     }
 
     /// The chat of a call, or why there is none.

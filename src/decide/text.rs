@@ -1,6 +1,7 @@
 //! The default texts that people read in the CRM: what a repeated lead leaves, and what would be lost without a note.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use super::Situation;
 use super::change::{Difference, Wanted, filled, show, text};
@@ -41,29 +42,29 @@ pub(super) fn task_title(situation: &Situation, wanted: &Wanted) -> String {
 
 /// Body of that task: where the lead came from, where to answer it, and what it says otherwise than the CRM.
 pub(super) fn task_body(lead: &Lead, differences: &[Difference]) -> String {
-    let mut lines = vec![format!("Source: {} ({})", lead.source, lead.branch)];
+    let mut body = format!("Source: {} ({})", lead.source, lead.branch);
+    // Writing to a String cannot fail.
     if let Some(chat) = &lead.chat {
         let bot = text(chat.bot_name.as_deref()).unwrap_or(&chat.bot);
-        lines.push(format!("Bot: {bot} ({})", chat.channel));
-        lines.extend(text(chat.link.as_deref()).map(|link| format!("Chat: {link}")));
+        write!(body, "\nBot: {bot} ({})", chat.channel).ok();
+        if let Some(link) = text(chat.link.as_deref()) {
+            write!(body, "\nChat: {link}").ok();
+        }
     }
     for flaw in &lead.flaws {
-        lines.push(format!("The {} “{}” could not be used: {}", flaw.field, clip(&flaw.raw), flaw.text));
+        write!(body, "\nThe {} “{}” could not be used: {}", flaw.field, clip(&flaw.raw), flaw.text).ok();
     }
     if differences.is_empty() {
-        lines.push("The lead says nothing that the CRM does not have already.".to_owned());
+        body.push_str("\nThe lead says nothing that the CRM does not have already.");
     } else {
-        lines.push("The lead and the CRM differ:".to_owned());
-        lines.extend(differences.iter().map(difference));
+        body.push_str("\nThe lead and the CRM differ:");
     }
-    lines.join("\n")
-}
-
-fn difference(difference: &Difference) -> String {
-    let Difference { field, crm, lead, written } = difference;
-    let crm = crm.as_deref().map_or(Cow::Borrowed("nothing"), clip);
-    let written = if *written { "; written with this lead" } else { "" };
-    format!("- {field}: the CRM has {crm}, the lead says {}{written}", clip(lead))
+    for Difference { field, crm, lead, written } in differences {
+        let crm = crm.as_deref().map_or(Cow::Borrowed("nothing"), clip);
+        let written = if *written { "; written with this lead" } else { "" };
+        write!(body, "\n- {field}: the CRM has {crm}, the lead says {}{written}", clip(lead)).ok();
+    }
+    body
 }
 
 /// The deal part of a lead as text, for a CRM without deals.

@@ -16,6 +16,7 @@ mod preset_metabot;
 mod preset_postback;
 mod preset_sendpulse;
 mod preset_telegram;
+mod preset_trigger;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -31,8 +32,9 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::cut::cut;
 pub use self::preset_esputnik_tokens::{NAME as ESPUTNIK_TOKENS, check_tokens};
+pub use self::preset_trigger::NAME as TRIGGER;
 pub use self::status::blocked_by;
-pub use self::verify::Verify;
+pub use self::verify::{Verify, basic_credentials};
 use crate::id::DeliveryId;
 use crate::lead::{Chat, ChatState, ChatStatus, Flaw};
 use crate::token::to_hex;
@@ -156,6 +158,7 @@ pub static PRESETS: &[&Preset] = &[
     &preset_metabot::PRESET,
     &preset_esputnik::PRESET,
     &preset_postback::PRESET,
+    &preset_trigger::PRESET,
 ];
 
 /// The preset of that name.

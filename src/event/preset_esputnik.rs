@@ -5,7 +5,8 @@
 //! sending and repeats with every status of it, so the key is made of sending, status and time, and of the link where one
 //! was clicked. A link may hold an email, so only its hash is part of the key.
 //!
-//! The feed names the contact, not the chat: which chat a Telegram status is about, only the contact's tokens can tell.
+//! The feed names the contact, not the chat. So what became of a Telegram message is told of the chat that this contact has
+//! with the bot that the source names (`bot: telegram:shop`), and of nobody's where a branch makes no lead of it.
 
 use std::borrow::Cow;
 use std::iter::repeat_n;
@@ -14,7 +15,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::canonical::hash_key;
-use super::values::{plain_id, text};
+use super::fields::text;
+use super::values::plain_id;
 use super::verify::BASIC;
 use super::{
     DEDUPE_WINDOW, Delivery, Event, EventKey, KeyLifetime, Preset, Unreadable, fields, json_body,

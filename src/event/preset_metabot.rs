@@ -7,7 +7,8 @@
 
 use serde_json::Value;
 
-use super::values::{plain_id, text};
+use super::fields::text;
+use super::values::plain_id;
 use super::{DEDUPE_WINDOW, Delivery, Event, Preset, Unreadable, preset_json};
 use crate::lead::{Chat, Flaw};
 

@@ -9,7 +9,8 @@ use std::iter::repeat_n;
 use serde_json::{Map, Value};
 
 use super::canonical::{Volatile, hash_key_without};
-use super::values::{international, plain_id, text};
+use super::fields::text;
+use super::values::{international, plain_id};
 use super::{
     DEDUPE_WINDOW, Delivery, Event, EventKey, KeyLifetime, Preset, Unreadable, fields, json_body,
     within_bounds,

@@ -17,7 +17,8 @@
 
 use serde_json::{Map, Value};
 
-use super::values::{international, text};
+use super::fields::text;
+use super::values::international;
 use super::verify::TELEGRAM;
 use super::{DEDUPE_WINDOW, Delivery, Event, EventKey, KeyLifetime, Preset, Unreadable, fields, json_body};
 use crate::lead::{Chat, ChatState, Flaw};

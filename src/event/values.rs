@@ -1,18 +1,10 @@
-//! Reading single values of a payload: ids and numbers come as text or as numbers, and nothing comes in many spellings.
+//! Ids and phone numbers as platforms write them.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// A text or a number as text; `None`, `null` and nothing at all are absent.
-pub(super) fn text(value: Option<&Value>) -> Option<Cow<'_, str>> {
-    let text = match value? {
-        Value::String(text) => Cow::Borrowed(text.trim()),
-        Value::Number(number) => Cow::Owned(number.to_string()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
-    (!matches!(&*text, "" | "None" | "null")).then_some(text)
-}
+use super::fields::text;
 
 /// An id made of letters, digits, `-`, `_`, `.` and `=`, at most 128 of them: whatever else stands there is no id, and
 /// must end up neither in a key nor in a link.

@@ -49,8 +49,8 @@ pub(super) const BASIC: Verify = Verify {
     },
 };
 
-/// `user:password` out of `Basic dXNlcjpwYXNzd29yZA==`.
-fn basic_credentials(given: &[u8]) -> Option<Vec<u8>> {
+/// `user:password` out of `Basic dXNlcjpwYXNzd29yZA==`; `None` for any other header.
+pub fn basic_credentials(given: &[u8]) -> Option<Vec<u8>> {
     let (scheme, encoded) = str::from_utf8(given).ok()?.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -50,13 +50,13 @@ pub fn draw_pin(random: &[u8; 32], digits: usize) -> String {
 
 /// What is kept of a public id, a ticket or a token. `what` keeps one from being taken for another.
 pub fn kept(what: Secret, text: &str) -> TokenHash {
-    hash(&format!("leadfold {}\n{text}", what.word()))
+    hash(format!("leadfold {}\n{text}", what.word()))
 }
 
 /// What is kept of a PIN.
 pub fn kept_pin(buid: &str, pin: &str) -> TokenHash {
     // The public id has one length, so no two pairs are written the same.
-    hash(&format!("leadfold pin\n{buid}\n{pin}"))
+    hash(format!("leadfold pin\n{buid}\n{pin}"))
 }
 
 /// Whether this is the PIN, in a time that does not depend on how much of it is right.

@@ -75,11 +75,28 @@ impl Mapping {
     /// The chat that the preset found in an event, and in what its id counts.
     pub(crate) fn found_chat(&self, event: &Event) -> Option<(String, Chat)> {
         let mut chat = event.chat.clone()?;
+        if self.preset == event::TRIGGER {
+            // Whose bot it is was found out with the chat, by its scope.
+            let scope = std::mem::take(&mut chat.bot);
+            scope.split_once(':').map_or(scope.as_str(), |(_, bot)| bot).clone_into(&mut chat.bot);
+            return Some((scope, chat));
+        }
         let Some(scope) = &self.chat_scope else {
             return Some((format!("{}:{}", self.preset, chat.bot), chat));
         };
         scope.split_once(':').map_or(scope.as_str(), |(_, bot)| bot).clone_into(&mut chat.bot);
         Some((scope.clone(), chat))
+    }
+
+    /// Bots that are called by one of its branches, each once.
+    pub fn bots(&self) -> Vec<&str> {
+        let mut bots: Vec<&str> = Vec::new();
+        for call in self.branches.iter().flat_map(|branch| &branch.calls) {
+            if !bots.contains(&call.to.as_str()) {
+                bots.push(&call.to);
+            }
+        }
+        bots
     }
 
     /// The tests that the file carries.

@@ -1,5 +1,7 @@
 //! The mapping engine from the outside: YAML in, values and problems out.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use serde_json::{Value as Json, json};
@@ -14,8 +16,8 @@ mod limits;
 mod pools;
 mod problems;
 
-const PRESETS: &[&str] =
-    &["sendpulse", "json", "form", "telegram", "esputnik", "postback", "esputnik_tokens"];
+static PRESETS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| crate::event::PRESETS.iter().map(|preset| preset.name).collect());
 
 const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 
@@ -47,7 +49,7 @@ vars: { shop: Polynia }
 fn compile_both(workspace: &str, source: &str) -> (Files, Compiled) {
     let files = [("workspace.yaml", workspace), ("bot.yaml", source)];
     let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
-    let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+    let compiled = compile(&files, &|_| None, KINDS, &PRESETS);
     (files, compiled)
 }
 

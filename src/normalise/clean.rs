@@ -14,12 +14,17 @@ const ZEROS: [u32; 60] = [
 /// Lower-case text with ASCII digits, `-` for every dash, `+` for every plus, single kinds of space, and nothing
 /// invisible. Line breaks stay, because they part one number from the next.
 pub(super) fn phone_text(raw: &str) -> String {
-    if raw.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control()) {
+    if is_plain(raw) {
         return raw.trim().to_ascii_lowercase();
     }
     let clean: String =
         raw.nfkc().filter(|&c| !is_invisible(c)).flat_map(|c| unify(c).to_lowercase()).collect();
     clean.trim().to_owned()
+}
+
+/// Whether there is nothing to unify but capital letters.
+pub(super) fn is_plain(raw: &str) -> bool {
+    raw.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control())
 }
 
 fn ascii(c: char) -> char {

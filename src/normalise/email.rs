@@ -110,6 +110,9 @@ fn lists(words: &str, word: &str) -> bool {
 
 /// Lower case, composed, without what the eye cannot see; full-width ASCII of Japanese keyboards as ASCII.
 fn clean_text(raw: &str) -> String {
+    if clean::is_plain(raw) {
+        return raw.trim().to_ascii_lowercase();
+    }
     let fold = |c: char| match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
         '\u{fe6b}' => '@',

@@ -133,7 +133,8 @@ fn account(id: &str) -> Found {
 
 fn words(text: &str) -> Found {
     let text = spreadsheet_integer(text);
-    let chars: Vec<char> = text.chars().collect();
+    let mut chars: Vec<char> = Vec::with_capacity(text.len());
+    chars.extend(text.chars());
     let mut found: Vec<Candidate> = Vec::new();
     let mut at = 0;
     while let Some(&c) = chars.get(at) {

@@ -163,6 +163,8 @@ impl Operation for Erase {
                 return Ok(erased);
             }
         }
+        // Somebody may never have come, and a link was made for them.
+        means.store.forget_tokens_of(spellings(&human.who, &human.regions)).await?;
         erased.done =
             means.store.forget(person, wanted, author, note, &*means.clock).await? == Forgotten::Done;
         failpoint!("erase.forgotten");

@@ -13,6 +13,7 @@ pub mod links;
 pub mod people;
 pub mod postbacks;
 pub mod replay;
+pub mod triggers;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //! blocked all the same.
 
 use super::evidence::TELEGRAM;
-use crate::event::Event;
+use crate::event::{Event, TRIGGER};
 use crate::lead::{Chat, ChatNews, Flaw, Lead};
 use crate::map::Mapping;
 use crate::normalise;
@@ -11,6 +11,10 @@ use crate::normalise;
 ///
 /// The chat is the lead's own. Of an event that no branch wants it is the one that the preset found.
 pub fn chat_news(mapping: &Mapping, event: &Event, lead: Option<&Lead>) -> Option<ChatNews> {
+    // It speaks of a chat and does not come from it.
+    if mapping.preset == TRIGGER {
+        return None;
+    }
     let found = match lead {
         Some(lead) => lead.chat_scope.clone().zip(lead.chat.clone()),
         None => mapping.found_chat(event).and_then(|(scope, chat)| Some((scope, of_one_human(chat).ok()?))),

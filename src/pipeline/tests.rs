@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use serde_json::json;
 
@@ -26,7 +27,8 @@ pub(super) const KINDS: &[DestinationKind] = &[DestinationKind {
     nested: None,
 }];
 
-const PRESETS: &[&str] = &["sendpulse", "esputnik_tokens", "json", "form", "postback"];
+static PRESETS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| crate::event::PRESETS.iter().map(|preset| preset.name).collect());
 
 /// Knows Ukrainian and Polish numbers, and nothing of the world.
 const SIMPLE: Normalisers = Normalisers { phone: simple_phone, email: simple_email };
@@ -118,7 +120,7 @@ fn mapping(preset: &str, rest: &str) -> Mapping {
     let source = format!("source: {{ preset: {preset}, token: t }}\n{rest}");
     let files = [("workspace.yaml", workspace.to_owned()), ("bot.yaml", source)];
     let files = Files(files.map(|(name, text)| (name.to_owned(), text)).into());
-    let mut compiled = compile(&files, &|_| None, KINDS, PRESETS);
+    let mut compiled = compile(&files, &|_| None, KINDS, &PRESETS);
     let problems: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
     assert!(compiled.is_sound(), "{problems:#?}");
     compiled.workspace.sources.remove("bot").unwrap().mapping.unwrap()
@@ -382,7 +384,7 @@ fn shipped() -> crate::map::Compiled {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         files.0.insert(name, fs::read_to_string(&path).unwrap());
     }
-    let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+    let compiled = compile(&files, &|_| None, KINDS, &PRESETS);
     let problems: Vec<String> =
         compiled.problems.iter().map(|problem| problem.render(&files, false)).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));

@@ -13,12 +13,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use axum::routing::any;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use super::answer::Answer;
 use super::{Door, NO_HASH, Receiver, Sources, answered};
-use crate::event::check_tokens;
+use crate::event::{basic_credentials, check_tokens};
 use crate::token;
 
 /// Longest `Authorization` header that is read.
@@ -70,16 +68,19 @@ fn authenticate<'a>(
 fn password(headers: &HeaderMap) -> Option<String> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (all.next(), all.next()) else { return None };
-    let (scheme, encoded) = value.to_str().ok()?.trim().split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > LONGEST {
+    let value = value.as_bytes();
+    if value.len() > LONGEST {
         return None;
     }
-    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let decoded = String::from_utf8(basic_credentials(value)?).ok()?;
     decoded.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     #[test]

@@ -379,6 +379,7 @@ mod tests {
             Rule::ProvenEmail,
             Rule::ClaimedPhone,
             Rule::ClaimedEmail,
+            Rule::Click,
             Rule::NameDecides,
         ];
         let mut all: Vec<(Rule, Outcome)> = rules.map(|rule| (rule, Decided)).into();

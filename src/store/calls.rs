@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use super::sql::args;
+use super::sql::{Arg, args, list};
 use super::{Store, StoreError};
-use crate::id::LeadId;
+use crate::id::{LeadId, PersonId};
+use crate::lead::IdentifierKind;
 use crate::plan::{Action, FoundContact, FoundDeal};
 
 /// What is known when the calls of a lead are planned.
@@ -33,6 +34,28 @@ pub fn found_as_json(contact: Option<&FoundContact>, deal: Option<&FoundDeal>) -
 }
 
 impl Store {
+    /// Everybody who is known by one of these keys, each once; in any scope where none is given.
+    pub async fn people_with(
+        &self,
+        kind: IdentifierKind,
+        scope: Option<&str>,
+        keys: &[String],
+    ) -> Result<Vec<PersonId>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let of_scope = if scope.is_some() { "AND scope = $2" } else { "AND $2 = $2" };
+        let sql = format!(
+            "SELECT DISTINCT person FROM identifiers WHERE kind = $1 {of_scope} AND person IS NOT NULL \
+             AND value IN ({}) ORDER BY person",
+            list(3, keys.len())
+        );
+        let mut arguments = args![kind.as_str(), scope.unwrap_or_default()];
+        arguments.extend(keys.iter().map(|key| Arg::from(key.as_str())));
+        let rows = self.read(&sql, arguments).await?;
+        rows.iter().map(|row| row.id(0)).collect()
+    }
+
     /// What the calls of a lead depend on. Of several CRMs the first that was asked says what was found.
     pub async fn call_facts(&self, lead: LeadId) -> Result<CallFacts, StoreError> {
         let rows = self.read("SELECT received_at FROM leads WHERE id = $1", args![lead]).await?;

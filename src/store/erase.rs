@@ -23,9 +23,9 @@
 //! | `merges.reason`, `merges.moved` | the reason keeps its word; of what moved, ids of leads stay |
 //! | `leads.id`, `leads.event`, `leads.source`, `leads.version`, `leads.person`, `leads.state` | stay; what needed attention is `filtered`, because nobody can see to it any more |
 //! | `leads.why` | replaced by when it was erased and what its state was |
-//! | `leads.lead`, `leads.conflicts`, `leads.decision` | go |
+//! | `leads.lead`, `leads.conflicts`, `leads.decision`, `leads.afterwards` | go, and with them the calls to come |
 //! | `syncs.id`, `syncs.lead`, `syncs.destination`, `syncs.person`, `syncs.state`, `syncs.owner`, `syncs.carried_by` | stay (the owner is who sells); what was open, held or needed attention is `filtered` |
-//! | `syncs.why`, `syncs.reasons` | replaced, and goes |
+//! | `syncs.why`, `syncs.reasons`, `syncs.found` | replaced, and go |
 //! | `steps.id`, `steps.sync`, `steps.kind`, `steps.state`, `steps.record` | stay: what CRMs still have. Steps that were not sent go |
 //! | `steps.action`, `steps.why` | the action keeps the ids of records, and goes otherwise; what the CRM said goes |
 //! | `links.destination`, `links.kind`, `links.record`, `links.person`, `links.contact`, `links.step`, `links.told` | the row goes, so that whoever comes back is not joined with who was erased; the record is kept in `erased_records` |

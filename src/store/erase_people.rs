@@ -177,7 +177,7 @@ pub(super) async fn clear_leads(
         let ends = !matches!(state.as_str(), "synced" | "filtered");
         given_up += u64::from(ends);
         let why = erased(now, &state, row.optional_json(2).unwrap_or_default().as_ref());
-        let sql = "UPDATE syncs SET state = $2, why = $3, reasons = NULL, claimed = 0, updated_at = $4 WHERE id = $1";
+        let sql = "UPDATE syncs SET state = $2, why = $3, reasons = NULL, found = NULL, claimed = 0, updated_at = $4 WHERE id = $1";
         let state = if ends { "filtered" } else { state.as_str() };
         connection.execute(sql, args![row.text(0)?, state, json(&why)?, millis]).await?;
     }
@@ -190,7 +190,8 @@ pub(super) async fn clear_leads(
         let state = row.text(1)?;
         let why = erased(now, &state, row.optional_json(2).unwrap_or_default().as_ref());
         let state = if state == "needs-attention" { "filtered" } else { state.as_str() };
-        let sql = "UPDATE leads SET state = $2, why = $3, lead = NULL, conflicts = '[]', decision = NULL WHERE id = $1";
+        let sql = "UPDATE leads SET state = $2, why = $3, lead = NULL, conflicts = '[]', decision = NULL, \
+                   afterwards = NULL WHERE id = $1";
         connection.execute(sql, args![row.text(0)?, state, json(&why)?]).await?;
     }
     Ok(given_up)

@@ -90,7 +90,7 @@ impl PersonFacts {
 }
 
 /// `$1` as they are by now, and everybody who is part of them; whoever was merged and is apart again is not among those.
-pub(super) const PARTS: &str = "WITH RECURSIVE path (id, next) AS ( \
+const PARTS: &str = "WITH RECURSIVE path (id, next) AS ( \
       SELECT id, merged_into FROM persons WHERE id = $1 \
       UNION ALL SELECT persons.id, persons.merged_into FROM path JOIN persons ON persons.id = path.next), \
     present (id) AS (SELECT id FROM path WHERE next IS NULL), \

@@ -192,7 +192,8 @@ pub(super) fn old(what: What) -> String {
 
 /// When the oldest requests came that are not prepared, one row for each reason.
 pub(super) const OLDEST_UNPREPARED: &str = "SELECT MIN(received_at) FROM deliveries WHERE state = 'received' \
-     UNION ALL SELECT MIN(received_at) FROM deliveries WHERE state = 'waiting'";
+     UNION ALL SELECT MIN(received_at) FROM deliveries WHERE state = 'waiting' AND postback = 0 \
+     UNION ALL SELECT MIN(received_at) FROM postbacks WHERE state = 'waiting'";
 
 /// The smallest id that can have been given at this moment: ids of deliveries begin with their milliseconds.
 pub(super) fn first_id_of(moment: Timestamp) -> DeliveryId {

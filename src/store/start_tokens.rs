@@ -52,6 +52,11 @@ impl Store {
         self.write(KeepToken { id: to_hex(&id), meaning, now, until }).await
     }
 
+    /// Forgets the tokens that stand for one of these phones and emails, whether or not anybody came with one.
+    pub async fn forget_tokens_of(&self, values: Vec<String>) -> Result<(), StoreError> {
+        self.write(ForgetContacts { values }).await
+    }
+
     /// What a token stands for; with `use_up` it is used by that.
     pub async fn token(&self, id: TokenHash, use_up: bool, now: Timestamp) -> Result<TokenState, StoreError> {
         self.write(AskToken { id: to_hex(&id), use_up, now }).await
@@ -254,6 +259,26 @@ impl Meaning {
                 }),
             }
         }
+    }
+}
+
+struct ForgetContacts {
+    values: Vec<String>,
+}
+
+impl Work for ForgetContacts {
+    type Output = ();
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            connection.overwrite_what_goes().await?;
+            for kind in [IdentifierKind::Phone, IdentifierKind::Email] {
+                let key = |value: &String| (kind.as_str().to_owned(), String::new(), value.clone(), None);
+                let keys: Vec<_> = self.values.iter().map(key).collect();
+                forget_links(connection, &keys).await?;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -143,7 +143,8 @@ async fn what_is_old_is_found_from_the_oldest_on() {
     let id = DeliveryId(Uuid::nil());
     seeks(&old(What::Bodies), args![id, id, 64], &["deliveries_bodies (id>? AND id<?)", "leads_event"]).await;
     seeks(&old(What::Rows), args![id, id, 64], &["deliveries_1 (id>? AND id<?)", "syncs_lead"]).await;
-    seeks(OLDEST_UNPREPARED, args![], &["deliveries_received", "deliveries_waiting"]).await;
+    let indexes = ["deliveries_received", "deliveries_waiting", "postbacks_"];
+    seeks(OLDEST_UNPREPARED, args![], &indexes).await;
     for what in [What::Bodies, What::Rows] {
         let plan = plan(&old(what), args![id, id, 64]).await;
         assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{plan:#?}");

@@ -155,11 +155,12 @@ impl Worker {
                 Outcome::Rejected { why } => {
                     let kind = stored.step.action.kind().as_str();
                     let end = if in_doubt { StepEnd::Unknown } else { StepEnd::Rejected };
+                    let there = if self.bot.is_some() { "there" } else { "in the CRM" };
                     ends.push((stored.step.id, end(why.clone())));
                     next = Some(attention(
                         "crm_rejected",
                         format!(
-                            "'{}' refuses to {kind}: {why}. Correct it in the CRM and run `leadfold replay {} --resume`, or \
+                            "'{}' refuses to {kind}: {why}. Correct it {there} and run `leadfold replay {} --resume`, or \
                              in the mapping and run it with --replan.",
                             self.destination.name, job.claimed.lead_id
                         ),

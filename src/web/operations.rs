@@ -1,12 +1,12 @@
 //! What people ask for, over `/api`: every [operation](crate::operation) at its own path, by POST with a JSON object.
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::operation::apply::{Apply, LookAtActive};
 use crate::operation::deep_links::{MakeDeepLink, ResolveStart};
@@ -16,6 +16,7 @@ use crate::operation::links::{BindUser, IssueLink, SettleLink, UnlinkUser, Verif
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::postbacks::{CountPostback, LookAtPostbacks, UncountPostback};
 use crate::operation::replay::{PreviewReplay, Replay};
+use crate::operation::triggers::Trigger;
 use crate::operation::{Client, Means, Operation, OperationError};
 
 /// Largest operation: the texts of a workspace fit in several times.
@@ -48,7 +49,27 @@ pub fn router(means: Means) -> Router {
     let router = takes::<UnlinkUser>(router);
     let router = takes::<MakeDeepLink>(router);
     let router = takes::<ResolveStart>(router);
+    let router = router.route("/api/triggers/{name}", post(trigger));
+    let router = takes::<Trigger>(router);
     router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
+}
+
+/// A trigger by its address, for callers that have one URL for each.
+async fn trigger(
+    means: State<Means>,
+    client: Extension<Client>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Response {
+    // What is no object says so itself when it is read.
+    let named = match serde_json::from_slice(&body) {
+        Ok(Value::Object(mut entries)) => {
+            entries.insert("trigger".to_owned(), Value::String(name));
+            Bytes::from(Value::Object(entries).to_string())
+        }
+        Ok(_) | Err(_) => body,
+    };
+    run::<Trigger>(means, client, named).await
 }
 
 /// Adds an operation.

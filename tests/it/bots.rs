@@ -2,21 +2,29 @@
 
 mod botmother;
 mod chatterfy;
+mod esputnik;
+mod journey;
+mod metabot;
+mod mindbox;
 mod sendpulse;
 pub(crate) mod stand_in;
 mod telegram;
+mod ways_back;
 mod webhook;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use leadfold::clock::{Clock as _, SystemClock};
-use leadfold::crm::{BOTS, Crm, Outcome};
+use leadfold::crm::{BOTS, Crm, Outcome, Remaining, connect};
 use leadfold::id::StepId;
+use leadfold::map::Files;
 use leadfold::plan::{Action, Call, Recipient, Step};
 use leadfold::rules::{Blind, Destination, Mode, Settings};
+use leadfold::workspace::compile_with;
 use serde_json::Value;
 
-use self::stand_in::Reply;
+use self::stand_in::{Reply, StandIn};
 use crate::crm::fixture::{Recorder, alone};
 
 /// What stands in every secret setting.
@@ -57,6 +65,18 @@ fn step(call: Call) -> Step {
     Step { id: StepId(SystemClock.new_id()), action: Action::Call { call } }
 }
 
+/// A call of an operation that may be about no chat.
+fn call_about(operation: &str, chat: Option<&str>, with: &Value) -> Call {
+    let chat = chat.map(|id| Recipient { id: id.to_owned(), scope: None, channel: None });
+    Call { operation: operation.to_owned(), chat, with: with.as_object().unwrap().clone() }
+}
+
+/// A reply in JSON.
+#[expect(clippy::needless_pass_by_value, reason = "reads best with json! at the call")]
+fn says(status: u16, body: Value) -> Reply {
+    Reply::json(status, &body)
+}
+
 /// What becomes of the only step of a plan.
 async fn outcome(bot: &dyn Crm, step: &Step, journal: &Recorder) -> Outcome {
     let mut outcomes = bot.write(&[alone(step)], journal).await;
@@ -75,6 +95,65 @@ fn told(outcome: &Outcome) -> (&'static str, &str) {
         Outcome::Unreachable { why } => ("unreachable", why),
         Outcome::Unauthorised { why } => ("unauthorised", why),
     }
+}
+
+/// What becomes of the only step of each plan.
+async fn outcomes_of(bot: &dyn Crm, steps: &[Step]) -> Vec<Outcome> {
+    let plans: Vec<Remaining<'_>> = steps.iter().map(alone).collect();
+    let outcomes = bot.write(&plans, &Recorder::default()).await;
+    assert_eq!(outcomes.len(), steps.len());
+    outcomes.into_iter().map(|mut one| one.remove(0)).collect()
+}
+
+fn words(outcomes: &[Outcome]) -> Vec<&'static str> {
+    outcomes.iter().map(|outcome| told(outcome).0).collect()
+}
+
+/// Each answer, what becomes of a call that gets it, and what the outcome says. Nothing says the secret, and each call was
+/// journalled; without a journal nothing goes out.
+async fn check_answers(
+    answers: Vec<(Reply, &str, &str)>,
+    account: impl Fn(&str) -> Destination,
+    call: &Call,
+) {
+    for (reply, expect, says) in answers {
+        let server = StandIn::always(reply.clone()).await;
+        let account = Destination { timeout: patience(&reply), ..account(&server.url()) };
+        let (step, journal) = (step(call.clone()), Recorder::default());
+        let end = outcome(&*connect(&account).unwrap(), &step, &journal).await;
+        let (word, said) = told(&end);
+        assert_eq!(word, expect, "{reply:?}: {said}");
+        assert!(said.contains(says) && !said.contains(SECRET), "{reply:?}: {said}");
+        assert_eq!(journal.sent(), [step.id], "{reply:?}");
+        if word == "done" {
+            assert_eq!(said, step.id.to_string());
+        }
+    }
+    let server = StandIn::always(Reply::text(200, "{}")).await;
+    let bot = connect(&account(&server.url())).unwrap();
+    let end = outcome(&*bot, &step(call.clone()), &Recorder::broken()).await;
+    assert_eq!(told(&end).0, "retry", "{end:?}");
+    assert!(server.requests().is_empty(), "nothing goes out without the journal");
+}
+
+/// A call that is refused before anything is sent.
+async fn check_refused(bot: &Arc<dyn Crm>, server: &StandIn, call: Call, says: &str) {
+    let journal = Recorder::default();
+    let outcome = outcome(&**bot, &step(call), &journal).await;
+    let (word, said) = told(&outcome);
+    assert!(word == "rejected" && said.contains(says), "{word}: {said}");
+    assert!(server.requests().is_empty() && journal.sent().is_empty());
+}
+
+/// What the loader says of a call in a mapping, given the settings of its bot as YAML.
+fn problems(bot: &str, settings: &str, call: &str) -> Vec<String> {
+    let workspace = format!("destinations:\n  bot: {{ bot: {bot}, {settings} }}\n");
+    let mapping = format!(
+        "source: {{ preset: json, token: demo }}\nleads:\n  - name: All\n    calls:\n      - {{ to: bot, {call} }}\n"
+    );
+    let files = [("workspace.yaml".to_owned(), workspace), ("bot.yaml".to_owned(), mapping)];
+    let compiled = compile_with(&Files(files.into()), &(Arc::new(|_: &str| None) as _));
+    compiled.problems.iter().map(|problem| format!("{}: {}", problem.file, problem.message)).collect()
 }
 
 /// What the loader, `check` and the docs take from a description is there and hangs together.

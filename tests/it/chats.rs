@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use leadfold::clock::Clock;
 use leadfold::id::{EventId, LeadId, PersonId, SyncId};
 use leadfold::lead::{
-    Chat, ChatNews, ChatState, ChatStatus, ContactPart, DealPart, Fields, Identifier, IdentifierKind, Lead,
-    Proof,
+    Chat, ChatNews, ChatState, ChatStatus, Fields, Identifier, IdentifierKind, Lead, Proof,
 };
 use leadfold::plan::Reason;
 use leadfold::rules::IdentityRules;
@@ -20,7 +19,7 @@ use proptest::strategy::ValueTree as _;
 use serde_json::{Value, json};
 
 use crate::many::on_both;
-use crate::store::{Story, run};
+use crate::store::{self, Story, run};
 
 const BOT: &str = "telegram:shop";
 
@@ -111,24 +110,12 @@ impl Said {
         let found = self.news.as_ref().and_then(|news| Some((news.scope.clone(), news.chat.clone()?)));
         let (chat_scope, chat) = found.unzip();
         let lead = Lead {
-            source: "shop".to_owned(),
-            branch: "all".to_owned(),
             to: Vec::new(),
-            contact: ContactPart::default(),
-            deal: DealPart::default(),
-            task: None,
-            note: None,
-            owners: None,
             identifiers: self.identifiers.clone(),
             chat,
             chat_scope,
             person_fields: self.fields.clone(),
-            adds_token: false,
-            flaws: Vec::new(),
-            links: Vec::new(),
-            postback: None,
-            afterwards: Vec::new(),
-            given: None,
+            ..store::lead(&store::said("crm", &[]))
         };
         let syncs = vec![(SyncId(story.clock.new_id()), "crm".to_owned())];
         EventOutcome::Lead { lead: Box::new(lead), branch: 0, syncs, to_come: None }

@@ -189,6 +189,37 @@ async fn esputniks_feed_is_kept_whole_and_counted_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn esputnik_tells_that_a_human_blocked_the_bot() {
+    let rig = rig().await;
+    update(&rig, &fixture("telegram/02_own_contact.json")).await;
+    let statuses = fixture("esputnik/01_statuses.json");
+    let status = |media: &str, status: &str, second: u8| {
+        let mut activity = statuses[0].clone();
+        activity["mediaType"] = json!(media);
+        activity["activityStatus"] = json!(status);
+        activity["statusDescription"] = json!("403: Forbidden");
+        activity["activityDateTime"] = json!(format!("2026-06-10T08:30:{second}"));
+        activity["sms"] = if media == "sms" { json!("380674185206") } else { Value::Null };
+        json!([activity])
+    };
+    // An SMS that was not delivered tells who the contact is, and nothing of Telegram.
+    send(&rig, "esputnik", &status("sms", "UNDELIVERED", 10)).await;
+    assert_eq!(chat_state(&rig).await, "active");
+    send(&rig, "esputnik", &status("telegram", "DELIVERED", 11)).await;
+    assert_eq!(chat_state(&rig).await, "active");
+    send(&rig, "esputnik", &status("telegram", "UNDELIVERED", 12)).await;
+    assert_eq!(chat_state(&rig).await, "blocked");
+    rig.end().await;
+}
+
+/// The state of the only chat with our own bot.
+async fn chat_state(rig: &Rig) -> String {
+    let rows = rig.sql("SELECT state FROM chats WHERE scope = 'telegram:telegram'").await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    rows[0][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn telegram_joins_by_its_user_and_by_nobody_elses_number() {
     let rig = rig().await;
     for headers in [("x-telegram-bot-api-secret-token", "wrong"), ("x-other", "demo")] {
@@ -224,6 +255,8 @@ async fn telegram_joins_by_its_user_and_by_nobody_elses_number() {
     ] {
         update(&rig, &fixture(&format!("telegram/{name}.json"))).await;
         assert_eq!(newest(&rig).await["state"], "filtered", "{name}");
+        let expect = if name == "04_bot_blocked" { "blocked" } else { "active" };
+        assert_eq!(chat_state(&rig).await, expect, "{name}");
     }
     // Telegram sends an update again until it is answered.
     update(&rig, &fixture("telegram/02_own_contact.json")).await;

@@ -18,6 +18,16 @@ leads:
     person: { fields: { app: \"{{ source }}\" } }
 ";
 
+/// What became of messages to those chats.
+const FEED: &str = "
+source: { preset: esputnik, token: feed, bot: \"sendpulse:bot-telegram\" }
+leads:
+  - name: not delivered
+    when: \"{{ activityStatus in ['UNDELIVERED', 'FAILED'] }}\"
+    person: { fields: { not_delivered: \"{{ statusDescription }}\" } }
+    identifiers: { external_customer: { esputnik: \"{{ contactId }}\", crm: \"{{ externalCustomerId }}\" } }
+";
+
 struct Service {
     rig: Rig,
     client: reqwest::Client,
@@ -31,6 +41,7 @@ impl Service {
         let mut rig = Rig::prepare(Faults::default(), IMPATIENT, MAPPING).await;
         rig.postgres = postgres;
         rig.files.0.insert("tokens.yaml".to_owned(), TOKENS.to_owned());
+        rig.files.0.insert("feed.yaml".to_owned(), FEED.to_owned());
         rig.boot().await;
         Self { rig, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
@@ -349,6 +360,42 @@ async fn erasing_one_human_leaves_the_tokens_of_the_others() {
         let erase = json!({ "human": { "who": "lost-555666" } }).to_string();
         assert_eq!(service.rig.post_to("/api/erase", erase).await.0, 200);
         assert_eq!(service.count("chats WHERE value = 'lost-555666'").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_goes_when_the_human_blocks_the_bot_and_comes_back_with_them() {
+    on_both(async |service| {
+        assert_eq!(service.rig.get("/in/feed/feed").await.0, 200, "the check of the address");
+        let item = json!({ "token": "700000101", "contactId": 889_000_911, "email": "olena@example.com" });
+        service.add(json!([item])).await;
+        service.rig.settle().await;
+        let status = |number: u32, word: &str, description: &str, media: &str| {
+            json!([{ "iid": format!("i{number}"), "contactId": 889_000_911, "mediaType": media, "activityStatus": word,
+                "activityDateTime": "2026-06-10T08:30:50", "statusDescription": description }])
+        };
+        let feed = async |status: Value| {
+            assert_eq!(service.rig.post_to("/in/feed/feed", status.to_string()).await.0, 200);
+            service.rig.settle().await;
+            service.person("olena@example.com").await
+        };
+        let olena = feed(status(1, "UNDELIVERED", "429: Too Many Requests", "telegram")).await;
+        assert_eq!(chats(&olena), ["700000101 \"active\""]);
+        assert_eq!(olena["chats"][0]["status"]["status"], "UNDELIVERED");
+        let olena = feed(status(2, "UNDELIVERED", "403: Forbidden", "viber")).await;
+        assert_eq!(chats(&olena), ["700000101 \"active\""], "another messenger's");
+        let olena = feed(status(3, "UNDELIVERED", "403: Forbidden", "telegram")).await;
+        let why = &olena["chats"][0]["state"]["blocked"]["why"];
+        assert_eq!(why, "a message was not delivered (UNDELIVERED): 403: Forbidden");
+        assert_eq!(olena["fields"]["not_delivered"]["value"], "403: Forbidden");
+        let (_, out, _) = crate::replay::run(&service.rig, &["people", "show", "olena@example.com"]);
+        assert!(out.contains("BLOCKED since") && out.contains("last message UNDELIVERED (403: Forbidden)"), "{out}");
+        // They start the bot again, so the service sends the token again.
+        service.add(json!([{ "token": "700000101", "email": "olena@example.com" }])).await;
+        let olena = service.person("olena@example.com").await;
+        assert_eq!(chats(&olena), ["700000101 \"active\""]);
+        assert_eq!(olena["chats"].as_array().unwrap().len(), 1);
     })
     .await;
 }

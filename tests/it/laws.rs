@@ -205,8 +205,8 @@ fn all_the_way(body: &Value) -> usize {
 
 #[test]
 fn an_ordinary_event_makes_a_lead() {
-    // Not as a form, as which Chatterfy's is read, and not as an update of Telegram.
-    assert_eq!(all_the_way(&message(1, "telegram", Some(1), None, 1)), PRESETS.len() - 3);
+    // As what it is, and by the presets that take any list of JSON; the others read forms, or lists of something else.
+    assert!(all_the_way(&message(1, "telegram", Some(1), None, 1)) >= 4);
 }
 
 proptest! {

@@ -108,7 +108,9 @@ async fn winning_once(story: Option<Story>) {
     story.webhooks(&[json!({ "chat": "7001" })]).await;
     for round in 0..5 {
         let (buid, pin) = story.issue("7001").await;
-        let rights = (0..8).map(|_| ("verify", json!({ "buid": buid, "pin": pin })));
+        // Each from another address, so that only the link itself holds them back.
+        let visitor = |n: i32| format!("203.0.113.{n}");
+        let rights = (0..8).map(|n| ("verify", json!({ "buid": buid, "pin": pin, "visitor": visitor(n) })));
         let answers = at_once(&story, rights).await;
         assert_eq!(
             (count(&answers, "register"), count(&answers, "used_link")),
@@ -117,7 +119,10 @@ async fn winning_once(story: Option<Story>) {
         );
         let (_, winner) = answers.iter().find(|(outcome, _)| outcome == "register").unwrap();
         let ticket = winner["ticket"].clone();
-        let users = (0..8).map(|n| ("bind", json!({ "ticket": ticket, "user_id": format!("u{round}-{n}") })));
+        let users = (0..8).map(|n| {
+            let user = format!("u{round}-{n}");
+            ("bind", json!({ "ticket": ticket, "user_id": user, "visitor": visitor(n) }))
+        });
         let answers = at_once(&story, users).await;
         assert_eq!((count(&answers, "bound"), count(&answers, "used_ticket")), (1, 7), "{round} {answers:?}");
         assert_eq!(story.bot("unlink", json!({ "who": "7001" })).await["outcome"], "unlinked");
@@ -252,6 +257,13 @@ async fn erasing_forgets_links_users_and_tokens() {
     assert_eq!(count("start_tokens").await, "1", "the other's stays");
     assert_eq!(count("start_token_identifiers").await, "1", "the other's stays");
     assert_eq!(story.enter("7002", None).await.0, "linked");
+    // Somebody who never came, but for whom there is a link.
+    story.bot("deep", json!({ "bot": "shop_bot", "email": "Ivan.N@gmail.com", "data": "for Ivan" })).await;
+    story.bot("deep", json!({ "bot": "shop_bot", "phone": "0501112233" })).await;
+    erase(&story, "ivan.n@gmail.com").await;
+    erase(&story, "050 111 22 33").await;
+    assert_eq!(count("start_tokens").await, "1", "the other's stays");
+    assert_eq!(count("start_token_identifiers").await, "1", "the other's stays");
     story.end().await;
 }
 

@@ -51,7 +51,6 @@ mod retention;
 mod rig;
 mod scenarios;
 mod schema;
-mod services;
 mod sources;
 mod states;
 mod store;

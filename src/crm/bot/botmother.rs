@@ -21,9 +21,9 @@ use super::{Account as Destined, Bot, Sending, answered, needed, object};
 use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Http};
 use crate::crm::settings;
 use crate::crm::{ConnectError, Crm, Description, Outcome};
-use crate::map::{Node, Reader};
+use crate::map::{Node, Reader, closest};
 use crate::plan::{Call, Recipient};
-use crate::rules::{BotKind, Destination, Operation, Parameter, Setting, Shape};
+use crate::rules::{BotKind, Destination, Misuse, Operation, Parameter, Setting, Shape};
 
 const ROOT: &str = "https://app.botmother.com";
 
@@ -88,7 +88,7 @@ pub(super) static DESCRIPTION: Description = Description {
     processing: Duration::from_secs(10),
     search_lag: Duration::ZERO,
     // As the shipped mapping of Botmother calls them.
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:botmother"], check: None }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:botmother"], check: Some(check) }),
     nested: Some(note_problems),
     connect,
 };
@@ -127,6 +127,29 @@ fn note_problems(reader: &Reader<'_>, destination: &Node) {
     }
 }
 
+/// The names that `events` gives, with their addresses; the error does not quote them, because they are secrets.
+fn addresses(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let wrong = "setting `events` must hold addresses by name: { abandoned_cart: \"https://…\" }";
+    serde_json::from_str(text).map_err(|_| wrong.to_owned())
+}
+
+/// An event that the destination does not have.
+fn check(destination: &Destination, _: &str, arguments: &Map<String, Value>) -> Vec<Misuse> {
+    let Some(name) = arguments.get("event").and_then(Value::as_str) else { return Vec::new() };
+    let events = settings::Reader(destination).text("events").map(addresses);
+    let Some(Ok(events)) = events else { return Vec::new() };
+    if events.contains_key(name.trim()) {
+        return Vec::new();
+    }
+    let known: Vec<&str> = events.keys().map(String::as_str).collect();
+    let help = match closest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("it has {}", known.join(", ")),
+    };
+    let message = format!("`events` of destination `{}` has no `{name}`", destination.name);
+    vec![Misuse { parameter: "event", message, help: Some(help) }]
+}
+
 impl Event {
     /// Reads an address. The error does not repeat it: it is a secret.
     fn read(address: &str, root: &Url) -> Result<Self, String> {
@@ -158,11 +181,7 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let root = settings.text("url").unwrap_or(ROOT);
     let root =
         Url::parse(root).map_err(|error| problem(format!("setting `url` is not an address: {error}")))?;
-    // The error is not shown: it may quote the secret.
-    let addresses: BTreeMap<String, String> =
-        serde_json::from_str(settings.required("events")?).map_err(|_| {
-            problem("setting `events` must hold addresses by name: { abandoned_cart: \"https://…\" }".into())
-        })?;
+    let addresses = addresses(settings.required("events")?).map_err(&problem)?;
     let mut events = BTreeMap::new();
     for (name, address) in &addresses {
         let event = Event::read(address, &root).map_err(|why| problem(format!("event `{name}`: {why}")))?;

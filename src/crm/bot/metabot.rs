@@ -243,7 +243,7 @@ fn job(call: &Call, lead: &str) -> Result<Json, String> {
     match call.with.get("script_request_params") {
         None | Some(Json::Null) => {}
         Some(values @ Json::Object(_)) => {
-            drop(job.insert("script_request_params".to_owned(), values.clone()))
+            job.insert("script_request_params".to_owned(), values.clone());
         }
         Some(_) => return Err("`script_request_params` must be a mapping of names and values".to_owned()),
     }
@@ -256,7 +256,9 @@ fn job(call: &Call, lead: &str) -> Result<Json, String> {
     match (text("run_at"), text("run_after_sec")) {
         // Metabot would take the first and say nothing.
         (Some(_), Some(_)) => return Err("write `run_at` or `run_after_sec`, not both".to_owned()),
-        (Some(at), None) => drop(job.insert("run_at".to_owned(), json!(moment(&at)?))),
+        (Some(at), None) => {
+            job.insert("run_at".to_owned(), json!(moment(&at)?));
+        }
         (None, Some(seconds)) => {
             job.insert("run_after_sec".to_owned(), number("run_after_sec", &seconds)?);
         }

@@ -55,7 +55,7 @@ const TEXT: Parameter = Parameter {
 const OPERATIONS: &[Operation] = &[
     Operation {
         name: "send_message",
-        summary: "writes to the person; twice when it is asked twice, so it is not repeated where the answer was lost",
+        summary: "writes to the person; a message whose answer was lost is not repeated",
         needs_chat: true,
         main: Some("text"),
         parameters: &[
@@ -84,8 +84,7 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "request_contact",
-        summary: "asks for the phone with a button that shares it; twice when it is asked twice, so it is not repeated where \
-                  the answer was lost",
+        summary: "asks for the phone with a button that shares it; one whose answer was lost is not repeated",
         needs_chat: true,
         main: None,
         parameters: &[
@@ -240,8 +239,10 @@ impl Telegram {
             400 => GONE.iter().any(|words| said.contains(words)),
             _ => false,
         };
-        match self.http.written_item(operation, if gone { 400 } else { code }, body) {
-            Err(Outcome::Rejected { why }) if gone => Outcome::Unreachable { why },
+        if gone {
+            return Outcome::Unreachable { why: self.http.said(operation, code, &body) };
+        }
+        match self.http.written_item(operation, code, body) {
             Err(outcome) => outcome,
             Ok(_) => done(step),
         }

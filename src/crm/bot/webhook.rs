@@ -198,7 +198,8 @@ fn hosts(destination: &Destination) -> Result<Vec<Url>, ConnectError> {
 fn root(text: &str) -> Result<Url, String> {
     let text = text.trim();
     let address = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let wrong = || format!("`{text}` in `hosts` is no host; {HOSTS}");
+    // It is not repeated: somebody may have put credentials into it.
+    let wrong = || format!("an entry of `hosts` is no host; {HOSTS}");
     let url = Url::parse(&address).map_err(|_| wrong())?;
     let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     let anonymous = url.username().is_empty() && url.password().is_none();

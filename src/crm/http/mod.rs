@@ -301,6 +301,12 @@ impl Http {
         self.redactor.clean(text)
     }
 
+    /// What was answered, in a sentence for people.
+    pub fn said(&self, operation: &str, status: u16, body: &Value) -> String {
+        let said = self.redactor.clean(&classify::message(body));
+        format!("{operation}: the {} answered {status}: {said}", self.who)
+    }
+
     /// The host that is called, for people.
     pub fn host(&self) -> &str {
         self.roots.get(0).host_str().unwrap_or_default()
@@ -411,9 +417,8 @@ impl Http {
             }
             Verdict::Rejected | Verdict::NotDone | Verdict::Unclear => "",
         };
-        let said = self.redactor.clean(&classify::message(&body));
         let separator = if advice.is_empty() { "" } else { "; " };
-        let why = format!("{operation}: the {} answered {status}: {said}{separator}{advice}", self.who);
+        let why = format!("{}{separator}{advice}", self.said(operation, status, &body));
         Err(Failure { verdict, after, why })
     }
 

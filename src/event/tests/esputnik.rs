@@ -47,6 +47,19 @@ fn each_clicked_link_is_an_event_and_no_link_stands_in_a_key() {
 }
 
 #[test]
+fn what_became_of_a_telegram_message_is_told_of_the_chat() {
+    let status = |name: &str, value: Value| one("esputnik", &with(name, value)).chat_status;
+    let told = status("statusDescription", json!("403: Forbidden")).unwrap();
+    assert_eq!((told.status.as_str(), told.description.as_deref()), ("DELIVERED", Some("403: Forbidden")));
+    assert_eq!(told.at, None, "a time without its zone is no moment");
+    let zoned = status("activityDateTime", json!("2026-06-10T08:30:50+03:00")).unwrap();
+    assert_eq!(zoned.at, Some("2026-06-10T05:30:50Z".parse().unwrap()));
+    assert_eq!(status("mediaType", json!("viber")), None);
+    assert_eq!(status("mediaType", json!(null)), None);
+    assert_eq!(status("activityStatus", json!(null)), None);
+}
+
+#[test]
 fn what_has_no_id_is_hashed() {
     for (name, value) in [
         ("iid", json!(null)),

@@ -64,8 +64,9 @@ impl AddressTemplate {
         let mut segments = Vec::with_capacity(self.segments.len());
         for pieces in &self.segments {
             let Some(text) = self.text(pieces, view)? else { return Ok(None) };
-            // A segment of nothing but spaces is no segment; only the author ends a path with a slash.
-            if text.trim().is_empty() && !pieces.is_empty() {
+            // What an event leaves blank is no segment; only the author ends a path with a slash.
+            let is_data = pieces.iter().any(|piece| !matches!(piece, Piece::Literal(_)));
+            if is_data && text.trim().is_empty() {
                 return Ok(None);
             }
             segments.push(text);

@@ -78,6 +78,7 @@ fn is_taken_apart_as_it_is_written() {
         "https://t.example/a%20b/%D1%97%2F?q=1+2%26%3D&r=a=b?c/d",
         address("https://t.example", &["a b", "ї/"], &[("q", "1 2&="), ("r", "a=b?c/d")]),
     );
+    check("https://t.example/%20/a", address("https://t.example", &[" ", "a"], &[]));
     check("https://t.example/назва?ключ={{ a }}", address("https://t.example", &["назва"], &[("ключ", "A")]));
 }
 

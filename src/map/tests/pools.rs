@@ -12,7 +12,7 @@ fn workspace(pools: &str) -> String {
 
 fn compile_pools(pools: &str) -> Compiled {
     let files = [("workspace.yaml".to_owned(), workspace(pools))];
-    compile(&Files(files.into()), &|_| None, KINDS, PRESETS)
+    compile(&Files(files.into()), &|_| None, KINDS, &PRESETS)
 }
 
 #[track_caller]

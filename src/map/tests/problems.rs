@@ -153,7 +153,7 @@ fn a_broken_file_keeps_its_token_and_breaks_nothing_else() {
     let check = |broken: &str, line: usize, token: Option<&str>| {
         let files = [("workspace.yaml", WORKSPACE), ("bad.yaml", broken), ("good.yaml", &good)];
         let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
-        let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+        let compiled = compile(&files, &|_| None, KINDS, &PRESETS);
         assert!(!compiled.is_sound());
         let workspace = compiled.workspace;
         assert!(workspace.broken.is_none() && workspace.sources["good"].mapping.is_ok());
@@ -177,7 +177,7 @@ fn a_broken_file_keeps_its_token_and_breaks_nothing_else() {
 #[test]
 fn a_workspace_without_its_file_says_so() {
     let files = Files([("bot.yaml".to_owned(), format!("{HEAD}leads: []\n"))].into());
-    let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+    let compiled = compile(&files, &|_| None, KINDS, &PRESETS);
     assert_eq!(compiled.problems[0].message, "the workspace has no `workspace.yaml`");
     let token = &compiled.workspace.sources["bot"].token;
     assert_eq!(token.as_ref().map(ExposeSecret::expose_secret), Some("t"));
@@ -218,7 +218,7 @@ fn names_of_files_are_names_of_sources() {
     {
         let files = [("workspace.yaml", WORKSPACE), (file, HEAD)];
         let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
-        let compiled = compile(&files, &|_| None, KINDS, PRESETS);
+        let compiled = compile(&files, &|_| None, KINDS, &PRESETS);
         assert!(
             compiled.problems.iter().any(|problem| problem.message.contains(expect)),
             "{:?}",
@@ -346,10 +346,10 @@ fn a_source_of_tokens_says_its_application_and_no_other_does() {
     check(app, &[]);
     check(&format!("{app}, bot: \"telegram:shop\", customers: crm"), &[]);
     check("preset: esputnik_tokens", &["1:9: `source` has no `app`, so nobody can send tokens to it ("]);
-    check("preset: esputnik_tokens, app: a/b", &["1:40: `a/b` is no id of an application ("]);
-    check("preset: esputnik_tokens, app: \"\"", &["1:40: `` is no id of an application ("]);
-    check(&format!("{app}, bot: shop"), &["1:88: `shop` does not say which bot it is ("]);
-    check(&format!("{app}, bot: \":shop\""), &["1:88: `:shop` does not say which bot it is ("]);
+    check("preset: esputnik_tokens, app: a/b", &["1:41: `a/b` is no id of an application ("]);
+    check("preset: esputnik_tokens, app: \"\"", &["1:41: `` is no id of an application ("]);
+    check(&format!("{app}, bot: shop"), &["1:84: `shop` does not say which bot it is ("]);
+    check(&format!("{app}, bot: \":shop\""), &["1:84: `:shop` does not say which bot it is ("]);
     let nowhere = "2:9: this entry of `leads` does not say where its leads go (`to`)";
     let only = "is only for `preset: esputnik_tokens`";
     check("preset: json, app: a", &[&format!("1:30: `app` {only}"), nowhere]);
@@ -367,7 +367,7 @@ fn one_application_is_of_one_source() {
     let files =
         [("workspace.yaml", WORKSPACE), ("a.yaml", source), ("b.yaml", &source.replace("A-1", "a-1"))];
     let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
-    let found = compile(&files, &|_| None, KINDS, PRESETS).problems;
+    let found = compile(&files, &|_| None, KINDS, &PRESETS).problems;
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].starts_with("b.yaml:1:1: source `a` has this `app` already"), "{found:#?}");
@@ -390,7 +390,7 @@ fn what_is_remembered_goes_nowhere_and_needs_no_destination() {
     check("person: { fields: [sum] }", &["2:40: `person.fields` must be a mapping"]);
     check("person: { fields: { sum: \"{{ vars.shp }}\" } }", &["2:51: there is no variable `shp`"]);
     check("person: ~", &["2:9: this entry of `leads` does not say where its leads go (`to`)"]);
-    check("to: [], person: { fields: { sum: 1 } }", &["2:25: `to` names no destination"]);
+    check("to: [], person: { fields: { sum: 1 } }", &["2:26: `to` names no destination"]);
 }
 
 #[test]

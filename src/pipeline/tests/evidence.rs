@@ -241,7 +241,7 @@ fn desks_behind_one_switchboard_are_two_phones() {
         ("bot.yaml", format!("source: {{ preset: json, token: t }}\n{leads}")),
     ];
     let compiled =
-        compile(&Files(files.map(|(name, text)| (name.to_owned(), text)).into()), &|_| None, KINDS, PRESETS);
+        compile(&Files(files.map(|(name, text)| (name.to_owned(), text)).into()), &|_| None, KINDS, &PRESETS);
     let mapping = compiled.workspace.sources["bot"].mapping.as_ref().unwrap();
     let keys = |one: &str, other: &str| -> Vec<String> {
         let made = lead(interpret(mapping, &event(json!({ "one": one, "other": other })), now()));

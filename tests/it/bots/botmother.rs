@@ -11,7 +11,7 @@ use leadfold::workspace::compile_with;
 use serde_json::{Value, json};
 
 use super::stand_in::{Reply, StandIn};
-use super::{call, destination, outcome, patience, step, told};
+use super::{call, destination, outcome, patience, problems, step, told};
 use crate::crm::fixture::Recorder;
 
 const TOKEN: &str = "FzD5BZMDpDCCSwZCqCBC-s3cret";
@@ -166,7 +166,7 @@ fn an_event_leads_to_botmother_only() {
 /// The loader says what is wrong with an address at its place, and leaves one from the environment until it is known.
 #[test]
 fn the_loader_points_at_a_wrong_address() {
-    let problems = |events: &str| -> Vec<String> {
+    let found = |events: &str| -> Vec<String> {
         let text = format!("destinations:\n  bot:\n    bot: botmother\n    events: {events}\n");
         let files = Files([("workspace.yaml".to_owned(), text)].into());
         let address = format!("https://app.botmother.com/api/bot/action/a/{TOKEN}");
@@ -181,12 +181,23 @@ fn the_loader_points_at_a_wrong_address() {
             .map(|problem| format!("{}: {}", problem.span.line, problem.message))
             .collect()
     };
-    assert_eq!(problems("{ cart: \"${CART}\" }"), Vec::<String>::new());
-    assert_eq!(problems("{ cart: \"https://app.botmother.com/api/bot/action/a/b\" }"), Vec::<String>::new());
+    assert_eq!(found("{ cart: \"${CART}\" }"), Vec::<String>::new());
+    assert_eq!(found("{ cart: \"https://app.botmother.com/api/bot/action/a/b\" }"), Vec::<String>::new());
     assert_eq!(
-        problems("{ cart: \"https://evil.example/a\" }"),
+        found("{ cart: \"https://evil.example/a\" }"),
         ["4: event `cart`: its address does not lead to app.botmother.com"]
     );
-    assert_eq!(problems("{}"), ["4: `events` must hold addresses by name"]);
-    assert_eq!(problems("here"), ["4: `events` must hold addresses by name"]);
+    assert_eq!(found("{}"), ["4: `events` must hold addresses by name"]);
+    assert_eq!(found("here"), ["4: `events` must hold addresses by name"]);
+}
+
+#[test]
+fn the_loader_knows_the_events() {
+    let events = "events: { cart: \"https://app.botmother.com/api/bot/action/a/b\" }";
+    let problems = |call: &str| problems("botmother", events, call);
+    let nothing = Vec::<String>::new();
+    assert_eq!(problems("external_event: { event: cart, data: { name: \"{{ product }}\" } }"), nothing);
+    assert_eq!(problems("external_event: cart"), nothing);
+    assert_eq!(problems("external_event: \"{{ name }}\""), nothing);
+    assert_eq!(problems("external_event: carts"), ["bot.yaml: `events` of destination `bot` has no `carts`"]);
 }

@@ -11,7 +11,7 @@ use leadfold::rules::Destination;
 use serde_json::{Value, json};
 
 use super::stand_in::{Reply, Request, StandIn};
-use super::{SECRET, call, destination, outcome, patience, step, told};
+use super::{SECRET, call, destination, outcome, patience, problems, step, told};
 use crate::crm::fixture::Recorder;
 
 const CONTACT: &str = "666702a5d41b7c0e9f3a1b20";
@@ -142,7 +142,7 @@ async fn answers_are_told_apart() {
         (telegram, Reply::json(400, &not_active), "unreachable", "contact.errors.not_active"),
         ("viber", Reply::json(400, &not_active), "unreachable", ""),
         (telegram, Reply::json(422, &blocked), "unreachable", "blocked by the user"),
-        (telegram, Reply::json(403, &blocked), "unreachable", "blocked by the user"),
+        (telegram, Reply::json(403, &blocked), "unreachable", "the bot answered 403: "),
         (telegram, Reply::json(200, &blocked), "unreachable", "blocked by the user"),
         ("messenger", Reply::json(400, &not_active), "rejected", "within a day of the person's last message"),
         (
@@ -341,4 +341,22 @@ async fn somebody_elses_server_is_no_sendpulse() {
     assert!(
         matches!(bot.ping().await, Err(CrmError::Rejected { why }) if why.contains("is `url` the API of SendPulse?"))
     );
+}
+
+#[test]
+fn the_loader_knows_whether_a_variable_is_named() {
+    let problems = |call: &str| problems("sendpulse", "client_id: sp_id_7, client_secret: demo", call);
+    let nothing = Vec::<String>::new();
+    assert_eq!(problems("set_variable: { name: crm_deal, value: \"{{ crm.deal }}\" }"), nothing);
+    assert_eq!(problems("set_variable: { id: \"{{ vars_id }}\", value: 7 }"), nothing);
+    assert_eq!(
+        problems("set_variable: { value: 7 }"),
+        ["bot.yaml: neither `name` nor `id` says which variable"]
+    );
+    assert_eq!(
+        problems("set_variable: { name: crm_deal, id: \"{{ vars_id }}\", value: 7 }"),
+        ["bot.yaml: `name` and `id` both name a variable; keep one of them"]
+    );
+    assert_eq!(problems("set_tag: [CRM, \"{{ city }}\"]"), nothing);
+    assert_eq!(problems("set_tag: CRM"), nothing);
 }

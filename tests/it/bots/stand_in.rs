@@ -30,6 +30,11 @@ impl Request {
         self.headers.get(name).map_or("", String::as_str)
     }
 
+    /// Its parameters in order, not escaped any more.
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        form_urlencoded::parse(self.query.as_bytes()).into_owned().collect()
+    }
+
     /// `POST /path`.
     pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.path)

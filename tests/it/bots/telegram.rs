@@ -90,7 +90,11 @@ async fn answers_are_told_apart() {
         (failed(401, "Unauthorized"), "unauthorised", "credentials"),
         // The token is a part of the address, so the address of a wrong one is not there.
         (failed(404, "Not Found"), "unauthorised", "credentials"),
-        (failed(403, "Forbidden: bot was blocked by the user"), "unreachable", "blocked by the user"),
+        (
+            failed(403, "Forbidden: bot was blocked by the user"),
+            "unreachable",
+            "answered 403: Forbidden: bot was blocked by the user",
+        ),
         (failed(403, "Forbidden: user is deactivated"), "unreachable", "deactivated"),
         (failed(403, "Forbidden: bot can't initiate conversation with a user"), "unreachable", "initiate"),
         (Reply::text(403, "<html>a proxy</html>"), "unauthorised", "403"),

@@ -16,7 +16,7 @@ pub(super) const OPERATION: Operation = Operation {
     main: None,
     parameters: &[
         value("email", "its email"),
-        value("phone", "its phone: {{ lead.phone }}"),
+        value("phone", "its phone: {{ lead.phone.e164 }}"),
         value(
             "externalCustomerId",
             "your id of this human; where there is one, it is who eSputnik looks for",

@@ -96,14 +96,14 @@ impl Esputnik {
         }
         let contacts = failures.each.iter().filter(|failure| failure.is_none()).count();
         let import = Import { session: session(&answer), contacts, began: Instant::now() };
-        let outcome = |failure: &Option<&Json>| match failure {
+        let outcome = |failure: Option<&Json>| match failure {
             Some(failure) => self.failed(failure),
             None if import.session.is_empty() => Outcome::Unknown {
                 why: "upsert_contact: eSputnik answered without `asyncSessionId`".to_owned(),
             },
             None => import.under_way(),
         };
-        let outcomes: Vec<Outcome> = failures.each.iter().map(outcome).collect();
+        let outcomes: Vec<Outcome> = failures.each.iter().copied().map(outcome).collect();
         let taken = items.iter().zip(&outcomes);
         let taken = taken.filter(|(_, outcome)| matches!(outcome, Outcome::UnderWay { .. }));
         self.imports.remember(&import, taken.map(|(item, _)| item.sending.step));
@@ -155,7 +155,7 @@ impl Esputnik {
         let failures = Failures::of(body, items);
         // It may be one of the contacts that are asked about by another call.
         let stranger = failures.stranger.filter(|_| items.len() == import.contacts);
-        let outcome = |(item, failure): (&Item<'_>, &Option<&Json>)| {
+        let outcome = |(item, failure): (&Item<'_>, Option<&Json>)| {
             let outcome = match (failure, stranger) {
                 (Some(failure), _) => self.failed(failure),
                 (None, None) => done(item.sending.step),
@@ -168,13 +168,19 @@ impl Esputnik {
             };
             (item.place, outcome)
         };
-        items.iter().zip(&failures.each).map(outcome).collect()
+        items.iter().zip(failures.each).map(outcome).collect()
     }
 
     fn failed(&self, failure: &Json) -> Outcome {
         let said = ["errorMessage", "message", "error", "description"];
-        let said = said.iter().find_map(|key| failure[*key].as_str());
-        self.rejected(said.unwrap_or("it could not take this contact, and does not say why"))
+        said.iter().find_map(|key| failure[*key].as_str()).map_or_else(
+            || Outcome::Rejected {
+                why: "upsert_contact: eSputnik could not take this contact and does not say why; look at its email, phone \
+                      and names"
+                    .to_owned(),
+            },
+            |said| self.rejected(said),
+        )
     }
 
     fn rejected(&self, said: &str) -> Outcome {

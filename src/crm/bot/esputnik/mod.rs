@@ -249,7 +249,7 @@ impl Esputnik {
                     waiting.extend([second, items]);
                 }
                 Err(Refused::AsAWhole(outcome) | Refused::All(outcome)) => {
-                    outcomes.extend(items.iter().map(|item| (item.place, outcome.clone())))
+                    outcomes.extend(items.iter().map(|item| (item.place, outcome.clone())));
                 }
                 Ok(each) => outcomes.extend(items.iter().map(|item| item.place).zip(each)),
             }

@@ -23,7 +23,7 @@ pub(super) const OPERATION: Operation = Operation {
         },
         identifier("contactId", "eSputnik's own id, the first that it looks for"),
         identifier("externalCustomerId", "your id of this human, the second"),
-        identifier("phone", "the phone, the third: {{ lead.phone }}"),
+        identifier("phone", "the phone, the third: {{ lead.phone.e164 }}"),
         identifier("email", "the email, the last; at least one of the four is needed"),
     ],
     repeatable: false,

@@ -40,7 +40,7 @@ use crate::crm::settings::Reader;
 use crate::crm::{ConnectError, Crm, CrmError, Description, Outcome, Priority};
 use crate::id::StepId;
 use crate::plan::Call;
-use crate::rules::{BotKind, Destination, Operation, Parameter, Setting, Shape};
+use crate::rules::{BotKind, Destination, Misuse, Operation, Parameter, Setting, Shape};
 
 /// Calls under way at once: so many seconds' worth of answers keep its rate limit busy.
 const CONCURRENCY: usize = 4;
@@ -50,6 +50,9 @@ const TOO_FAST: u64 = 2_020_202_020;
 
 /// Refusals that say why in a form of its own.
 const REFUSALS: &[u16] = &[400, 401, 403, 404, 422];
+
+const NO_VARIABLE: &str = "neither `name` nor `id` says which variable";
+const TWO_VARIABLES: &str = "`name` and `id` both name a variable; keep one of them";
 
 const DATA: Parameter = Parameter {
     name: "data",
@@ -114,7 +117,7 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "run_flow",
-        summary: "starts a flow; twice when it is asked twice, so it is not repeated where the answer was lost",
+        summary: "starts a flow; once more each time, so one whose answer was lost is not repeated",
         needs_chat: true,
         main: Some("flow"),
         parameters: &[
@@ -130,8 +133,7 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "run_trigger",
-        summary: "starts the flow of a trigger word; twice when it is asked twice, so it is not repeated where the answer was \
-                  lost",
+        summary: "starts the flow of a trigger word; once more each time, so one whose answer was lost is not repeated",
         needs_chat: true,
         main: Some("keyword"),
         parameters: &[
@@ -147,7 +149,7 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "send_text",
-        summary: "writes to the person; twice when it is asked twice, so it is not repeated where the answer was lost",
+        summary: "writes to the person; a text whose answer was lost is not repeated",
         needs_chat: true,
         main: Some("text"),
         parameters: &[Parameter {
@@ -193,7 +195,7 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[Window::sliding(10, Duration::from_secs(1))],
     processing: Duration::from_secs(10),
     search_lag: Duration::ZERO,
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["sendpulse:*"], check: None }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["sendpulse:*"], check: Some(check) }),
     nested: None,
     connect,
 };
@@ -220,6 +222,17 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
         SendPulse { http: Http::new(destination, &account)?, tokens: Tokens::new(client_id, client_secret) };
     let settle = destination.settle.unwrap_or(DESCRIPTION.processing);
     Ok(Destined { bot, concurrency: CONCURRENCY, batch: 1, settle }.shared())
+}
+
+/// Whether a variable is named, and once.
+fn check(_: &Destination, operation: &str, arguments: &Map<String, Value>) -> Vec<Misuse> {
+    let is_there = |parameter| arguments.contains_key(parameter);
+    let (parameter, message) = match (operation, is_there("name"), is_there("id")) {
+        ("set_variable", false, false) => ("value", NO_VARIABLE),
+        ("set_variable", true, true) => ("id", TWO_VARIABLES),
+        _ => return Vec::new(),
+    };
+    vec![Misuse { parameter, message: message.to_owned(), help: None }]
 }
 
 /// A call as `SendPulse` takes it.
@@ -294,8 +307,8 @@ fn variable(call: &Call) -> Result<Value, Outcome> {
     match (named("name"), named("id")) {
         (Some(name), None) => Ok(json!({ "variable_name": name, "variable_value": value })),
         (None, Some(id)) => Ok(json!({ "variable_id": id, "variable_value": value })),
-        (None, None) => Err(refused(call, "neither `name` nor `id` says which variable")),
-        (Some(_), Some(_)) => Err(refused(call, "`name` and `id` both name a variable; keep one of them")),
+        (None, None) => Err(refused(call, NO_VARIABLE)),
+        (Some(_), Some(_)) => Err(refused(call, TWO_VARIABLES)),
     }
 }
 
@@ -354,11 +367,11 @@ impl SendPulse {
             }
             (status, _) => status,
         };
-        let gone = channel.is_gone(&body);
         // A refusal for the chat's sake is no matter of credentials, whatever status it has.
-        let status = if gone { 422 } else { status };
+        if channel.is_gone(&body) {
+            return Outcome::Unreachable { why: self.http.said(operation, status, &body) };
+        }
         match self.http.written_item(operation, status, body) {
-            Err(Outcome::Rejected { why }) if gone => Outcome::Unreachable { why },
             Err(Outcome::Rejected { why }) if writes(operation) && channel.has_window() => {
                 let messenger = channel.name();
                 let why = format!(
@@ -390,6 +403,7 @@ impl SendPulse {
         let names: Vec<String> = bots.iter().map(name).collect();
         Ok(Some(match names.len() {
             0 => format!("no bots at {}", self.http.host()),
+            1 => format!("1 bot at {}: {}", self.http.host(), names.join(", ")),
             count => format!("{count} bots at {}: {}", self.http.host(), names.join(", ")),
         }))
     }
