@@ -444,3 +444,40 @@ async fn a_lead_that_the_crm_refuses_waits_for_a_person_and_holds_nobody_up() {
     }
     rig.end().await;
 }
+
+/// A bot has no lists and nobody to search: it is asked who it is, and its operations are named with what protects them.
+#[test]
+fn a_bot_is_asked_who_it_is_and_says_what_it_can_do() {
+    let me = r#"{"ok":true,"result":{"username":"polynia_shop_bot","first_name":"Polynia"}}"#;
+    let address = canned(Some(me));
+    let token = "123456:AAs3cret";
+    let bot = format!("  tg: {{ bot: telegram, token: \"{token}\", url: \"http://{address}\" }}");
+    let mapping = "source: { preset: json, token: demo }\nleads:\n  - name: all\n    calls: [ { to: tg, send_message: Hi } ]\n";
+    let folder = Folder::new(&bot, "[olha]", mapping);
+
+    let (code, out, err) = folder.run(&["doctor", "tg", "--verbose"]);
+    assert_eq!(code, 0, "{out}{err}");
+    for words in [
+        "live: it is called",
+        "telegram:*",
+        "send_message: writes to the person",
+        "send_message, request_contact: cannot be looked up",
+        "@polynia_shop_bot (Polynia) at 127.0.0.1",
+        "→ ping: POST /getMe",
+    ] {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    for words in ["search", "lists", "deal", "s3cret"] {
+        assert!(!out.contains(words), "{words}: {out}");
+    }
+
+    let (code, json) = folder.json(&["doctor"]);
+    let destination = &json["destinations"][0];
+    assert_eq!((code, &destination["catalog"], &destination["searches"]), (0, &Value::Null, &json!([])));
+    assert_eq!(destination["operations"][0]["name"], "send_message");
+    assert_eq!(destination["operations"][0]["repeatable"], false);
+    assert_eq!(destination["lacks"], json!([]));
+
+    let (code, out, err) = folder.run(&["check"]);
+    assert!(code == 0 && !out.contains("compared"), "{out}{err}");
+}
