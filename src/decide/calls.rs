@@ -201,15 +201,13 @@ mod tests {
             Decision::Push { plan, .. } => Ok(plan
                 .steps
                 .iter()
-                .map(|step| match &step.action {
-                    Action::Call { call } => {
-                        call.chat.as_ref().map(|chat| chat.id.clone()).unwrap_or_default()
-                    }
-                    other => panic!("{other:?}"),
+                .map(|step| {
+                    let Action::Call { call } = &step.action else { panic!("{step:?}") };
+                    call.chat.as_ref().map(|chat| chat.id.clone()).unwrap_or_default()
                 })
                 .collect()),
             Decision::Filtered(reason) => Err(reason.code),
-            other => panic!("{other:?}"),
+            Decision::Waiting { .. } | Decision::NeedsAttention { .. } => Err("neither".to_owned()),
         }
     }
 

@@ -108,7 +108,7 @@ impl Parameter {
     fn evaluate(&self, view: View<'_>) -> Result<Option<Json>, EvaluationError> {
         Ok(match self {
             Self::Value(template) => template.evaluate(view)?,
-            Self::Address(address) => address.fill(view)?,
+            Self::Address(address) => Some(address.fill(view)?),
             Self::List(items) => {
                 let mut values = Vec::with_capacity(items.len());
                 for item in items {
@@ -195,7 +195,12 @@ impl Reads {
                 let read = entries.iter().filter(|(key, _)| self.keys.contains(*key));
                 Json::Object(read.map(|(key, value)| (key.clone(), value.clone())).collect())
             }
-            whole => whole.clone(),
+            whole @ (Json::Object(_)
+            | Json::Array(_)
+            | Json::String(_)
+            | Json::Number(_)
+            | Json::Bool(_)
+            | Json::Null) => whole.clone(),
         };
         let part = |is_read: bool, part: &Json| if is_read { part.clone() } else { Json::Null };
         Given { payload, query: part(self.query, &event.query), headers: part(self.headers, &event.headers) }

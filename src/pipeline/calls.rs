@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 
 use super::contact::as_seen;
 use crate::event::{Event, EventKey, KeyLifetime};
-use crate::lead::{Afterwards, Given, Lead, Moment};
+use crate::lead::{Afterwards, Flaw, Given, Lead, Moment};
 use crate::map::{Branch, Mapping, Rendered};
 use crate::plan::Reason;
 
@@ -37,7 +37,8 @@ pub fn calls(
     let Late { person, found, crm, chat } = late;
     let contact = &lead.contact;
     let (phone, email) = (contact.phones.first(), contact.emails.first());
-    let seen = as_seen(contact.name.as_deref(), phone, email, lead.flaws.iter().collect());
+    let flaws: Vec<&Flaw> = lead.flaws.iter().collect();
+    let seen = as_seen(contact.name.as_deref(), phone, email, &flaws);
     let names = [("person", person), ("found", found), ("crm", crm), ("chat", chat), ("lead", seen)];
     let late = Map::from_iter(names.map(|(name, value)| (name.to_owned(), value)));
     let view = scope.with_late(&late);

@@ -93,8 +93,8 @@ impl Contact {
     pub(super) fn as_seen_by_expressions(&self) -> Json {
         let phone = self.phones.first().map(|(phone, _)| phone);
         let email = self.emails.first().map(|(email, _)| email);
-        let flaws = self.invalid_phones.iter().chain(&self.invalid_emails).collect();
-        as_seen(self.name.as_deref(), phone, email, flaws)
+        let flaws: Vec<&Flaw> = self.invalid_phones.iter().chain(&self.invalid_emails).collect();
+        as_seen(self.name.as_deref(), phone, email, &flaws)
     }
 }
 
@@ -103,7 +103,7 @@ pub(super) fn as_seen(
     name: Option<&str>,
     phone: Option<&Phone>,
     email: Option<&Email>,
-    flaws: Vec<&Flaw>,
+    flaws: &[&Flaw],
 ) -> Json {
     let email = email.map(|email| &email.address);
     let mut lead = json!({ "name": name, "phone": null, "email": email, "flaws": flaws });

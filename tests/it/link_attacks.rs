@@ -278,7 +278,7 @@ async fn what_is_over_is_removed_and_nothing_else() {
         story.site("verify", json!({ "buid": "x", "visitor": "203.0.113.7" })).await.0,
         "unknown_link"
     );
-    let store = &story.rig.app().store;
+    let registry = &story.rig.app().store;
     let count = async || {
         let mut counts = Vec::new();
         for table in ["links_issued", "start_tokens", "start_token_identifiers", "link_failures", "web_users"]
@@ -288,11 +288,11 @@ async fn what_is_over_is_removed_and_nothing_else() {
         counts.join(" ")
     };
     let days = |days: i64| story.clock.now().checked_add(SignedDuration::from_hours(24 * days)).unwrap();
-    assert_eq!(store.remove_links(days(0), days(-1)).await.unwrap(), 0);
+    assert_eq!(registry.remove_links(days(0), days(-1)).await.unwrap(), 0);
     assert_eq!(count().await, "2 1 1 1 1");
-    assert_eq!(store.remove_links(days(2), days(1)).await.unwrap(), 3);
+    assert_eq!(registry.remove_links(days(2), days(1)).await.unwrap(), 3);
     assert_eq!(count().await, "0 1 1 0 1");
-    assert_eq!(store.remove_links(days(91), days(1)).await.unwrap(), 1);
+    assert_eq!(registry.remove_links(days(91), days(1)).await.unwrap(), 1);
     assert_eq!(count().await, "0 0 0 0 1", "who is linked stays linked");
     assert_eq!(story.enter("7001", None).await.0, "linked");
     story.end().await;

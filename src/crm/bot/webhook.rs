@@ -67,7 +67,7 @@ static OPERATIONS: &[Operation] = &[Operation {
             required: true,
             shape: Shape::Address,
             summary: "where to: https://tracker.example/postback?clickid={{ person.click }}; \
-                      a placeholder that finds nothing takes the whole request with it",
+                      all of its placeholders must find something, and what may be missing goes under `query`",
         },
         Parameter {
             name: "method",
@@ -143,7 +143,8 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[],
     processing: Duration::from_secs(30),
     search_lag: Duration::ZERO,
-    bot: Some(BotKind { operations: OPERATIONS, chats: &[], check: Some(check) }),
+    // It calls no chat, but may tell of any: `{{ chat.id }}` is the one in which the lead came, or the person's last.
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["*"], check: Some(check) }),
     nested: Some(note_problems),
     connect,
 };
@@ -237,9 +238,7 @@ impl Bot for Webhook {
 
 impl Webhook {
     fn request(&self, call: &Call, sending: &Sending<'_>) -> Result<Request, String> {
-        let address = call.address("url").ok_or(
-            "`url` came out empty: one of its placeholders has nothing for this lead; what may be missing goes under `query:`",
-        )?;
+        let address = call.address("url").ok_or("the call has no address; this is a bug of leadfold")?;
         let (json, form) = (body(call, "json"), body(call, "form"));
         let method = method(call.text("method").as_deref(), json.is_some() || form.is_some())?;
         let Address { origin, mut segments, query } = address;

@@ -7,8 +7,7 @@
 //! An address may begin with a variable that holds one (`{{ vars.link }}`): it is taken apart as if it stood here, and its
 //! placeholders see what variables see, the event. Anywhere else a variable is a value like any other.
 //!
-//! As everywhere, one placeholder that finds nothing takes the whole value with it: an address without its click id would
-//! tell a tracker about nobody.
+//! All of its placeholders must find something: an address without its click id would tell a tracker about nobody.
 
 use std::sync::Arc;
 
@@ -59,27 +58,27 @@ impl AddressTemplate {
         &self.template
     }
 
-    /// Makes the [`Address`] of an event, as JSON. `Ok(None)`: one of its placeholders found nothing.
-    pub(crate) fn fill(&self, view: View<'_>) -> Result<Option<Json>, EvaluationError> {
+    /// Makes the [`Address`] of an event, as JSON.
+    pub(crate) fn fill(&self, view: View<'_>) -> Result<Json, EvaluationError> {
         let mut segments = Vec::with_capacity(self.segments.len());
         for pieces in &self.segments {
-            let Some(text) = self.text(pieces, view)? else { return Ok(None) };
+            let text = self.text(pieces, view)?;
             // What an event leaves blank is no segment; only the author ends a path with a slash.
-            let is_data = pieces.iter().any(|piece| !matches!(piece, Piece::Literal(_)));
-            if is_data && text.trim().is_empty() {
-                return Ok(None);
+            if let Some(placeholder) = pieces.iter().find_map(Piece::placeholder)
+                && text.trim().is_empty()
+            {
+                return Err(self.lacks(placeholder));
             }
             segments.push(text);
         }
         let mut query = Vec::with_capacity(self.query.len());
         for (name, pieces) in &self.query {
-            let Some(text) = self.text(pieces, view)? else { return Ok(None) };
-            query.push((name.clone(), text));
+            query.push((name.clone(), self.text(pieces, view)?));
         }
-        Ok(Some(json!(Address { origin: self.origin.clone(), segments, query })))
+        Ok(json!(Address { origin: self.origin.clone(), segments, query }))
     }
 
-    fn text(&self, pieces: &[Piece], view: View<'_>) -> Result<Option<String>, EvaluationError> {
+    fn text(&self, pieces: &[Piece], view: View<'_>) -> Result<String, EvaluationError> {
         let mut text = String::new();
         for piece in pieces {
             let (placeholder, view) = match piece {
@@ -90,13 +89,31 @@ impl AddressTemplate {
                 Piece::Placeholder(placeholder) => (placeholder, view),
                 Piece::OfVariable(placeholder) => (placeholder, view.of_event()),
             };
-            let Some(json) = placeholder.read(view, &self.template.place)? else { return Ok(None) };
+            let Some(json) = placeholder.read(view, &self.template.place)? else {
+                return Err(self.lacks(placeholder));
+            };
             text.push_str(&convert::text(&json));
             if text.len() > LARGEST {
                 return Err(self.template.failed("a part of the address would be longer than 64 KiB"));
             }
         }
-        Ok(Some(text))
+        Ok(text)
+    }
+
+    fn lacks(&self, placeholder: &Placeholder) -> EvaluationError {
+        self.template.failed(&format!(
+            "`{}` has nothing here, and an address needs all of its placeholders; a call may have a condition (`when`)",
+            placeholder.source
+        ))
+    }
+}
+
+impl Piece {
+    fn placeholder(&self) -> Option<&Placeholder> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Placeholder(placeholder) | Self::OfVariable(placeholder) => Some(placeholder),
+        }
     }
 }
 

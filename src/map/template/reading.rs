@@ -189,7 +189,7 @@ impl Reader<'_> {
                             a brace that is none is written `\\{`, and << … >> takes expressions";
                 self.error(
                     self.within(node.span, rest),
-                    "here stands a brace, and then no name and `}`",
+                    "this brace is no placeholder, and looks like one",
                     Some(help.to_owned()),
                 );
                 return None;

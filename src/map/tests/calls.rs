@@ -45,7 +45,7 @@ fn compiled(branch: &str) -> Compiled {
     compile_both(WORKSPACE, &source).1
 }
 
-fn rendered(branch: &str, payload: Json, late: Json) -> Result<Vec<Rendered>, String> {
+fn rendered(branch: &str, payload: Json, late: &Json) -> Result<Vec<Rendered>, String> {
     let compiled = compiled(branch);
     let problems: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
     let mapping = compiled.workspace.sources["bot"].mapping.as_ref().map_err(|_| problems.join("\n"))?;
@@ -71,7 +71,7 @@ fn a_call_is_an_operation_with_its_parameters() {
       - { to: bot, when: \"{{ person.fields.vip }}\", set_tag: VIP }
 ";
     let payload = json!({ "contact": { "id": 5, "name": "Олена" }, "person": { "fields": { "vip": true } } });
-    let calls = rendered(branch, payload, json!({ "person": { "fields": {} } })).unwrap();
+    let calls = rendered(branch, payload, &json!({ "person": { "fields": {} } })).unwrap();
     assert_eq!(calls.len(), 2, "our names win over those of the payload");
     assert_eq!((calls[0].operation, &calls[0].with["tag"]), ("set_tag", &json!("CRM")));
     assert_eq!(calls[0].chat, None);
@@ -83,7 +83,7 @@ fn a_call_is_an_operation_with_its_parameters() {
 #[test]
 fn a_named_chat_that_comes_out_empty_is_said_to_be_empty() {
     let branch = "    calls: [ { to: bot, chat: \"{{ contact.id }}\", set_tag: CRM } ]";
-    let calls = rendered(branch, json!({}), json!({})).unwrap();
+    let calls = rendered(branch, json!({}), &json!({})).unwrap();
     assert_eq!(calls[0].chat.as_deref(), Some(""));
 }
 
@@ -110,7 +110,7 @@ fn compiled_reads(tag: &str, payload: &Json) -> Json {
 fn what_lead_data_holds_is_never_evaluated() {
     let branch = "    calls: [ { to: bot, set_tag: \"{{ contact.name }}\" } ]";
     for name in ["{{ 7 * 7 }}", "<< vars.shop >>", "{tracker.clickid}", "${HOME}", "{% for a in b %}"] {
-        let calls = rendered(branch, json!({ "contact": { "name": name } }), json!({})).unwrap();
+        let calls = rendered(branch, json!({ "contact": { "name": name } }), &json!({})).unwrap();
         assert_eq!(calls[0].with["tag"], json!(name));
     }
 }

@@ -3,12 +3,12 @@
 use super::*;
 use crate::lead::{ChatNews, ChatState, ChatStatus};
 
-fn blocked() -> Option<ChatState> {
-    Some(ChatState::Blocked { why: "stop".to_owned() })
+fn blocked() -> ChatState {
+    ChatState::Blocked { why: "stop".to_owned() }
 }
 
-fn forbidden() -> Option<ChatStatus> {
-    Some(ChatStatus { status: "FAILED".to_owned(), description: Some("Forbidden".to_owned()), at: None })
+fn forbidden() -> ChatStatus {
+    ChatStatus { status: "FAILED".to_owned(), description: Some("Forbidden".to_owned()), at: None }
 }
 
 fn said(preset: &str, rest: &str, event: &Event) -> Option<ChatNews> {
@@ -26,12 +26,12 @@ const ALL: &str = "leads: [{ name: all, to: [crm] }]";
 #[test]
 fn a_chat_is_spoken_of_whether_or_not_a_branch_wants_the_event() {
     let mut event = event(json!({ "chat_of_preset": " 77\u{200b} " }));
-    event.chat_state = blocked();
+    event.chat_state = Some(blocked());
     let fails = "leads: [{ name: fails, when: \"{{ a / 0 }}\", to: [crm] }]";
     for rest in [NOTHING, ALL, fails] {
         event.payload["a"] = json!(1);
         let news = said("sendpulse", rest, &event).unwrap();
-        assert_eq!((news.scope.as_str(), &news.state), ("sendpulse:bot-1", &blocked()), "{rest}");
+        assert_eq!((news.scope.as_str(), &news.state), ("sendpulse:bot-1", &Some(blocked())), "{rest}");
         assert_eq!(news.chat.unwrap().id, "77", "{rest}");
     }
     for nobody in ["null", "-100200300", " "] {
@@ -55,10 +55,10 @@ fn the_chat_that_the_mapping_names_is_the_one() {
 #[test]
 fn a_status_without_a_chat_is_of_the_person_with_the_bot_that_the_source_names() {
     let mut event = event(json!({}));
-    event.chat_status = forbidden();
+    event.chat_status = Some(forbidden());
     assert_eq!(said("json", ALL, &event), None, "with which bot?");
     let news = said("json, bot: \"telegram:shop\"", ALL, &event).unwrap();
-    assert_eq!((news.scope.as_str(), news.chat, news.status), ("telegram:shop", None, forbidden()));
+    assert_eq!((news.scope.as_str(), news.chat, news.status), ("telegram:shop", None, Some(forbidden())));
     event.chat_status = None;
     assert_eq!(said("json, bot: \"telegram:shop\"", ALL, &event), None, "it says nothing");
 }

@@ -132,8 +132,9 @@ async fn serve<F: Fn(&Request) -> Reply>(
     log.lock().unwrap().push(request);
     match reply {
         Reply::Says(status, headers, body) => {
-            let headers: String =
+            let headers: Vec<String> =
                 headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let headers = headers.concat();
             let answer = format!(
                 "HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
                 body.len()

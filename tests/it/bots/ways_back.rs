@@ -61,7 +61,7 @@ leads:
           script_request_params: { order: "{{ data.order }}", item: "{{ vars.item.name }}", city: "{{ person.fields.city }}" }
 "#;
 
-fn shipped(to: Value) -> Value {
+fn shipped(to: &Value) -> Value {
     let items = json!([{ "name": "lid" }, { "name": "{{ 7 * 7 }}", "shipped": true }]);
     json!({ "to": to, "data": { "order": 1007, "items": items } })
 }
@@ -85,7 +85,7 @@ async fn order_shipped_reaches_the_right_chat() {
         (json!({ "customer": ["web_user", "10046"] }), 502),
     ] {
         let before = server.requests().len();
-        let (status, answer) = rig.post_to_api("/api/triggers/shipped", &shipped(to.clone())).await;
+        let (status, answer) = rig.post_to_api("/api/triggers/shipped", &shipped(&to)).await;
         assert_eq!((status, &answer["outcome"]), (202, &json!("accepted")), "{to}: {answer}");
         assert_eq!(answer["message"], "accepted, no delivery status");
         // The same once more within a minute, and to the same chat, is a repeat.
@@ -131,18 +131,18 @@ async fn a_trigger_calls_nobody_who_is_not_surely_meant() {
         (json!({ "chat": ["501", "502"] }), 400, ""),
         (json!({}), 422, ""),
     ] {
-        let (got, word, answer) = ask("shipped", shipped(to.clone())).await;
+        let (got, word, answer) = ask("shipped", shipped(&to)).await;
         assert_eq!((got, word.as_str()), (status, outcome), "{to}: {answer}");
     }
-    assert_eq!(ask("chat", shipped(json!({ "chat": "501" }))).await.0, 404, "that is no trigger");
+    assert_eq!(ask("chat", shipped(&json!({ "chat": "501" }))).await.0, 404, "that is no trigger");
     let none = json!({ "to": { "web_user": "10045" }, "data": { "items": [] } });
     let (status, word, answer) = ask("shipped", none).await;
     assert_eq!((status, word.as_str()), (200, "filtered"), "{answer}");
     // Whoever knows only the address of a source cannot trigger anything.
-    let (status, _) = rig.post_to("/in/shipped/demo", shipped(json!({ "chat": "501" })).to_string()).await;
+    let (status, _) = rig.post_to("/in/shipped/demo", shipped(&json!({ "chat": "501" })).to_string()).await;
     assert_eq!(status, 405);
     let (status, answer) =
-        rig.post_to("/api/triggers/shipped", shipped(json!({ "chat": "501" })).to_string()).await;
+        rig.post_to("/api/triggers/shipped", shipped(&json!({ "chat": "501" })).to_string()).await;
     assert_eq!(status, 401, "{answer}");
     rig.settle().await;
     assert_eq!(server.requests().len(), 0);

@@ -117,8 +117,8 @@ async fn what_cannot_be_sent_is_refused_before_it_is_journalled() {
     let at = |segments: &[&str]| address(&url, segments, &[]);
     let port = url.rsplit(':').next().unwrap().to_owned();
     for (with, expect) in [
-        (json!({}), "`url` came out empty"),
-        (json!({ "url": url }), "`url` came out empty"),
+        (json!({}), "the call has no address"),
+        (json!({ "url": url }), "the call has no address"),
         // Other hosts, and the same one by another name, port or scheme.
         (json!({ "url": address(&other.url(), &["x"], &[]) }), "not among the hosts of destination `bot`"),
         (json!({ "url": address(&format!("http://localhost:{port}"), &[], &[]) }), "not among the hosts"),
