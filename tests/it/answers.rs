@@ -88,7 +88,7 @@ fn every_command_ends_as_its_help_says_and_programs_can_read_it() {
         (
             &["rehearse", "--source", "shop", "--workspace", "mappings"][..],
             2,
-            "no source 'shop'; it has sendpulse",
+            "no source 'shop'; it has botmother",
         ),
         (&["versions", "diff", "active", "nope"][..], 2, "`leadfold versions` lists them"),
         (&["replay", "17", "--resume"][..], 2, "this is no id of a lead"),

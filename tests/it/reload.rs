@@ -195,8 +195,9 @@ async fn what_is_stored_as_waiting_too_late_is_taken_up_all_the_same() {
     rig.post_all(&[lead(1)], 1).await;
     rig.settle().await;
     rig.sql(
-        "INSERT INTO deliveries SELECT '00000000-0000-7000-8000-000000000001', source, method, query, headers, \
-         replace(body, 'chat-1', 'chat-2'), received_at, 'waiting', 'late', NULL, NULL FROM deliveries",
+        "INSERT INTO deliveries (id, source, method, query, headers, body, received_at, state, why) \
+         SELECT '00000000-0000-7000-8000-000000000001', source, method, query, headers, \
+         replace(body, 'chat-1', 'chat-2'), received_at, 'waiting', 'late' FROM deliveries",
     )
     .await;
     until("the late one is a lead", async || rig.counts().await.leads == 2).await;
