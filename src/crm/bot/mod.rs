@@ -1,7 +1,7 @@
 //! Bots and whatever else is asked by operations: they have no contacts and deals to look up, so that there is nothing to
 //! find, and a lead's calls are their whole plan.
 //!
-//! A bot's file has its [`Description`](super::Description) with its operations, and one type that implements [`Bot`].
+//! A bot's file has its [`Description`] with its operations, and one type that implements [`Bot`].
 //! Everything else about a destination (queue, budget, unknown outcomes, pausing) is the same as for a CRM.
 
 mod botmother;
