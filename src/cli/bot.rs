@@ -11,7 +11,8 @@ use crate::operation::triggers::{Address, Outcome, Text, Trigger, Triggered};
 
 const EXAMPLES: &str = "\
 Examples:
-  leadfold bot send order_shipped --to web_user=10045 --data '{\"order\": 1007}' --dry-run
+  leadfold bot send order_shipped --to web_user=10045 --dry-run
+  leadfold bot send order_shipped --to lead=502 --data '{\"order\":1007}'
   leadfold bot send order_shipped --to phone=067-418-52-06 --channel telegram
   leadfold bot send order_shipped --to chat=700000101 --json
 
@@ -23,6 +24,7 @@ Exit codes: 0 it goes out or would, 1 nothing is called, 2 it could not be done.
 
 /// Arguments of `bot`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Options {
     #[command(subcommand)]
     command: Command,

@@ -74,7 +74,8 @@ mod tests {
         let mut words = Vec::new();
         let mut rest = line;
         while !rest.is_empty() && !rest.starts_with([' ', '|', '<', '>', ')']) {
-            let quoted = rest.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let between = |mark: char| rest.strip_prefix(mark).and_then(|rest| rest.split_once(mark));
+            let quoted = between('"').or_else(|| between('\''));
             let (word, behind) =
                 quoted.unwrap_or_else(|| rest.split_at(rest.find([' ', ')']).unwrap_or(rest.len())));
             words.push(word.to_owned());
