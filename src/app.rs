@@ -30,6 +30,7 @@ use tracing::{error, warn};
 use self::keeper::{Channels, Keeper};
 use crate::alerts::Alerts;
 use crate::clock::Clock;
+use crate::console;
 use crate::gauges::Gauges;
 use crate::map::{Files, Workspace};
 use crate::operation::Means;
@@ -182,8 +183,10 @@ impl App {
         let clock = Arc::clone(&options.clock);
         let loopback = options.listen.ip().is_loopback();
         let means = Means { store: store.clone(), versions, loopback, clock, wake_workers };
-        let pages = web::api::router(store.clone()).merge(web::operations::router(means));
-        let health = web::router(access, ready, store.trouble(), options.metrics, pages);
+        let api = web::api::router(store.clone()).merge(web::operations::router(means.clone()));
+        let console = console::router(means, access.clone());
+        let health =
+            web::router(access, store.clone(), ready, store.trouble(), options.metrics, api, console);
         let router = receive::router(receiver).merge(health);
         let shutdown = stop.clone().cancelled_owned();
         store.announce(address)?;

@@ -8,9 +8,10 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{DatabaseOption, Failure, process_environment};
+use crate::access::Caller;
 use crate::clock::SystemClock;
 use crate::crm::http::post_to_server;
-use crate::operation::{Means, Operation};
+use crate::operation::{Means, Operation, ask};
 use crate::store::{Opened, Store};
 use crate::web::{TOKEN_FLAG, TOKEN_VARIABLE};
 use crate::workspace::Versions;
@@ -82,7 +83,10 @@ impl Client {
     /// Runs an operation; an error says what to do.
     pub(super) async fn run<O: Operation>(&self, operation: O) -> Result<O::Answer, Failure> {
         match self {
-            Self::Here(means) => operation.run(means).await.map_err(|error| error.to_string()),
+            Self::Here(means) => {
+                let caller = Caller::command(process_environment()("USER"));
+                ask(operation, &caller, means).await.map_err(|error| error.to_string())
+            }
             Self::There { server, token } => {
                 let body = serde_json::to_string(&operation)
                     .map_err(|error| format!("the request cannot be written: {error}"))?;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Means, Operation, OperationError};
+use crate::access::Role;
 use crate::crm;
 use crate::failpoint::failpoint;
 use crate::map::{Files, Severity};
@@ -26,6 +28,7 @@ pub struct Active {
 
 impl Operation for LookAtActive {
     const PATH: &'static str = "/api/versions/active";
+    const ROLE: Role = Role::Viewer;
     type Answer = Active;
 
     async fn run(self, means: &Means) -> Result<Active, OperationError> {
@@ -59,7 +62,12 @@ pub struct Applied {
 
 impl Operation for Apply {
     const PATH: &'static str = "/api/versions";
+    const ROLE: Role = Role::Admin;
     type Answer = Applied;
+
+    fn record(&self) -> Option<Value> {
+        Some(json!({ "version": Files(self.files.clone()).hash(), "instead_of": self.instead_of }))
+    }
 
     async fn run(self, means: &Means) -> Result<Applied, OperationError> {
         let files = Files(self.files);

@@ -6,8 +6,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Means, Operation, OperationError};
+use crate::access::Role;
 use crate::lead::IdentifierKind;
 use crate::links::{Secret, StartParameter, deep_link, draw_token, kept, may_go_as_is, start_parameter};
 use crate::normalise;
@@ -173,7 +175,12 @@ impl MakeDeepLink {
 
 impl Operation for MakeDeepLink {
     const PATH: &'static str = "/api/links/deep";
+    const ROLE: Role = Role::Operator;
     type Answer = DeepLink;
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     async fn run(self, means: &Means) -> Result<DeepLink, OperationError> {
         let (start, until) = match self.start().map_err(OperationError::Refused)? {
@@ -234,7 +241,12 @@ pub struct Proved {
 
 impl Operation for ResolveStart {
     const PATH: &'static str = "/api/links/resolve";
+    const ROLE: Role = Role::Operator;
     type Answer = Resolved;
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     fn status(answer: &Resolved) -> u16 {
         if answer.outcome == "unknown_link" { 404 } else { 200 }

@@ -8,8 +8,10 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Means, Operation, OperationError, default_regions};
+use crate::access::Role;
 use crate::failpoint::failpoint;
 use crate::id::{DeliveryId, PersonId};
 use crate::normalise::{self, Wanted, spellings};
@@ -103,7 +105,12 @@ pub struct Rewritten {
 
 impl Operation for PreviewErase {
     const PATH: &'static str = "/api/erase/preview";
+    const ROLE: Role = Role::Admin;
     type Answer = Erasable;
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     async fn run(self, means: &Means) -> Result<Erasable, OperationError> {
         let mut people = Vec::new();
@@ -117,7 +124,12 @@ impl Operation for PreviewErase {
 
 impl Operation for SearchRequests {
     const PATH: &'static str = "/api/erase/requests";
+    const ROLE: Role = Role::Admin;
     type Answer = Searched;
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     async fn run(self, means: &Means) -> Result<Searched, OperationError> {
         let person = self.human.person(means).await?;
@@ -134,6 +146,7 @@ impl Operation for SearchRequests {
 
 impl Operation for Erase {
     const PATH: &'static str = "/api/erase";
+    const ROLE: Role = Role::Admin;
     type Answer = Erased;
 
     async fn run(self, means: &Means) -> Result<Erased, OperationError> {
@@ -177,6 +190,7 @@ impl Operation for Erase {
 
 impl Operation for RewriteFile {
     const PATH: &'static str = "/api/erase/rewrite";
+    const ROLE: Role = Role::Admin;
     type Answer = Rewritten;
 
     async fn run(self, means: &Means) -> Result<Rewritten, OperationError> {

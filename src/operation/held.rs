@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Means, Operation, OperationError};
+use crate::access::Role;
 use crate::failpoint::failpoint;
 use crate::rules::Mode;
 use crate::store::held::{Answer, Held, HeldAnswer};
@@ -60,6 +61,7 @@ pub struct Answered {
 
 impl Operation for LookAtHeld {
     const PATH: &'static str = "/api/held";
+    const ROLE: Role = Role::Viewer;
     type Answer = HeldHere;
 
     async fn run(self, means: &Means) -> Result<HeldHere, OperationError> {
@@ -71,6 +73,7 @@ impl Operation for LookAtHeld {
 
 impl Operation for AnswerHeld {
     const PATH: &'static str = "/api/held/answer";
+    const ROLE: Role = Role::Operator;
     type Answer = Answered;
 
     async fn run(self, means: &Means) -> Result<Answered, OperationError> {

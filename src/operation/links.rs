@@ -14,6 +14,7 @@ pub use self::issue::{IssueLink, Issued, NewPin, new_pin};
 use self::issue::{NOBODYS, after, chat_of, named};
 use super::people::the_one;
 use super::{Client, Means, Operation, OperationError};
+use crate::access::Role;
 use crate::id::{MergeId, PersonId};
 use crate::lead::IdentifierKind;
 use crate::links::{Outcome, Secret, draw, kept};
@@ -177,7 +178,7 @@ pub struct VerifyLink {
 
 impl Operation for VerifyLink {
     const PATH: &'static str = "/api/links/verify";
-    const FOR_SITES: bool = true;
+    const ROLE: Role = Role::Site;
     type Answer = Answer;
 
     fn asked_by(self, client: Client) -> Self {
@@ -249,7 +250,7 @@ pub struct BindUser {
 
 impl Operation for BindUser {
     const PATH: &'static str = "/api/links/bind";
-    const FOR_SITES: bool = true;
+    const ROLE: Role = Role::Site;
     type Answer = Answer;
 
     fn asked_by(self, client: Client) -> Self {
@@ -324,7 +325,7 @@ pub enum Choice {
 
 impl Operation for SettleLink {
     const PATH: &'static str = "/api/links/settle";
-    const FOR_SITES: bool = true;
+    const ROLE: Role = Role::Site;
     type Answer = Answer;
 
     fn asked_by(self, client: Client) -> Self {
@@ -367,7 +368,7 @@ pub struct UnlinkUser {
 
 impl Operation for UnlinkUser {
     const PATH: &'static str = "/api/links/unlink";
-    const FOR_SITES: bool = true;
+    const ROLE: Role = Role::Site;
     type Answer = Answer;
 
     fn asked_by(self, client: Client) -> Self {

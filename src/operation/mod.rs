@@ -19,10 +19,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use crate::access::{Caller, Role};
 use crate::clock::Clock;
 use crate::map::Workspace;
 use crate::store::{Store, StoreError};
+use crate::telemetry::masked;
 use crate::workspace::Versions;
 
 /// Why nothing can be said of a workspace, and what to do.
@@ -84,8 +87,8 @@ impl Client {
 pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     /// Where the server takes it by POST.
     const PATH: &'static str;
-    /// Whether a web site may ask for it.
-    const FOR_SITES: bool = false;
+    /// Whoever may less than this is refused.
+    const ROLE: Role;
     /// What comes of it.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
 
@@ -93,6 +96,12 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     #[must_use]
     fn asked_by(self, _client: Client) -> Self {
         self
+    }
+
+    /// What the audit log keeps of it: no secret, and nothing personal that is not masked. `None` for what changes nothing,
+    /// and for what machines ask for many times a second, of which the registry tells.
+    fn record(&self) -> Option<Value> {
+        matches!(Self::ROLE, Role::Operator | Role::Admin).then(|| without_personal_data(self))
     }
 
     /// The HTTP status of an answer.
@@ -116,4 +125,54 @@ pub enum OperationError {
     /// The registry did not take it.
     #[error("{0}")]
     Storage(#[from] StoreError),
+}
+
+/// Does what somebody asks for, if they may, and lets the audit log tell of it: the one way in, for console, API and commands.
+pub async fn ask<O: Operation>(
+    operation: O,
+    caller: &Caller,
+    means: &Means,
+) -> Result<O::Answer, OperationError> {
+    if caller.role < O::ROLE {
+        return Err(OperationError::Forbidden(may_not(caller, O::ROLE)));
+    }
+    let client = if caller.is_site() { Client::Site } else { Client::Api };
+    let Some(asked) = operation.record() else { return operation.asked_by(client).run(means).await };
+    let id = means.clock.new_id();
+    means.store.begin_action(id, caller, O::PATH, &asked, means.clock.now()).await?;
+    let answer = operation.asked_by(client).run(means).await;
+    let outcome = answer.as_ref().map_or_else(ToString::to_string, |_| DONE.to_owned());
+    // Whatever came of it is done; that the log does not say so must not make anybody do it again.
+    if let Err(failure) = means.store.end_action(id, &masked(&outcome)).await {
+        tracing::error!(operation = O::PATH, %failure, "the audit log does not say what came of this");
+    }
+    answer
+}
+
+/// The outcome of an action that was done.
+const DONE: &str = "done";
+
+fn may_not(caller: &Caller, role: Role) -> String {
+    if caller.is_site() {
+        return "this takes the token of the whole API; the one of a site is for its links only".to_owned();
+    }
+    format!(
+        "this takes the role {role}, and {} has the role {}. An admin can give another: `leadfold users role {} {role}`",
+        caller.name, caller.role, caller.name
+    )
+}
+
+/// An operation as the audit log keeps it: phones and emails in it are masked, ids are not.
+fn without_personal_data(operation: &impl Serialize) -> Value {
+    fn mask(value: &mut Value) {
+        match value {
+            Value::String(text) if text.parse::<uuid::Uuid>().is_err() => *text = masked(text),
+            Value::Array(items) => items.iter_mut().for_each(mask),
+            Value::Object(entries) => entries.values_mut().for_each(mask),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut record = serde_json::to_value(operation).unwrap_or_default();
+    mask(&mut record);
+    record
 }

@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Means, Operation, OperationError, default_regions};
+use super::{Means, Operation, OperationError, default_regions, without_personal_data};
+use crate::access::Role;
 use crate::crm;
 use crate::id::{MergeId, PersonId};
 use crate::normalise::spellings;
@@ -47,6 +49,7 @@ pub struct People {
 
 impl Operation for LookAtPeople {
     const PATH: &'static str = "/api/people";
+    const ROLE: Role = Role::Viewer;
     type Answer = People;
 
     async fn run(self, means: &Means) -> Result<People, OperationError> {
@@ -79,6 +82,7 @@ pub struct Duplicates {
 
 impl Operation for LookAtDuplicates {
     const PATH: &'static str = "/api/people/duplicates";
+    const ROLE: Role = Role::Viewer;
     type Answer = Duplicates;
 
     async fn run(self, means: &Means) -> Result<Duplicates, OperationError> {
@@ -134,7 +138,12 @@ pub struct Merge {
 
 impl Operation for Merge {
     const PATH: &'static str = "/api/people/merge";
+    const ROLE: Role = Role::Operator;
     type Answer = MadeOne;
+
+    fn record(&self) -> Option<Value> {
+        (!self.said.only_look).then(|| without_personal_data(self))
+    }
 
     async fn run(self, means: &Means) -> Result<MadeOne, OperationError> {
         let one = the_one(means, &self.one, &self.regions).await?;
@@ -170,7 +179,12 @@ pub struct Split {
 
 impl Operation for Split {
     const PATH: &'static str = "/api/people/split";
+    const ROLE: Role = Role::Operator;
     type Answer = TakenApart;
+
+    fn record(&self) -> Option<Value> {
+        (!self.said.only_look).then(|| without_personal_data(self))
+    }
 
     async fn run(self, means: &Means) -> Result<TakenApart, OperationError> {
         let merge = self.merge(means).await?;
@@ -221,7 +235,12 @@ pub struct NotSame {
 
 impl Operation for NotSame {
     const PATH: &'static str = "/api/people/not-same";
+    const ROLE: Role = Role::Operator;
     type Answer = KeptApart;
+
+    fn record(&self) -> Option<Value> {
+        (!self.said.only_look).then(|| without_personal_data(self))
+    }
 
     async fn run(self, means: &Means) -> Result<KeptApart, OperationError> {
         let one = the_one(means, &self.one, &self.regions).await?;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Means, Operation, OperationError};
+use crate::access::Role;
 use crate::id::DeliveryId;
 use crate::prepare::counting;
 use crate::store::postback_hand::{Corrected, NotCorrected};
@@ -59,6 +60,7 @@ pub struct UncountPostback {
 
 impl Operation for LookAtPostbacks {
     const PATH: &'static str = "/api/postbacks";
+    const ROLE: Role = Role::Viewer;
     type Answer = Postbacks;
 
     async fn run(self, means: &Means) -> Result<Postbacks, OperationError> {
@@ -74,6 +76,7 @@ impl Operation for LookAtPostbacks {
 
 impl Operation for CountPostback {
     const PATH: &'static str = "/api/postbacks/count";
+    const ROLE: Role = Role::Operator;
     type Answer = Corrected;
 
     async fn run(self, means: &Means) -> Result<Corrected, OperationError> {
@@ -89,6 +92,7 @@ impl Operation for CountPostback {
 
 impl Operation for UncountPostback {
     const PATH: &'static str = "/api/postbacks/uncount";
+    const ROLE: Role = Role::Operator;
     type Answer = Corrected;
 
     async fn run(self, means: &Means) -> Result<Corrected, OperationError> {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 pub use self::preview::{Group, Preview, PreviewReplay, Sample};
 use super::{Means, Operation, OperationError};
+use crate::access::Role;
 use crate::failpoint::failpoint;
 use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
 use crate::map::Workspace;
@@ -60,6 +61,7 @@ pub struct Replayed {
 
 impl Operation for Replay {
     const PATH: &'static str = "/api/replay";
+    const ROLE: Role = Role::Operator;
     type Answer = Replayed;
 
     async fn run(self, means: &Means) -> Result<Replayed, OperationError> {

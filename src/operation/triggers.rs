@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Means, Operation, OperationError, default_regions};
+use crate::access::Role;
 use crate::crm::description;
 use crate::decide::{Chats, Decision, PersonChat, plan_calls};
 use crate::event::{Delivery, TRIGGER, preset};
@@ -149,7 +150,12 @@ impl Triggered {
 
 impl Operation for Trigger {
     const PATH: &'static str = "/api/triggers";
+    const ROLE: Role = Role::Operator;
     type Answer = Triggered;
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     fn status(answer: &Triggered) -> u16 {
         match answer.outcome {

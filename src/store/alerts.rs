@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::sql::{Arg, Connection, args};
-use super::{Store, StoreError, Work};
+use super::sql::args;
+use super::statement::Statement;
+use super::{Store, StoreError};
 use crate::plan::Reason;
 
 /// The newest rows that need a person. Asked every few seconds, so it reads no more of them than it needs.
@@ -46,7 +46,8 @@ impl Store {
             sql: "INSERT INTO alerts (cause, text, told_at) VALUES ($1, $2, $3) ON CONFLICT (cause) DO NOTHING",
             args: args![cause, text, now.as_millisecond()],
         })
-        .await
+        .await?;
+        Ok(())
     }
 
     /// Forgets that somebody was told: the cause is gone, and is news when it comes back.
@@ -55,18 +56,5 @@ impl Store {
             self.write(Statement { sql: "DELETE FROM alerts WHERE cause = $1", args: args![cause] }).await?;
         }
         Ok(())
-    }
-}
-
-struct Statement {
-    sql: &'static str,
-    args: Vec<Arg>,
-}
-
-impl Work for Statement {
-    type Output = ();
-
-    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move { connection.execute(self.sql, self.args.clone()).await.map(|_| ()) })
     }
 }

@@ -48,6 +48,8 @@
 //! | `web_users.namespace`, `web_users.chat_scope`, `web_users.chat`, `web_users.user_id` | the row goes |
 //! | `start_tokens.id`, `start_tokens.data`, `start_tokens.used_by`, `start_token_identifiers.token`, `start_token_identifiers.kind`, `start_token_identifiers.scope`, `start_token_identifiers.value` | the rows go, of every token that stands for something of theirs |
 //! | `link_failures.caller` | stays for a day: a hash of who tried PINs, whom no row names |
+//! | `users.name`, `users.password`, `users.role`, `access_tokens.name`, `access_tokens.hash`, `access_tokens.role`, `sessions.hash`, `sessions.kind`, `sessions.name` | stay: of those who work with leadfold |
+//! | `actions.id`, `actions.who`, `actions.role`, `actions.through`, `actions.operation`, `actions.asked`, `actions.outcome` | stay: what was asked is masked when it is written |
 //!
 //! What other people's leads say of them stays masked (`+38•••67`), as in logs. What other people wrote about them (their
 //! number in somebody else's message) is somebody else's message: it is counted and named, and left.

@@ -26,16 +26,19 @@
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`erase`], `erase_requests`, `erase_people` | one human's data goes, and what is left of them; the table of every column |
 //! | [`registry`], `faces`, [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
+//! | [`access`], [`actions`] | users, access tokens and sessions; what people changed |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
 //! | [`retention`], `retention_work` | what is old goes |
 //! | `open`, `checks`, `lock` | opening, and what is refused; one process on a SQLite file |
-//! | `sql`, `row`, `error` | one text for both databases, what they answer, and what it means when they do not |
+//! | `sql`, `statement`, `row`, `error` | one text for both databases, what they answer, and what it means when they do not |
 //! | [`schema`], [`moving`] | bringing a database up to date; moving a registry from SQLite to PostgreSQL |
 //! | `session`, `health`, `apart` | what a database that hangs, breaks or is full means, and until when; a connection apart |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
+pub mod access;
 mod acquaint;
+pub mod actions;
 pub mod afterwards;
 mod alerts;
 mod apart;
@@ -94,6 +97,7 @@ pub mod schema;
 mod selection;
 mod session;
 pub mod start_tokens;
+mod statement;
 pub mod syncs;
 pub mod versions;
 mod web_users;

@@ -111,13 +111,13 @@ async fn lead(
 }
 
 /// The first language of `Accept-Language` that we speak. Clients list them in the order of their preference.
-fn preferred(headers: &HeaderMap) -> Language {
+pub(crate) fn preferred(headers: &HeaderMap) -> Language {
     let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut codes = accepted.split(',').filter_map(|range| range.trim().split(['-', ';']).next());
     codes.find_map(Language::parse).unwrap_or(Language::English)
 }
 
-fn storage_failed(failure: &StoreError) -> Response {
+pub(super) fn storage_failed(failure: &StoreError) -> Response {
     if failure.is_news() {
         tracing::error!(%failure, "the registry could not be read");
     }

@@ -8,6 +8,7 @@ use axum::routing::post;
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
+use crate::access::Caller;
 use crate::operation::apply::{Apply, LookAtActive};
 use crate::operation::deep_links::{MakeDeepLink, ResolveStart};
 use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
@@ -17,7 +18,7 @@ use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, S
 use crate::operation::postbacks::{CountPostback, LookAtPostbacks, UncountPostback};
 use crate::operation::replay::{PreviewReplay, Replay};
 use crate::operation::triggers::Trigger;
-use crate::operation::{Client, Means, Operation, OperationError};
+use crate::operation::{Means, Operation, OperationError, ask};
 
 /// Largest operation: the texts of a workspace fit in several times.
 const LARGEST_OPERATION: usize = 8 * 1024 * 1024;
@@ -57,7 +58,7 @@ pub fn router(means: Means) -> Router {
 /// A trigger by its address, for callers that have one URL for each.
 async fn trigger(
     means: State<Means>,
-    client: Extension<Client>,
+    caller: Extension<Caller>,
     Path(name): Path<String>,
     body: Bytes,
 ) -> Response {
@@ -69,7 +70,7 @@ async fn trigger(
         }
         Ok(_) | Err(_) => body,
     };
-    run::<Trigger>(means, client, named).await
+    run::<Trigger>(means, caller, named).await
 }
 
 /// Adds an operation.
@@ -79,15 +80,10 @@ fn takes<O: Operation>(router: Router<Means>) -> Router<Means> {
 
 async fn run<O: Operation>(
     State(means): State<Means>,
-    Extension(client): Extension<Client>,
+    Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Response {
     let refused = |status: StatusCode, text: String| (status, Json(json!({ "error": text }))).into_response();
-    if client == Client::Site && !O::FOR_SITES {
-        let text =
-            format!("{} takes the token of the whole API; this one is for the links of a site only", O::PATH);
-        return refused(StatusCode::FORBIDDEN, text);
-    }
     // The content type is not asked for: what is no JSON of this operation says so itself.
     let operation: O = match serde_json::from_slice(&body) {
         Ok(operation) => operation,
@@ -96,7 +92,7 @@ async fn run<O: Operation>(
             return refused(StatusCode::BAD_REQUEST, text);
         }
     };
-    match operation.asked_by(client).run(&means).await {
+    match ask(operation, &caller, &means).await {
         Ok(answer) => {
             let status = StatusCode::from_u16(O::status(&answer)).unwrap_or(StatusCode::OK);
             (status, Json(answer)).into_response()

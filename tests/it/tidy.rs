@@ -12,6 +12,7 @@ const ORDER: &[&str] = &[
     "rules",
     "plan",
     "token",
+    "access",
     // pure
     "event",
     "normalise",
@@ -39,6 +40,7 @@ const ORDER: &[&str] = &[
     "web",
     "trial",
     "rehearse",
+    "console",
     "sandbox",
     "demo",
     "torture",

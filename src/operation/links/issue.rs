@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{refused, ukraine};
+use crate::access::Role;
 use crate::id::PersonId;
 use crate::links::{Outcome, Secret, draw, draw_pin, kept, kept_pin};
 use crate::operation::people::the_one;
@@ -66,7 +68,12 @@ pub struct Issued {
 
 impl Operation for IssueLink {
     const PATH: &'static str = "/api/links/issue";
+    const ROLE: Role = Role::Operator;
     type Answer = Issued;
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     async fn run(self, means: &Means) -> Result<Issued, OperationError> {
         let rules = means.active().await?.links.clone();

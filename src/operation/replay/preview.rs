@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Again, UNREADABLE, checked, is_of_deliveries, observes, remapped};
+use crate::access::Role;
 use crate::id::LeadId;
 use crate::map::Workspace;
 use crate::operation::{Means, Operation, OperationError};
@@ -77,6 +78,7 @@ pub struct Sample {
 
 impl Operation for PreviewReplay {
     const PATH: &'static str = "/api/replay/preview";
+    const ROLE: Role = Role::Viewer;
     type Answer = Preview;
 
     async fn run(self, means: &Means) -> Result<Preview, OperationError> {

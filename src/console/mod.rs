@@ -1,0 +1,60 @@
+//! `/`: the console, for people who never open a terminal.
+//!
+//! Pages are made on the server, from the same operations that the API takes, and can be read without JavaScript.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `guard` | who a browser is, and what a form must carry to be believed |
+//! | `sign_in` | signing in and out, and how often one may try |
+//! | `page` | what every page has: head, sections, messages |
+//! | `words` | two languages, numbers, dates |
+//! | `assets` | style and script |
+//! | `preferences` | language and time zone of a browser |
+//! | the others | a section each, in the order of [`page::Section`] |
+//!
+//! House rules: a page writes both languages side by side ([`words::Reader::say`]), so that none can be forgotten; text that
+//! others sent is only ever written through `maud`, which escapes it; nothing is styled or run in line, so that the content
+//! security policy can forbid it; a form that changes something calls [`guard::Reader::key`] and goes through
+//! [`crate::operation::ask`].
+
+mod assets;
+mod guard;
+mod page;
+mod preferences;
+mod registry;
+mod sign_in;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+pub use self::assets::version as assets_version;
+use self::sign_in::Tries;
+use crate::operation::Means;
+use crate::web::Access;
+
+/// What pages work with.
+#[derive(Clone)]
+struct Console {
+    means: Means,
+    access: Arc<Access>,
+    tries: Arc<Tries>,
+}
+
+/// The pages, with who may see them decided; also what answers where nothing is.
+pub fn router(means: Means, access: Access) -> Router {
+    let console = Console { means, access: Arc::new(access), tries: Arc::default() };
+    Router::new()
+        .route("/", get(registry::list))
+        .route("/sign-out", post(sign_in::sign_out))
+        .fallback(page::nothing_here)
+        .layer(from_fn_with_state(console.clone(), guard::guard))
+        .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route("/preferences", post(preferences::set))
+        .merge(assets::router())
+        .layer(axum::middleware::from_fn(guard::headers))
+        .with_state(console)
+}

@@ -1,0 +1,226 @@
+//! What every page has: head, sections, who reads it, and what is said when something goes wrong.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::assets;
+use super::guard::{KEY, Reader};
+use crate::access::Role;
+use crate::operation::OperationError;
+use crate::resolve::Language;
+use crate::store::StoreError;
+
+/// A part of the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    /// Every lead.
+    Registry,
+}
+
+impl Section {
+    const ALL: [Self; 1] = [Self::Registry];
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Registry => "/",
+        }
+    }
+
+    pub(super) fn name(self, reader: &Reader) -> &'static str {
+        match self {
+            Self::Registry => reader.say("Registry", "Реєстр"),
+        }
+    }
+}
+
+/// A whole page.
+pub(super) fn page(reader: &Reader, section: Option<Section>, title: &str, content: &Markup) -> Markup {
+    html! {
+        (head(reader.language, title))
+        body {
+            a.skip href="#content" { (reader.say("To the content", "До вмісту")) }
+            header.bar {
+                a.brand href="/" { "leadfold" }
+                nav aria-label=(reader.say("Sections", "Розділи")) {
+                    @for each in Section::ALL {
+                        a href=(each.path()) aria-current=[(section == Some(each)).then_some("page")] { (each.name(reader)) }
+                    }
+                }
+                (who(reader))
+            }
+            main #content tabindex="-1" {
+                h1 { (title) }
+                (content)
+            }
+            footer {
+                span { (reader.say("Times are in ", "Час за поясом ")) (reader.zone_name()) }
+                (languages(reader.language, &reader.here))
+            }
+        }
+    }
+}
+
+/// The start of a page, also of one that nobody has signed in for.
+pub(super) fn head(language: Language, title: &str) -> Markup {
+    let code = match language {
+        Language::English => "en",
+        Language::Ukrainian => "uk",
+    };
+    html! {
+        (DOCTYPE)
+        (PreEscaped(format!("<html lang=\"{code}\">")))
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) " · leadfold" }
+            link rel="icon" href=(assets::path("icon.svg"));
+            link rel="stylesheet" href=(assets::path("console.css"));
+            script src=(assets::path("console.js")) defer {}
+        }
+    }
+}
+
+fn who(reader: &Reader) -> Markup {
+    html! {
+        div.who {
+            span { (reader.caller.name) " · " (role(reader, reader.caller.role)) }
+            @if reader.signed_in {
+                form method="post" action="/sign-out" {
+                    (key(reader))
+                    button.quiet { (reader.say("Sign out", "Вийти")) }
+                }
+            }
+        }
+    }
+}
+
+/// What a role is called.
+pub(super) fn role(reader: &Reader, role: Role) -> &'static str {
+    match role {
+        Role::Site => reader.say("site", "сайт"),
+        Role::Viewer => reader.say("viewer", "переглядає"),
+        Role::Operator => reader.say("operator", "оператор"),
+        Role::Admin => reader.say("admin", "адміністратор"),
+    }
+}
+
+/// What a form that changes something carries.
+pub(super) fn key(reader: &Reader) -> Markup {
+    html! { input type="hidden" name=(KEY) value=(reader.key); }
+}
+
+/// Changes the language, and comes back.
+pub(super) fn languages(language: Language, here: &str) -> Markup {
+    html! {
+        form.languages method="post" action="/preferences" {
+            input type="hidden" name="next" value=(here);
+            button.quiet name="language" value="en" lang="en" aria-pressed=(language == Language::English) { "English" }
+            button.quiet name="language" value="uk" lang="uk" aria-pressed=(language == Language::Ukrainian) { "Українська" }
+        }
+    }
+}
+
+/// Why there is no page.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// Nothing is at this address.
+    NotFound,
+    /// The form is not one that we gave to this reader.
+    Forged,
+    /// The reader may not.
+    Forbidden(String),
+    /// It cannot be done as it was asked: what is wrong and what to do.
+    Refused(String),
+    /// The registry does not answer.
+    Storage,
+}
+
+impl From<StoreError> for Failure {
+    fn from(failure: StoreError) -> Self {
+        tracing::error!(%failure, "STORAGE FAILURE: a page of the console could not be made");
+        Self::Storage
+    }
+}
+
+impl From<OperationError> for Failure {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Refused(text) => Self::Refused(text),
+            OperationError::Forbidden(text) => Self::Forbidden(text),
+            OperationError::Storage(failure) => failure.into(),
+        }
+    }
+}
+
+impl Failure {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Forged | Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Without a page around it, where nobody knows who reads.
+    pub(super) fn bare(self) -> Response {
+        (self.status(), "leadfold cannot read its registry now; its log says why. Try again in a moment\n")
+            .into_response()
+    }
+}
+
+impl IntoResponse for Failure {
+    /// The guard makes a page of it, in the reader's language.
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The page of a failure.
+pub(super) fn failed(reader: &Reader, failure: &Failure) -> Response {
+    let (title, text) = match failure {
+        Failure::NotFound => (
+            reader.say("Nothing is here", "Тут нічого немає"),
+            reader
+                .say(
+                    "The address is mistyped, or what it showed is gone.",
+                    "Адресу введено з помилкою, або того, що тут було, вже немає.",
+                )
+                .to_owned(),
+        ),
+        Failure::Forged => (
+            reader.say("This was not sent from a page of yours", "Це надіслано не з вашої сторінки"),
+            reader
+                .say(
+                    "Nothing was changed. Go back, load the page again, and repeat it.",
+                    "Нічого не змінено. Поверніться, оновіть сторінку і повторіть.",
+                )
+                .to_owned(),
+        ),
+        Failure::Forbidden(text) => {
+            (reader.say("You may not do this", "Вам цього не дозволено"), text.clone())
+        }
+        Failure::Refused(text) => (reader.say("This was not done", "Цього не зроблено"), text.clone()),
+        Failure::Storage => (
+            reader.say("The registry does not answer", "Реєстр не відповідає"),
+            reader
+                .say(
+                    "Nothing is lost. The log of the server says why; try again in a moment.",
+                    "Нічого не втрачено. Причина — у журналі сервера; спробуйте ще раз за мить.",
+                )
+                .to_owned(),
+        ),
+    };
+    let content =
+        html! { p.message { (text) } p { a href="/" { (reader.say("To the registry", "До реєстру")) } } };
+    (failure.status(), page(reader, None, title, &content)).into_response()
+}
+
+/// What answers at any other address.
+pub(super) async fn nothing_here() -> Failure {
+    Failure::NotFound
+}
