@@ -7,6 +7,7 @@ use super::*;
 fn state(faults: Faults) -> State {
     State {
         records: Records::default(),
+        bots: Bots::default(),
         faults,
         dice: Dice::new(1),
         window: RateWindow::default(),
