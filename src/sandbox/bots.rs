@@ -253,7 +253,11 @@ mod tests {
             Some("66: variable deal set to 7"),
         );
         check("POST telegram/bot1:a/getMe", Value::Null, None);
-        check("POST telegram/bot1:a/sendMessage", json!({ "chat_id": "7", "text": "{/x}" }), Some("7: message: {/x}"));
+        check(
+            "POST telegram/bot1:a/sendMessage",
+            json!({ "chat_id": "7", "text": "{/x}" }),
+            Some("7: message: {/x}"),
+        );
         check(
             "POST botmother/cart/demo",
             json!({ "users": ["7"], "data": { "a": "b", "c": [1, { "d": null }] } }),
@@ -281,7 +285,9 @@ mod tests {
     #[test]
     fn what_nobody_plays_is_said_and_not_kept() {
         let mut bots = Bots::default();
-        for line in ["POST sendpulse/viber/contacts", "POST nobody/a", "DELETE telegram/b/getMe", "GET webhooks"] {
+        for line in
+            ["POST sendpulse/viber/contacts", "POST nobody/a", "DELETE telegram/b/getMe", "GET webhooks"]
+        {
             assert_eq!(call(&mut bots, line, Value::Null), (404, None), "{line}");
         }
     }
