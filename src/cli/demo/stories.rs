@@ -32,8 +32,11 @@ struct Story {
     /// Files of the workspace that it needs.
     needs: &'static [&'static str],
     should: &'static [&'static str],
-    play: for<'a> fn(&'a Stage<'_>) -> BoxFuture<'a, Result<Vec<String>, Failure>>,
+    play: for<'a> fn(&'a Stage<'_>) -> BoxFuture<'a, Came>,
 }
+
+/// What came of a story, line by line; or why it could not be played to its end.
+type Came = Result<Vec<String>, Failure>;
 
 const STORIES: &[Story] = &[
     Story {
@@ -93,10 +96,11 @@ const STORIES: &[Story] = &[
 
 /// A story that was played.
 pub(super) struct Played {
-    system: &'static str,
-    happened: &'static str,
-    came: Vec<String>,
-    should: &'static [&'static str],
+    pub(super) system: &'static str,
+    pub(super) happened: &'static str,
+    pub(super) came: Vec<String>,
+    /// What should have come of it.
+    pub(super) should: &'static [&'static str],
 }
 
 impl Played {
@@ -143,7 +147,7 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<Vec<Played>, Failure> {
 
 impl Stage<'_> {
     /// The samples of the demo have been sent: this only reads what came of one human's.
-    async fn sendpulse(&self) -> Result<Vec<String>, Failure> {
+    async fn sendpulse(&self) -> Came {
         let holdings = self.sandbox.holdings();
         let contacts: Vec<_> = holdings
             .contacts
@@ -175,7 +179,7 @@ impl Stage<'_> {
         ])
     }
 
-    async fn mindbox_and_botmother(&self) -> Result<Vec<String>, Failure> {
+    async fn mindbox_and_botmother(&self) -> Came {
         let before = self.calls();
         self.send("/in/botmother/demo", "botmother/01_mailing_link.json").await?;
         let mut came = self.called_since(before);
@@ -186,7 +190,7 @@ impl Stage<'_> {
         Ok(came)
     }
 
-    async fn chatterfy(&self) -> Result<Vec<String>, Failure> {
+    async fn chatterfy(&self) -> Came {
         let before = self.calls();
         for (source, name) in [
             ("chatterfy", "chatterfy/02_registered.txt"),
@@ -205,7 +209,7 @@ impl Stage<'_> {
         Ok(self.called_since(before).into_iter().map(named).collect())
     }
 
-    async fn metabot(&self) -> Result<Vec<String>, Failure> {
+    async fn metabot(&self) -> Came {
         self.send("/in/metabot/demo", "metabot/01_registered.json").await?;
         let issued = self.ask("/api/links/issue", &json!({ "who": "243289" })).await?;
         let visitor = json!({ "buid": issued["buid"], "pin": issued["pin"], "user_id": "10045" });
@@ -220,7 +224,7 @@ impl Stage<'_> {
         Ok(came)
     }
 
-    async fn esputnik(&self) -> Result<Vec<String>, Failure> {
+    async fn esputnik(&self) -> Came {
         let before = self.calls();
         self.send("/in/telegram/demo", "telegram/01_start_by_a_link.json").await?;
         self.send("/in/telegram/demo", "telegram/02_own_contact.json").await?;
@@ -325,66 +329,6 @@ fn text<'v>(answer: &'v Value, name: &str) -> &'v str {
     answer[name].as_str().unwrap_or("nothing")
 }
 
-/// Widths of the first two columns, and of the last.
-const WIDTHS: [usize; 3] = [18, 32, 66];
-
-/// What goes on from the line above.
-const INDENT: &str = "  ";
-
-/// The stories as a table, and what to say of those that came out otherwise.
-pub(super) fn told(played: &[Played]) -> String {
-    let head = ["system", "what happened", "what came of it"].map(|text| vec![text.to_owned()]);
-    let mut table = row(&head);
-    for story in played {
-        let came = story.came.iter().flat_map(|line| {
-            let lines = wrapped(line, WIDTHS[2] - INDENT.len()).into_iter().enumerate();
-            lines.map(|(number, line)| if number == 0 { line } else { format!("{INDENT}{line}") })
-        });
-        let came = came.collect();
-        table += &row(&[wrapped(story.system, WIDTHS[0]), wrapped(story.happened, WIDTHS[1]), came]);
-    }
-    for story in played.iter().filter(|story| !story.is_as_it_should_be()) {
-        table += &format!("\nThe story of {} did not come out as it should. Expected:\n", story.system);
-        for line in story.should {
-            table += &format!("  {line}\n");
-        }
-    }
-    let wrong = played.iter().any(|story| !story.is_as_it_should_be());
-    let help = "Look at its mappings, and at its newest leads in the registry: each says why it went where it went.\n";
-    table + if wrong { help } else { "" }
-}
-
-/// Cells side by side, each as many lines as it has.
-fn row(cells: &[Vec<String>; 3]) -> String {
-    let lines = cells.iter().map(Vec::len).max().unwrap_or_default();
-    let mut row = String::new();
-    for line in 0..lines {
-        let mut text = String::new();
-        for (cell, width) in cells.iter().zip(WIDTHS) {
-            let part = cell.get(line).map(String::as_str).unwrap_or_default();
-            text += &format!("{part:width$}  ");
-        }
-        row += text.trim_end();
-        row.push('\n');
-    }
-    row
-}
-
-/// Broken between words.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            Some(_) | None => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -399,32 +343,5 @@ mod tests {
                 assert!(crate::demo::MAPPINGS.iter().any(|(name, _)| name == file), "{file}");
             }
         }
-    }
-
-    #[test]
-    fn a_story_that_came_out_otherwise_is_named() {
-        let story = |came: &str| Played {
-            system: "Metabot",
-            happened: "an order is shipped",
-            came: vec![came.to_owned()],
-            should: &["a message"],
-        };
-        let good = told(&[story("a message")]);
-        assert!(good.contains("Metabot             an order is shipped               a message\n"), "{good}");
-        assert!(!good.contains("should"), "{good}");
-        let bad = told(&[story("nothing")]);
-        assert!(
-            bad.contains("The story of Metabot did not come out as it should. Expected:\n  a message\n"),
-            "{bad}"
-        );
-        assert_eq!(story("a message").json().get("should"), None);
-        assert_eq!(story("nothing").json()["should"], json!(["a message"]));
-    }
-
-    #[test]
-    fn cells_are_broken_between_words() {
-        assert_eq!(wrapped("ab cd ef", 5), ["ab cd", "ef"]);
-        assert_eq!(wrapped("abcdefgh ij", 3), ["abcdefgh", "ij"]);
-        assert_eq!(row(&[vec!["a".into()], vec![], vec!["b".into(), "c".into()]]).lines().count(), 2);
     }
 }
