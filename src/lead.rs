@@ -357,10 +357,14 @@ impl IdentifierKind {
 
     /// Whether it says who somebody is. Device and click ids link or attribute; they never do.
     pub fn joins(self) -> bool {
-        !matches!(self, Self::Device | Self::Click)
+        Self::JOINING.contains(&self)
     }
 
-    /// All kinds in default priority.
+    /// Those that say who somebody is, in default priority.
+    pub const JOINING: [Self; 5] =
+        [Self::CrmId, Self::ExternalCustomer, Self::Chat, Self::Phone, Self::Email];
+
+    /// All kinds.
     pub const ALL: [Self; 7] = [
         Self::CrmId,
         Self::ExternalCustomer,

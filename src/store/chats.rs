@@ -158,9 +158,8 @@ impl Chats {
     pub(super) fn know(&mut self, lead: &Lead, at: Timestamp) {
         if let (Some(scope), Some(chat)) = (&lead.chat_scope, &lead.chat) {
             let seen = at.as_millisecond();
-            let chat = Some(chat.clone());
+            let (id, chat) = (&chat.id, Some(chat.clone()));
             let told = ChatRow { chat, blocked: None, since: seen, told_at: 0, seen, status: None };
-            let id = lead.chat.as_ref().map_or("", |chat| chat.id.as_str());
             self.add(scope, id, told);
         }
     }

@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use reqwest::{Method, Url};
 use serde_json::{Map, Value as Json};
 
-use super::{Account as Engine, Bot, Sending, answered, recipient};
+use super::{Bot, Sending, answered, as_crm, recipient};
 use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Http, Verdict};
 use crate::crm::settings::Reader as Settings;
 use crate::crm::{ConnectError, Crm, Description, Outcome};
@@ -134,14 +134,11 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let account = Account {
         url: url.as_str(),
         windows: &settings.rates("rate")?,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![postback_id],
         judge: Arc::new(judge),
     };
     let bot = Chatterfy { http: Http::new(destination, &account)?, steps: Steps::of(destination)? };
-    let concurrency = settings.count("concurrency", CONCURRENCY)?;
-    let settle = destination.settle.unwrap_or(DESCRIPTION.processing);
-    Ok(Engine { bot, concurrency, batch: 1, settle }.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 /// A success that says that it is none.

@@ -23,7 +23,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Account as Destined, Bot, Sending, done, needed, object, recipient};
+use super::{Bot, Sending, as_crm, done, needed, object, recipient};
 use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Answer, Http, Verdict};
 use crate::crm::limit::Window;
 use crate::crm::settings::Reader;
@@ -146,7 +146,6 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let account = Account {
         url: &format!("{root}/bot{token}"),
         windows: DESCRIPTION.windows,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![SecretString::from(token)],
         judge: Arc::new(|status, _| match status {
             // All methods that are called exist, so what is not found is the bot.
@@ -155,8 +154,7 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
         }),
     };
     let bot = Telegram { http: Http::new(destination, &account)?, turns: Turns::default() };
-    let settle = destination.settle.unwrap_or(DESCRIPTION.processing);
-    Ok(Destined { bot, concurrency: CONCURRENCY, batch: 1, settle }.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 /// The body of a `sendMessage`; the outcome says what is wrong.

@@ -30,6 +30,7 @@ use self::redact::Redactor;
 pub use self::request::Call;
 use self::request::Roots;
 use super::limit::{Limiter, Window};
+use super::settings::Reader;
 use super::{ConnectError, CrmError, Journal, Outcome, Priority};
 use crate::clock::{Clock as _, SystemClock};
 use crate::failpoint::failpoint;
@@ -73,8 +74,6 @@ pub struct Account<'a> {
     pub url: &'a str,
     /// Windows of the account.
     pub windows: &'a [Window],
-    /// Whether a host name may lead to a private address.
-    pub allow_private_addresses: bool,
     /// Texts that must never be shown.
     pub secrets: Vec<SecretString>,
     /// The CRM's own meaning of answers.
@@ -132,7 +131,8 @@ impl Http {
     pub fn new(destination: &Destination, account: &Account<'_>) -> Result<Self, ConnectError> {
         let problem = |text: String| ConnectError(format!("destination `{}`: {text}", destination.name));
         let roots = Roots::new(account.url).map_err(|wrong| problem(format!("setting `url` {wrong}")))?;
-        let resolver = address::Resolver { allow_private: account.allow_private_addresses };
+        let allow_private = Reader(destination).flag(ALLOW_PRIVATE_ADDRESSES.name, false)?;
+        let resolver = address::Resolver { allow_private };
         let client = hardened(resolver, roots.are_plain())
             .connect_timeout(LONGEST_CONNECT.min(destination.timeout / 2))
             .pool_idle_timeout(KEEP_IDLE);

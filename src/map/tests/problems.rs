@@ -199,8 +199,8 @@ fn what_never_says_who_somebody_is_has_no_place_in_the_order() {
     let (_, compiled) = compile_both(&workspace, &format!("{HEAD}leads: [{{ name: a, to: [crm] }}]\n"));
     let problems: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].contains("`click` does nothing in `order` (device and click ids"), "{problems:?}");
-    assert!(compiled.is_sound());
+    assert!(problems[0].contains("`click` is not a possible value of `order`"), "{problems:?}");
+    assert!(!compiled.is_sound());
 }
 
 #[test]

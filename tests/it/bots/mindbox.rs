@@ -213,7 +213,7 @@ async fn answers() {
         (Reply::HangsUp, "unknown", "broke"),
         (Reply::Silence, "unknown", "no answer within"),
     ];
-    check_answers(answers, account, &by_link()).await;
+    check_answers(answers, account, |_| by_link()).await;
 }
 
 #[tokio::test]

@@ -30,8 +30,8 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use self::operation::MindboxOperation;
-use super::{Account, Bot, Sending, done, needed};
-use crate::crm::http::{self, ALLOW_PRIVATE_ADDRESSES, Http, Verdict};
+use super::{Bot, Sending, as_crm, done, needed};
+use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Http, Verdict};
 use crate::crm::settings::Reader;
 use crate::crm::{ConnectError, Crm, Description, Outcome};
 use crate::map::{self, Node};
@@ -142,10 +142,9 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let settings = Reader(destination);
     let secret_key = settings.secret("secret_key")?;
     settings.required("operations")?;
-    let account = http::Account {
+    let account = Account {
         url: settings.text("url").unwrap_or(URL),
         windows: &settings.rates("rate")?,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![secret_key.clone()],
         judge: Arc::new(judge),
     };
@@ -155,13 +154,7 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
         secret_key,
         operations: settings.nested(&["operations"], operation::read)?,
     };
-    let account = Account {
-        bot,
-        concurrency: settings.count("concurrency", CONCURRENCY)?,
-        batch: 1,
-        settle: destination.settle.unwrap_or(DESCRIPTION.processing),
-    };
-    Ok(account.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 /// A second call that meets the first is a conflict that passes, and the same transactionId makes another try harmless.
