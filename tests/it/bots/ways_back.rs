@@ -220,6 +220,8 @@ leads:
         status == 409
     })
     .await;
+    // The chat is marked before the end of the call is stored.
+    rig.settle().await;
     assert_eq!(server.requests().len(), 1);
     let filtered =
         rig.sql("SELECT why FROM syncs WHERE state = 'filtered' AND destination = 'telegram'").await;
