@@ -220,7 +220,7 @@ leads:
         status == 409
     })
     .await;
-    // The chat is marked before the outcome is stored.
+    // The chat is marked before the end of the call is stored.
     rig.settle().await;
     assert_eq!(server.requests().len(), 1);
     let filtered =
