@@ -955,6 +955,7 @@ pub(crate) fn lead(said: &Said) -> Lead {
         links: Vec::new(),
         chat: None,
         chat_scope: None,
+        chat_active: false,
         person_fields: Fields::new(),
         adds_token: false,
         flaws: Vec::new(),
