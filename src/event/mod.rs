@@ -136,6 +136,8 @@ pub struct Preset {
     pub summary: &'static str,
     /// Whether it finds the chat of an event, together with its bot.
     pub chats: bool,
+    /// Whether that bot is the source itself: an address of its own for each bot, whose name is the source's.
+    pub bot_is_source: bool,
     /// Methods that carry events. Others are answered without storing anything.
     pub methods: &'static [&'static str],
     /// Status for a path that never existed and for a wrong path token, alike.

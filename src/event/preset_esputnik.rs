@@ -29,6 +29,7 @@ pub(super) static PRESET: Preset = Preset {
     name: "esputnik",
     summary: "the activity feed of eSputnik / Yespo (POST, a JSON list of statuses)",
     chats: false,
+    bot_is_source: false,
     methods: &["POST"],
     unknown_path_status: 404,
     verify: Some(BASIC),

@@ -20,6 +20,7 @@ pub(super) static PRESET: Preset = Preset {
     name: NAME,
     summary: "eSputnik's Add application tokens (POST /v1/apps/<app>/tokens, each token an event)",
     chats: true,
+    bot_is_source: false,
     methods: &["POST"],
     unknown_path_status: 404,
     // A request that is sent again after a lost answer comes within seconds. Whoever stops the bot and starts it again

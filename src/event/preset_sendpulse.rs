@@ -21,6 +21,7 @@ pub(super) static PRESET: Preset = Preset {
     name: "sendpulse",
     summary: "SendPulse chatbot webhooks (POST, a JSON list of events)",
     chats: true,
+    bot_is_source: false,
     methods: &["POST"],
     unknown_path_status: 404,
     verify: None,
