@@ -14,6 +14,7 @@ mod chats;
 mod commands;
 mod crm;
 mod deep_links;
+mod demo;
 mod deploy;
 mod doctor;
 mod document_sendpulse;

@@ -626,20 +626,21 @@ leads:
       - { to: chatterfy, when: "{{ not found.deal }}", update_dialog: { status: manual, fields: { checked: "{{ postback.event }}" } } }
 "#;
 
-/// The shipped example of Chatterfy, as its manual tells it: auto actions by postbacks, and "check and switch".
+/// The shipped mappings of Chatterfy, as its manual tells it: auto actions by postbacks, and "check and switch".
 #[tokio::test(flavor = "multi_thread")]
 async fn auto_actions_move_the_dialog_of_whoever_came_with_the_click_id() {
     let chatterfy = StandIn::always(Reply::text(200, "")).await;
     let mut rig = Rig::prepare(Faults::default(), IMPATIENT, MAPPING).await;
     let bot = format!(
         "  chatterfy: {{ bot: chatterfy, postback_id: pb-1, url: \"{}\", allow_private_addresses: true, steps: {{ \
-         Flow FD / REG: reg, Flow RD / FD: fd, Flow RD / 2rd: rd2 }} }}\nowner_pools:",
+         Flow FD / REG: reg, Flow RD / FD: fd, Flow RD / 2rd: rd2, Flow RD / 3rd: rd3 }} }}\nowner_pools:",
         chatterfy.url()
     );
     rig.edit("workspace.yaml", "owner_pools:", &bot);
+    let bot = include_str!("../../mappings/chatterfy.yaml").replace("kyiv-sales", "sales");
     for (name, text) in [
-        ("bot.yaml", include_str!("../../mappings/examples/chatterfy/bot.yaml")),
-        ("network.yaml", include_str!("../../mappings/examples/chatterfy/network.yaml")),
+        ("bot.yaml", bot.as_str()),
+        ("network.yaml", include_str!("../../mappings/chatterfy-postback.yaml")),
         ("check.yaml", CHECK_AND_SWITCH),
     ] {
         rig.files.0.insert(name.to_owned(), text.to_owned());

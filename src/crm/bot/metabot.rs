@@ -112,7 +112,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         Setting {
             name: "url",
             required: true,
-            secret: false,
+            secret: true,
             summary: "the root of its API, as https://app.metabot24.com/api/docs has it: what stands before /bots",
         },
         Setting { name: "bot_id", required: true, secret: false, summary: "the number of the bot" },

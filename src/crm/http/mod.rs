@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use self::body::{BodyError, Received, sentence};
 pub use self::classify::{Judge, Verdict};
-pub use self::post::{ask_server, post_json, post_to_server};
+pub use self::post::{ask_server, post_json, post_sample, post_to_server};
 pub use self::record::{Exchange, recorded};
 use self::redact::Redactor;
 pub use self::request::Call;

@@ -71,7 +71,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         Setting {
             name: "url",
             required: false,
-            secret: false,
+            secret: true,
             summary: "where its API is: https://yespo.io/api (default https://esputnik.com/api)",
         },
         Setting {

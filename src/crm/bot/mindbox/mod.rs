@@ -102,7 +102,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         Setting {
             name: "url",
             required: false,
-            secret: false,
+            secret: true,
             summary: "where its API is: https://api.mindbox.cloud, https://api.maestra.io (default https://api.mindbox.ru)",
         },
         Setting {
