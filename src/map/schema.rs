@@ -226,6 +226,9 @@ fn call() -> Json {
     })
 }
 
+const ACTIVE: &str =
+    "true, or a condition: the person has done something there, so a chat that was blocked is open again.";
+
 fn identifiers() -> Json {
     object(evidence::IDENTIFIERS_KEYS, &[], &|key| match key {
         "external_customer" => map(
@@ -240,9 +243,10 @@ fn identifiers() -> Json {
         "chat" => says(
             "The chat, where the preset does not find it.",
             object(evidence::CHAT_KEYS, &[], &|key| match key {
-                "bot" => scalar(
-                    "The bot, in which alone the id counts: its id, or a word of your own for the one bot of this source.",
-                ),
+                "bot" => {
+                    scalar("The bot, in which alone the id counts: its id, or a word of your own for it.")
+                }
+                "active" => either(ACTIVE, &["boolean", "string"]),
                 "id" => scalar("The id of the chat within the bot."),
                 "channel" => scalar("The messenger: telegram, viber …"),
                 "link" => scalar("A page where a person can open the chat."),

@@ -88,7 +88,12 @@ pub(super) static DESCRIPTION: Description = Description {
     processing: Duration::from_secs(10),
     search_lag: Duration::ZERO,
     // As the shipped mapping of Botmother calls them.
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:botmother"], check: Some(check) }),
+    bot: Some(BotKind {
+        operations: OPERATIONS,
+        chats: &["telegram:botmother"],
+        writes_there: true,
+        check: Some(check),
+    }),
     nested: Some(note_problems),
     connect,
 };

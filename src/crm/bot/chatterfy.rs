@@ -106,7 +106,12 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[],
     processing: Duration::from_secs(30),
     search_lag: Duration::ZERO,
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["chatterfy:*"], check: Some(check) }),
+    bot: Some(BotKind {
+        operations: OPERATIONS,
+        chats: &["chatterfy:*"],
+        writes_there: true,
+        check: Some(check),
+    }),
     nested: Some(note_problems),
     connect,
 };

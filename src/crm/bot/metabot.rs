@@ -142,7 +142,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         },
         ALLOW_PRIVATE_ADDRESSES,
     ],
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["metabot:*"], check: None }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["metabot:*"], writes_there: true, check: None }),
     nested: None,
     windows: &[],
     processing: Duration::from_secs(30),

@@ -151,7 +151,7 @@ impl<B: Bot> Crm for AsCrm<B> {
         async {
             let said = self.bot.ping().await?;
             let nothing = || {
-                format!("nothing can be asked of {} without doing something there", self.bot.http().host())
+                format!("nothing can be asked of {} without doing something there", self.bot.http().hosts())
             };
             Ok(said.unwrap_or_else(nothing))
         }

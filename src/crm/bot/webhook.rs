@@ -144,7 +144,7 @@ pub(super) static DESCRIPTION: Description = Description {
     processing: Duration::from_secs(30),
     search_lag: Duration::ZERO,
     // It calls no chat, but may tell of any: `{{ chat.id }}` is the one in which the lead came, or the person's last.
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["*"], check: Some(check) }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["*"], writes_there: false, check: Some(check) }),
     nested: Some(note_problems),
     connect,
 };

@@ -312,6 +312,11 @@ impl Http {
         self.roots.get(0).host_str().unwrap_or_default()
     }
 
+    /// Every host that may be called, for people.
+    pub fn hosts(&self) -> String {
+        self.roots.hosts().into_iter().collect::<Vec<_>>().join(", ")
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the one place that sends")]
     async fn exchange(&self, call: Call, effect: Effect) -> Result<Answer, Failure> {
         let Call { operation, accepted, any_body, secret, request, .. } = call;

@@ -356,6 +356,13 @@ fn a_source_of_tokens_says_its_application_and_no_other_does() {
     check("preset: json, customers: a", &[&format!("1:36: `customers` {only}"), nowhere]);
     check("preset: json, bot: \"telegram:shop\"", &[nowhere]);
     check(
+        "preset: postback, dedupe_window: 5m",
+        &[
+            "1:44: `dedupe_window` does nothing for postbacks, which have a rule of their own for repeats (",
+            nowhere,
+        ],
+    );
+    check(
         "preset: sendpulse, bot: \"telegram:shop\"",
         &["1:35: `bot` is for presets whose events do not say which bot it is (", nowhere],
     );

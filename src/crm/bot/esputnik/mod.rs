@@ -94,7 +94,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         },
         ALLOW_PRIVATE_ADDRESSES,
     ],
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:*"], check: None }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:*"], writes_there: false, check: None }),
     nested: None,
     windows: &[Window::sliding(200, Duration::from_secs(1))],
     processing: Duration::from_secs(30),

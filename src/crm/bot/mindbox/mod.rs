@@ -26,7 +26,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use self::operation::MindboxOperation;
@@ -34,9 +34,9 @@ use super::{Bot, Sending, as_crm, done, needed};
 use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Http, Verdict};
 use crate::crm::settings::Reader;
 use crate::crm::{ConnectError, Crm, Description, Outcome};
-use crate::map::{self, Node};
+use crate::map::{self, Node, closest};
 use crate::plan::Call;
-use crate::rules::{BotKind, Destination, Operation, Parameter, Setting, Shape};
+use crate::rules::{BotKind, Destination, Misuse, Operation, Parameter, Setting, Shape};
 
 const URL: &str = "https://api.mindbox.ru";
 
@@ -119,7 +119,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         },
         ALLOW_PRIVATE_ADDRESSES,
     ],
-    bot: Some(BotKind { operations: OPERATIONS, chats: &[], check: None }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &[], writes_there: false, check: Some(check) }),
     nested: Some(note_problems),
     windows: &[],
     processing: Duration::from_secs(10),
@@ -129,6 +129,29 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
 
 fn note_problems(reader: &map::Reader<'_>, destination: &Node) {
     operation::read(reader, destination);
+}
+
+/// Whether the workspace has the operation that a call names, and what that one reads is given.
+fn check(destination: &Destination, _: &str, arguments: &Map<String, Json>) -> Vec<Misuse> {
+    // What is wrong with the operations themselves is said at their own place.
+    let Ok(operations) = Reader(destination).nested(&["operations"], operation::read) else {
+        return Vec::new();
+    };
+    let Some(name) = arguments.get("operation").and_then(Json::as_str) else { return Vec::new() };
+    if let Some(operation) = operations.get(name) {
+        return operation.misuses(name, arguments);
+    }
+    let known = || operations.keys().map(String::as_str);
+    let help = match closest(name, known()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "write one of {}, or add it under `operations` of `{}` in workspace.yaml",
+            known().collect::<Vec<_>>().join(", "),
+            destination.name
+        ),
+    };
+    let message = format!("`{}` has no operation `{name}`", destination.name);
+    vec![Misuse { parameter: "operation", message, help: Some(help) }]
 }
 
 struct Mindbox {

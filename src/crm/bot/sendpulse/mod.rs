@@ -195,7 +195,12 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[Window::sliding(10, Duration::from_secs(1))],
     processing: Duration::from_secs(10),
     search_lag: Duration::ZERO,
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["sendpulse:*"], check: Some(check) }),
+    bot: Some(BotKind {
+        operations: OPERATIONS,
+        chats: &["sendpulse:*"],
+        writes_there: true,
+        check: Some(check),
+    }),
     nested: None,
     connect,
 };
