@@ -23,6 +23,7 @@ use crate::sync::WorkerHandle;
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Calls the workspace's alert webhook.
+#[derive(Clone)]
 pub struct Alerts {
     /// The registry.
     pub store: Store,

@@ -3,9 +3,10 @@
 //! `keeper` keeps the process on the active version of the workspace, `examine` says whether a version can be run here,
 //! `sources` says which paths answer.
 //!
-//! `leases` keeps the leases of the process and sees who else lives, `share` says which it takes and gives away, `tend`
+//! `anew` runs tasks that nobody waits for, `leases` keeps the leases of the process and sees who else lives, `share` says which it takes and gives away, `tend`
 //! runs a worker for each that it holds, `due` wakes those that have something to do, and `workers` is the front of the four.
 
+mod anew;
 mod due;
 mod examine;
 mod keeper;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use self::anew::begin_anew;
 use self::keeper::{Channels, Keeper};
 use crate::alerts::Alerts;
 use crate::clock::Clock;
@@ -159,13 +161,17 @@ impl App {
         tasks.spawn(preparer.run(stop.clone()));
         let clock = Arc::clone(&options.clock);
         let alerts = Alerts { store: store.clone(), clock, workers: workers.clone(), active: active.clone() };
-        tasks.spawn(alerts.run(stop.clone()));
+        tasks.spawn(begin_anew("tells of new causes of trouble", stop.clone(), move |stop| {
+            alerts.clone().run(stop)
+        }));
         let clock = Arc::clone(&options.clock);
         let gauges = Gauges { store: store.clone(), clock, active: active.clone() };
-        tasks.spawn(gauges.run(stop.clone()));
+        tasks.spawn(begin_anew("sets the gauges of the backlog", stop.clone(), move |stop| {
+            gauges.clone().run(stop)
+        }));
         let retention =
             Retention { store: store.clone(), clock: Arc::clone(&options.clock), active: active.clone() };
-        tasks.spawn(retention.run(stop.clone()));
+        tasks.spawn(begin_anew("removes what is old", stop.clone(), move |stop| retention.clone().run(stop)));
         let hurry = Arc::new(Notify::new());
         tasks.spawn(keeper.run(stop.clone(), Arc::clone(&hurry)));
         tasks.close();

@@ -64,6 +64,7 @@ const LINKS: Duration = Duration::from_hours(24 * 30);
 const FAILURES: Duration = Duration::from_hours(24);
 
 /// Removes what is old.
+#[derive(Clone)]
 pub struct Retention {
     /// The registry.
     pub store: Store,

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 mod branch;
 mod calls;
+mod chats;
 mod convert;
 mod evidence;
 mod example;
@@ -42,6 +43,7 @@ mod yaml;
 pub use branch::{Branch, IfInvalid, PhonePolicy};
 pub(crate) use branch::{FieldTemplates, TaskTemplate, When};
 pub use calls::Rendered;
+pub use chats::Served;
 pub(crate) use evidence::{ChatTemplate, ContactValue, IdentifierValue};
 pub use example::{CrmState, Example, Expectation, Expected, Filtered};
 pub use names::{Mention, Name, mentions, place_of_destination};
@@ -132,6 +134,7 @@ pub fn compile(
         }
         workspace.sources.insert(name.to_owned(), source);
     }
+    problems.extend(chats::check(&workspace, files));
     Compiled { workspace, problems }
 }
 

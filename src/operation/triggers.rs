@@ -19,7 +19,6 @@ use serde_json::{Map, Value, json};
 
 use super::{Means, Operation, OperationError, default_regions};
 use crate::access::Role;
-use crate::crm::description;
 use crate::decide::{Chats, Decision, PersonChat, plan_calls};
 use crate::event::{Delivery, TRIGGER, preset};
 use crate::id::{DeliveryId, PersonId, StepId};
@@ -285,7 +284,7 @@ impl Trigger {
         let named = self.to.chat.as_ref().or(self.to.lead.as_ref()).map(|Text(id)| id.as_str());
         let known = known_chats(facts);
         let of_bot = |bot: &str| {
-            let serves = serves(workspace, bot);
+            let serves = workspace.served_by(bot);
             let chats = Chats { bot, serves: &serves, known: &known };
             chats.live(self.channel.as_deref(), named).cloned()
         };
@@ -321,16 +320,6 @@ fn known_chats(facts: &PersonFacts) -> Vec<PersonChat> {
         blocked: matches!(chat.state, ChatState::Blocked { .. }),
     };
     facts.chats.iter().map(chat).collect()
-}
-
-/// The scopes of the chats that a bot serves.
-fn serves<'w>(workspace: &'w Workspace, bot: &str) -> Vec<&'w str> {
-    let Some(destination) = workspace.destinations.get(bot) else { return Vec::new() };
-    if destination.chats.is_empty() {
-        let kind = description(&destination.crm).and_then(|description| description.bot);
-        return kind.map(|kind| kind.chats.to_vec()).unwrap_or_default();
-    }
-    destination.chats.iter().map(String::as_str).collect()
 }
 
 /// What will become of it, by the very stages that it will go through.
@@ -374,7 +363,7 @@ fn expected(
             Ok(rendered) => rendered,
             Err(reason) => return Triggered::refused(Outcome::MappingError, reason.text),
         };
-        let serves = serves(workspace, bot);
+        let serves = workspace.served_by(bot);
         let chats = Chats { bot, serves: &serves, known: &known };
         match plan_calls(&lead, rendered, chats, &mut || StepId(uuid::Uuid::nil())) {
             Decision::Push { plan, .. } => would.extend(plan.steps.into_iter().filter_map(|step| {

@@ -49,6 +49,7 @@ pub mod backup;
 mod budgets;
 pub mod calls;
 pub(crate) mod chats;
+mod chats_of;
 mod checks;
 mod claims;
 mod context;

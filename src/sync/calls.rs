@@ -68,11 +68,9 @@ impl Worker {
         };
         let facts = self.store.call_facts(claimed.lead_id).await?;
         let person = self.store.person_facts(claimed.person).await?;
-        let serves: Vec<&str> = if self.destination.chats.is_empty() {
-            self.bot.map(|bot| bot.chats.to_vec()).unwrap_or_default()
-        } else {
-            self.destination.chats.iter().map(String::as_str).collect()
-        };
+        // What a bot serves is as the workspace says it now, like all else of a destination.
+        let active = self.active.borrow().clone();
+        let serves = active.as_ref().unwrap_or(&workspace).served_by(&self.destination.name);
         let known: Vec<PersonChat> = person.chats.iter().map(as_chat).collect();
         let chats = Chats { bot: &self.destination.name, serves: &serves, known: &known };
         let usual = chats.usual(&claimed.lead, None);

@@ -18,6 +18,7 @@ mod backoff;
 mod breaker;
 mod budget;
 mod calls;
+mod candidates;
 #[cfg(test)]
 mod fixture;
 mod hands;

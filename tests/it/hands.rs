@@ -26,6 +26,7 @@ use serde_json::json;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use uuid::Uuid;
 
+use crate::crm::fixture::all_done;
 use crate::many::{Hand, are_one, end, made, on_both, plan, sent, to_store, two, two_chats, waiting};
 use crate::mishaps::{begin, bring};
 use crate::postgres::Database;
@@ -257,13 +258,7 @@ impl Crm for Asked {
         Box::pin(async move {
             self.say("write", plans.len());
             tokio::time::sleep(Duration::from_millis(300)).await;
-            let mut outcomes = Vec::new();
-            for plan in plans {
-                let steps: Vec<_> = plan.steps.iter().map(|step| (plan.sync, step.id)).collect();
-                journal.sent(&steps).await.unwrap();
-                let done = steps.iter().map(|(_, step)| Outcome::Done(RecordId(step.to_string())));
-                outcomes.push(done.collect());
-            }
+            let outcomes = all_done(plans, journal).await;
             self.say("written", plans.len());
             outcomes
         })

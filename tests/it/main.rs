@@ -15,6 +15,7 @@ mod commands;
 mod console;
 mod crm;
 mod deep_links;
+mod demo;
 mod deploy;
 mod doctor;
 mod document_sendpulse;

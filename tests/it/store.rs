@@ -141,7 +141,7 @@ impl Story {
         Arrival { delivery, waiting: waiting.map(str::to_owned), unverified_token: None }
     }
 
-    fn event(&self, key: &str, said: &Said) -> PreparedEvent {
+    pub(crate) fn event(&self, key: &str, said: &Said) -> PreparedEvent {
         PreparedEvent {
             id: EventId(self.clock.new_id()),
             lead_id: LeadId(self.clock.new_id()),
@@ -163,7 +163,7 @@ impl Story {
     }
 
     /// One delivery for each list of events, all in one batch.
-    async fn deliver(&self, deliveries: Vec<Vec<PreparedEvent>>) -> PrepareCounts {
+    pub(crate) async fn deliver(&self, deliveries: Vec<Vec<PreparedEvent>>) -> PrepareCounts {
         let mut prepared = Vec::new();
         for events in deliveries {
             let arrival = self.arrival("shop", None);
@@ -955,6 +955,7 @@ pub(crate) fn lead(said: &Said) -> Lead {
         links: Vec::new(),
         chat: None,
         chat_scope: None,
+        chat_active: false,
         person_fields: Fields::new(),
         adds_token: false,
         flaws: Vec::new(),

@@ -199,8 +199,8 @@ fn what_never_says_who_somebody_is_has_no_place_in_the_order() {
     let (_, compiled) = compile_both(&workspace, &format!("{HEAD}leads: [{{ name: a, to: [crm] }}]\n"));
     let problems: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].contains("`click` does nothing in `order` (device and click ids"), "{problems:?}");
-    assert!(compiled.is_sound());
+    assert!(problems[0].contains("`click` is not a possible value of `order`"), "{problems:?}");
+    assert!(!compiled.is_sound());
 }
 
 #[test]
@@ -355,6 +355,13 @@ fn a_source_of_tokens_says_its_application_and_no_other_does() {
     check("preset: json, app: a", &[&format!("1:30: `app` {only}"), nowhere]);
     check("preset: json, customers: a", &[&format!("1:36: `customers` {only}"), nowhere]);
     check("preset: json, bot: \"telegram:shop\"", &[nowhere]);
+    check(
+        "preset: postback, dedupe_window: 5m",
+        &[
+            "1:44: `dedupe_window` does nothing for postbacks, which have a rule of their own for repeats (",
+            nowhere,
+        ],
+    );
     check(
         "preset: sendpulse, bot: \"telegram:shop\"",
         &["1:35: `bot` is for presets whose events do not say which bot it is (", nowhere],
