@@ -17,9 +17,8 @@ use jiff::tz::TimeZone;
 use super::Console;
 use super::page::{self, Failure};
 use super::words::zone;
-use crate::access::{Caller, START_TOKEN, Through};
+use crate::access::{Caller, Through};
 use crate::resolve::Language;
-use crate::store::access::Holder;
 use crate::token::{self, TokenHash};
 use crate::web::{Access, demo, from_this_machine};
 
@@ -90,11 +89,7 @@ async fn reader(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<Opt
                 Ok(None) => return Ok(None),
                 Err(failure) => return Err(Failure::from(failure).bare()),
             };
-            let name = match holder {
-                Holder::User(name) | Holder::Token(name) => name,
-                Holder::Start(_) => START_TOKEN.to_owned(),
-            };
-            let caller = Caller { name, role, through: Through::Console };
+            let caller = Caller { name: holder.name().to_owned(), role, through: Through::Console };
             (caller, form_key(cookie.value()), true)
         }
     };
