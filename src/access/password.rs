@@ -46,15 +46,13 @@ pub fn hash(password: &Password, secret: &[u8; 32]) -> String {
 /// Whether this is the password. Takes as long when nobody has it: `None` is tried against a hash that nothing fits.
 pub fn is(password: &Password, hash: Option<&str>) -> bool {
     let parsed = hash.and_then(|hash| PasswordHash::new(hash).ok());
-    match parsed {
-        Some(parsed) => Argon2::default().verify_password(password.0.as_bytes(), &parsed).is_ok(),
-        None => {
-            let tried: Result<PasswordHash, _> =
-                Argon2::default().hash_password_with_salt(password.0.as_bytes(), &[0; 16]);
-            drop(tried);
-            false
-        }
+    if let Some(parsed) = parsed {
+        return Argon2::default().verify_password(password.0.as_bytes(), &parsed).is_ok();
     }
+    let tried: Result<PasswordHash, _> =
+        Argon2::default().hash_password_with_salt(password.0.as_bytes(), &[0; 16]);
+    drop(tried);
+    false
 }
 
 #[cfg(test)]

@@ -151,7 +151,7 @@ fn refusal(server: &str, has_token: bool, status: u16, text: &str) -> Failure {
     match (status, error) {
         (401, Some(_)) if has_token => format!(
             "leadfold at {server} does not accept this token: set {TOKEN_VARIABLE} (or {TOKEN_FLAG}) to the one that it \
-             was started with"
+             was started with, or to one that `leadfold tokens add` made"
         ),
         (401, Some(_)) => format!(
             "leadfold at {server} has the database and wants a token: set {TOKEN_VARIABLE} (or {TOKEN_FLAG}) to the one \

@@ -260,7 +260,7 @@ fn form_for_role(reader: &Reader, user: &User) -> Markup {
 fn form_for_password(reader: &Reader, name: &str) -> Markup {
     html! {
         details {
-            summary { (reader.say("New password", "Новий пароль")) }
+            summary aria-label={ (reader.say("New password: ", "Новий пароль: ")) (name) } { (reader.say("New password", "Новий пароль")) }
             form.inline method="post" action="/access/users/password" {
                 (key(reader))
                 input type="hidden" name="name" value=(name);
@@ -276,11 +276,11 @@ fn form_for_password(reader: &Reader, name: &str) -> Markup {
 fn form_to_remove(reader: &Reader, action: &str, name: &str) -> Markup {
     html! {
         details {
-            summary { (reader.say("Remove", "Вилучити")) }
+            summary aria-label={ (reader.say("Remove: ", "Вилучити: ")) (name) } { (reader.say("Remove", "Вилучити")) }
             form.inline method="post" action=(action) {
                 (key(reader))
                 input type="hidden" name="name" value=(name);
-                button.danger { (reader.say("Remove ", "Вилучити ")) (name) }
+                button.danger { (reader.say("Remove for good", "Вилучити назавжди")) ": " (name) }
             }
         }
     }
@@ -311,7 +311,7 @@ fn form_for_token(reader: &Reader) -> Markup {
             h3 { (reader.say("Make a token", "Створити токен")) }
             (key(reader))
             div.filters {
-                label { (reader.say("What it is for", "Для чого")) input name="name" required maxlength=(Name::LONGEST) autocomplete="off" autocapitalize="none" placeholder="crm-export"; }
+                label { (reader.say("Name, such as crm-export", "Назва, наприклад crm-export")) input name="name" required maxlength=(Name::LONGEST) autocomplete="off" autocapitalize="none"; }
                 label { (reader.say("Role", "Роль")) select name="role" { (roles(reader, Role::Viewer)) } }
                 button { (reader.say("Make", "Створити")) }
             }

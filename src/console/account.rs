@@ -71,11 +71,11 @@ fn form_for_password(reader: &Reader) -> Markup {
                 (reader.say("New password, at least 12 characters", "Новий пароль, щонайменше 12 символів"))
                 input name="new" type="password" required minlength=(password::SHORTEST) autocomplete="new-password";
             }
-            button { (reader.say("Change password", "Змінити пароль")) }
             p.hint { (reader.say(
                 "You stay signed in here; everywhere else you are signed out.",
                 "Тут ви залишитеся в системі, усі інші сеанси завершаться.",
             )) }
+            button { (reader.say("Change password", "Змінити пароль")) }
         }
     }
 }

@@ -82,7 +82,7 @@ fn table(reader: &Reader, actions: &[Action]) -> Markup {
             thead { tr { @for each in [when, who, what, came] { th scope="col" { (each) } } } }
             tbody { @for action in actions { tr {
                 td data-name=(when) { time datetime=(action.at) { (reader.moment(action.at)) } }
-                td data-name=(who) { b { (action.who) } " " span.faint { (through(reader, &action.through)) } }
+                td data-name=(who) { b { (action.who) } div.asked { (through(reader, &action.through)) } }
                 td data-name=(what) {
                     @match words(reader, &action.operation) { Some(words) => (words), None => code { (action.operation) } }
                     @if let Some(asked) = asked(&action.asked) { div.asked { (asked) } }

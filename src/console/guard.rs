@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::Cookie;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::tz::TimeZone;
@@ -107,7 +108,7 @@ pub(super) fn form_key(secret: &str) -> String {
 pub(super) fn likes(cookies: &CookieJar, headers: &HeaderMap) -> (Language, TimeZone) {
     let chosen = cookies.get(LANGUAGE).and_then(|cookie| Language::parse(cookie.value()));
     let language = chosen.unwrap_or_else(|| crate::web::api::preferred(headers));
-    (language, zone(cookies.get(ZONE).map(|cookie| cookie.value())))
+    (language, zone(cookies.get(ZONE).map(Cookie::value)))
 }
 
 impl Reader {

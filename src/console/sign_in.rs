@@ -21,6 +21,7 @@ use crate::access::Name;
 use crate::access::password::{self, Password};
 use crate::resolve::Language;
 use crate::store::access::Holder;
+use crate::telemetry::masked;
 use crate::token::{self, TokenHash};
 use crate::web::Access;
 
@@ -107,7 +108,7 @@ pub(super) async fn sign_in(
     }
     match begin(&console, cookies, &headers, &holder, &proof).await {
         Ok(Some(cookies)) => {
-            tracing::info!(who = holder.name(), "somebody signed in to the console");
+            tracing::info!(who = masked(holder.name()), "somebody signed in to the console");
             (cookies, Redirect::to(&next)).into_response()
         }
         Ok(None) => refused(StatusCode::UNAUTHORIZED, Refused::Wrong),

@@ -252,9 +252,9 @@ async fn every_process_knows_at_once_who_may_what() {
         let session = leadfold::token::hash(format!("session {round}"));
         let begin = rig.app().store.begin_session(&session, &holder, &hash, rig.clock.now());
         let change = second.store.change_password("petro", None, format!("{hash}{round}"));
-        let (begun, changed) = tokio::join!(begin, change);
+        let (let_in_now, changed) = tokio::join!(begin, change);
         assert!(changed.unwrap());
-        let_in += i32::from(begun.unwrap());
+        let_in += i32::from(let_in_now.unwrap());
         let open = rig.app().store.session(&session, None, rig.clock.now()).await.unwrap();
         assert!(open.is_none(), "round {round}: {let_in} were let in");
     }
