@@ -36,6 +36,7 @@ use crate::console;
 use crate::gauges::Gauges;
 use crate::map::{Files, Workspace};
 use crate::operation::Means;
+use crate::operation::entrance::Entrance;
 use crate::prepare::Preparer;
 use crate::receive::{self, Connections, Limits, Receiver};
 use crate::retention::Retention;
@@ -188,7 +189,10 @@ impl App {
         };
         let clock = Arc::clone(&options.clock);
         let loopback = options.listen.ip().is_loopback();
-        let means = Means { store: store.clone(), versions, loopback, clock, wake_workers };
+        // Nobody is locked out of the demo, nor where the start token opens.
+        let needs_admin = matches!(access, Access::Token { api: None, .. });
+        let entrance = Arc::new(Entrance::new(needs_admin));
+        let means = Means { store: store.clone(), versions, entrance, loopback, clock, wake_workers };
         let api = web::api::router(store.clone()).merge(web::operations::router(means.clone()));
         let console = console::router(means, access.clone());
         let health =

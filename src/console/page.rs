@@ -4,9 +4,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::assets;
 use super::guard::{KEY, Reader};
-use crate::access::Role;
+use super::{access, assets};
+use crate::access::{AccessError, Role};
 use crate::operation::OperationError;
 use crate::resolve::Language;
 use crate::store::StoreError;
@@ -16,20 +16,32 @@ use crate::store::StoreError;
 pub(super) enum Section {
     /// Every lead.
     Registry,
+    /// Who may what, and what they did.
+    Access,
 }
 
 impl Section {
-    const ALL: [Self; 1] = [Self::Registry];
+    const ALL: [Self; 2] = [Self::Registry, Self::Access];
 
     fn path(self) -> &'static str {
         match self {
             Self::Registry => "/",
+            Self::Access => "/access",
+        }
+    }
+
+    /// What it takes to look at it.
+    fn role(self) -> Role {
+        match self {
+            Self::Registry => Role::Viewer,
+            Self::Access => Role::Admin,
         }
     }
 
     pub(super) fn name(self, reader: &Reader) -> &'static str {
         match self {
             Self::Registry => reader.say("Registry", "Реєстр"),
+            Self::Access => reader.say("Access", "Доступ"),
         }
     }
 }
@@ -43,7 +55,7 @@ pub(super) fn page(reader: &Reader, section: Option<Section>, title: &str, conte
             header.bar {
                 a.brand href="/" { "leadfold" }
                 nav aria-label=(reader.say("Sections", "Розділи")) {
-                    @for each in Section::ALL {
+                    @for each in Section::ALL.into_iter().filter(|each| reader.caller.role >= each.role()) {
                         a href=(each.path()) aria-current=[(section == Some(each)).then_some("page")] { (each.name(reader)) }
                     }
                 }
@@ -85,7 +97,7 @@ pub(super) fn head(language: Language, title: &str) -> Markup {
 fn who(reader: &Reader) -> Markup {
     html! {
         div.who {
-            span { (reader.caller.name) " · " (role(reader, reader.caller.role)) }
+            a.account href="/account" { (reader.caller.name) " · " (role(reader, reader.caller.role)) }
             @if reader.signed_in {
                 form method="post" action="/sign-out" {
                     (key(reader))
@@ -100,7 +112,7 @@ fn who(reader: &Reader) -> Markup {
 pub(super) fn role(reader: &Reader, role: Role) -> &'static str {
     match role {
         Role::Site => reader.say("site", "сайт"),
-        Role::Viewer => reader.say("viewer", "переглядає"),
+        Role::Viewer => reader.say("viewer", "спостерігач"),
         Role::Operator => reader.say("operator", "оператор"),
         Role::Admin => reader.say("admin", "адміністратор"),
     }
@@ -109,6 +121,13 @@ pub(super) fn role(reader: &Reader, role: Role) -> &'static str {
 /// What a form that changes something carries.
 pub(super) fn key(reader: &Reader) -> Markup {
     html! { input type="hidden" name=(KEY) value=(reader.key); }
+}
+
+/// What was done, on the page that a form leads back to. The address holds a word, and the page has the sentence for it
+/// (word, English, Ukrainian), so that a link cannot put sentences into our mouth.
+pub(super) fn done(reader: &Reader, what: Option<&str>, sentences: &[(&str, &str, &str)]) -> Option<String> {
+    let (_, english, ukrainian) = sentences.iter().find(|(word, ..)| Some(*word) == what)?;
+    Some(reader.say(*english, *ukrainian).to_owned())
 }
 
 /// Changes the language, and comes back.
@@ -133,6 +152,8 @@ pub(super) enum Failure {
     Forbidden(String),
     /// It cannot be done as it was asked: what is wrong and what to do.
     Refused(String),
+    /// Something about users and access tokens is not so.
+    Access(AccessError),
     /// The registry does not answer.
     Storage,
 }
@@ -148,6 +169,7 @@ impl From<OperationError> for Failure {
     fn from(error: OperationError) -> Self {
         match error {
             OperationError::Refused(text) => Self::Refused(text),
+            OperationError::Access(not) => Self::Access(not),
             OperationError::Forbidden(text) => Self::Forbidden(text),
             OperationError::Storage(failure) => failure.into(),
         }
@@ -159,7 +181,7 @@ impl Failure {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forged | Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Refused(_) | Self::Access(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -205,6 +227,9 @@ pub(super) fn failed(reader: &Reader, failure: &Failure) -> Response {
             (reader.say("You may not do this", "Вам цього не дозволено"), text.clone())
         }
         Failure::Refused(text) => (reader.say("This was not done", "Цього не зроблено"), text.clone()),
+        Failure::Access(not) => {
+            (reader.say("This was not done", "Цього не зроблено"), access::why_not(reader, *not).to_owned())
+        }
         Failure::Storage => (
             reader.say("The registry does not answer", "Реєстр не відповідає"),
             reader

@@ -218,6 +218,11 @@ impl Store {
         }
     }
 
+    /// Whether there is no database yet, where opening it would make one.
+    pub fn is_missing(url: &str) -> Result<bool, StoreError> {
+        Ok(!is_postgres(url)? && !sqlite_options(url)?.get_filename().exists())
+    }
+
     /// Opens an existing database for writing, or finds the process that has it: SQLite has one writer.
     pub async fn open_or_find(url: &str, clock: Arc<dyn Clock>) -> Result<Opened, StoreError> {
         if is_postgres(url)? {
