@@ -78,6 +78,15 @@ pub fn description(name: &str) -> Option<&'static Description> {
     DESCRIPTIONS.iter().chain(BOTS).copied().find(|description| description.name == name)
 }
 
+/// Scopes of the chats that a bot serves: as the destination says, else as its description does. A CRM serves none.
+pub fn served_chats(destination: &Destination) -> Vec<&str> {
+    if !destination.chats.is_empty() {
+        return destination.chats.iter().map(String::as_str).collect();
+    }
+    let bot = description(&destination.crm).and_then(|description| description.bot);
+    bot.map(|bot| bot.chats.to_vec()).unwrap_or_default()
+}
+
 /// Whether a bot has this name, and no CRM.
 fn is_bot(name: &str) -> bool {
     BOTS.iter().any(|description| description.name == name)

@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Means, Operation, OperationError, default_regions};
-use crate::crm::description;
+use crate::crm::served_chats;
 use crate::decide::{Chats, Decision, PersonChat, plan_calls};
 use crate::event::{Delivery, TRIGGER, preset};
 use crate::id::{DeliveryId, PersonId, StepId};
-use crate::lead::{ChatState, IdentifierKind};
+use crate::lead::IdentifierKind;
 use crate::map::{Mapping, Workspace};
 use crate::normalise;
 use crate::pipeline::{Interpreted, Late, calls, interpret};
@@ -308,23 +308,12 @@ impl Trigger {
 }
 
 fn known_chats(facts: &PersonFacts) -> Vec<PersonChat> {
-    let chat = |chat: &crate::store::facts::KnownChat| PersonChat {
-        scope: chat.scope.clone(),
-        id: chat.value.clone(),
-        channel: chat.channel.clone(),
-        blocked: matches!(chat.state, ChatState::Blocked { .. }),
-    };
-    facts.chats.iter().map(chat).collect()
+    facts.chats.iter().map(PersonChat::from).collect()
 }
 
-/// The scopes of the chats that a bot serves.
+/// The scopes of the chats that a bot of the workspace serves.
 fn serves<'w>(workspace: &'w Workspace, bot: &str) -> Vec<&'w str> {
-    let Some(destination) = workspace.destinations.get(bot) else { return Vec::new() };
-    if destination.chats.is_empty() {
-        let kind = description(&destination.crm).and_then(|description| description.bot);
-        return kind.map(|kind| kind.chats.to_vec()).unwrap_or_default();
-    }
-    destination.chats.iter().map(String::as_str).collect()
+    workspace.destinations.get(bot).map(served_chats).unwrap_or_default()
 }
 
 /// What will become of it, by the very stages that it will go through.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::chats::place;
 use super::sql::{Arg, Connection, Row, args, json};
 use super::{Store, StoreError};
+use crate::decide::PersonChat;
 use crate::id::PersonId;
 use crate::lead::{ChatState, IdentifierKind, Lead};
 
@@ -80,6 +81,17 @@ pub struct KnownStatus {
     pub description: Option<String>,
     /// When.
     pub at: Timestamp,
+}
+
+impl From<&KnownChat> for PersonChat {
+    fn from(chat: &KnownChat) -> Self {
+        Self {
+            scope: chat.scope.clone(),
+            id: chat.value.clone(),
+            channel: chat.channel.clone(),
+            blocked: matches!(chat.state, ChatState::Blocked { .. }),
+        }
+    }
 }
 
 impl PersonFacts {

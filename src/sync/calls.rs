@@ -9,15 +9,14 @@ use tokio::time::Instant;
 
 use super::Worker;
 use super::push::{Job, Report, attention};
+use crate::crm::served_chats;
 use crate::decide::{Chats, Decision, PersonChat, plan_calls};
 use crate::failpoint::failpoint;
 use crate::id::StepId;
-use crate::lead::ChatState;
 use crate::pipeline::{Late, calls};
 use crate::plan::{Action, FoundContact, FoundDeal, Plan, Reason, RecordId, Reference};
 use crate::store::StoreError;
 use crate::store::calls::found_as_json;
-use crate::store::facts::KnownChat;
 use crate::store::ledger::Entry;
 use crate::store::syncs::{Claimed, PlanToStore, StepState, StoredStep, SyncState};
 
@@ -68,12 +67,8 @@ impl Worker {
         };
         let facts = self.store.call_facts(claimed.lead_id).await?;
         let person = self.store.person_facts(claimed.person).await?;
-        let serves: Vec<&str> = if self.destination.chats.is_empty() {
-            self.bot.map(|bot| bot.chats.to_vec()).unwrap_or_default()
-        } else {
-            self.destination.chats.iter().map(String::as_str).collect()
-        };
-        let known: Vec<PersonChat> = person.chats.iter().map(as_chat).collect();
+        let serves = served_chats(&self.destination);
+        let known: Vec<PersonChat> = person.chats.iter().map(PersonChat::from).collect();
         let chats = Chats { bot: &self.destination.name, serves: &serves, known: &known };
         let usual = chats.usual(&claimed.lead, None);
         let fields: serde_json::Map<String, Json> =
@@ -130,15 +125,6 @@ impl Worker {
             self.insist(claimed.id, || self.ledger.enter(Arc::clone(&entry), now)).await == Some(true);
         failpoint!("sync.planned");
         Ok(taken.then_some(plan))
-    }
-}
-
-fn as_chat(chat: &KnownChat) -> PersonChat {
-    PersonChat {
-        scope: chat.scope.clone(),
-        id: chat.value.clone(),
-        channel: chat.channel.clone(),
-        blocked: matches!(chat.state, ChatState::Blocked { .. }),
     }
 }
 

@@ -82,6 +82,7 @@ async fn run<O: Operation>(
     Extension(client): Extension<Client>,
     body: Bytes,
 ) -> Response {
+    let means = Means { client, ..means };
     let refused = |status: StatusCode, text: String| (status, Json(json!({ "error": text }))).into_response();
     if client == Client::Site && !O::FOR_SITES {
         let text =
@@ -96,7 +97,7 @@ async fn run<O: Operation>(
             return refused(StatusCode::BAD_REQUEST, text);
         }
     };
-    match operation.asked_by(client).run(&means).await {
+    match operation.run(&means).await {
         Ok(answer) => {
             let status = StatusCode::from_u16(O::status(&answer)).unwrap_or(StatusCode::OK);
             (status, Json(answer)).into_response()

@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{refused, ukraine};
+use super::refused;
 use crate::id::PersonId;
 use crate::links::{Outcome, Secret, draw, draw_pin, kept, kept_pin};
 use crate::operation::people::the_one;
-use crate::operation::{Means, Operation, OperationError};
+use crate::operation::{Means, Operation, OperationError, default_regions};
 use crate::rules::LinkRules;
 use crate::store::links::{ChatKey, LinkKey, NewLink};
 
@@ -37,7 +37,7 @@ pub struct IssueLink {
     #[serde(default)]
     pub minutes: Option<u32>,
     /// Countries of a phone that names none.
-    #[serde(default = "ukraine")]
+    #[serde(default = "default_regions")]
     pub regions: Vec<String>,
 }
 
