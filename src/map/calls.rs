@@ -188,6 +188,11 @@ impl Reads {
         }
     }
 
+    /// Whether a call reads this key of the payload.
+    pub(super) fn names(&self, key: &str) -> bool {
+        self.whole || self.keys.contains(key)
+    }
+
     /// Those parts of an event.
     pub(crate) fn given(&self, event: &Event) -> Given {
         let payload = match &event.payload {

@@ -2,6 +2,8 @@
 //! [issuing](IssueLink) one, [verifying](VerifyLink) a visitor, [binding](BindUser), [settling](SettleLink) a conflict, and
 //! [unlinking](UnlinkUser).
 //!
+//! [Another PIN](SendPin) goes into the chat, and never to whoever asked for it.
+//!
 //! A site may ask for all but issuing, with a token that is good for nothing else. Whatever speaks for the bot has the token
 //! of the whole API: it gets PINs, and it may name a person instead of showing a PIN.
 
@@ -9,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod issue;
+mod send_pin;
 mod users;
 mod verify;
 
 pub use self::issue::{IssueLink, Issued};
+pub use self::send_pin::SendPin;
 pub use self::users::{BindUser, Choice, SettleLink, UnlinkUser};
 pub use self::verify::VerifyLink;
 use super::{Client, Means, OperationError};

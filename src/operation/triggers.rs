@@ -16,6 +16,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::{Means, Operation, OperationError, default_regions};
 use crate::crm::served_chats;
@@ -23,12 +24,14 @@ use crate::decide::{Chats, Decision, PersonChat, plan_calls};
 use crate::event::{Delivery, TRIGGER, preset};
 use crate::id::{DeliveryId, PersonId, StepId};
 use crate::lead::IdentifierKind;
-use crate::map::{Mapping, Workspace};
+use crate::map::{Mapping, Source, Workspace};
 use crate::normalise;
 use crate::pipeline::{Interpreted, Late, calls, interpret};
 use crate::plan::{Action, Reason, RecordId};
 use crate::store::facts::PersonFacts;
 use crate::store::inbox::Arrival;
+use crate::store::links::ChatKey;
+use crate::token::{TokenHash, to_hex};
 
 /// Calls a trigger.
 #[derive(Debug, Serialize, Deserialize)]
@@ -175,6 +178,12 @@ impl Operation for Trigger {
             );
             return Ok(Triggered::refused(Outcome::NoSuchTrigger, message));
         };
+        if workspace.links.send_pin.as_ref() == Some(&source.name) {
+            return Err(OperationError::Refused(format!(
+                "trigger '{}' sends the PINs of links and nothing else; POST /api/links/pin has it send one",
+                source.name
+            )));
+        }
         let mapping = match &source.mapping {
             Ok(mapping) => mapping,
             Err(broken) => {
@@ -197,8 +206,50 @@ impl Operation for Trigger {
                 return Ok(Triggered::refused(Outcome::SeveralPeople, message));
             }
         };
+        self.accept(means, &workspace, (source, mapping), person, None).await
+    }
+}
+
+/// Sends a PIN of a link into its chat by the trigger that the workspace names for that.
+pub(super) async fn send_pin(
+    means: &Means,
+    workspace: &Workspace,
+    name: &str,
+    (person, chat): (PersonId, &ChatKey),
+    link: &TokenHash,
+) -> Result<Triggered, OperationError> {
+    let source = workspace.sources.get(name).filter(|source| source.preset == TRIGGER);
+    let Some((source, Ok(mapping))) = source.map(|source| (source, &source.mapping)) else {
+        let text = format!("trigger '{name}' (`links.send_pin`) cannot be used; `leadfold check` says why");
+        return Err(OperationError::Refused(text));
+    };
+    let trigger = Trigger {
+        trigger: name.to_owned(),
+        to: Address { chat: Some(Text(chat.id.clone())), ..Address::default() },
+        channel: None,
+        data: Map::new(),
+        key: None,
+        regions: default_regions(),
+        dry_run: false,
+    };
+    trigger.accept(means, workspace, (source, mapping), person, Some((chat, link))).await
+}
+
+impl Trigger {
+    /// Keeps it, where this person can be reached, and says what goes out. `pin` names the link whose PIN that is.
+    async fn accept(
+        &self,
+        means: &Means,
+        workspace: &Workspace,
+        (source, mapping): (&Source, &Mapping),
+        person: PersonId,
+        pin: Option<(&ChatKey, &TokenHash)>,
+    ) -> Result<Triggered, OperationError> {
         let facts = means.store.person_facts(person).await?;
-        let Some(chat) = self.chat(&workspace, mapping, &facts) else {
+        let mut known = known_chats(&facts);
+        // In Telegram one human has one chat id with every bot.
+        known.retain(|chat| pin.is_none_or(|(its, _)| its.scope == chat.scope));
+        let Some(chat) = self.chat(workspace, mapping, &known) else {
             let message = "this person has no chat that the bots of this trigger serve, or blocked them; nothing is called";
             return Ok(Triggered {
                 person: Some(person),
@@ -206,8 +257,8 @@ impl Operation for Trigger {
             });
         };
         let now = means.clock.now();
-        let delivery = self.delivery(DeliveryId(means.clock.new_id()), &source.name, &chat, now);
-        let mut answer = expected(&workspace, mapping, &delivery, &facts, person, now);
+        let delivery = self.delivery(means.clock.new_id(), &source.name, &chat, pin, now);
+        let mut answer = expected(workspace, mapping, &delivery, &facts, person, now);
         (answer.person, answer.channel) = (Some(person), Some(chat.channel));
         if answer.outcome == Outcome::MappingError || self.dry_run {
             return Ok(answer);
@@ -217,9 +268,7 @@ impl Operation for Trigger {
         means.store.inbox().keep(Arrival { delivery, waiting, unverified_token: None }).await?;
         Ok(answer)
     }
-}
 
-impl Trigger {
     /// Everybody who is known by the address.
     async fn person(&self, means: &Means, workspace: &Workspace) -> Result<Vec<PersonId>, OperationError> {
         let Address { chat, lead, person, web_user, customer, crm, phone, email } = &self.to;
@@ -275,18 +324,24 @@ impl Trigger {
     }
 
     /// The chat: the one that is named, or the live one that was active last, which a bot of this trigger serves.
-    fn chat(&self, workspace: &Workspace, mapping: &Mapping, facts: &PersonFacts) -> Option<PersonChat> {
+    fn chat(&self, workspace: &Workspace, mapping: &Mapping, known: &[PersonChat]) -> Option<PersonChat> {
         let named = self.to.chat.as_ref().or(self.to.lead.as_ref()).map(|Text(id)| id.as_str());
-        let known = known_chats(facts);
         let of_bot = |bot: &str| {
             let serves = serves(workspace, bot);
-            let chats = Chats { bot, serves: &serves, known: &known };
+            let chats = Chats { bot, serves: &serves, known };
             chats.live(self.channel.as_deref(), named).cloned()
         };
         mapping.bots().into_iter().find_map(of_bot)
     }
 
-    fn delivery(&self, id: DeliveryId, source: &str, chat: &PersonChat, now: Timestamp) -> Delivery {
+    fn delivery(
+        &self,
+        id: Uuid,
+        source: &str,
+        chat: &PersonChat,
+        pin: Option<(&ChatKey, &TokenHash)>,
+        now: Timestamp,
+    ) -> Delivery {
         let mut body = json!({
             "data": self.data,
             "to": self.to,
@@ -295,8 +350,13 @@ impl Trigger {
         if let Some(key) = &self.key {
             body["key"] = json!(key);
         }
+        if let Some((_, link)) = pin {
+            // Which link it is for, by its hash; the PIN itself is drawn when it goes out. Each wish is one of its own.
+            body["pin"] = json!(to_hex(link));
+            body["key"] = json!(format!("pin:{id}"));
+        }
         Delivery {
-            id,
+            id: DeliveryId(id),
             source: source.to_owned(),
             method: "POST".to_owned(),
             query: None,
@@ -346,6 +406,7 @@ fn expected(
         facts.fields.iter().map(|(name, field)| (name.clone(), field.value.clone())).collect();
     let late = Late {
         person: json!({ "id": person, "fields": fields, "click": facts.click() }),
+        pin: event.payload.get("pin").map(|_| "(the PIN)".to_owned()),
         chat: json!(lead.chat.as_ref().map(|chat| json!({ "id": chat.id, "channel": chat.channel }))),
         ..Late::default()
     };

@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use super::Worker;
 use super::push::{Job, Report, attention};
+use super::{Worker, pins};
 use crate::crm::served_chats;
 use crate::decide::{Chats, Decision, PersonChat, plan_calls};
 use crate::failpoint::failpoint;
@@ -73,6 +73,7 @@ impl Worker {
         let usual = chats.usual(&claimed.lead, None);
         let fields: serde_json::Map<String, Json> =
             person.fields.iter().map(|(name, field)| (name.clone(), field.value.clone())).collect();
+        let pin = pins::asked(&claimed.lead, &workspace).map(|_| pins::stand_in(claimed.id));
         let late = Late {
             person: json!({ "id": claimed.person, "fields": fields, "click": person.click() }),
             found: facts.found,
@@ -81,6 +82,7 @@ impl Worker {
                 Json::Null,
                 |chat| json!({ "id": chat.id, "channel": chat.channel, "scope": chat.scope }),
             ),
+            pin: pin.clone(),
         };
         let mut new_step_id = || StepId(self.clock.new_id());
         let rendered = calls(mapping, branch, &self.destination.name, &claimed.lead, facts.received_at, late);
@@ -89,6 +91,16 @@ impl Worker {
             Err(reason) => Decision::NeedsAttention { reason, todo: String::new() },
         };
         let plan = match decision {
+            Decision::Push { plan, .. } if pin.as_ref().is_some_and(|pin| !says_it(&plan, pin)) => {
+                let text = format!(
+                    "No call for '{}' says the PIN as it is: write `{{{{ pin }}}}` without a filter, and not by way of a \
+                     variable, then let the visitor ask for another one.",
+                    self.destination.name
+                );
+                let reason = Reason::new("pin_not_said", text);
+                self.end_without_plan(claimed, SyncState::NeedsAttention, reason, now, None).await;
+                return Ok(None);
+            }
             Decision::Push { plan, .. } if !self.writes(claimed) => {
                 let hold = Arc::new(Entry::Hold { sync: claimed.id, person: claimed.person, plan });
                 self.insist(claimed.id, || self.ledger.enter(Arc::clone(&hold), now)).await;
@@ -126,6 +138,11 @@ impl Worker {
         failpoint!("sync.planned");
         Ok(taken.then_some(plan))
     }
+}
+
+/// Whether a call of the plan says the PIN.
+fn says_it(plan: &Plan, stand_in: &str) -> bool {
+    plan.steps.iter().any(|step| matches!(&step.action, Action::Call { call } if pins::says(call, stand_in)))
 }
 
 /// What the CRM had for a lead whose calls may ask for it: the contact that the plan is about, or the best of those found,

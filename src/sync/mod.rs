@@ -24,6 +24,7 @@ mod hands;
 mod hold;
 mod journal;
 mod judge;
+mod pins;
 mod push;
 mod records;
 mod settle;

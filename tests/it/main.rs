@@ -29,6 +29,7 @@ mod kill;
 mod laws;
 mod leases;
 mod link_attacks;
+mod link_pins;
 mod links;
 mod live;
 mod many;
