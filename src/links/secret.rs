@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_pin_is_right_for_one_link_only_however_it_is_typed() {
-        let kept = kept_pin("ZRvJxYsn6Vr2sQVQ83kLdM", "048213");
+        let kept = kept_pin(&pin_key("ZRvJxYsn6Vr2sQVQ83kLdM"), "048213");
         let check = |buid: &str, typed: &str, expect: bool| {
             assert_eq!(is_pin(&kept, buid, typed), expect, "{buid} {typed:?}");
         };
@@ -163,7 +163,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_may_be_typed(typed in ".*") {
-            prop_assert!(!is_pin(&kept_pin("ZRvJxYsn6Vr2sQVQ83kLdM", "no digits"), "ZRvJxYsn6Vr2sQVQ83kLdM", &typed));
+            prop_assert!(!is_pin(&kept_pin(&pin_key("ZRvJxYsn6Vr2sQVQ83kLdM"), "no digits"), "ZRvJxYsn6Vr2sQVQ83kLdM", &typed));
         }
     }
 }

@@ -16,13 +16,13 @@ use super::push::{Job, Report};
 use crate::crm::Outcome;
 use crate::event::TRIGGER;
 use crate::id::{StepId, SyncId};
-use crate::lead::Lead;
+use crate::lead::{Lead, mask};
 use crate::links::{draw_pin, kept_pin};
 use crate::map::Workspace;
 use crate::plan::{Action, Call, Reason, Step};
 use crate::store::StoreError;
 use crate::store::pins::{SentPin, WaitingPin};
-use crate::store::syncs::{Next, StepEnd, StepState, SyncState};
+use crate::store::syncs::{Claimed, Next, StepEnd, StepState, SyncState};
 use crate::token::{TokenHash, from_hex};
 
 /// What the message of an adapter has in the place of a PIN.
@@ -92,7 +92,8 @@ impl Pins {
     /// What became of a step, as it may be kept: a bot may say in its answer what it was told.
     pub(super) fn mask(&self, step: StepId, outcome: Outcome) -> Outcome {
         let Some(drawn) = self.of(step) else { return outcome };
-        outcome.say_otherwise(|why| why.replace(&drawn.pin, MASK))
+        // A long one looks like a phone, and is masked as one by now.
+        outcome.say_otherwise(|why| why.replace(&drawn.pin, MASK).replace(&mask(&drawn.pin), MASK))
     }
 }
 
@@ -129,7 +130,7 @@ impl Worker {
         job: &Job,
     ) -> Result<Option<Result<Vec<(StepId, Drawn)>, (StepId, Over)>>, StoreError> {
         let lead = &job.claimed.lead;
-        if lead.given.as_ref().is_none_or(|given| given.payload.get("pin").is_none()) {
+        if !may_ask(lead) {
             return Ok(None);
         }
         let workspace = self.versions.get(&job.claimed.version).await?;
@@ -137,9 +138,9 @@ impl Worker {
         let stand_in = stand_in(job.claimed.id);
         let open = job.steps.iter().filter(|step| step.state != StepState::Done);
         let calls: Vec<(StepId, &Call)> = open
-            .filter_map(|stored| match &stored.step.action {
-                Action::Call { call } if says(call, &stand_in) => Some((stored.step.id, call)),
-                _ => None,
+            .filter_map(|stored| {
+                let Action::Call { call } = &stored.step.action else { return None };
+                says(call, &stand_in).then_some((stored.step.id, call))
             })
             .collect();
         let Some((first, _)) = calls.first() else { return Ok(None) };
@@ -187,17 +188,31 @@ impl Worker {
             attempts: job.claimed.attempts,
         };
         self.store_outcomes(job.claimed.id, vec![(step, end(text.to_owned()))], next).await;
+        self.forget_pin(&job.claimed).await;
         Report::Untouched
     }
 
     /// Takes the key of a PIN away once its sync has come to its end: nobody sends it any more.
-    pub(super) async fn forget_pin(&self, job: &Job, pins: &Pins) {
-        for drawn in job.steps.iter().filter_map(|stored| pins.of(stored.step.id)) {
-            if let Err(failure) = self.store.forget_pin_key(drawn.sent.link).await {
-                tracing::warn!(sync = %job.claimed.id, %failure, "the key of a PIN stays until its link has ended");
+    pub(super) async fn forget_pin(&self, claimed: &Claimed) {
+        if !may_ask(&claimed.lead) {
+            return;
+        }
+        let forgotten = async {
+            let workspace = self.versions.get(&claimed.version).await?;
+            match asked(&claimed.lead, &workspace) {
+                Some(link) => self.store.forget_pin_key(link).await,
+                None => Ok(()),
             }
+        };
+        if let Err(failure) = forgotten.await {
+            tracing::warn!(sync = %claimed.id, %failure, "the key of a PIN stays until its link has ended");
         }
     }
+}
+
+/// Whether it is worth looking: of most leads nothing is kept.
+fn may_ask(lead: &Lead) -> bool {
+    lead.given.as_ref().is_some_and(|given| given.payload.get("pin").is_some())
 }
 
 /// A clock that was put back does not make an old wish new.

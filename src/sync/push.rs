@@ -207,7 +207,7 @@ impl Worker {
         let is_over = matches!(&next, Next::Release { state, .. } if !state.is_open());
         self.store_outcomes(job.claimed.id, ends, next).await;
         if is_over {
-            self.forget_pin(&job, journal.pins()).await;
+            self.forget_pin(&job.claimed).await;
         }
         if goes_on {
             failpoint!("sync.outcome");
