@@ -69,7 +69,8 @@ pub struct Address {
     pub lead: Option<Text>,
     /// A person's id here.
     pub person: Option<PersonId>,
-    /// A user of the linked web site.
+    /// A user of the linked web site: the chats that are linked with it, and no others. Where none is, whoever webhooks said
+    /// to be that user, as for `customer`.
     pub web_user: Option<Text>,
     /// A customer id: namespace and id.
     pub customer: Option<(String, Text)>,
@@ -193,7 +194,14 @@ impl Operation for Trigger {
                 ));
             }
         };
-        let person = match self.person(means, &workspace).await?.as_slice() {
+        let linked = self.linked(means, &workspace).await?;
+        let people = if linked.is_empty() {
+            self.person(means, &workspace).await?
+        } else {
+            // A user is one person's, and so are the chats that count as linked with it.
+            linked.iter().map(|(person, _)| *person).take(1).collect()
+        };
+        let person = match people.as_slice() {
             [person] => *person,
             [] => {
                 let message = "nobody is known by this address; nothing is called";
@@ -206,7 +214,8 @@ impl Operation for Trigger {
                 return Ok(Triggered::refused(Outcome::SeveralPeople, message));
             }
         };
-        self.accept(means, &workspace, (source, mapping), person, None).await
+        let chats: Vec<ChatKey> = linked.into_iter().map(|(_, chat)| chat).collect();
+        self.accept(means, &workspace, (source, mapping), person, &chats, None).await
     }
 }
 
@@ -232,23 +241,26 @@ pub(super) async fn send_pin(
         regions: default_regions(),
         dry_run: false,
     };
-    trigger.accept(means, workspace, (source, mapping), person, Some((chat, link))).await
+    trigger.accept(means, workspace, (source, mapping), person, std::slice::from_ref(chat), Some(link)).await
 }
 
 impl Trigger {
-    /// Keeps it, where this person can be reached, and says what goes out. `pin` names the link whose PIN that is.
+    /// Keeps it, where this person can be reached, and says what goes out. Where chats are given it is one of these; `pin`
+    /// names the link whose PIN it takes there.
     async fn accept(
         &self,
         means: &Means,
         workspace: &Workspace,
         (source, mapping): (&Source, &Mapping),
         person: PersonId,
-        pin: Option<(&ChatKey, &TokenHash)>,
+        chats: &[ChatKey],
+        pin: Option<&TokenHash>,
     ) -> Result<Triggered, OperationError> {
         let facts = means.store.person_facts(person).await?;
         let mut known = known_chats(&facts);
         // In Telegram one human has one chat id with every bot.
-        known.retain(|chat| pin.is_none_or(|(its, _)| its.scope == chat.scope));
+        let is = |chat: &PersonChat, key: &ChatKey| (&key.scope, &key.id) == (&chat.scope, &chat.id);
+        known.retain(|chat| chats.is_empty() || chats.iter().any(|key| is(chat, key)));
         let Some(chat) = self.chat(workspace, mapping, &known) else {
             let message = "this person has no chat that the bots of this trigger serve, or blocked them; nothing is called";
             return Ok(Triggered {
@@ -267,6 +279,16 @@ impl Trigger {
         let waiting = source.paused.then(|| crate::prepare::PAUSED.to_owned());
         means.store.inbox().keep(Arrival { delivery, waiting, unverified_token: None }).await?;
         Ok(answer)
+    }
+
+    /// The chats that are linked with the web user who is meant, where one is.
+    async fn linked(
+        &self,
+        means: &Means,
+        workspace: &Workspace,
+    ) -> Result<Vec<(PersonId, ChatKey)>, OperationError> {
+        let Some(Text(user)) = &self.to.web_user else { return Ok(Vec::new()) };
+        Ok(means.store.linked_chats(&workspace.links.namespace, user).await?)
     }
 
     /// Everybody who is known by the address.
@@ -339,7 +361,7 @@ impl Trigger {
         id: Uuid,
         source: &str,
         chat: &PersonChat,
-        pin: Option<(&ChatKey, &TokenHash)>,
+        pin: Option<&TokenHash>,
         now: Timestamp,
     ) -> Delivery {
         let mut body = json!({
@@ -350,7 +372,7 @@ impl Trigger {
         if let Some(key) = &self.key {
             body["key"] = json!(key);
         }
-        if let Some((_, link)) = pin {
+        if let Some(link) = pin {
             // Which link it is for, by its hash; the PIN itself is drawn when it goes out. Each wish is one of its own.
             body["pin"] = json!(to_hex(link));
             body["key"] = json!(format!("pin:{id}"));
