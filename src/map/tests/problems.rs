@@ -451,26 +451,26 @@ fn links_are_refused_that_would_give_people_away() {
 
 #[test]
 fn what_sends_pins_is_a_trigger_that_says_them() {
-    let workspace = "destinations: { bot: { bot: telegram, token: \"1:x\" } }\nlinks: { send_pin: test }\n";
+    let workspace = "destinations: { mine: { bot: talker, token: abc } }\nlinks: { send_pin: bot }\n";
     let check = |preset: &str, call: &str, expect: &str| {
         let source = format!(
-            "source: {{ preset: {preset}, token: demo }}\nleads: [{{ name: all, calls: [{{ to: bot, {call} }}] }}]\n"
+            "source: {{ preset: {preset}, token: demo }}\nleads: [{{ name: all, calls: [{{ to: mine, {call} }}] }}]\n"
         );
         let (_, compiled) = compile_both(workspace, &source);
         let found: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
         assert_eq!(found.join("\n"), expect, "{preset} {call}");
     };
-    check("trigger", "send_message: \"Your PIN is {{ pin }}\"", "");
+    check("trigger", "set_tag: \"Your PIN is {{ pin }}\"", "");
     check(
         "trigger",
-        "send_message: Hello",
-        "workspace.yaml:2:20: trigger 'test' is to send PINs (`send_pin`), and no call of it says the PIN (write `{{ pin }}` \
-         into a call of `test.yaml`, where the bot is to say it)",
+        "set_tag: Hello",
+        "workspace.yaml:2:20: trigger 'bot' is to send PINs (`send_pin`), and no call of it says the PIN (write `{{ pin }}` \
+         into a call of `bot.yaml`, where the bot is to say it)",
     );
     check(
         "json",
-        "send_message: \"{{ pin }}\"",
-        "workspace.yaml:2:20: `send_pin` names 'test', and there is no trigger of that name (write `test.yaml` with `source: \
+        "set_tag: \"{{ pin }}\"",
+        "workspace.yaml:2:20: `send_pin` names 'bot', and there is no trigger of that name (write `bot.yaml` with `source: \
          { preset: trigger, … }` and a call that says the PIN: `{{ pin }}`)",
     );
 }

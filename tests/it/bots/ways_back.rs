@@ -252,6 +252,8 @@ leads:
     })
     .await;
     assert_eq!(server.requests().len(), 1);
+    // The chat is known to be blocked before the end of the call is stored.
+    rig.settle().await;
     let filtered =
         rig.sql("SELECT why FROM syncs WHERE state = 'filtered' AND destination = 'telegram'").await;
     assert!(filtered[0][0].contains("chat_blocked"), "{filtered:?}");
