@@ -12,7 +12,7 @@ use super::error::Failure;
 use super::links::{Answered, ChatKey, Unlinked};
 use super::merges::merge_people;
 use super::sql::{Connection, args, placeholders};
-use super::{Store, StoreError, Work};
+use super::{StoreError, Work};
 use crate::clock::Clock;
 use crate::id::{MergeId, PersonId};
 use crate::lead::IdentifierKind;
@@ -327,25 +327,6 @@ fn conflict(person: PersonId, known: Option<String>, request: String, why: &'sta
 fn changed_meanwhile() -> StoreError {
     let message = "what somebody is known as changed while it was read".to_owned();
     StoreError { message, kind: Failure::RunAgain }
-}
-
-impl Store {
-    /// The chats that are linked with a user of a site, and whose they are. A link counts while chat and user are one
-    /// person's.
-    pub async fn linked_chats(
-        &self,
-        namespace: &str,
-        user: &str,
-    ) -> Result<Vec<(PersonId, ChatKey)>, StoreError> {
-        let sql = "SELECT chats.person, chats.scope, chats.value FROM web_users \
-             JOIN identifiers AS chats ON chats.kind = 'chat' AND chats.scope = web_users.chat_scope \
-               AND chats.value = web_users.chat \
-             JOIN identifiers AS users ON users.kind = 'external_customer' AND users.scope = web_users.namespace \
-               AND users.value = web_users.user_id AND users.person = chats.person \
-             WHERE web_users.namespace = $1 AND web_users.user_id = $2 ORDER BY chats.scope, chats.value";
-        let rows = self.read(sql, args![namespace, user]).await?;
-        rows.iter().map(|row| Ok((row.id(0)?, ChatKey { scope: row.text(1)?, id: row.text(2)? }))).collect()
-    }
 }
 
 fn chat_key(chat: &ChatKey) -> Key {
