@@ -34,7 +34,7 @@ use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::gauges::Gauges;
 use crate::map::{Files, Workspace};
-use crate::operation::Means;
+use crate::operation::{Client, Means};
 use crate::prepare::Preparer;
 use crate::receive::{self, Connections, Limits, Receiver};
 use crate::retention::Retention;
@@ -187,7 +187,9 @@ impl App {
         };
         let clock = Arc::clone(&options.clock);
         let loopback = options.listen.ip().is_loopback();
-        let means = Means { store: store.clone(), versions, loopback, clock, wake_workers };
+        // Of each request the door says who asks.
+        let client = Client::default();
+        let means = Means { store: store.clone(), versions, loopback, client, clock, wake_workers };
         let pages = web::api::router(store.clone()).merge(web::operations::router(means));
         let health = web::router(access, ready, store.trouble(), options.metrics, pages);
         let router = receive::router(receiver).merge(health);

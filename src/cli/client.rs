@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{DatabaseOption, Failure, process_environment};
 use crate::clock::SystemClock;
 use crate::crm::http::post_to_server;
-use crate::operation::{Means, Operation};
+use crate::operation::{self, Means, Operation};
 use crate::store::{Opened, Store};
 use crate::web::{TOKEN_FLAG, TOKEN_VARIABLE};
 use crate::workspace::Versions;
@@ -118,7 +118,8 @@ impl Client {
 fn means(store: Store) -> Means {
     let versions = Arc::new(Versions::new(store.clone(), process_environment()));
     // Who pushes, if anybody does, is another process, and looks every second.
-    Means { store, versions, loopback: true, clock: Arc::new(SystemClock), wake_workers: Arc::new(|| ()) }
+    let (clock, wake_workers) = (Arc::new(SystemClock), Arc::new(|| ()));
+    Means { store, versions, loopback: true, client: operation::Client::Api, clock, wake_workers }
 }
 
 /// What a refusal means for whoever ran the command.

@@ -44,6 +44,8 @@ pub struct Means {
     pub versions: Arc<Versions>,
     /// Whether nobody but this machine reaches the process.
     pub loopback: bool,
+    /// Who asks; no request says that of itself.
+    pub client: Client,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
     /// Says that there may be something to do for the workers of this process, if it has any.
@@ -88,12 +90,6 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     const FOR_SITES: bool = false;
     /// What comes of it.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
-
-    /// Learns who asks, which no request says of itself.
-    #[must_use]
-    fn asked_by(self, _client: Client) -> Self {
-        self
-    }
 
     /// The HTTP status of an answer.
     fn status(_answer: &Self::Answer) -> u16 {

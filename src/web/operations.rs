@@ -12,7 +12,7 @@ use crate::operation::apply::{Apply, LookAtActive};
 use crate::operation::deep_links::{MakeDeepLink, ResolveStart};
 use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
-use crate::operation::links::{BindUser, IssueLink, SettleLink, UnlinkUser, VerifyLink};
+use crate::operation::links::{BindUser, IssueLink, SendPin, SettleLink, UnlinkUser, VerifyLink};
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::postbacks::{CountPostback, LookAtPostbacks, UncountPostback};
 use crate::operation::replay::{PreviewReplay, Replay};
@@ -43,6 +43,7 @@ pub fn router(means: Means) -> Router {
     let router = takes::<Erase>(router);
     let router = takes::<RewriteFile>(router);
     let router = takes::<IssueLink>(router);
+    let router = takes::<SendPin>(router);
     let router = takes::<VerifyLink>(router);
     let router = takes::<BindUser>(router);
     let router = takes::<SettleLink>(router);
@@ -82,6 +83,7 @@ async fn run<O: Operation>(
     Extension(client): Extension<Client>,
     body: Bytes,
 ) -> Response {
+    let means = Means { client, ..means };
     let refused = |status: StatusCode, text: String| (status, Json(json!({ "error": text }))).into_response();
     if client == Client::Site && !O::FOR_SITES {
         let text =
@@ -96,7 +98,7 @@ async fn run<O: Operation>(
             return refused(StatusCode::BAD_REQUEST, text);
         }
     };
-    match operation.asked_by(client).run(&means).await {
+    match operation.run(&means).await {
         Ok(answer) => {
             let status = StatusCode::from_u16(O::status(&answer)).unwrap_or(StatusCode::OK);
             (status, Json(answer)).into_response()
