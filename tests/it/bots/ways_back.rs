@@ -54,7 +54,7 @@ leads:
 "#;
 
 const SHIPPED: &str = r#"
-source: { preset: trigger, token: demo }
+source: { preset: trigger }
 vars:
   item: "{{ $.data.items[?@.shipped == true] | first }}"
 leads:
@@ -156,7 +156,7 @@ async fn a_trigger_calls_nobody_who_is_not_surely_meant() {
     assert_eq!((status, word.as_str()), (200, "filtered"), "{answer}");
     // Whoever knows only the address of a source cannot trigger anything.
     let (status, _) = rig.post_to("/in/shipped/demo", shipped(&json!({ "chat": "501" })).to_string()).await;
-    assert_eq!(status, 405);
+    assert_eq!(status, 404);
     let (status, answer) =
         rig.post_to("/api/triggers/shipped", shipped(&json!({ "chat": "501" })).to_string()).await;
     assert_eq!(status, 401, "{answer}");
