@@ -188,6 +188,11 @@ impl Caller {
         }
     }
 
+    /// Nobody, before the door has said who it is: may nothing but what anybody may.
+    pub fn nobody() -> Self {
+        Self { name: "nobody".to_owned(), role: Role::Site, through: Through::Api }
+    }
+
     /// Whether a web site asks.
     pub fn is_site(&self) -> bool {
         self.role == Role::Site

@@ -30,6 +30,7 @@ use tracing::{error, warn};
 
 use self::anew::begin_anew;
 use self::keeper::{Channels, Keeper};
+use crate::access::Caller;
 use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::console;
@@ -192,7 +193,9 @@ impl App {
         // Nobody is locked out of the demo, nor where the start token opens.
         let needs_admin = matches!(access, Access::Token { api: None, .. });
         let entrance = Arc::new(Entrance::new(needs_admin));
-        let means = Means { store: store.clone(), versions, entrance, loopback, clock, wake_workers };
+        // Of each request the door says who asks.
+        let caller = Caller::nobody();
+        let means = Means { store: store.clone(), versions, entrance, loopback, caller, clock, wake_workers };
         let api = web::api::router(store.clone()).merge(web::operations::router(means.clone()));
         let console = console::router(means, access.clone());
         let health =

@@ -86,6 +86,17 @@ pub enum Moment {
     LookedUp,
 }
 
+impl Moment {
+    /// The key under which such calls stand in a mapping.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::AtOnce => "calls",
+            Self::Done => "after_done",
+            Self::LookedUp => "after_look_up",
+        }
+    }
+}
+
 /// The parts of an event that are read when a call is planned. Each part that nobody reads is `null` or missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Given {

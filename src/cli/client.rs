@@ -139,6 +139,7 @@ fn means(store: Store) -> Means {
         versions,
         entrance: Arc::new(Entrance::new(false)),
         loopback: true,
+        caller: Caller::command(process_environment()("USER")),
         clock: Arc::new(SystemClock),
         wake_workers: Arc::new(|| ()),
     }

@@ -208,22 +208,44 @@ fn workspace(crm: &str, bots: &BTreeSet<String>, pools: &BTreeSet<String>) -> Re
 /// A bot among the destinations: as the shipped workspace has it, or else from what the bot says about its settings. The
 /// sandbox plays bots as well; otherwise they are where their vendor has them.
 fn set_up(bot: &str, crm: &str) -> Result<String, Failure> {
+    let description = crm::description(bot).ok_or_else(|| format!("there is no bot '{bot}'"))?;
     let Some(lines) = shipped::bot(bot) else {
-        let description = crm::description(bot).ok_or_else(|| format!("there is no bot '{bot}'"))?;
         return Ok(described_by_settings(bot, "bot", description));
     };
+    let url = description.settings.iter().find(|setting| setting.name == "url" && setting.required);
     let mut text = String::new();
     for line in lines {
         if crm != "sandbox" && line.starts_with("    url:") {
+            if let Some(url) = url {
+                writeln!(
+                    text,
+                    "    {:<SHIPPED_ABOUT$} # {}",
+                    format!("url: {}", value(bot, url)),
+                    url.summary
+                )
+                .ok();
+            }
             continue;
         }
-        text.push_str(line);
+        let at_vendor = (crm != "sandbox").then(|| at_vendor(line, bot, description)).flatten();
+        text.push_str(at_vendor.as_deref().unwrap_or(line));
         text.push('\n');
         if crm != "sandbox" && line.starts_with("    bot:") {
-            writeln!(text, "    {OBSERVE:<ABOUT$} # {OBSERVE_ABOUT}").ok();
+            writeln!(text, "    {OBSERVE:<SHIPPED_ABOUT$} # {OBSERVE_ABOUT}").ok();
         }
     }
     Ok(text + "\n")
+}
+
+/// A line whose address leads to the bot as the sandbox plays it, with one at its vendor: from the environment, because such
+/// an address is a secret.
+fn at_vendor(line: &str, bot: &str, description: &Description) -> Option<String> {
+    let (key, address) = line.split_once(": \"${SANDBOX_URL")?;
+    let (_, path) = address.split_once(&format!("/bots/{bot}/"))?;
+    let url = description.settings.iter().find(|setting| setting.name == "url")?;
+    let root = url.summary.split([' ', ',', ')']).find(|word| word.starts_with("https://"))?;
+    let variable = format!("{bot}_{}", key.trim()).to_uppercase();
+    Some(format!("{key}: \"${{{variable}:-{root}/{}}}\"", path.trim_end_matches('"')))
 }
 
 /// The described CRM that comes with leadfold: the destination of its workspace is what a described one begins with.
@@ -234,6 +256,8 @@ const OBSERVE_ABOUT: &str = "looks up and explains, writes nothing; then: live";
 
 /// Where comments begin behind the settings of a destination.
 const ABOUT: usize = 51;
+/// The same in the shipped workspace.
+const SHIPPED_ABOUT: usize = 45;
 
 /// The `destinations:` of a workspace, from what the CRM says about its settings.
 fn destinations(crm: &str) -> Result<String, Failure> {

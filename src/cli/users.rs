@@ -182,7 +182,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         Command::Password(PasswordOptions { name, password, server }) => {
             let password = new_password(name.as_str(), password.password_stdin).await?;
             let client = Client::open(&server).await?;
-            let changed = client.run(SetPassword { name, password, caller: None }).await;
+            let changed = client.run(SetPassword { name, password }).await;
             client.close().await;
             say(&format!("{} has a new password, and is signed out.", changed?.name))?;
             Ok(End::Done)

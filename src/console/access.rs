@@ -115,7 +115,7 @@ async fn set_password(
     Form(given): Form<Given>,
 ) -> Result<Redirect, Failure> {
     reader.believe(&given.key)?;
-    let set = SetPassword { name: given.name()?, password: Password(given.password), caller: None };
+    let set = SetPassword { name: given.name()?, password: Password(given.password) };
     ask(set, &reader.caller, &console.means).await?;
     Ok(Redirect::to("/access?done=password"))
 }

@@ -98,7 +98,7 @@ async fn change_password(
     Form(given): Form<Given>,
 ) -> Result<Response, Failure> {
     reader.believe(&given.key)?;
-    let change = ChangeOwnPassword { old: Password(given.old), new: Password(given.new), caller: None };
+    let change = ChangeOwnPassword { old: Password(given.old), new: Password(given.new) };
     let name = ask(change, &reader.caller, &console.means).await?.name;
     // All sessions have ended with the old password, this one too.
     let kept = console.means.store.password(&name).await?.unwrap_or_default();

@@ -205,6 +205,22 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The same, with other words for what the CRM said.
+    pub(crate) fn say_otherwise(mut self, other: impl FnOnce(&str) -> String) -> Self {
+        match &mut self {
+            Self::Done(_) => {}
+            Self::Retry { why, .. }
+            | Self::Unknown { why }
+            | Self::Rejected { why }
+            | Self::UnderWay { why, .. }
+            | Self::Unreachable { why }
+            | Self::Unauthorised { why } => *why = other(why),
+        }
+        self
+    }
+}
+
 /// Why a read gave no answer. Reads may always be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CrmError {

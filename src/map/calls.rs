@@ -57,8 +57,11 @@ pub struct Rendered {
 }
 
 /// The keys under which calls stand.
-pub(super) const MOMENTS: &[(&str, Moment)] =
-    &[("calls", Moment::AtOnce), ("after_done", Moment::Done), ("after_look_up", Moment::LookedUp)];
+pub(super) const MOMENTS: &[(&str, Moment)] = &[
+    (Moment::AtOnce.key(), Moment::AtOnce),
+    (Moment::Done.key(), Moment::Done),
+    (Moment::LookedUp.key(), Moment::LookedUp),
+];
 
 /// Keys of a call beside its operation.
 pub(super) const KEYS: &[&str] = &["to", "when", "chat", "channel", "braces"];
@@ -186,6 +189,11 @@ impl Reads {
                 }
             }
         }
+    }
+
+    /// Whether a call reads this key of the payload.
+    pub(super) fn names(&self, key: &str) -> bool {
+        self.whole || self.keys.contains(key)
     }
 
     /// Those parts of an event.

@@ -135,6 +135,11 @@ pub fn compile(
         workspace.sources.insert(name.to_owned(), source);
     }
     problems.extend(chats::check(&workspace, files));
+    if let (Some(name), Some(span)) = (&workspace.links.send_pin, workspace.send_pin_at)
+        && let Some((message, help)) = links::flaw(name, workspace.sources.get(name))
+    {
+        problems.push(Problem::new(Severity::Error, workspace::FILE, span, message, Some(help)));
+    }
     Compiled { workspace, problems }
 }
 

@@ -12,12 +12,13 @@ mod shared;
 use serde_json::{Map, Value as Json, json};
 
 use self::parts::{
-    any_of, anything, boolean, count, duration, either, list, map, object, one_or_many, says, scalar, word,
-    words,
+    any_of, anything, boolean, count, duration, either, list, map, object, one_or_many, says, scalar, with,
+    word, words,
 };
 use self::shared::{destination, identity, links, pool};
 use super::workspace::DestinationKind;
 use super::{branch, calls, evidence, example, rules, source, template, workspace};
+use crate::event;
 use crate::plan::StepKind;
 
 /// The schema of `workspace.yaml`.
@@ -65,9 +66,11 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
     let schema = object(source::KEYS, &["source", "leads"], &|key| match key {
         "source" => says(
             "Who sends, and how we know that it is them.",
-            object(source::SOURCE_KEYS, &["preset", "token"], &|key| match key {
+            guarded(object(source::SOURCE_KEYS, &["preset"], &|key| match key {
                 "preset" => preset(presets),
-                "token" => scalar("The secret part of the address /in/<file name>/<token>: \"${MY_TOKEN}\"."),
+                "token" => scalar(
+                    "The secret part of the address /in/<file name>/<token>: \"${MY_TOKEN}\". Only a trigger needs none.",
+                ),
                 "secret" => scalar(
                     "What requests have in a header besides, where the platform can send that: \"${MY_SECRET}\".",
                 ),
@@ -85,7 +88,7 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
                      identifiers.external_customer of other sources.",
                 ),
                 _ => anything(),
-            }),
+            })),
         ),
         "postback" => says("How postbacks are read, with `preset: postback`.", postbacks::section()),
         "vars" => variables(),
@@ -98,6 +101,13 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
         _ => anything(),
     });
     document("leadfold: mapping of one source", "What becomes of the events of one source.", schema)
+}
+
+/// A source with a token, which only triggers do without.
+fn guarded(source: Json) -> Json {
+    let is_trigger =
+        json!({ "properties": { "preset": { "const": event::TRIGGER } }, "required": ["preset"] });
+    with(with(source, "if", is_trigger), "else", json!({ "required": ["preset", "token"] }))
 }
 
 fn document(title: &str, about: &str, schema: Json) -> Json {

@@ -198,14 +198,16 @@ fn head_of(
     let Some(section) = reader.section(node, "`source`", SOURCE_KEYS) else {
         return source;
     };
-    for key in ["preset", "token"] {
-        if section.get(key).is_none() && !syntax_error {
-            reader.error(node.span, format!("`source` has no `{key}`"), None);
-        }
-    }
     let preset =
         section.get("preset").and_then(|node| reader.name_of(node, "preset", presets.iter().copied()));
     source.preset = preset.unwrap_or_default();
+    // A trigger is called with the token of the API.
+    for key in ["preset", "token"] {
+        let needed = key == "preset" || source.preset != event::TRIGGER;
+        if section.get(key).is_none() && needed && !syntax_error {
+            reader.error(node.span, format!("`source` has no `{key}`"), None);
+        }
+    }
     if let Some(node) = section.get("token") {
         let token = reader.secret(node, "`token`");
         if token.as_deref() == Some("") {

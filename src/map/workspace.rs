@@ -50,6 +50,8 @@ pub struct Workspace {
     /// All names that stand in the file, those of broken entries included, so that one mistake makes one problem.
     pub(super) destination_names: BTreeSet<String>,
     pub(super) owner_pool_names: BTreeSet<String>,
+    /// Where `links.send_pin` stands.
+    pub(super) send_pin_at: Option<Span>,
 }
 
 impl Workspace {
@@ -139,6 +141,7 @@ pub(super) fn read(
     for fault in faults {
         reader.error(fault.span, fault.message, fault.help);
     }
+    workspace.send_pin_at = links::send_pin(&root);
     if let Some(section) = reader.section(&root, "`workspace.yaml`", KEYS) {
         fill(&reader, &section, kinds, &mut workspace);
     }

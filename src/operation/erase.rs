@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Means, Operation, OperationError, default_regions};
-use crate::access::{Caller, Role};
+use crate::access::Role;
 use crate::failpoint::failpoint;
 use crate::id::{DeliveryId, PersonId};
 use crate::normalise::{self, Wanted, spellings};
@@ -149,12 +149,9 @@ impl Operation for Erase {
     const ROLE: Role = Role::Admin;
     type Answer = Erased;
 
-    fn asked_by(self, caller: &Caller) -> Self {
-        Self { author: self.author.or_else(|| Some(caller.name.clone())), ..self }
-    }
-
     async fn run(self, means: &Means) -> Result<Erased, OperationError> {
         let Self { human, even_in_doubt, author, note } = self;
+        let author = author.or_else(|| Some(means.caller.name.clone()));
         let person = human.person(means).await?;
         let wanted = human.wanted(means, person).await?;
         for (what, text) in [("author", &author), ("note", &note)] {

@@ -54,6 +54,8 @@ pub struct Means {
     pub entrance: Arc<Entrance>,
     /// Whether nobody but this machine reaches the process.
     pub loopback: bool,
+    /// Who asks; no request says that of itself.
+    pub caller: Caller,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
     /// Says that there may be something to do for the workers of this process, if it has any.
@@ -78,12 +80,6 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     const ROLE: Role;
     /// What comes of it.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
-
-    /// Learns who asks, which no request says of itself.
-    #[must_use]
-    fn asked_by(self, _caller: &Caller) -> Self {
-        self
-    }
 
     /// What the audit log keeps of it: no secret, and nothing personal that is not masked. `None` for what changes nothing,
     /// and for what machines ask for many times a second, of which the registry tells.
@@ -132,10 +128,11 @@ pub async fn ask<O: Operation>(
     means: &Means,
 ) -> Result<O::Answer, OperationError> {
     allow::<O>(caller)?;
-    let Some(asked) = operation.record() else { return operation.asked_by(caller).run(means).await };
+    let means = &Means { caller: caller.clone(), ..means.clone() };
+    let Some(asked) = operation.record() else { return operation.run(means).await };
     let id = means.clock.new_id();
     means.store.begin_action(id, caller, O::PATH, &asked, means.clock.now()).await?;
-    let answer = operation.asked_by(caller).run(means).await;
+    let answer = operation.run(means).await;
     let outcome = answer.as_ref().map_or_else(ToString::to_string, |_| DONE.to_owned());
     // Whatever came of it is done; that the log does not say so must not make anybody do it again.
     if let Err(failure) = means.store.end_action(id, &masked(&outcome)).await {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Means, Operation, OperationError, default_regions, without_personal_data};
-use crate::access::{Caller, Role};
+use crate::access::Role;
 use crate::crm;
 use crate::id::{MergeId, PersonId};
 use crate::normalise::spellings;
@@ -107,14 +107,9 @@ pub struct Said {
 }
 
 impl Said {
-    /// Whoever asks says it, unless they say who does.
-    fn or_by(self, caller: &Caller) -> Self {
-        Self { author: self.author.or_else(|| Some(caller.name.clone())), ..self }
-    }
-
     fn by(&self, means: &Means) -> By {
         By {
-            author: self.author.clone(),
+            author: Some(self.author.clone().unwrap_or_else(|| means.caller.name.clone())),
             note: self.note.clone(),
             only_look: self.only_look,
             clock: std::sync::Arc::clone(&means.clock),
@@ -145,10 +140,6 @@ impl Operation for Merge {
     const PATH: &'static str = "/api/people/merge";
     const ROLE: Role = Role::Operator;
     type Answer = MadeOne;
-
-    fn asked_by(self, caller: &Caller) -> Self {
-        Self { said: self.said.or_by(caller), ..self }
-    }
 
     fn record(&self) -> Option<Value> {
         (!self.said.only_look).then(|| without_personal_data(self))
@@ -190,10 +181,6 @@ impl Operation for Split {
     const PATH: &'static str = "/api/people/split";
     const ROLE: Role = Role::Operator;
     type Answer = TakenApart;
-
-    fn asked_by(self, caller: &Caller) -> Self {
-        Self { said: self.said.or_by(caller), ..self }
-    }
 
     fn record(&self) -> Option<Value> {
         (!self.said.only_look).then(|| without_personal_data(self))
@@ -250,10 +237,6 @@ impl Operation for NotSame {
     const PATH: &'static str = "/api/people/not-same";
     const ROLE: Role = Role::Operator;
     type Answer = KeptApart;
-
-    fn asked_by(self, caller: &Caller) -> Self {
-        Self { said: self.said.or_by(caller), ..self }
-    }
 
     fn record(&self) -> Option<Value> {
         (!self.said.only_look).then(|| without_personal_data(self))

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Means, Operation, OperationError};
 use crate::access::password::{self, Password};
-use crate::access::{AccessError, Caller, Name, Role, Through};
+use crate::access::{AccessError, Name, Role, Through};
 use crate::store::access::User;
 
 /// Asks who signs in with a password. Changes nothing.
@@ -53,9 +53,6 @@ pub struct SetPassword {
     pub name: Name,
     /// What they sign in with now.
     pub password: Password,
-    /// Who asks.
-    #[serde(skip)]
-    pub caller: Option<Caller>,
 }
 
 /// Removes a user, and signs them out.
@@ -74,9 +71,6 @@ pub struct ChangeOwnPassword {
     pub old: Password,
     /// What they sign in with from now on.
     pub new: Password,
-    /// Who asks.
-    #[serde(skip)]
-    pub caller: Option<Caller>,
 }
 
 /// Of whom something was changed.
@@ -139,19 +133,15 @@ impl Operation for SetPassword {
     const ROLE: Role = Role::Admin;
     type Answer = Changed;
 
-    fn asked_by(self, caller: &Caller) -> Self {
-        Self { caller: Some(caller.clone()), ..self }
-    }
-
     fn record(&self) -> Option<Value> {
         Some(json!({ "name": self.name }))
     }
 
     async fn run(self, means: &Means) -> Result<Changed, OperationError> {
-        let Self { name, password, caller } = self;
+        let Self { name, password } = self;
         let name = String::from(name);
         // Somebody else may sit at a browser that was left open.
-        if caller.is_some_and(|caller| caller.through == Through::Console && caller.name == name) {
+        if means.caller.through == Through::Console && means.caller.name == name {
             return Err(AccessError::OwnPassword.into());
         }
         let kept = kept(means, password).await?;
@@ -181,17 +171,13 @@ impl Operation for ChangeOwnPassword {
     const ROLE: Role = Role::Viewer;
     type Answer = Changed;
 
-    fn asked_by(self, caller: &Caller) -> Self {
-        Self { caller: Some(caller.clone()), ..self }
-    }
-
     fn record(&self) -> Option<Value> {
         Some(json!({}))
     }
 
     async fn run(self, means: &Means) -> Result<Changed, OperationError> {
-        let Self { old, new, caller } = self;
-        let name = caller.map(|caller| caller.name).unwrap_or_default();
+        let Self { old, new } = self;
+        let name = means.caller.name.clone();
         let Some(before) = means.store.password(&name).await? else {
             return Err(AccessError::NoPassword.into());
         };

@@ -15,6 +15,7 @@ use super::chats::place;
 use super::merges::{PRESENT_AND_MERGED, present};
 use super::sql::{Arg, Connection, Row, args, json};
 use super::{Store, StoreError};
+use crate::decide::PersonChat;
 use crate::id::PersonId;
 use crate::lead::{ChatState, IdentifierKind, Lead};
 
@@ -81,6 +82,17 @@ pub struct KnownStatus {
     pub description: Option<String>,
     /// When.
     pub at: Timestamp,
+}
+
+impl From<&KnownChat> for PersonChat {
+    fn from(chat: &KnownChat) -> Self {
+        Self {
+            scope: chat.scope.clone(),
+            id: chat.value.clone(),
+            channel: chat.channel.clone(),
+            blocked: matches!(chat.state, ChatState::Blocked { .. }),
+        }
+    }
 }
 
 impl PersonFacts {

@@ -77,6 +77,7 @@ pub mod moving;
 mod open;
 mod ordinals;
 pub mod partition;
+pub mod pins;
 mod pools;
 pub mod postback_hand;
 mod postback_work;

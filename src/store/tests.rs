@@ -307,7 +307,7 @@ fn entries() -> Vec<Dated> {
             Entry::Plan(to_store),
             Entry::Hold { sync, person, plan },
             Entry::Verdict { sync, person, next: next(), found: None },
-            Entry::Sent(vec![step]),
+            Entry::Sent { steps: vec![step], pins: Vec::new() },
             Entry::Outcomes { sync, steps: vec![(step, done)], next: next() },
         ] {
             entries.push((Arc::new(entry), now));

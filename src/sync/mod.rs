@@ -25,6 +25,7 @@ mod hands;
 mod hold;
 mod journal;
 mod judge;
+mod pins;
 mod push;
 mod records;
 mod settle;

@@ -14,7 +14,7 @@ use crate::operation::apply::{Apply, LookAtActive};
 use crate::operation::deep_links::{MakeDeepLink, ResolveStart};
 use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
-use crate::operation::links::{BindUser, IssueLink, SettleLink, UnlinkUser, VerifyLink};
+use crate::operation::links::{BindUser, IssueLink, SendPin, SettleLink, UnlinkUser, VerifyLink};
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::postbacks::{CountPostback, LookAtPostbacks, UncountPostback};
 use crate::operation::replay::{PreviewReplay, Replay};
@@ -47,6 +47,7 @@ pub fn router(means: Means) -> Router {
     let router = takes::<Erase>(router);
     let router = takes::<RewriteFile>(router);
     let router = takes::<IssueLink>(router);
+    let router = takes::<SendPin>(router);
     let router = takes::<VerifyLink>(router);
     let router = takes::<BindUser>(router);
     let router = takes::<SettleLink>(router);

@@ -9,6 +9,7 @@ mod mindbox;
 mod sendpulse;
 pub(crate) mod stand_in;
 mod telegram;
+mod two_crms;
 mod ways_back;
 mod webhook;
 

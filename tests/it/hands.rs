@@ -160,7 +160,10 @@ async fn only_what_is_in_hand_and_has_come_to_no_end_is_sent() {
         let done = StepEnd::Done { record: record("c-1"), link: None };
         assert!(story.enter(&lease, end(done, Next::Continue)).await);
         assert!(!sent(story, &lease, contact).await, "it is written");
-        assert!(!story.enter(&lease, Entry::Sent(vec![contact, deal])).await, "nor together with another");
+        assert!(
+            !story.enter(&lease, Entry::Sent { steps: vec![contact, deal], pins: Vec::new() }).await,
+            "nor together with another"
+        );
         assert!(sent(story, &lease, deal).await);
         let unknown =
             Next::Release { state: SyncState::Unknown, why: None, next_at: story.now(), attempts: 0 };

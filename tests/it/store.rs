@@ -560,7 +560,7 @@ impl Story {
             };
             assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
-        assert!(self.enter(&lease, Entry::Sent(vec![contact])).await);
+        assert!(self.enter(&lease, Entry::Sent { steps: vec![contact], pins: Vec::new() }).await);
         assert_eq!(self.state(lead).await, "pushing");
         let done = StepEnd::Done { record: record("c-1"), link: Some((RecordKind::Contact, None)) };
         let ends = vec![(contact, done), (deal, StepEnd::NotWritten("429".into()))];
@@ -637,7 +637,10 @@ impl Story {
         let refused = [
             self.store.claim(&old, Mode::Live, now, 1, Vec::new()).await.map(drop),
             self.store.record(&old, vec![(Arc::new(Entry::Plan(to_store)), now)]).await.map(drop),
-            self.store.record(&old, vec![(Arc::new(Entry::Sent(vec![step])), now)]).await.map(drop),
+            self.store
+                .record(&old, vec![(Arc::new(Entry::Sent { steps: vec![step], pins: Vec::new() }), now)])
+                .await
+                .map(drop),
             self.store.record(&old, vec![(Arc::new(outcomes), now)]).await.map(drop),
             self.store.record(&old, vec![(hold, now)]).await.map(drop),
             self.store.drop_link(&old, record("c-1")).await,

@@ -73,12 +73,12 @@ const STORIES: &[Story] = &[
     },
     Story {
         system: "Metabot",
-        happened: "a link is opened with its PIN; the person writes in Viber too; order 1007 of web user 10045 is shipped",
+        happened: "a link is opened with its PIN in Telegram; Viber is written in too; order 1007 of web user 10045 is shipped",
         needs: &["metabot.yaml", "order-shipped.yaml"],
         should: &[
             "link: bound, web user 10045",
             "trigger: accepted, no delivery status",
-            "metabot 243301: script order_shipped with order 1007, track UA-0000000-DEMO",
+            "metabot 243289: script order_shipped with order 1007, track UA-0000000-DEMO",
         ],
         play: |stage| stage.metabot().boxed(),
     },

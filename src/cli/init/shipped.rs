@@ -21,10 +21,13 @@ const SAMPLES: &[(&str, &str)] = &[
     sample!("telegram/01_start_by_a_link.json"),
     sample!("botmother/01_mailing_link.json"),
     sample!("chatterfy/01_keitaro.txt"),
+    sample!("chatterfy/04_registration.txt"),
     sample!("metabot/01_registered.json"),
+    sample!("metabot/04_order_shipped.json"),
     sample!("esputnik/01_statuses.json"),
     sample!("esputnik/03_tokens.json"),
     sample!("mindbox/01_customer_changed.json"),
+    sample!("mindbox/02_abandoned_cart.json"),
 ];
 
 const WORKSPACE: &str = "workspace.yaml";
@@ -158,7 +161,8 @@ fn with_one_test(text: &str) -> (String, Option<(String, &'static str)>) {
     let sample = SAMPLES.iter().find(|(place, _)| Some(*place) == given);
     let Some((place, request)) = sample else { return (format!("{mapping}\n"), None) };
     let file = format!("samples/{}", place.replace('/', "-"));
-    let first = first.replacen(&format!("{FIXTURES}{place}"), &file, 1);
+    let here = |text: &str| text.replace(&format!("{FIXTURES}{place}"), &file);
+    let (mapping, first) = (here(mapping), here(first));
     let about =
         "# Run by `leadfold check`. Keep real requests of yours beside this one: the registry shows them.";
     (format!("{mapping}\n{about}\ntests:\n{first}\n"), Some((file, *request)))

@@ -116,6 +116,10 @@ pub(super) fn links() -> Json {
         "pin_digits" => count("Digits of a PIN: 6.", 4),
         "pin_life" => duration("How long a PIN can be entered: 10m."),
         "life" => duration("How long a link can be opened: 24h."),
+        "send_pin" => scalar(
+            "The trigger that sends a new PIN into the chat when a site asks for one (POST /api/links/pin): new-pin is the \
+             file new-pin.yaml with `preset: trigger`, whose call says the PIN as {{ pin }}.",
+        ),
         _ => anything(),
     })
 }
