@@ -60,11 +60,11 @@ async fn list(
 }
 
 fn path_of(who: Option<&str>, before: &str) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::from("/access/actions?"));
+    let mut query = form_urlencoded::Serializer::new(String::new());
     if let Some(who) = who {
         query.append_pair("who", who);
     }
-    query.append_pair("before", before).finish()
+    format!("/access/actions?{}", query.append_pair("before", before).finish())
 }
 
 fn table(reader: &Reader, actions: &[Action]) -> Markup {

@@ -71,7 +71,27 @@ impl Entrance {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn only_so_many_are_hashed_at_a_time() {
+        let entrance = Entrance::new(true);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let turns = (0..12).map(|_| {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            entrance.in_turn(move || {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(20));
+                now.fetch_sub(1, Ordering::SeqCst);
+            })
+        });
+        let done = futures_util::future::join_all(turns).await;
+        assert!(done.iter().all(Option::is_some));
+        assert_eq!(most.load(Ordering::SeqCst), HASHED_TOGETHER);
+    }
 
     #[test]
     fn tries_are_counted_for_each_name() {
