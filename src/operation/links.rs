@@ -5,6 +5,7 @@
 //! A site may ask for all but issuing, with a token that is good for nothing else. Whatever speaks for the bot has the token
 //! of the whole API: it gets PINs, and it may name a person instead of showing a PIN.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,8 +32,9 @@ fn ukraine() -> Vec<String> {
 }
 
 /// The id of a user of the site: a text or a whole number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Value", into = "String")]
+#[schemars(extend("type" = ["string", "integer"]))]
 pub struct UserId(pub String);
 
 impl TryFrom<Value> for UserId {
@@ -60,7 +62,8 @@ impl From<UserId> for String {
 }
 
 /// What came of a request about a link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "LinkAnswer")]
 pub struct Answer {
     /// In a word.
     pub outcome: Outcome,
@@ -95,7 +98,7 @@ pub struct Answer {
 }
 
 /// Why the visitor cannot simply be the user who is logged in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contradiction {
     /// As whom they are known; absent where the user of the request is another person's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,7 +151,7 @@ impl Answer {
 }
 
 /// Asks who a visitor is that opened a link.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyLink {
     /// The public id in the link.
@@ -180,6 +183,7 @@ impl Operation for VerifyLink {
     const PATH: &'static str = "/api/links/verify";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn asked_by(self, client: Client) -> Self {
         Self { client, ..self }
@@ -223,7 +227,7 @@ impl Operation for VerifyLink {
 }
 
 /// Says which user somebody is: who has just registered or logged in, with a ticket; or whom the bot has registered.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BindUser {
     /// Of the answer to `verify`.
@@ -252,6 +256,7 @@ impl Operation for BindUser {
     const PATH: &'static str = "/api/links/bind";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn asked_by(self, client: Client) -> Self {
         Self { client, ..self }
@@ -298,7 +303,7 @@ impl BindUser {
 }
 
 /// Settles a conflict.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettleLink {
     /// Of the answer that said so.
@@ -314,7 +319,7 @@ pub struct SettleLink {
 }
 
 /// What a visitor wants who is known as somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
     /// To be the user who is logged in, and not the other any more.
@@ -327,6 +332,7 @@ impl Operation for SettleLink {
     const PATH: &'static str = "/api/links/settle";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn asked_by(self, client: Client) -> Self {
         Self { client, ..self }
@@ -346,7 +352,7 @@ impl Operation for SettleLink {
 }
 
 /// Takes a link between a chat and a user away: somebody logs out in the bot, or removes the bot on the site.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnlinkUser {
     /// From the site: the user.

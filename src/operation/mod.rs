@@ -17,6 +17,7 @@ pub mod triggers;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -84,13 +85,15 @@ impl Client {
 }
 
 /// Something that people ask for.
-pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
+pub trait Operation: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
     /// Where the server takes it by POST.
     const PATH: &'static str;
     /// Whoever may less than this is refused.
     const ROLE: Role;
     /// What comes of it.
-    type Answer: Serialize + DeserializeOwned + Send + 'static;
+    type Answer: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
+    /// Every HTTP status that an answer may have.
+    const STATUSES: &'static [u16] = &[200];
 
     /// Learns who asks, which no request says of itself.
     #[must_use]
@@ -104,7 +107,7 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
         matches!(Self::ROLE, Role::Operator | Role::Admin).then(|| without_personal_data(self))
     }
 
-    /// The HTTP status of an answer.
+    /// The HTTP status of an answer, one of [`STATUSES`](Self::STATUSES).
     fn status(_answer: &Self::Answer) -> u16 {
         200
     }

@@ -14,6 +14,7 @@
 //! tell at its end.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -31,7 +32,7 @@ use crate::store::facts::PersonFacts;
 use crate::store::inbox::Arrival;
 
 /// Calls a trigger.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
     /// Its name: that of its file.
@@ -57,7 +58,7 @@ pub struct Trigger {
 }
 
 /// Who is meant: exactly one of these.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Address {
     /// A chat id, in whichever bot has it.
@@ -79,8 +80,9 @@ pub struct Address {
 }
 
 /// A text, or a number that is one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Value", into = "String")]
+#[schemars(extend("type" = ["string", "number"]))]
 pub struct Text(pub String);
 
 impl TryFrom<Value> for Text {
@@ -106,8 +108,9 @@ impl From<Text> for String {
 }
 
 /// What became of a trigger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "TriggerOutcome")]
 #[expect(missing_docs, reason = "see the table above")]
 pub enum Outcome {
     Accepted,
@@ -120,7 +123,7 @@ pub enum Outcome {
 }
 
 /// The answer to a trigger.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Triggered {
     /// In a word.
     pub outcome: Outcome,
@@ -151,6 +154,7 @@ impl Operation for Trigger {
     const PATH: &'static str = "/api/triggers";
     const ROLE: Role = Role::Operator;
     type Answer = Triggered;
+    const STATUSES: &'static [u16] = &[200, 202, 404, 409, 422];
 
     fn record(&self) -> Option<Value> {
         None

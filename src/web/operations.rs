@@ -1,13 +1,13 @@
 //! What people ask for, over `/api`: every [operation](crate::operation) at its own path, by POST with a JSON object.
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
+use super::openapi::Routes;
 use crate::access::Caller;
 use crate::operation::apply::{Apply, LookAtActive};
 use crate::operation::deep_links::{MakeDeepLink, ResolveStart};
@@ -20,12 +20,9 @@ use crate::operation::replay::{PreviewReplay, Replay};
 use crate::operation::triggers::Trigger;
 use crate::operation::{Means, Operation, OperationError, ask};
 
-/// Largest operation: the texts of a workspace fit in several times.
-const LARGEST_OPERATION: usize = 8 * 1024 * 1024;
-
 /// The routes of all operations.
-pub fn router(means: Means) -> Router {
-    let router = takes::<PreviewReplay>(Router::new());
+pub(super) fn routes(router: Routes) -> Routes {
+    let router = takes::<PreviewReplay>(router);
     let router = takes::<Replay>(router);
     let router = takes::<LookAtHeld>(router);
     let router = takes::<AnswerHeld>(router);
@@ -50,9 +47,8 @@ pub fn router(means: Means) -> Router {
     let router = takes::<UnlinkUser>(router);
     let router = takes::<MakeDeepLink>(router);
     let router = takes::<ResolveStart>(router);
-    let router = router.route("/api/triggers/{name}", post(trigger));
-    let router = takes::<Trigger>(router);
-    router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
+    let router = router.takes::<Trigger, _, _>("/api/triggers/{name}", "triggerByName", trigger);
+    takes::<Trigger>(router)
 }
 
 /// A trigger by its address, for callers that have one URL for each.
@@ -74,8 +70,10 @@ async fn trigger(
 }
 
 /// Adds an operation.
-fn takes<O: Operation>(router: Router<Means>) -> Router<Means> {
-    router.route(O::PATH, post(run::<O>))
+fn takes<O: Operation>(router: Routes) -> Routes {
+    let name = O::schema_name();
+    let (first, rest) = name.split_at(name.len().min(1));
+    router.takes::<O, _, _>(O::PATH, &format!("{}{rest}", first.to_lowercase()), run::<O>)
 }
 
 async fn run<O: Operation>(
