@@ -196,7 +196,7 @@ impl App {
         // Of each request the door says who asks.
         let caller = Caller::nobody();
         let means = Means { store: store.clone(), versions, entrance, loopback, caller, clock, wake_workers };
-        let api = web::api::router(store.clone()).merge(web::operations::router(means.clone()));
+        let api = web::openapi::router(means.clone());
         let console = console::router(means, access.clone());
         let health =
             web::router(access, store.clone(), ready, store.trouble(), options.metrics, api, console);

@@ -6,6 +6,7 @@ use std::fmt;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::AccessError;
@@ -16,7 +17,7 @@ pub const SHORTEST: usize = 12;
 pub const LONGEST: usize = 1024;
 
 /// A password as somebody typed it. It does not print.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Password(pub String);
 

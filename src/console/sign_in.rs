@@ -5,7 +5,7 @@
 
 use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
@@ -181,7 +181,9 @@ pub(super) async fn sign_out(
         console.means.store.end_session(&token::hash(cookie.value())).await?;
     }
     let gone = Cookie::build(SESSION).path("/").build();
-    Ok((cookies.remove(gone), Redirect::to("/sign-in")).into_response())
+    // What the browser kept of pages, also for going back to them, is nobody's any more.
+    let forget = [(HeaderName::from_static("clear-site-data"), "\"cache\"")];
+    Ok((forget, cookies.remove(gone), Redirect::to("/sign-in")).into_response())
 }
 
 /// Whether a proxy in front says that the browser speaks TLS.

@@ -107,8 +107,9 @@ impl Reader {
     }
 }
 
-/// The zone of this IANA name, or UTC.
+/// The zone of this IANA name, or UTC. Chromium still says Kiev, which IANA renamed in 2022; readers see the name.
 pub(super) fn zone(name: Option<&str>) -> TimeZone {
+    let name = name.map(|name| if name == "Europe/Kiev" { "Europe/Kyiv" } else { name });
     name.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
 }
 
@@ -147,6 +148,18 @@ mod tests {
         assert_eq!(plain(reader(Language::English, "UTC").moment(at)), "22 Nov 2026, 22:30");
         assert_eq!(plain(reader(Language::Ukrainian, "Europe/Kyiv").moment(at)), "23 лист. 2026, 00:30");
         assert_eq!(plain(reader(Language::English, "Nowhere/At_all").day(at)), "22 Nov 2026");
+    }
+
+    #[test]
+    fn places_are_called_what_they_are_called() {
+        let check = |name: Option<&str>, expect: &str| {
+            assert_eq!(Reader { zone: zone(name), ..Reader::for_tests() }.zone_name(), expect);
+        };
+        check(Some("Europe/Kiev"), "Europe/Kyiv");
+        check(Some("Europe/Kyiv"), "Europe/Kyiv");
+        check(Some("Asia/Tokyo"), "Asia/Tokyo");
+        check(Some("../etc/passwd"), "UTC");
+        check(None, "UTC");
     }
 
     #[test]

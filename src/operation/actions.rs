@@ -1,5 +1,6 @@
 //! The audit log: [what people changed](LookAtActions).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ const PAGE: i64 = 50;
 const LARGEST_PAGE: i64 = 1_000;
 
 /// Asks what was done, newest first. Changes nothing.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtActions {
     /// Only of whoever has this name.
@@ -28,7 +29,7 @@ pub struct LookAtActions {
 }
 
 /// What was done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Actions {
     /// Newest first.
     pub actions: Vec<Action>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -13,12 +14,12 @@ use crate::map::{Files, Severity};
 use crate::workspace::{readable_secrets, short};
 
 /// Asks for the active version.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtActive {}
 
 /// The active version; both are absent before there is one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Active {
     /// Its hash.
     pub version: Option<String>,
@@ -40,7 +41,7 @@ impl Operation for LookAtActive {
 }
 
 /// Makes these texts the active version; every process takes them up within a second or two.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
     /// The texts by file name.
@@ -54,7 +55,7 @@ pub struct Apply {
 }
 
 /// What is active now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
     /// Its hash.
     pub version: String,

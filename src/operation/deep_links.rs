@@ -5,6 +5,7 @@
 //! comes back.
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,7 +27,7 @@ fn ukraine() -> Vec<String> {
 }
 
 /// Makes a link into a bot.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MakeDeepLink {
     /// The bot: its name in Telegram, or its address.
@@ -61,7 +62,7 @@ pub struct MakeDeepLink {
 }
 
 /// A link into a bot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeepLink {
     /// Where somebody presses Start.
     pub url: String,
@@ -198,7 +199,7 @@ impl Operation for MakeDeepLink {
 }
 
 /// Asks what a start parameter is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolveStart {
     /// As the bot has it.
@@ -209,7 +210,7 @@ pub struct ResolveStart {
 }
 
 /// What a start parameter is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resolved {
     /// `none`, `crm_id`, `device`, `token` or `other`.
     pub kind: String,
@@ -229,7 +230,7 @@ pub struct Resolved {
 }
 
 /// An identifier that a token proves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Proved {
     /// What it is.
     pub kind: IdentifierKind,
@@ -243,6 +244,7 @@ impl Operation for ResolveStart {
     const PATH: &'static str = "/api/links/resolve";
     const ROLE: Role = Role::Operator;
     type Answer = Resolved;
+    const STATUSES: &'static [u16] = &[200, 404];
 
     fn record(&self) -> Option<Value> {
         None

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ use crate::store::erase_people::{Forgotten, LeadsPiece};
 const LONGEST: usize = 500;
 
 /// Whom to erase.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Who {
     /// A phone in any spelling, an email, the id of a chat or a customer, or the id of a person.
@@ -33,12 +34,12 @@ pub struct Who {
 }
 
 /// Looks what there is of a human. Changes nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct PreviewErase(pub Who);
 
 /// What there is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Erasable {
     /// Everybody who is known by it. Only one can be erased: name one of several by the id.
     pub people: Vec<Belongings>,
@@ -49,7 +50,7 @@ pub struct Erasable {
 }
 
 /// Searches the next page of stored requests for a human: those that never became a lead of anybody.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SearchRequests {
     /// Whom to look for.
@@ -63,7 +64,7 @@ pub struct SearchRequests {
 }
 
 /// Erases the next leads of a human, and at last the human.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Erase {
     /// Whom.
@@ -80,7 +81,7 @@ pub struct Erase {
 }
 
 /// How far it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Erased {
     /// What went with this request.
     pub piece: LeadsPiece,
@@ -92,12 +93,12 @@ pub struct Erased {
 
 /// Writes the file of a SQLite database anew, so that nothing that was erased is left in its free parts. Whoever sends
 /// leads waits meanwhile, about a second for each 50 MB.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RewriteFile {}
 
 /// What came of that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rewritten {
     /// Whether the log beside the file was emptied too; otherwise it is when the server stops.
     pub log_emptied: bool,

@@ -3,6 +3,7 @@
 //! Held leads wait for this answer also once their destination is live: leads that come from then on go ahead of them, and
 //! a held lead that is pushed later is decided as one that comes after those.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Means, Operation, OperationError};
@@ -17,7 +18,7 @@ const PAGE: u64 = 1_000;
 const TOGETHER: i64 = 64;
 
 /// What is held at a destination. Changes nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtHeld {
     /// Where.
@@ -28,7 +29,7 @@ pub struct LookAtHeld {
 }
 
 /// What is held at a destination.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldHere {
     /// Whether the destination is written to.
     pub mode: Mode,
@@ -37,7 +38,7 @@ pub struct HeldHere {
 }
 
 /// Pushes or skips held leads.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerHeld {
     /// Where.
@@ -53,7 +54,7 @@ pub struct AnswerHeld {
 }
 
 /// What became of held leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Answered {
     /// How many were answered for. There may be more as long as it is not 0.
     pub count: u64,

@@ -7,6 +7,7 @@
 //! A site may ask for all but issuing, with a token that is good for nothing else. Whatever speaks for the bot has the token
 //! of the whole API: it gets PINs, and it may name a person instead of showing a PIN.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -30,8 +31,9 @@ use crate::store::links::{Answered, Caller};
 const LONGEST: usize = 256;
 
 /// The id of a user of the site: a text or a whole number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Value", into = "String")]
+#[schemars(extend("type" = ["string", "integer"]))]
 pub struct UserId(pub String);
 
 impl TryFrom<Value> for UserId {
@@ -59,7 +61,8 @@ impl From<UserId> for String {
 }
 
 /// What came of a request about a link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "LinkAnswer")]
 pub struct Answer {
     /// In a word.
     pub outcome: Outcome,
@@ -94,7 +97,7 @@ pub struct Answer {
 }
 
 /// Why the visitor cannot simply be the user who is logged in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contradiction {
     /// As whom they are known; absent where the user of the request is another person's.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -21,6 +21,7 @@ pub mod users;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -73,13 +74,15 @@ impl Means {
 }
 
 /// Something that people ask for.
-pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
+pub trait Operation: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
     /// Where the server takes it by POST.
     const PATH: &'static str;
     /// Whoever may less than this is refused.
     const ROLE: Role;
     /// What comes of it.
-    type Answer: Serialize + DeserializeOwned + Send + 'static;
+    type Answer: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
+    /// Every HTTP status that an answer may have.
+    const STATUSES: &'static [u16] = &[200];
 
     /// What the audit log keeps of it: no secret, and nothing personal that is not masked. `None` for what changes nothing,
     /// and for what machines ask for many times a second, of which the registry tells.
@@ -87,7 +90,7 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
         matches!(Self::ROLE, Role::Operator | Role::Admin).then(|| without_personal_data(self))
     }
 
-    /// The HTTP status of an answer.
+    /// The HTTP status of an answer, one of [`STATUSES`](Self::STATUSES).
     fn status(_answer: &Self::Answer) -> u16 {
         200
     }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,7 +28,7 @@ const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 
 /// Asks for everybody who is meant by a text.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtPeople {
     /// An id, a phone in any spelling, an email, a chat id.
@@ -41,7 +42,7 @@ pub struct LookAtPeople {
 }
 
 /// Everybody who is meant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct People {
     /// Each with all that is known of them.
     pub people: Vec<Profile>,
@@ -65,7 +66,7 @@ impl Operation for LookAtPeople {
 }
 
 /// Asks for people who may be one, oldest first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtDuplicates {
     /// At most so many; 50 when absent.
@@ -74,7 +75,7 @@ pub struct LookAtDuplicates {
 }
 
 /// People who may be one, until somebody says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Duplicates {
     /// Each pair with its evidence.
     pub duplicates: Vec<PossibleDuplicate>,
@@ -92,7 +93,7 @@ impl Operation for LookAtDuplicates {
 }
 
 /// Who says something, and whether they only look.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Said {
     /// Who, in their words.
@@ -118,7 +119,7 @@ impl Said {
 }
 
 /// Two people are one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Merge {
     /// The one.
@@ -164,7 +165,7 @@ impl Operation for Merge {
 }
 
 /// Two people are not one any more.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
     /// The merge that is undone, or a person with one merge.
@@ -218,7 +219,7 @@ impl Split {
 }
 
 /// Two people are two.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotSame {
     /// The one.

@@ -3,6 +3,7 @@
 //!
 //! Passwords come as they were typed, and are hashed here: so all of them are as long as they must be, and hashed alike.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -12,19 +13,19 @@ use crate::access::{AccessError, Name, Role, Through};
 use crate::store::access::User;
 
 /// Asks who signs in with a password. Changes nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtUsers {}
 
 /// Who signs in with a password.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Users {
     /// By name.
     pub users: Vec<User>,
 }
 
 /// Adds a user.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddUser {
     /// What they sign in as.
@@ -36,7 +37,7 @@ pub struct AddUser {
 }
 
 /// Gives a user another role, from their next click on.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRole {
     /// Who.
@@ -46,7 +47,7 @@ pub struct ChangeRole {
 }
 
 /// Gives a user another password, and signs them out.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetPassword {
     /// Who.
@@ -56,7 +57,7 @@ pub struct SetPassword {
 }
 
 /// Removes a user, and signs them out.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveUser {
     /// Who.
@@ -64,7 +65,7 @@ pub struct RemoveUser {
 }
 
 /// Changes the password of whoever asks, and signs them out everywhere.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeOwnPassword {
     /// What they sign in with.
@@ -74,7 +75,7 @@ pub struct ChangeOwnPassword {
 }
 
 /// Of whom something was changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Changed {
     /// Their name.
     pub name: String,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decision::{Decision, Finding, Outcome, Refusal, Rule};
@@ -158,7 +159,7 @@ const SENTENCES: &[(&str, &str, &str)] = &[
 ];
 
 /// A decision in words: what people and programs are told.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Told {
     /// The stable word of what decided; none for leads of before decisions were written down.
     pub rule: Option<String>,
@@ -178,7 +179,7 @@ impl Told {
 }
 
 /// One finding in words.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Sentence {
     /// Its stable word.
     pub code: String,

@@ -5,6 +5,7 @@
 
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::row::Row;
@@ -22,7 +23,7 @@ pub const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
 /// Somebody who signs in with a password.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     /// In lower case.
     pub name: String,
@@ -33,7 +34,7 @@ pub struct User {
 }
 
 /// Something that uses the API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccessToken {
     /// What it is called.
     pub name: String,

@@ -4,6 +4,7 @@
 //! are never changed afterwards, and retention removes them like other rows.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use super::{Store, StoreError};
 use crate::access::Caller;
 
 /// Something that somebody did or tried to do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Action {
     /// Ours; also the place to go on from.
     pub id: String,

@@ -4,6 +4,7 @@
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::lease::{Lease, bump};
@@ -76,7 +77,7 @@ impl AuditEnd {
 }
 
 /// An audit as people see it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AuditDetail {
     /// Of which step.
     pub step: String,

@@ -60,6 +60,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::erase_people::{EraseLeads, Forget, Forgotten, LeadsPiece};
@@ -87,7 +88,7 @@ pub(super) const IN_DOUBT: &str = "EXISTS (SELECT 1 FROM steps WHERE steps.sync 
     AND steps.state IN ('sent', 'unknown'))";
 
 /// Somebody, and everything that is kept of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Belongings {
     /// Who; the person as they are after all merges.
     pub person: String,
@@ -108,7 +109,7 @@ pub struct Belongings {
 }
 
 /// What a CRM has.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct HeldRecord {
     /// Where.
     pub destination: String,
@@ -121,7 +122,7 @@ pub struct HeldRecord {
 }
 
 /// A page of the search through stored requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Searched {
     /// Requests that were looked at.
     pub looked_at: u64,

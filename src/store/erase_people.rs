@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -27,7 +28,7 @@ use crate::plan::{Action, Call, ContactFields, DealFields, Reason, TaskFields};
 const TOGETHER: usize = 16;
 
 /// What a piece of a person's leads came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeadsPiece {
     /// Leads that were erased.
     pub leads: u64,
@@ -42,7 +43,7 @@ pub struct LeadsPiece {
 }
 
 /// What became of a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Forgotten {
     /// Nothing personal is kept any more.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,7 +19,7 @@ use crate::lead::{IdentifierKind, Proof};
 use crate::resolve::{Decision, Language};
 
 /// A person with all that is known of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Profile {
     /// Ours.
     pub id: PersonId,
@@ -53,7 +54,7 @@ pub struct Profile {
 }
 
 /// An identifier of a person. Spellings of one are one row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IdentifierRow {
     /// What it is.
     pub kind: IdentifierKind,
@@ -70,7 +71,7 @@ pub struct IdentifierRow {
 }
 
 /// Two people who became one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MergeRow {
     /// By which it is undone.
     pub id: MergeId,
@@ -87,7 +88,7 @@ pub struct MergeRow {
 }
 
 /// What somebody said.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CorrectionRow {
     /// `merge`, `split`, `same`, `not_same` or `erase`.
     pub kind: String,
@@ -106,7 +107,7 @@ pub struct CorrectionRow {
 }
 
 /// Two people who may be one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PossibleDuplicate {
     /// The one.
     pub one: Brief,
@@ -121,7 +122,7 @@ pub struct PossibleDuplicate {
 }
 
 /// A person in a few words.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Brief {
     /// Ours.
     pub id: String,

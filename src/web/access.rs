@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::api::storage_failed;
+use super::openapi;
 use crate::access::{Caller, Role, START_TOKEN, Through};
 use crate::store::Store;
 use crate::token::{self, TokenHash};
@@ -122,7 +123,8 @@ fn admit(access: &Access, path: &str, headers: &HeaderMap) -> Result<Admission, 
     let is = |expected: &Option<TokenHash>| expected.is_some_and(|expected| token::same(&expected, &given));
     let caller =
         |name: &str, role| Ok(Admission::As(Caller { name: name.to_owned(), role, through: Through::Api }));
-    if path.starts_with(FOR_SITES) && is(links) {
+    // What can be asked for is no secret.
+    if (path.starts_with(FOR_SITES) || path == openapi::PATH) && is(links) {
         return caller("site", Role::Site);
     }
     if is(api) {
@@ -241,6 +243,7 @@ mod tests {
         check("/api/links/verify", "weak", Some(Role::Site));
         check("/api/links/verify", "s3cret", Some(Role::Admin));
         check("/api/links/verify", "wrong", None);
+        check(openapi::PATH, "weak", Some(Role::Site));
         check("/api/links", "weak", None);
         check("/api/leads", "weak", None);
         check("/api/people", "weak", None);

@@ -1,31 +1,43 @@
 //! `/api`: the registry for programs. Who may call it is decided by [`super::access`].
 
+use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRef, Path, Query, State};
 use axum::http::header::ACCEPT_LANGUAGE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::openapi::Routes;
 use crate::id::LeadId;
 use crate::normalise::spellings;
-use crate::operation::DEFAULT_REGION;
+use crate::operation::{DEFAULT_REGION, Means};
 use crate::resolve::Language;
+use crate::store::registry::{LeadDetail, LeadRow};
 use crate::store::{Store, StoreError};
 
 /// Most leads in one answer.
 const LARGEST_PAGE: i64 = 200;
 
 /// The routes below `/api`.
-pub fn router(store: Store) -> Router {
-    Router::new().route("/api/leads", get(leads)).route("/api/leads/{id}", get(lead)).with_state(store)
+pub(super) fn routes(routes: Routes) -> Routes {
+    let words = "Leads, newest first, or those of whoever is known by what is asked for.";
+    let routes = routes.reads::<LeadsQuery, LeadsPage>("/api/leads", "leads", words, get(leads));
+    let words = "A lead and everything that happened to it.";
+    routes.reads::<LeadQuery, LeadDetail>("/api/leads/{id}", "lead", words, get(lead))
+}
+
+impl FromRef<Means> for Store {
+    fn from_ref(means: &Means) -> Self {
+        means.store.clone()
+    }
 }
 
 /// Query of `GET /api/leads`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LeadsQuery {
     /// Go on below this sequence number: `next` of the page before.
@@ -36,6 +48,15 @@ struct LeadsQuery {
     q: Option<String>,
     /// Country of a phone that names none; `UA` when absent.
     region: Option<String>,
+}
+
+/// A page of leads.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LeadsPage {
+    /// Newest first.
+    leads: Vec<LeadRow>,
+    /// Where to go on, when there may be more.
+    next: Option<i64>,
 }
 
 async fn leads(State(store): State<Store>, query: Result<Query<LeadsQuery>, QueryRejection>) -> Response {
@@ -61,14 +82,14 @@ async fn leads(State(store): State<Store>, query: Result<Query<LeadsQuery>, Quer
         Ok(leads) => {
             let more = query.q.is_none() && i64::try_from(leads.len()) == Ok(limit);
             let next = leads.last().map(|lead| lead.sequence).filter(|_| more);
-            Json(json!({ "leads": leads, "next": next })).into_response()
+            Json(LeadsPage { leads, next }).into_response()
         }
         Err(failure) => storage_failed(&failure),
     }
 }
 
 /// Query of `GET /api/leads/<id>`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LeadQuery {
     /// `en` or `uk`; what the client prefers when absent.

@@ -3,7 +3,8 @@
 mod access;
 pub mod api;
 mod health;
-pub mod operations;
+pub mod openapi;
+mod operations;
 
 use std::sync::Arc;
 

@@ -1,13 +1,13 @@
 //! What people ask for, over `/api`: every [operation](crate::operation) at its own path, by POST with a JSON object.
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
+use super::openapi::Routes;
 use crate::access::Caller;
 use crate::operation::actions::LookAtActions;
 use crate::operation::apply::{Apply, LookAtActive};
@@ -23,12 +23,9 @@ use crate::operation::triggers::Trigger;
 use crate::operation::users::{AddUser, ChangeOwnPassword, ChangeRole, LookAtUsers, RemoveUser, SetPassword};
 use crate::operation::{Means, Operation, OperationError, allow, ask};
 
-/// Largest operation: the texts of a workspace fit in several times.
-const LARGEST_OPERATION: usize = 8 * 1024 * 1024;
-
 /// The routes of all operations.
-pub fn router(means: Means) -> Router {
-    let router = takes::<PreviewReplay>(Router::new());
+pub(super) fn routes(router: Routes) -> Routes {
+    let router = takes::<PreviewReplay>(router);
     let router = takes::<Replay>(router);
     let router = takes::<LookAtHeld>(router);
     let router = takes::<AnswerHeld>(router);
@@ -64,9 +61,8 @@ pub fn router(means: Means) -> Router {
     let router = takes::<AddToken>(router);
     let router = takes::<RemoveToken>(router);
     let router = takes::<LookAtActions>(router);
-    let router = router.route("/api/triggers/{name}", post(trigger));
-    let router = takes::<Trigger>(router);
-    router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
+    let router = router.takes::<Trigger, _, _>("/api/triggers/{name}", "triggerByName", trigger);
+    takes::<Trigger>(router)
 }
 
 /// A trigger by its address, for callers that have one URL for each.
@@ -88,8 +84,10 @@ async fn trigger(
 }
 
 /// Adds an operation.
-fn takes<O: Operation>(router: Router<Means>) -> Router<Means> {
-    router.route(O::PATH, post(run::<O>))
+fn takes<O: Operation>(router: Routes) -> Routes {
+    let name = O::schema_name();
+    let (first, rest) = name.split_at(name.len().min(1));
+    router.takes::<O, _, _>(O::PATH, &format!("{}{rest}", first.to_lowercase()), run::<O>)
 }
 
 async fn run<O: Operation>(

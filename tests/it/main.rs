@@ -41,6 +41,7 @@ mod migrate;
 mod mishaps;
 mod moving;
 mod odoo;
+mod openapi;
 mod outage;
 mod partition;
 mod people;

@@ -117,7 +117,7 @@ pub(crate) struct Rig {
     pub(crate) clock: Arc<dyn Clock>,
     /// The token of `/api`; without one it is open, as in the demo.
     pub(crate) token: Option<&'static str>,
-    client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
 }
 
 /// The lease of a destination in the hands of a worker that a test starts by itself.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ fn yes() -> bool {
 }
 
 /// Issues a link for somebody whom a bot knows, or draws another PIN for one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssueLink {
     /// For whom: an id of the chat, a phone, an email, the id of a person.
@@ -44,7 +45,7 @@ pub struct IssueLink {
 }
 
 /// A link, for the bot to send. Not printable: whoever reads link and PIN is the person.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Issued {
     /// The public id.
     pub buid: String,

@@ -1,5 +1,6 @@
 //! Another PIN into the chat of a link: a site asks for it, and never sees it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, LONGEST, caller, refused};
@@ -11,7 +12,7 @@ use crate::store::links::Answered;
 
 /// Asks for another PIN of a link, because the one that was typed is wrong or too old. It is drawn when the bot sends it; the
 /// one before stays good until then.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendPin {
     /// The public id in the link.
@@ -25,6 +26,7 @@ impl Operation for SendPin {
     const PATH: &'static str = "/api/links/pin";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()

@@ -1,5 +1,6 @@
 //! Which user of the site somebody is: binding, settling a conflict, and taking the link away.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::issue::{NOBODYS, after, chat_of, named};
@@ -12,7 +13,7 @@ use crate::rules::LinkRules;
 use crate::store::links::{Answered, Caller, LinkKey, NewLink, Settlement, Unlinked, Use};
 
 /// Says which user somebody is: who has just registered or logged in, with a ticket; or whom the bot has registered.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BindUser {
     /// Of the answer to `verify`.
@@ -38,6 +39,7 @@ impl Operation for BindUser {
     const PATH: &'static str = "/api/links/bind";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()
@@ -80,7 +82,7 @@ impl BindUser {
 }
 
 /// Settles a conflict.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettleLink {
     /// Of the answer that said so.
@@ -93,7 +95,7 @@ pub struct SettleLink {
 }
 
 /// What a visitor wants who is known as somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
     /// To be the user who is logged in, and not the other any more.
@@ -106,6 +108,7 @@ impl Operation for SettleLink {
     const PATH: &'static str = "/api/links/settle";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()
@@ -121,7 +124,7 @@ impl Operation for SettleLink {
 }
 
 /// Takes a link between a chat and a user away: somebody logs out in the bot, or removes the bot on the site.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnlinkUser {
     /// From the site: the user.

@@ -1,5 +1,6 @@
 //! Who a visitor is that opened a link.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, LONGEST, UserId, caller, refused, told};
@@ -12,7 +13,7 @@ use crate::resolve::Key;
 use crate::store::links::Attempt;
 
 /// Asks who a visitor is that opened a link.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyLink {
     /// The public id in the link.
@@ -41,6 +42,7 @@ impl Operation for VerifyLink {
     const PATH: &'static str = "/api/links/verify";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()

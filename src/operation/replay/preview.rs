@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -21,7 +22,7 @@ const COUNTED_AT_ONCE: usize = 5_000;
 const SAMPLES: usize = 5;
 
 /// What a replay would do. Changes nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PreviewReplay {
     /// Which leads.
@@ -34,7 +35,7 @@ pub struct PreviewReplay {
 }
 
 /// What a replay would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Preview {
     /// How many would be replayed: leads, by destination, or deliveries that could not be read.
     pub count: u64,
@@ -51,7 +52,7 @@ pub struct Preview {
 }
 
 /// Leads that stand in one place for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
     /// Where they stand.
     pub state: String,
@@ -66,7 +67,7 @@ pub struct Group {
 }
 
 /// One lead, mapped again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// Which.
     pub lead: LeadId,

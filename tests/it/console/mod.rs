@@ -4,6 +4,10 @@ mod access;
 mod attacks;
 mod commands;
 mod roles;
+mod stories;
+mod walk;
+mod webdriver;
+mod weight;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
