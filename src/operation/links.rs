@@ -13,8 +13,8 @@ mod issue;
 pub use self::issue::{IssueLink, Issued, NewPin, new_pin};
 use self::issue::{NOBODYS, after, chat_of, named};
 use super::people::the_one;
-use super::{Client, Means, Operation, OperationError};
-use crate::access::Role;
+use super::{Means, Operation, OperationError};
+use crate::access::{self, Role};
 use crate::id::{MergeId, PersonId};
 use crate::lead::IdentifierKind;
 use crate::links::{Outcome, Secret, draw, kept};
@@ -171,9 +171,9 @@ pub struct VerifyLink {
     /// Countries of a phone that names none.
     #[serde(default = "ukraine")]
     pub regions: Vec<String>,
-    /// Who asks.
+    /// Who asks; a site where nobody says.
     #[serde(skip)]
-    pub client: Client,
+    pub asker: Option<access::Caller>,
 }
 
 impl Operation for VerifyLink {
@@ -181,8 +181,8 @@ impl Operation for VerifyLink {
     const ROLE: Role = Role::Site;
     type Answer = Answer;
 
-    fn asked_by(self, client: Client) -> Self {
-        Self { client, ..self }
+    fn asked_by(self, caller: &access::Caller) -> Self {
+        Self { asker: Some(caller.clone()), ..self }
     }
 
     fn status(answer: &Answer) -> u16 {
@@ -212,7 +212,7 @@ impl Operation for VerifyLink {
             pin: self.pin,
             user: self.user_id.map(String::from),
             contacts,
-            caller: caller(self.client, self.visitor.as_deref()),
+            caller: caller(self.asker.as_ref(), self.visitor.as_deref()),
             ticket: kept(Secret::Ticket, &ticket),
             rules: means.active().await?.identity.clone(),
             clock: means.clock.clone(),
@@ -243,9 +243,9 @@ pub struct BindUser {
     /// Countries of a phone that names none.
     #[serde(default = "ukraine")]
     pub regions: Vec<String>,
-    /// Who asks.
+    /// Who asks; a site where nobody says.
     #[serde(skip)]
-    pub client: Client,
+    pub asker: Option<access::Caller>,
 }
 
 impl Operation for BindUser {
@@ -253,8 +253,8 @@ impl Operation for BindUser {
     const ROLE: Role = Role::Site;
     type Answer = Answer;
 
-    fn asked_by(self, client: Client) -> Self {
-        Self { client, ..self }
+    fn asked_by(self, caller: &access::Caller) -> Self {
+        Self { asker: Some(caller.clone()), ..self }
     }
 
     fn status(answer: &Answer) -> u16 {
@@ -265,7 +265,7 @@ impl Operation for BindUser {
         let ticket = match (&self.ticket, &self.who) {
             (Some(ticket), None) => ticket.clone(),
             (None, Some(who)) => {
-                only_the_bot(self.client, "who")?;
+                only_the_bot(self.asker.as_ref(), "who")?;
                 self.ticket_for(means, who).await?
             }
             (Some(_), Some(_)) | (None, None) => {
@@ -275,7 +275,7 @@ impl Operation for BindUser {
             }
         };
         let what = Use::Bind(self.user_id.0);
-        settle(means, ticket, what, caller(self.client, self.visitor.as_deref())).await
+        settle(means, ticket, what, caller(self.asker.as_ref(), self.visitor.as_deref())).await
     }
 }
 
@@ -308,9 +308,9 @@ pub struct SettleLink {
     /// Who tries, as for verifying.
     #[serde(default)]
     pub visitor: Option<String>,
-    /// Who asks.
+    /// Who asks; a site where nobody says.
     #[serde(skip)]
-    pub client: Client,
+    pub asker: Option<access::Caller>,
 }
 
 /// What a visitor wants who is known as somebody else.
@@ -328,8 +328,8 @@ impl Operation for SettleLink {
     const ROLE: Role = Role::Site;
     type Answer = Answer;
 
-    fn asked_by(self, client: Client) -> Self {
-        Self { client, ..self }
+    fn asked_by(self, caller: &access::Caller) -> Self {
+        Self { asker: Some(caller.clone()), ..self }
     }
 
     fn status(answer: &Answer) -> u16 {
@@ -341,7 +341,7 @@ impl Operation for SettleLink {
             Choice::Rebind => Use::Rebind,
             Choice::Keep => Use::Keep,
         };
-        settle(means, self.ticket, what, caller(self.client, self.visitor.as_deref())).await
+        settle(means, self.ticket, what, caller(self.asker.as_ref(), self.visitor.as_deref())).await
     }
 }
 
@@ -361,9 +361,9 @@ pub struct UnlinkUser {
     /// Countries of a phone that names none.
     #[serde(default = "ukraine")]
     pub regions: Vec<String>,
-    /// Who asks.
+    /// Who asks; a site where nobody says.
     #[serde(skip)]
-    pub client: Client,
+    pub asker: Option<access::Caller>,
 }
 
 impl Operation for UnlinkUser {
@@ -371,15 +371,15 @@ impl Operation for UnlinkUser {
     const ROLE: Role = Role::Site;
     type Answer = Answer;
 
-    fn asked_by(self, client: Client) -> Self {
-        Self { client, ..self }
+    fn asked_by(self, caller: &access::Caller) -> Self {
+        Self { asker: Some(caller.clone()), ..self }
     }
 
     async fn run(self, means: &Means) -> Result<Answer, OperationError> {
         let whose = match (self.user_id, &self.who) {
             (Some(user), None) => Unlinked::User(user.0),
             (None, Some(who)) => {
-                only_the_bot(self.client, "who")?;
+                only_the_bot(self.asker.as_ref(), "who")?;
                 let person = the_one(means, who, &self.regions).await?;
                 let chats = means.store.chats_of(person).await?;
                 let named = named(&chats, who, self.chat.as_deref())?;
@@ -423,15 +423,16 @@ fn told(means: &Means, answered: Answered, ticket: Option<String>) -> Answer {
     Answer::of(answered, ticket)
 }
 
-/// Who tries: the client, and whom it says it does it for.
-fn caller(client: Client, visitor: Option<&str>) -> Caller {
+/// Who tries: who asks, and whom they say they do it for.
+fn caller(asker: Option<&access::Caller>, visitor: Option<&str>) -> Caller {
     let visitor = visitor.map(str::trim).filter(|visitor| !visitor.is_empty());
-    let name = format!("{}\n{}", client.as_str(), visitor.unwrap_or_default());
+    let asker = asker.map_or(Role::Site.as_str(), |asker| &asker.name);
+    let name = format!("{asker}\n{}", visitor.unwrap_or_default());
     Caller { id: kept(Secret::Caller, &name), is_visitor: visitor.is_some() }
 }
 
-fn only_the_bot(client: Client, field: &str) -> Result<(), OperationError> {
-    if client == Client::Api {
+fn only_the_bot(asker: Option<&access::Caller>, field: &str) -> Result<(), OperationError> {
+    if asker.is_some_and(|asker| asker.role >= Role::Operator) {
         return Ok(());
     }
     Err(OperationError::Forbidden(format!(
@@ -472,7 +473,7 @@ mod tests {
         }
         let operation: VerifyLink = serde_json::from_value(json!({ "buid": "x", "user_id": null })).unwrap();
         assert_eq!(operation.user_id, None);
-        assert_eq!(operation.client, Client::Site, "who asks is never read from the request");
-        assert!(serde_json::from_value::<VerifyLink>(json!({ "buid": "x", "client": "api" })).is_err());
+        assert_eq!(operation.asker, None, "who asks is never read from the request");
+        assert!(serde_json::from_value::<VerifyLink>(json!({ "buid": "x", "asker": {} })).is_err());
     }
 }

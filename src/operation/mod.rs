@@ -7,10 +7,13 @@
 
 pub mod apply;
 pub mod deep_links;
+pub mod destinations;
 pub mod erase;
 pub mod held;
 pub mod links;
+pub mod overview;
 pub mod people;
+pub mod pools;
 pub mod postbacks;
 pub mod replay;
 pub mod triggers;
@@ -63,26 +66,6 @@ impl Means {
     }
 }
 
-/// Who asks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Client {
-    /// Whoever may use the whole API, or sits at this machine.
-    Api,
-    /// A web site, with a token that is good for its links only.
-    #[default]
-    Site,
-}
-
-impl Client {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Site => "site",
-        }
-    }
-}
-
 /// Something that people ask for.
 pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     /// Where the server takes it by POST.
@@ -94,7 +77,7 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
 
     /// Learns who asks, which no request says of itself.
     #[must_use]
-    fn asked_by(self, _client: Client) -> Self {
+    fn asked_by(self, _caller: &Caller) -> Self {
         self
     }
 
@@ -136,11 +119,10 @@ pub async fn ask<O: Operation>(
     if caller.role < O::ROLE {
         return Err(OperationError::Forbidden(may_not(caller, O::ROLE)));
     }
-    let client = if caller.is_site() { Client::Site } else { Client::Api };
-    let Some(asked) = operation.record() else { return operation.asked_by(client).run(means).await };
+    let Some(asked) = operation.record() else { return operation.asked_by(caller).run(means).await };
     let id = means.clock.new_id();
     means.store.begin_action(id, caller, O::PATH, &asked, means.clock.now()).await?;
-    let answer = operation.asked_by(client).run(means).await;
+    let answer = operation.asked_by(caller).run(means).await;
     let outcome = answer.as_ref().map_or_else(ToString::to_string, |_| DONE.to_owned());
     // Whatever came of it is done; that the log does not say so must not make anybody do it again.
     if let Err(failure) = means.store.end_action(id, &masked(&outcome)).await {
