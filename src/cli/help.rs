@@ -13,7 +13,22 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Write the workspace", &["check", "test", "doctor", "rehearse", "schema"]),
     ("Run it", &["deploy", "serve", "ready", "apply", "versions"]),
     ("Look after it", &["migrate", "move", "backup", "restored"]),
-    ("Every day", &["explain", "people", "link", "bot", "replay", "live", "pools", "postbacks", "erase"]),
+    (
+        "Every day",
+        &[
+            "explain",
+            "people",
+            "link",
+            "bot",
+            "replay",
+            "live",
+            "pause",
+            "resume",
+            "pools",
+            "postbacks",
+            "erase",
+        ],
+    ),
     ("Tools", &["torture", "normalise", "completions"]),
 ];
 

@@ -16,10 +16,10 @@ Examples:
   leadfold pools kyiv-sales
   leadfold pools --json | jq '.pools[].owners[] | select(.available | not)'
 
-It says who got how many deals today, since Monday and in total, who takes one now, and if
-not, why. A deal that stayed with the contact's owner does not count. Users who
-are inactive in the CRM are known to the running server only; their leads say so
-in `leadfold explain`.";
+It says who got how many deals today, since Monday and in total, who takes one
+now, and if not, why. A deal that stayed with the contact's owner does not
+count. Users who are inactive in the CRM are known to the running server only;
+their leads say so in `leadfold explain`.";
 
 /// Arguments of `pools`.
 #[derive(Debug, Args)]
@@ -74,7 +74,8 @@ fn told(listed: &PoolNow) -> String {
             (Some(why), Some(back)) => format!("{why}, back {back}"),
             (Some(why), None) => why.clone(),
         };
-        let (weight, week, total) = (member.weight.to_string(), member.week.to_string(), member.total.to_string());
+        let (weight, week, total) =
+            (member.weight.to_string(), member.week.to_string(), member.total.to_string());
         [member.user.clone(), weight, today, week, total, now]
     }));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

@@ -18,8 +18,11 @@
 //! [`crate::operation::ask`].
 
 mod assets;
+mod destinations;
 mod guard;
+mod overview;
 mod page;
+mod pools;
 mod preferences;
 mod registry;
 mod sign_in;
@@ -49,6 +52,8 @@ pub fn router(means: Means, access: Access) -> Router {
     let console = Console { means, access: Arc::new(access), tries: Arc::default() };
     Router::new()
         .route("/", get(registry::list))
+        .merge(destinations::routes())
+        .merge(overview::routes())
         .route("/sign-out", post(sign_in::sign_out))
         .fallback(page::nothing_here)
         .layer(from_fn_with_state(console.clone(), guard::guard))

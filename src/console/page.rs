@@ -16,20 +16,28 @@ use crate::store::StoreError;
 pub(super) enum Section {
     /// Every lead.
     Registry,
+    /// Where leads are brought.
+    Destinations,
+    /// What came and what became of it.
+    Overview,
 }
 
 impl Section {
-    const ALL: [Self; 1] = [Self::Registry];
+    const ALL: [Self; 3] = [Self::Registry, Self::Destinations, Self::Overview];
 
     fn path(self) -> &'static str {
         match self {
             Self::Registry => "/",
+            Self::Destinations => "/destinations",
+            Self::Overview => "/overview",
         }
     }
 
     pub(super) fn name(self, reader: &Reader) -> &'static str {
         match self {
             Self::Registry => reader.say("Registry", "Реєстр"),
+            Self::Destinations => reader.say("Destinations", "Призначення"),
+            Self::Overview => reader.say("Overview", "Огляд"),
         }
     }
 }
@@ -109,6 +117,13 @@ pub(super) fn role(reader: &Reader, role: Role) -> &'static str {
 /// What a form that changes something carries.
 pub(super) fn key(reader: &Reader) -> Markup {
     html! { input type="hidden" name=(KEY) value=(reader.key); }
+}
+
+/// What was done, on the page that a form leads back to. The address holds a word, and the page has the sentence for it
+/// (word, English, Ukrainian), so that a link cannot put sentences into our mouth.
+pub(super) fn done(reader: &Reader, what: Option<&str>, sentences: &[(&str, &str, &str)]) -> Option<String> {
+    let (_, english, ukrainian) = sentences.iter().find(|(word, ..)| Some(*word) == what)?;
+    Some(reader.say(*english, *ukrainian).to_owned())
 }
 
 /// Changes the language, and comes back.

@@ -81,8 +81,7 @@ impl Operation for LookAtDestinations {
         for (name, destination) in &workspace.destinations {
             let noted = store.budget(name).await?;
             // What cannot be read is told by the worker that reads it; here it counts as nothing noted.
-            let budget: Budget =
-                noted.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            let budget: Budget = noted.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
             // An account that cannot be prepared here, for want of its secrets, is told without its windows.
             let windows = connect(destination).map(|crm| crm.usage().windows).unwrap_or_default();
             let windows: Vec<Standing> =
@@ -95,7 +94,10 @@ impl Operation for LookAtDestinations {
                 is_bot: workspace.bots.contains_key(name),
                 mode: destination.mode,
                 paused: pauses.remove(name),
-                holder: leases.iter().find(|lease| lease.destination == *name).and_then(|lease| lease.holder.clone()),
+                holder: leases
+                    .iter()
+                    .find(|lease| lease.destination == *name)
+                    .and_then(|lease| lease.holder.clone()),
                 share: destination.share,
                 takes_seconds: takes(waiting.open.count, &windows, pace.sum()),
                 windows,
@@ -190,7 +192,11 @@ impl Operation for PauseDestination {
         let pause = Pause { who, since: means.clock.now() };
         let changed = means.store.pause(&destination, &pause).await?;
         if changed {
-            tracing::info!(destination, who = pause.who, "the destination is paused by hand; its queue is kept");
+            tracing::info!(
+                destination,
+                who = pause.who,
+                "the destination is paused by hand; its queue is kept"
+            );
         }
         let paused = means.store.pauses().await?.remove(&destination);
         Ok(Pausing { destination, paused, changed })

@@ -96,11 +96,15 @@ impl Operation for LookAtOverview {
         let (store, until) = (&means.store, means.clock.now());
         // The hour that is not over is one of them.
         let since = until - SignedDuration::from_hours(i64::from(self.hours) - 1);
-        let since = Timestamp::from_second(since.as_second() - since.as_second().rem_euclid(3_600)).unwrap_or(since);
+        let since =
+            Timestamp::from_second(since.as_second() - since.as_second().rem_euclid(3_600)).unwrap_or(since);
         let records = store.in_all(Kind::Record, since).await?;
         let of = |name: &str| sum(&records, name);
-        let (repeated, leads): (Vec<Counted>, Vec<Counted>) =
-            store.by_hour(Kind::Lead, since).await?.into_iter().partition(|counted| counted.name == REDELIVERY);
+        let (repeated, leads): (Vec<Counted>, Vec<Counted>) = store
+            .by_hour(Kind::Lead, since)
+            .await?
+            .into_iter()
+            .partition(|counted| counted.name == REDELIVERY);
         let mut ended: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
         for counted in store.in_all(Kind::Sync, since).await? {
             ended.entry(counted.subject).or_default().insert(counted.name, counted.count);

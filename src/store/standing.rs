@@ -103,7 +103,10 @@ impl Store {
     }
 
     /// What went wrong at destinations lately, by destination, the latest first.
-    pub async fn troubles(&self, destinations: &[&str]) -> Result<BTreeMap<String, Vec<Trouble>>, StoreError> {
+    pub async fn troubles(
+        &self,
+        destinations: &[&str],
+    ) -> Result<BTreeMap<String, Vec<Trouble>>, StoreError> {
         let mut found: BTreeMap<String, Vec<Trouble>> = BTreeMap::new();
         let sql = "SELECT why, updated_at, destination FROM syncs WHERE state = 'needs-attention' \
                    ORDER BY sequence DESC LIMIT $1";
@@ -136,8 +139,7 @@ impl Store {
                      (SELECT channel FROM chats WHERE chats.scope = bots.scope LIMIT 1) \
                    FROM bots WHERE bots.scope IS NOT NULL LIMIT $1";
         let all = "SELECT COUNT(*) FROM (SELECT 1 FROM chats WHERE scope = $1 LIMIT $2) AS found";
-        let blocked =
-            "SELECT COUNT(*) FROM (SELECT 1 FROM chats WHERE scope = $1 AND state = 'blocked' LIMIT $2) AS found";
+        let blocked = "SELECT COUNT(*) FROM (SELECT 1 FROM chats WHERE scope = $1 AND state = 'blocked' LIMIT $2) AS found";
         let mut bots = Vec::new();
         for row in self.read(sql, args![MOST_SCOPES]).await? {
             let scope = row.text(0)?;
@@ -162,7 +164,9 @@ fn note(troubles: &mut Vec<Trouble>, row: &Row, needs_attention: bool) -> Result
     let Some(why) = row.optional_json::<Reason>(0)? else { return Ok(()) };
     let at = row.timestamp(1)?;
     match troubles.iter_mut().find(|known| {
-        known.code == why.code && known.needs_attention == needs_attention && (needs_attention || known.text == why.text)
+        known.code == why.code
+            && known.needs_attention == needs_attention
+            && (needs_attention || known.text == why.text)
     }) {
         Some(known) => {
             known.leads += 1;
