@@ -14,8 +14,8 @@ Examples:
   leadfold pause crm --json
 
 Every process finishes what is under way and begins nothing new there. Leads
-still come in, are mapped and wait; `leadfold resume` lets them go. It is a row in
-the database and no edit of workspace.yaml: `mode: paused` there is another matter.";
+still come in, are mapped and wait; `leadfold resume` lets them go. It is a row
+in the database and no edit: `mode: paused` in workspace.yaml is another matter.";
 
 const RESUME_EXAMPLES: &str = "\
 Examples:
