@@ -106,7 +106,7 @@ fn one(reader: &Reader, now: &DestinationNow) -> Markup {
     html! {
         section.sheet aria-label=(now.name) {
             div.heading {
-                h2 { (now.name) " " span.faint { (now.crm) } }
+                h2 { (now.name) @if now.crm != now.name { " " span.faint { (now.crm) } } }
                 (state(reader, now))
                 (button(reader, now))
             }

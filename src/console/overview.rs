@@ -187,7 +187,7 @@ fn leads(reader: &Reader, range: Range, overview: &Overview) -> Markup {
 
 fn outcomes(reader: &Reader, overview: &Overview) -> Markup {
     let states = [
-        ("synced", reader.say("In the CRM", "У CRM"), "good"),
+        ("synced", reader.say("Brought there", "Передано"), "good"),
         ("filtered", reader.say("Filtered", "Відфільтровано"), ""),
         ("needs-attention", reader.say("Needs attention", "Потребує уваги"), "bad"),
     ];
