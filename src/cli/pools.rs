@@ -81,8 +81,10 @@ fn told(listed: &PoolNow) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 5] = std::array::from_fn(width);
     let lines = rows.iter().map(|[user, weight, today, week, total, now]| {
-        let [a, b, c, d, e] = widths;
-        format!("  {user:a$}  {weight:>b$}  {today:>c$}  {week:>d$}  {total:>e$}  {now}")
+        let [first, second, third, fourth, fifth] = widths;
+        format!(
+            "  {user:first$}  {weight:>second$}  {today:>third$}  {week:>fourth$}  {total:>fifth$}  {now}"
+        )
     });
     let mut text = format!("{} for '{}', {}", listed.pool, listed.destination, listed.at);
     for line in lines {

@@ -212,11 +212,11 @@ impl Operation for ResumeDestination {
         let Self { destination } = self;
         // Also one that the workspace has no more: a pause must not outlive the name for good.
         let changed = means.store.resume(&destination).await?;
-        if !changed {
-            known(means, &destination).await?;
-        } else {
+        if changed {
             tracing::info!(destination, "the destination goes on");
             (means.wake_workers)();
+        } else {
+            known(means, &destination).await?;
         }
         Ok(Pausing { destination, paused: None, changed })
     }

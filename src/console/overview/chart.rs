@@ -62,7 +62,7 @@ pub(super) fn chart(reader: &Reader, title: &str, series: &Series) -> Markup {
                     }
                     @if usize::try_from(place).is_ok_and(|place| place % every == 0) {
                         // A phone has room for every third.
-                        text.name.spare[usize::try_from(place).is_ok_and(|place| place / every % 3 != 0)] x=(x + width / 2) y=(HEIGHT - 6) { (bar.name) }
+                        text.name.spare[usize::try_from(place).is_ok_and(|place| !(place / every).is_multiple_of(3))] x=(x + width / 2) y=(HEIGHT - 6) { (bar.name) }
                     }
                 }
             }
