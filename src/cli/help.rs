@@ -14,7 +14,22 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("Run it", &["deploy", "serve", "ready", "apply", "versions"]),
     ("Look after it", &["migrate", "move", "backup", "restored"]),
     ("Say who may what", &["users", "tokens", "actions"]),
-    ("Every day", &["explain", "people", "link", "bot", "replay", "live", "pools", "postbacks", "erase"]),
+    (
+        "Every day",
+        &[
+            "explain",
+            "people",
+            "link",
+            "bot",
+            "replay",
+            "live",
+            "pause",
+            "resume",
+            "pools",
+            "postbacks",
+            "erase",
+        ],
+    ),
     ("Tools", &["torture", "normalise", "completions"]),
 ];
 

@@ -31,6 +31,7 @@ mod moment;
 mod moving;
 mod normalise;
 mod notify;
+mod pause;
 mod people;
 mod people_rehearse;
 mod pools;
@@ -118,6 +119,10 @@ enum Command {
     Replay(replay::Options),
     /// Push or skip what was held while a destination only observed
     Live(live::Options),
+    /// Push nothing more to a destination until it is resumed
+    Pause(pause::Options),
+    /// Let a paused destination go on
+    Resume(pause::ResumeOptions),
     /// Erase one human's personal data, and say what CRMs still have
     Erase(erase::Options),
     /// List postbacks that wait or repeat, and count them by hand
@@ -207,6 +212,8 @@ pub fn run() -> ExitCode {
         Command::Link(options) => in_runtime(link::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
+        Command::Pause(options) => in_runtime(pause::run(options)),
+        Command::Resume(options) => in_runtime(pause::resume(options)),
         Command::Erase(options) => in_runtime(erase::run(options)),
         Command::Postbacks(options) => in_runtime(postbacks::run(options)),
         Command::Pools(options) => in_runtime(pools::run(options)),

@@ -23,8 +23,11 @@ mod access;
 mod account;
 mod actions;
 mod assets;
+mod destinations;
 mod guard;
+mod overview;
 mod page;
+mod pools;
 mod preferences;
 mod registry;
 mod sign_in;
@@ -52,6 +55,8 @@ pub fn router(means: Means, access: Access) -> Router {
     let console = Console { means, access: Arc::new(access) };
     Router::new()
         .route("/", get(registry::list))
+        .merge(destinations::routes())
+        .merge(overview::routes())
         .merge(access::routes())
         .merge(actions::routes())
         .merge(account::routes())

@@ -16,16 +16,22 @@ use crate::store::StoreError;
 pub(super) enum Section {
     /// Every lead.
     Registry,
+    /// Where leads are brought.
+    Destinations,
+    /// What came and what became of it.
+    Overview,
     /// Who may what, and what they did.
     Access,
 }
 
 impl Section {
-    const ALL: [Self; 2] = [Self::Registry, Self::Access];
+    const ALL: [Self; 4] = [Self::Registry, Self::Destinations, Self::Overview, Self::Access];
 
     fn path(self) -> &'static str {
         match self {
             Self::Registry => "/",
+            Self::Destinations => "/destinations",
+            Self::Overview => "/overview",
             Self::Access => "/access",
         }
     }
@@ -33,7 +39,7 @@ impl Section {
     /// What it takes to look at it.
     fn role(self) -> Role {
         match self {
-            Self::Registry => Role::Viewer,
+            Self::Registry | Self::Destinations | Self::Overview => Role::Viewer,
             Self::Access => Role::Admin,
         }
     }
@@ -41,6 +47,8 @@ impl Section {
     pub(super) fn name(self, reader: &Reader) -> &'static str {
         match self {
             Self::Registry => reader.say("Registry", "Реєстр"),
+            Self::Destinations => reader.say("Destinations", "Призначення"),
+            Self::Overview => reader.say("Overview", "Огляд"),
             Self::Access => reader.say("Access", "Доступ"),
         }
     }

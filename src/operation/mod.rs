@@ -8,11 +8,14 @@
 pub mod actions;
 pub mod apply;
 pub mod deep_links;
+pub mod destinations;
 pub mod entrance;
 pub mod erase;
 pub mod held;
 pub mod links;
+pub mod overview;
 pub mod people;
+pub mod pools;
 pub mod postbacks;
 pub mod replay;
 pub mod tokens;

@@ -50,6 +50,8 @@
 //! | `link_failures.caller` | stays for a day: a hash of who tried PINs, whom no row names |
 //! | `users.name`, `users.password`, `users.role`, `access_tokens.name`, `access_tokens.hash`, `access_tokens.role`, `sessions.hash`, `sessions.kind`, `sessions.name` | stay: of those who work with leadfold |
 //! | `actions.id`, `actions.who`, `actions.role`, `actions.through`, `actions.operation`, `actions.asked`, `actions.outcome` | stay: what was asked is masked when it is written |
+//! | `pauses.destination`, `pauses.who` | stay: of those who work with leadfold |
+//! | `hourly.kind`, `hourly.subject`, `hourly.name` | stay: counts, and who sells |
 //!
 //! What other people's leads say of them stays masked (`+38•••67`), as in logs. What other people wrote about them (their
 //! number in somebody else's message) is somebody else's message: it is counted and named, and left.

@@ -20,7 +20,8 @@
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
 //! | [`audits`] | steps that were sent again, and are looked for once more |
 //! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
-//! | [`held`] | leads that wait for an answer |
+//! | [`held`], [`pauses`] | leads that wait for an answer; destinations that somebody paused |
+//! | [`hourly`], [`standing`] | counters by the hour; where destinations stand |
 //! | [`replay`], `selection`, `replay_work`, `replan` | leads that go once more |
 //! | [`rehearsal`], [`partition`] | deliveries and what was known when they came, and who left all leads: to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
@@ -65,6 +66,7 @@ pub mod facts;
 pub mod fates;
 mod health;
 pub mod held;
+pub mod hourly;
 pub mod inbox;
 pub mod lease;
 pub mod ledger;
@@ -77,6 +79,7 @@ pub mod moving;
 mod open;
 mod ordinals;
 pub mod partition;
+pub mod pauses;
 pub mod pins;
 mod pools;
 pub mod postback_hand;
@@ -98,6 +101,7 @@ mod row;
 pub mod schema;
 mod selection;
 mod session;
+pub mod standing;
 pub mod start_tokens;
 mod statement;
 pub mod syncs;

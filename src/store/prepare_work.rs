@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::chats::Chats;
 use super::event_keys::{Keyed, take_and_insert};
 use super::facts::Remembered;
+use super::hourly::{Kind, REDELIVERY, Tally};
 use super::people::People;
 use super::postback_work::{THEIR_TURN, keep_postbacks};
 use super::prepare::{
@@ -150,6 +151,13 @@ async fn store(
     counts.redeliveries = u64::try_from(events.len() - fresh.len()).unwrap_or(u64::MAX);
     counts.add_fresh(&fresh);
     insert_leads(connection, &fresh, rules, clock, now).await?;
+    let mut tally = Tally::default();
+    for (_, _, event) in &events {
+        if firsts.get(&event.id).is_some_and(|first| *first != event.id) {
+            tally.add(Kind::Lead, event.received_at.as_millisecond(), &event.source, REDELIVERY, 1);
+        }
+    }
+    tally.store(connection).await?;
     Ok(counts)
 }
 
@@ -273,6 +281,13 @@ pub(super) async fn insert_leads(
     chats.store(connection).await?;
     remembered.store_clicks(connection).await?;
     let first = take_places(connection, fresh.len()).await?;
+    // Only whoever has the counter of places writes these, so nobody waits for them.
+    let mut tally = Tally::default();
+    for event in fresh {
+        let at = event.received_at.as_millisecond();
+        tally.add(Kind::Lead, at, &event.source, event.outcome.state(), 1);
+    }
+    tally.store(connection).await?;
     for (row, sequence) in leads.iter_mut().zip(first..) {
         row.push(Arg::from(sequence));
     }

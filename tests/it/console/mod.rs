@@ -3,6 +3,7 @@
 mod access;
 mod attacks;
 mod commands;
+mod destinations;
 mod roles;
 mod stories;
 mod walk;
