@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::afterwards::{Coming, ToCome};
 use super::audits::AuditDetail;
 use super::faces::{Faces, faces};
 use super::sql::{Arg, Row, args, list};
@@ -82,6 +83,9 @@ pub struct LeadDetail {
     pub decision: Option<Told>,
     /// One per destination, with reasons and steps.
     pub syncs: Vec<SyncDetail>,
+    /// Bots that are called once the destinations have come so far; also those that were called by now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub to_come: Vec<Coming>,
 }
 
 /// One sync with its reasons and steps.
@@ -259,8 +263,8 @@ impl Store {
         let rows = self
             .read(
                 &format!(
-                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event, leads.decision FROM {WITH_SYNC} \
-                     WHERE leads.id = $1"
+                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event, leads.decision, leads.afterwards \
+                     FROM {WITH_SYNC} WHERE leads.id = $1"
                 ),
                 args![id],
             )
@@ -295,6 +299,7 @@ impl Store {
             lead: row.optional_json(7)?,
             decision: self.decision(row, language).await?,
             syncs: self.sync_details(id).await?,
+            to_come: row.optional_json::<ToCome>(12)?.map(|to_come| to_come.calls).unwrap_or_default(),
         }))
     }
 

@@ -1,0 +1,569 @@
+//! The registry as people page through it: leads by source, destination, where they stand, when they came, or found by
+//! what somebody typed.
+//!
+//! However large the registry is, a page costs a bounded number of rows. One condition leads: an index has its leads in the
+//! order of the list, and the walk along it begins where the page does. What else is asked for is looked at lead by lead, and
+//! after [`LOOKED_AT`] of them the page ends, says so, and tells where to look on. Nothing is counted.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+
+use super::names::{SoughtName, behind};
+use super::registry::{LEAD_COLUMNS, LeadRow, WITH_SYNC, lead_row, owners, places};
+use super::sql::{Arg, args, list};
+use super::{Store, StoreError};
+use crate::normalise::spellings;
+
+/// Leads that are looked at for one page.
+pub const LOOKED_AT: usize = 2_000;
+/// Words of a name up to which as many leads are looked at as otherwise: each word is walked along by itself.
+const FEW_WORDS: usize = 5;
+/// People who share what somebody typed; the walk goes along the leads of each.
+const PEOPLE: usize = 200;
+
+/// Where leads stand, as far as people ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Somebody must look.
+    NeedsAttention,
+    /// Somebody looks again by itself.
+    Open,
+    /// Decided while the destination only observes.
+    Held,
+    /// It is there.
+    Synced,
+    /// A rule ended it.
+    Filtered,
+}
+
+impl Standing {
+    /// All of them, what wants a person first.
+    pub const ALL: [Self; 5] = [Self::NeedsAttention, Self::Open, Self::Held, Self::Synced, Self::Filtered];
+
+    /// The word of addresses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NeedsAttention => "needs-attention",
+            Self::Open => "open",
+            Self::Held => "held",
+            Self::Synced => "synced",
+            Self::Filtered => "filtered",
+        }
+    }
+
+    /// Parses [`as_str`](Self::as_str).
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|standing| standing.as_str() == word)
+    }
+
+    /// As the partial indexes have it.
+    fn of_syncs(self) -> &'static str {
+        match self {
+            Self::NeedsAttention => "state = 'needs-attention'",
+            Self::Open => "state IN ('ready', 'pushing', 'unknown', 'waiting')",
+            Self::Held => "state = 'held'",
+            Self::Synced => "state = 'synced'",
+            Self::Filtered => "state = 'filtered'",
+        }
+    }
+
+    /// Of leads that ended before there was anything to sync.
+    fn of_leads(self) -> Option<&'static str> {
+        match self {
+            Self::NeedsAttention => Some("state = 'needs-attention'"),
+            Self::Filtered => Some("state = 'filtered'"),
+            Self::Open | Self::Held | Self::Synced => None,
+        }
+    }
+}
+
+/// Which leads. Everything that is given must hold; nothing given means all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// From this source.
+    pub source: Option<String>,
+    /// To this destination.
+    pub destination: Option<String>,
+    /// That stand there; with a destination, on their way to it.
+    pub standing: Option<Standing>,
+    /// Received at this time or later.
+    pub from: Option<Timestamp>,
+    /// Received before this time.
+    pub to: Option<Timestamp>,
+    /// A phone in any spelling, an email, the beginning of a name, a chat id, any id of ours, or a platform's of an event.
+    pub text: Option<String>,
+    /// Countries of a phone that names none.
+    pub regions: Vec<String>,
+}
+
+/// A place in a list: that of a lead in the order of all, or of its time of receipt and then that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    received_at: Option<i64>,
+    sequence: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.received_at {
+            Some(at) => write!(f, "{at}-{}", self.sequence),
+            None => write!(f, "{}", self.sequence),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let place = match (text.parse(), text.split_once('-')) {
+            (Ok(sequence), _) => Some((None, sequence)),
+            (Err(_), Some((at, sequence))) => at.parse().ok().map(Some).zip(sequence.parse().ok()),
+            (Err(_), None) => None,
+        };
+        let (received_at, sequence) = place.ok_or_else(|| {
+            format!("'{text}' is no place in a list; take `next` or `previous` of the page before")
+        })?;
+        Ok(Self { received_at, sequence })
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.received_at {
+            None => serializer.serialize_i64(self.sequence),
+            Some(_) => serializer.collect_str(self),
+        }
+    }
+}
+
+/// Which page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// The newest.
+    #[default]
+    Newest,
+    /// The next older than this.
+    Before(Place),
+    /// The next newer than this.
+    After(Place),
+}
+
+/// A lead in a list, and how it stands with each of its destinations.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Listed {
+    /// The lead.
+    #[serde(flatten)]
+    pub lead: LeadRow,
+    /// One for each destination.
+    pub syncs: Vec<ListedSync>,
+}
+
+/// How a lead stands with a destination.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ListedSync {
+    /// Where it goes.
+    pub destination: String,
+    /// Where it stands.
+    pub state: String,
+    /// Why.
+    pub why: Option<Value>,
+}
+
+/// A page of leads, newest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// They.
+    pub leads: Vec<Listed>,
+    /// Where newer ones may be; `None` at the newest.
+    pub newer: Option<Place>,
+    /// Where older ones may be; `None` at the end.
+    pub older: Option<Place>,
+    /// So many leads were looked at, and there may be more beyond: the page is not full, and not the end either.
+    pub looked_at: Option<usize>,
+    /// More words begin as the name that was typed than were looked for.
+    pub too_many_names: bool,
+}
+
+/// What somebody typed, as far as the registry knows it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sought {
+    /// Places of single leads.
+    pub(super) leads: Vec<i64>,
+    pub(super) people: Vec<String>,
+    pub(super) name: Option<SoughtName>,
+}
+
+/// A statement that is being put together.
+#[derive(Default)]
+struct Text {
+    arguments: Vec<Arg>,
+}
+
+impl Text {
+    fn place(&mut self, value: impl Into<Arg>) -> String {
+        self.arguments.push(value.into());
+        format!("${}", self.arguments.len())
+    }
+
+    fn places<A: Into<Arg>>(&mut self, values: impl IntoIterator<Item = A>) -> String {
+        values.into_iter().map(|value| self.place(value)).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Filter {
+    /// Whether its list is in the order of receipt. Otherwise it is in the order of all leads.
+    pub(super) fn is_by_receipt(&self) -> bool {
+        let dated = self.from.is_some() || self.to.is_some();
+        let by_source = self.source.is_some() && self.destination.is_none();
+        self.text.is_none() && self.leading_state().is_none() && (dated || by_source)
+    }
+
+    /// The state whose index leads. That most leads are synced needs none.
+    fn leading_state(&self) -> Option<Standing> {
+        self.standing.filter(|standing| *standing != Standing::Synced && self.text.is_none())
+    }
+
+    /// Whether a place is one of this list.
+    pub fn has(&self, place: Place) -> bool {
+        self.is_by_receipt() == place.received_at.is_some()
+    }
+}
+
+/// The statements of a page.
+pub(super) struct Statements {
+    /// Finds its places, nearest first.
+    pub(super) found: String,
+    /// Says how far it looked: the farthest place, and how many there were.
+    pub(super) how_far: String,
+    /// Of both.
+    pub(super) arguments: Vec<Arg>,
+    /// Leads that are looked at.
+    at_most: usize,
+}
+
+/// The statements that find so many places of a list.
+pub(super) fn statements(filter: &Filter, sought: Option<&Sought>, turn: Turn, limit: usize) -> Statements {
+    let mut text = Text::default();
+    let (beyond, order, opposite, from) = match turn {
+        Turn::Newest => ("<", "DESC", "ASC", None),
+        Turn::Before(place) => ("<", "DESC", "ASC", Some(place)),
+        Turn::After(place) => (">", "ASC", "DESC", Some(place)),
+    };
+    let rest = rest(filter, sought, &mut text);
+    let words = sought.and_then(|sought| sought.name.as_ref()).map_or(0, |name| name.words.len());
+    let at_most = match (rest.is_empty(), words > FEW_WORDS) {
+        (true, _) => limit,
+        (false, false) => LOOKED_AT,
+        (false, true) => LOOKED_AT / FEW_WORDS,
+    };
+    let by_receipt = filter.is_by_receipt();
+    let walk = if by_receipt {
+        let mut conditions = dates(filter, RECEIVED, &mut text);
+        if let Some(Place { received_at: Some(at), sequence }) = from {
+            let (at, sequence) = (text.place(at), text.place(sequence));
+            conditions.push(format!(
+                "{RECEIVED} {beyond}= {at} AND ({RECEIVED} {beyond} {at} OR leads.sequence {beyond} {sequence})"
+            ));
+        }
+        if let Some(source) = &filter.source {
+            conditions.push(format!("leads.source || '' = {}", text.place(source.as_str())));
+        }
+        let all = if conditions.is_empty() { "1 = 1".to_owned() } else { conditions.join(" AND ") };
+        format!(
+            "SELECT leads.sequence, {RECEIVED} AS received_at FROM leads WHERE {all} \
+             ORDER BY {RECEIVED} {order}, leads.sequence {order} LIMIT {at_most}"
+        )
+    } else {
+        let from = from.map(|place| text.place(place.sequence));
+        let mut parts = Vec::new();
+        for (number, (table, condition)) in parts_of(filter, sought, &mut text).into_iter().enumerate() {
+            let from = from
+                .as_ref()
+                .map_or_else(String::new, |from| format!(" AND {table}.sequence {beyond} {from}"));
+            // Several syncs of a lead are one lead.
+            parts.push(format!(
+                "SELECT * FROM (SELECT DISTINCT {table}.sequence FROM {table} WHERE {condition}{from} \
+                 ORDER BY {table}.sequence {order} LIMIT {at_most}) AS part{number}"
+            ));
+        }
+        format!(
+            "SELECT DISTINCT sequence, CAST(NULL AS BIGINT) AS received_at FROM ({}) AS parts \
+             ORDER BY sequence {order} LIMIT {at_most}",
+            parts.join(" UNION ALL ")
+        )
+    };
+    let conditions = if rest.is_empty() { String::new() } else { format!(" WHERE {}", rest.join(" AND ")) };
+    let columns: &[&str] = if by_receipt { &["received_at", "sequence"] } else { &["sequence"] };
+    let ordered = |way: &str| {
+        columns.iter().map(|column| format!("walked.{column} {way}")).collect::<Vec<_>>().join(", ")
+    };
+    Statements {
+        found: format!(
+            "WITH walked AS ({walk}) SELECT leads.sequence, walked.received_at FROM walked \
+             JOIN leads ON leads.sequence = walked.sequence{conditions} ORDER BY {} LIMIT {limit}",
+            ordered(order)
+        ),
+        how_far: format!(
+            "WITH walked AS ({walk}) SELECT walked.sequence, walked.received_at, (SELECT COUNT(*) FROM walked) \
+             FROM walked ORDER BY {} LIMIT 1",
+            ordered(opposite)
+        ),
+        arguments: text.arguments,
+        at_most,
+    }
+}
+
+/// What is looked at lead by lead, beside the condition that leads.
+fn rest(filter: &Filter, sought: Option<&Sought>, text: &mut Text) -> Vec<String> {
+    let mut rest = Vec::new();
+    if !filter.is_by_receipt() {
+        rest.extend(
+            filter.source.as_ref().map(|source| format!("leads.source = {}", text.place(source.as_str()))),
+        );
+        rest.extend(dates(filter, "leads.received_at", text));
+    }
+    let state_leads = filter.leading_state().is_some();
+    let destination_leads =
+        !filter.is_by_receipt() && !state_leads && filter.text.is_none() && filter.destination.is_some();
+    let standing = filter.standing.filter(|_| !(state_leads && filter.destination.is_none()));
+    let destination = filter.destination.as_deref().filter(|_| !destination_leads || standing.is_some());
+    if standing.is_some() || destination.is_some() {
+        rest.push(goes_to(standing, destination, text));
+    }
+    // Of whoever was found otherwise, nothing is asked by name.
+    if let Some(Sought { leads, people, name: Some(name) }) = sought
+        && leads.is_empty()
+        && people.is_empty()
+    {
+        rest.extend(name.further.iter().map(|word| has_word(word, text)));
+    }
+    rest
+}
+
+/// When a lead was received, as the indexes of the list have it.
+const RECEIVED: &str = "leads.received_at + 0";
+
+/// What a filter says of the time of receipt, which stands in this column.
+fn dates(filter: &Filter, column: &str, text: &mut Text) -> Vec<String> {
+    let mut conditions = Vec::new();
+    if let Some(from) = filter.from {
+        conditions.push(format!("{column} >= {}", text.place(from.as_millisecond())));
+    }
+    if let Some(to) = filter.to {
+        conditions.push(format!("{column} < {}", text.place(to.as_millisecond())));
+    }
+    conditions
+}
+
+/// The tables whose order leads, each with its condition.
+fn parts_of(filter: &Filter, sought: Option<&Sought>, text: &mut Text) -> Vec<(&'static str, String)> {
+    let mut parts = Vec::new();
+    if let Some(sought) = sought {
+        if !sought.leads.is_empty() {
+            let leads = text.places(sought.leads.iter().copied());
+            parts.push(("leads", format!("leads.sequence IN ({leads})")));
+        }
+        for person in &sought.people {
+            parts.push(("leads", format!("leads.person = {}", text.place(person.as_str()))));
+        }
+        for word in sought.name.iter().flat_map(|name| &name.words) {
+            parts.push(("lead_names", format!("lead_names.word = {}", text.place(word.clone()))));
+        }
+    } else if let Some(standing) = filter.leading_state() {
+        parts.push(("syncs", format!("syncs.{}", standing.of_syncs())));
+        if let Some(condition) = standing.of_leads().filter(|_| filter.destination.is_none()) {
+            parts.push(("leads", format!("leads.{condition}")));
+        }
+    } else if let Some(destination) = &filter.destination {
+        parts.push(("syncs", format!("syncs.destination || '' = {}", text.place(destination.as_str()))));
+    } else {
+        parts.push(("leads", "1 = 1".to_owned()));
+    }
+    if parts.is_empty() {
+        parts.push(("leads", "1 = 0".to_owned()));
+    }
+    parts
+}
+
+/// That a lead goes to a destination, or anywhere, and stands there.
+fn goes_to(standing: Option<Standing>, destination: Option<&str>, text: &mut Text) -> String {
+    let mut conditions = vec!["s.lead = leads.id".to_owned()];
+    if let Some(destination) = destination {
+        conditions.push(format!("s.destination = {}", text.place(destination)));
+    }
+    conditions.extend(standing.map(|standing| format!("s.{}", standing.of_syncs())));
+    let exists = format!("EXISTS (SELECT 1 FROM syncs s WHERE {})", conditions.join(" AND "));
+    match standing.and_then(Standing::of_leads).filter(|_| destination.is_none()) {
+        Some(own) => format!("(leads.{own} OR {exists})"),
+        None => exists,
+    }
+}
+
+fn has_word(word: &str, text: &mut Text) -> String {
+    let (from, to) = (text.place(word.as_bytes().to_vec()), text.place(behind(word.as_bytes())));
+    format!(
+        "EXISTS (SELECT 1 FROM lead_names n WHERE n.sequence = leads.sequence AND n.word >= {from} AND n.word < {to})"
+    )
+}
+
+/// The statement that finds the places of leads by any id of ours that has something to do with them, or by a platform's.
+pub(super) const BY_ID: &str = "\
+    SELECT sequence FROM leads WHERE id = $1 UNION SELECT sequence FROM leads WHERE event = $1 \
+    UNION SELECT leads.sequence FROM events JOIN leads ON leads.event = events.id WHERE events.delivery = $1 \
+    UNION SELECT leads.sequence FROM events JOIN leads ON leads.event = events.redelivery_of \
+      WHERE events.delivery = $1 OR events.id = $1 \
+    UNION SELECT leads.sequence FROM syncs JOIN leads ON leads.id = syncs.lead WHERE syncs.id = $1 \
+    UNION SELECT leads.sequence FROM steps JOIN syncs ON syncs.id = steps.sync JOIN leads ON leads.id = syncs.lead \
+      WHERE steps.id = $1 \
+    UNION SELECT leads.sequence FROM sources CROSS JOIN event_keys CROSS JOIN leads WHERE event_keys.source = sources.name \
+      AND event_keys.key = $1 AND leads.event = event_keys.event";
+
+impl Store {
+    /// What the registry knows of a text that somebody typed.
+    async fn sought(&self, text: &str, regions: &[String]) -> Result<Sought, StoreError> {
+        let text = text.trim();
+        let rows = self.read(BY_ID, args![text]).await?;
+        let mut sought = Sought {
+            leads: rows.iter().map(|row| row.int(0)).collect::<Result<_, _>>()?,
+            ..Sought::default()
+        };
+        if text.parse::<uuid::Uuid>().is_ok() {
+            sought.people.push(text.to_owned());
+        }
+        let values = spellings(text, regions);
+        let sql = format!(
+            "{} SELECT person FROM ({}) AS found WHERE person IS NOT NULL LIMIT {PEOPLE}",
+            places(),
+            owners(values.len())
+        );
+        for row in self.read(&sql, values.into_iter().map(Arg::from).collect()).await? {
+            sought.people.push(row.text(0)?);
+        }
+        sought.name = self.sought_name(text).await?;
+        Ok(sought)
+    }
+
+    /// A page of the leads that a filter lets through; `limit` is at least 1.
+    pub async fn listed(&self, filter: &Filter, turn: Turn, limit: usize) -> Result<Page, StoreError> {
+        let sought = match &filter.text {
+            Some(text) => Some(self.sought(text, &filter.regions).await?),
+            None => None,
+        };
+        let too_many_names =
+            sought.as_ref().and_then(|sought| sought.name.as_ref()).is_some_and(|name| name.too_many);
+        let Statements { found, how_far, arguments, at_most } =
+            statements(filter, sought.as_ref(), turn, limit + 1);
+        let rows = self.read(&found, arguments.clone()).await?;
+        let mut found: Vec<Place> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            found.push(Place { received_at: row.optional_int(1)?, sequence: row.int(0)? });
+        }
+        let mut beyond = (found.len() > limit).then(|| found.get(limit - 1).copied()).flatten();
+        found.truncate(limit);
+        let mut looked_at = None;
+        if beyond.is_none() {
+            let rows = self.read(&how_far, arguments).await?;
+            if let Some(row) = rows.first()
+                && usize::try_from(row.int(2)?).unwrap_or_default() >= at_most
+            {
+                beyond = Some(Place { received_at: row.optional_int(1)?, sequence: row.int(0)? });
+                looked_at = Some(at_most);
+            }
+        }
+        let mut page = Page { looked_at, too_many_names, ..Page::default() };
+        let back = match turn {
+            Turn::Newest => None,
+            // What led here is on the other side, whether anything was found or not.
+            Turn::Before(place) | Turn::After(place) => Some(found.first().copied().unwrap_or(place)),
+        };
+        (page.newer, page.older) = match turn {
+            Turn::Newest | Turn::Before(_) => (back, beyond),
+            Turn::After(_) => (beyond, back),
+        };
+        if matches!(turn, Turn::After(_)) {
+            found.reverse();
+        }
+        page.leads = self.leads_at(&found).await?;
+        Ok(page)
+    }
+
+    /// The leads at these places, in their order.
+    async fn leads_at(&self, found: &[Place]) -> Result<Vec<Listed>, StoreError> {
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let at = list(1, found.len());
+        let sql = format!("SELECT {LEAD_COLUMNS} FROM {WITH_SYNC} WHERE leads.sequence IN ({at})");
+        let arguments: Vec<Arg> = found.iter().map(|place| Arg::from(place.sequence)).collect();
+        let rows = self.read(&sql, arguments).await?;
+        let mut leads: Vec<Listed> = rows
+            .iter()
+            .map(|row| Ok(Listed { lead: lead_row(row)?, syncs: Vec::new() }))
+            .collect::<Result<_, StoreError>>()?;
+        leads.sort_by_key(|listed| found.iter().position(|place| place.sequence == listed.lead.sequence));
+        let sql = format!(
+            "SELECT lead, destination, state, why FROM syncs WHERE lead IN ({}) ORDER BY destination",
+            list(1, leads.len())
+        );
+        let arguments = leads.iter().map(|listed| Arg::from(listed.lead.id)).collect();
+        for row in self.read(&sql, arguments).await? {
+            let lead = row.id(0)?;
+            let sync =
+                ListedSync { destination: row.text(1)?, state: row.text(2)?, why: row.optional_json(3)? };
+            if let Some(listed) = leads.iter_mut().find(|listed| listed.lead.id == lead) {
+                listed.syncs.push(sync);
+            }
+        }
+        Ok(leads)
+    }
+
+    /// The place of the newest lead, for whoever wants to know whether there are newer ones.
+    pub async fn newest_place(&self) -> Result<i64, StoreError> {
+        let rows = self.read("SELECT value FROM counters WHERE name = 'sequence'", args![]).await?;
+        rows.first().map_or(Ok(0), |row| row.int(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_is_written() {
+        for text in ["7", "-1", "1700000000000-7"] {
+            assert_eq!(text.parse::<Place>().unwrap().to_string(), text);
+        }
+        for text in ["", "-", "x", "7-", "-7-", "1-2-3", "1.5"] {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_looked_at_is_bounded_whatever_is_asked() {
+        let source = Filter { source: Some("shop".to_owned()), ..Filter::default() };
+        let rare = Filter { destination: Some("crm".to_owned()), ..source.clone() };
+        assert_eq!(statements(&source, None, Turn::Newest, 51).at_most, 51);
+        assert_eq!(statements(&rare, None, Turn::Newest, 51).at_most, LOOKED_AT);
+        let words = |count: u8, further: &[&str]| Sought {
+            name: Some(SoughtName {
+                words: (0..count).map(|word| vec![b'a' + word]).collect(),
+                further: further.iter().map(|word| (*word).to_owned()).collect(),
+                too_many: false,
+            }),
+            ..Sought::default()
+        };
+        let text = Filter { text: Some("a".to_owned()), ..Filter::default() };
+        assert_eq!(statements(&text, Some(&words(20, &[])), Turn::Newest, 51).at_most, 51);
+        assert_eq!(statements(&text, Some(&words(2, &["b"])), Turn::Newest, 51).at_most, LOOKED_AT);
+        assert_eq!(
+            statements(&text, Some(&words(20, &["b"])), Turn::Newest, 51).at_most,
+            LOOKED_AT / FEW_WORDS
+        );
+    }
+}
