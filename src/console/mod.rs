@@ -8,8 +8,10 @@
 //! | `sign_in` | signing in and out, and how often one may try |
 //! | `page` | what every page has: head, sections, messages |
 //! | `words` | two languages, numbers, dates |
+//! | `reasons` | states and reasons in words |
 //! | `assets` | style and script |
 //! | `preferences` | language and time zone of a browser |
+//! | `registry`, `lead`, `deliveries` | what came, and what became of it |
 //! | the others | a section each, in the order of [`page::Section`] |
 //!
 //! House rules: a page writes both languages side by side ([`words::Reader::say`]), so that none can be forgotten; text that
@@ -18,9 +20,12 @@
 //! [`crate::operation::ask`].
 
 mod assets;
+mod deliveries;
 mod guard;
+mod lead;
 mod page;
 mod preferences;
+mod reasons;
 mod registry;
 mod sign_in;
 mod words;
@@ -49,6 +54,8 @@ pub fn router(means: Means, access: Access) -> Router {
     let console = Console { means, access: Arc::new(access), tries: Arc::default() };
     Router::new()
         .route("/", get(registry::list))
+        .merge(lead::routes())
+        .merge(deliveries::routes())
         .route("/sign-out", post(sign_in::sign_out))
         .fallback(page::nothing_here)
         .layer(from_fn_with_state(console.clone(), guard::guard))
