@@ -184,7 +184,7 @@ impl App {
         let loopback = options.listen.ip().is_loopback();
         let means = Means { store: store.clone(), versions, loopback, clock, wake_workers };
         let api = web::api::router(store.clone()).merge(web::operations::router(means.clone()));
-        let console = console::router(means, access.clone());
+        let console = console::router(means, access.clone(), stop.clone());
         let health =
             web::router(access, store.clone(), ready, store.trouble(), options.metrics, api, console);
         let router = receive::router(receiver).merge(health);

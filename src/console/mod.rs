@@ -12,6 +12,7 @@
 //! | `assets` | style and script |
 //! | `preferences` | language and time zone of a browser |
 //! | `registry`, `lead`, `deliveries` | what came, and what became of it |
+//! | `live` | tells open pages that something has changed |
 //! | the others | a section each, in the order of [`page::Section`] |
 //!
 //! House rules: a page writes both languages side by side ([`words::Reader::say`]), so that none can be forgotten; text that
@@ -23,6 +24,7 @@ mod assets;
 mod deliveries;
 mod guard;
 mod lead;
+mod live;
 mod page;
 mod preferences;
 mod reasons;
@@ -36,7 +38,10 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+use tokio_util::sync::CancellationToken;
+
 pub use self::assets::version as assets_version;
+use self::live::Live;
 use self::sign_in::Tries;
 use crate::operation::Means;
 use crate::web::Access;
@@ -47,13 +52,17 @@ struct Console {
     means: Means,
     access: Arc<Access>,
     tries: Arc<Tries>,
+    live: Arc<Live>,
 }
 
 /// The pages, with who may see them decided; also what answers where nothing is.
-pub fn router(means: Means, access: Access) -> Router {
-    let console = Console { means, access: Arc::new(access), tries: Arc::default() };
+/// Pages that are told of news are let go by `stop`.
+pub fn router(means: Means, access: Access, stop: CancellationToken) -> Router {
+    let console =
+        Console { means, access: Arc::new(access), tries: Arc::default(), live: Arc::new(Live::new(stop)) };
     Router::new()
         .route("/", get(registry::list))
+        .route("/live", get(live::live))
         .merge(lead::routes())
         .merge(deliveries::routes())
         .route("/sign-out", post(sign_in::sign_out))

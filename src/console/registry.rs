@@ -24,21 +24,23 @@ pub(super) async fn list(
     let choices = Choices::of(&console).await?;
     let filter = asked.filter(&reader, choices.regions());
     let turn = asked.turn(&filter);
+    // Before the leads: what comes in between is told as news, and not missed.
+    let pulse = console.means.store.pulse().await?;
     let mut found = console.means.store.listed(&filter, turn, PAGE).await?;
     if found.newer.is_none() && asked.is_turned() && found.leads.len() < PAGE {
         // Back at the newest: with as many as there are by now.
         found = console.means.store.listed(&filter, crate::store::listing::Turn::Newest, PAGE).await?;
     }
-    // Taken before the page would show a lead twice, taken after it would miss one.
     let top = found.newer.is_none();
     let content = html! {
         (tabs(&reader, Tab::Leads))
         (form(&reader, &asked, &choices))
         (notes(&reader, &found))
+        (news(&reader, pulse.newest, top))
         @if found.leads.is_empty() {
             (nothing(&reader, &asked))
         } @else {
-            (rows::table(&reader, &found.leads, top && asked.is_all()))
+            (rows::table(&reader, &found.leads))
         }
         (pages(&reader, &asked, &found))
     };
@@ -60,6 +62,16 @@ pub(super) fn tabs(reader: &Reader, tab: Tab) -> Markup {
                 (reader.say("Requests", "Запити"))
             }
         }
+    }
+}
+
+/// Where the script tells of new leads. The newest page shows them by itself, others have a link to it.
+fn news(reader: &Reader, newest: i64, top: bool) -> Markup {
+    let other = reader.say("new leads", "нового ліда");
+    html! {
+        div.news role="status" data-live="/live" data-newest=(newest) data-top[top]
+            data-one=(reader.say("new lead", "новий лід")) data-few=(reader.say("new leads", "нові ліди"))
+            data-many=(reader.say("new leads", "нових лідів")) data-other=(other) {}
     }
 }
 

@@ -190,6 +190,15 @@ pub struct Page {
     pub too_many_names: bool,
 }
 
+/// What changes when the registry does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pulse {
+    /// Leads that there ever were: each new one counts one more.
+    pub newest: i64,
+    /// Beats of all leases: whoever stores an outcome beats.
+    pub beats: i64,
+}
+
 /// What somebody typed, as far as the registry knows it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sought {
@@ -523,10 +532,13 @@ impl Store {
         Ok(leads)
     }
 
-    /// The place of the newest lead, for whoever wants to know whether there are newer ones.
-    pub async fn newest_place(&self) -> Result<i64, StoreError> {
-        let rows = self.read("SELECT value FROM counters WHERE name = 'sequence'", args![]).await?;
-        rows.first().map_or(Ok(0), |row| row.int(0))
+    /// Whether something has changed, for whoever looks all the time: two rows or so.
+    pub async fn pulse(&self) -> Result<Pulse, StoreError> {
+        let sql = "SELECT value, (SELECT CAST(COALESCE(SUM(beat), 0) AS BIGINT) FROM leases) FROM counters \
+                   WHERE name = 'sequence'";
+        let rows = self.read(sql, args![]).await?;
+        let row = rows.first().ok_or_else(|| StoreError::damaged("counter 'sequence' is gone"))?;
+        Ok(Pulse { newest: row.int(0)?, beats: row.int(1)? })
     }
 }
 

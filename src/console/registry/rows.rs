@@ -6,9 +6,10 @@ use serde_json::Value;
 use crate::console::guard::Reader;
 use crate::console::reasons::{badge, few_words, sentence};
 use crate::store::listing::{Listed, ListedSync};
+use crate::store::syncs::SyncState;
 
-/// The leads of a page. `live`: newer ones belong above them.
-pub(super) fn table(reader: &Reader, leads: &[Listed], live: bool) -> Markup {
+/// The leads of a page.
+pub(super) fn table(reader: &Reader, leads: &[Listed]) -> Markup {
     let columns = [
         reader.say("When", "Коли"),
         reader.say("Who", "Хто"),
@@ -19,11 +20,11 @@ pub(super) fn table(reader: &Reader, leads: &[Listed], live: bool) -> Markup {
     let [when, who, source, stands, why] = columns;
     html! {
         div.scroll {
-            table.cards #leads data-live[live] {
+            table.cards #leads {
                 thead { tr { @for column in columns { th scope="col" { (column) } } } }
                 tbody {
                     @for Listed { lead, syncs } in leads {
-                        tr data-id=(lead.id) {
+                        tr data-id=(lead.id) data-open[is_open(syncs)] {
                             td data-name=(when) { time datetime=(lead.received_at) { (reader.moment(lead.received_at)) } }
                             td data-name=(who) { (contact(reader, lead.contact.as_ref(), &format!("/leads/{}", lead.id))) }
                             td data-name=(source) { (lead.source) }
@@ -35,6 +36,11 @@ pub(super) fn table(reader: &Reader, leads: &[Listed], live: bool) -> Markup {
             }
         }
     }
+}
+
+/// Whether somebody looks at it again by itself, so that it may stand elsewhere in a moment.
+fn is_open(syncs: &[ListedSync]) -> bool {
+    syncs.iter().any(|sync| SyncState::parse(&sync.state).is_some_and(SyncState::is_open))
 }
 
 /// Whoever it is from, as far as the lead says.
