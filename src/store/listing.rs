@@ -19,7 +19,7 @@ use super::{Store, StoreError};
 use crate::normalise::spellings;
 
 /// Leads that are looked at for one page.
-pub const LOOKED_AT: usize = 2_000;
+pub const LOOKED_AT: usize = 1_500;
 /// Words of a name up to which as many leads are looked at as otherwise: each word is walked along by itself.
 const FEW_WORDS: usize = 5;
 /// People who share what somebody typed; the walk goes along the leads of each.
