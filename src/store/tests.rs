@@ -178,7 +178,7 @@ async fn pages(filter: Filter, sought: Option<Sought>, indexes: &[&str]) {
     for turn in [Turn::Newest, Turn::Before(place(&filter)), Turn::After(place(&filter))] {
         let Statements { found, how_far, arguments, .. } = statements(&filter, sought.as_ref(), turn, 51);
         seeks(&found, arguments.clone(), indexes).await;
-        seeks(&how_far, arguments.clone(), indexes).await;
+        seeks(&how_far, arguments.clone(), &[]).await;
         let plan = plan(&found, arguments).await;
         // Whatever one part of several gives is put in order; a single one is in order as it is.
         let inside: Vec<&String> = plan.iter().take_while(|line| !line.contains("SCAN part")).collect();

@@ -213,6 +213,15 @@ mod tests {
         }
     }
 
+    fn texts(value: &Value, into: &mut Vec<String>) {
+        match value {
+            Value::Object(entries) => entries.values().for_each(|value| texts(value, into)),
+            Value::Array(items) => items.iter().for_each(|value| texts(value, into)),
+            Value::String(text) => into.push(text.clone()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
     #[test]
     fn every_value_gives_the_placeholder_that_a_mapping_reads_it_by() {
         let event = json!({
@@ -226,13 +235,6 @@ mod tests {
         let shown = body(&Reader::for_tests(), &event).into_string();
         let placeholders = placeholders(&shown);
         let mut values = Vec::new();
-        fn texts(value: &Value, into: &mut Vec<String>) {
-            match value {
-                Value::Object(entries) => entries.values().for_each(|value| texts(value, into)),
-                Value::Array(items) => items.iter().for_each(|value| texts(value, into)),
-                other => into.extend(other.as_str().map(str::to_owned)),
-            }
-        }
         texts(&event, &mut values);
         assert_eq!(placeholders.len(), values.len());
         for (placeholder, value) in placeholders.iter().zip(&values) {

@@ -28,7 +28,7 @@ impl Watched {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let told = event.strip_prefix("data: ").map(|data| serde_json::from_str(data).unwrap());
-                self.text = rest.to_owned();
+                self.text = rest.to_string();
                 if told.is_some() {
                     return told;
                 }

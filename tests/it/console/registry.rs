@@ -154,9 +154,9 @@ async fn walked(rig: Rig) {
 
 fn place(value: &Value) -> Option<String> {
     match value {
-        Value::Null => None,
         Value::String(text) => Some(text.clone()),
-        number => Some(number.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
