@@ -226,7 +226,7 @@ async fn a_page_of_leads_walks_along_an_index() {
     };
     let named = |further: &[&str]| Some(Sought { name: Some(name(further)), ..Sought::default() });
     pages(text(), named(&[]), &["sqlite_autoindex_lead_names_1 (word=?"]).await;
-    pages(text(), named(&["koval"]), &["lead_names_1 (word=?", "n USING"]).await;
+    pages(text(), named(&["koval"]), &["lead_names_1 (word=?", "lead_names_sequence (sequence=?)"]).await;
     pages(text(), Some(Sought::default()), &[]).await;
 }
 

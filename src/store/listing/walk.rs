@@ -189,7 +189,8 @@ fn parts_of(filter: &Filter, sought: Option<&Sought>, text: &mut Text) -> Vec<(&
 fn goes_to(standing: Option<Standing>, destination: Option<&str>, text: &mut Text) -> String {
     let mut conditions = vec!["s.lead = leads.id".to_owned()];
     if let Some(destination) = destination {
-        conditions.push(format!("s.destination = {}", text.place(destination)));
+        // Not the column itself: SQLite would go through all syncs of the destination for each lead.
+        conditions.push(format!("COALESCE(s.destination, '') = {}", text.place(destination)));
     }
     conditions.extend(standing.map(|standing| format!("s.{}", standing.of_syncs())));
     let exists = format!("EXISTS (SELECT 1 FROM syncs s WHERE {})", conditions.join(" AND "));
