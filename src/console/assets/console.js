@@ -17,10 +17,10 @@ function copyPlaceholders(place) {
     const value = event.target.closest("[data-copy]");
     if (!value) return;
     const text = value.dataset.copy;
-    if (navigator.clipboard) {
+    try {
       await navigator.clipboard.writeText(text);
-    } else {
-      // Without TLS browsers have no clipboard but the old one.
+    } catch {
+      // Without TLS, or where it is not allowed, browsers have no clipboard but the old one.
       const field = document.createElement("textarea");
       field.value = text;
       document.body.append(field);
