@@ -197,7 +197,7 @@ impl App {
         let caller = Caller::nobody();
         let means = Means { store: store.clone(), versions, entrance, loopback, caller, clock, wake_workers };
         let api = web::openapi::router(means.clone());
-        let console = console::router(means, access.clone());
+        let console = console::router(means, access.clone(), stop.clone());
         let health =
             web::router(access, store.clone(), ready, store.trouble(), options.metrics, api, console);
         let router = receive::router(receiver).merge(health);

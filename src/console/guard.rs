@@ -18,8 +18,10 @@ use jiff::tz::TimeZone;
 use super::Console;
 use super::page::{self, Failure};
 use super::words::zone;
-use crate::access::{Caller, Through};
+use crate::access::{Caller, Role, Through};
 use crate::resolve::Language;
+use crate::store::StoreError;
+use crate::store::access::Holder;
 use crate::token::{self, TokenHash};
 use crate::web::{Access, demo, from_this_machine};
 
@@ -28,6 +30,8 @@ pub(super) const SESSION: &str = "leadfold_session";
 /// The cookies of what a browser likes.
 pub(super) const LANGUAGE: &str = "leadfold_language";
 pub(super) const ZONE: &str = "leadfold_zone";
+/// The header of what a page asks for by itself: an open page is no use of a session.
+const BY_ITSELF: &str = "x-by-itself";
 /// The field of a form that holds its key.
 pub(super) const KEY: &str = "key";
 
@@ -81,11 +85,9 @@ async fn reader(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<Opt
             // Origin and Host were checked, and there is no session to make a key from.
             (demo(Through::Console), String::new(), false)
         }
-        Access::Token { api, .. } => {
+        Access::Token { .. } => {
             let Some(cookie) = cookies.get(SESSION) else { return Ok(None) };
-            let hash = token::hash(cookie.value());
-            let session = console.means.store.session(&hash, api.as_ref(), console.means.clock.now()).await;
-            let (holder, role) = match session {
+            let (holder, role) = match session_of(console, &cookies, !headers.contains_key(BY_ITSELF)).await {
                 Ok(Some(session)) => session,
                 Ok(None) => return Ok(None),
                 Err(failure) => return Err(Failure::from(failure).bare()),
@@ -97,6 +99,21 @@ async fn reader(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<Opt
     let here = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let (language, zone) = likes(&cookies, headers);
     Ok(Some(Reader { caller, language, zone, key, here, signed_in }))
+}
+
+/// Who has the session of these cookies; in the demo, which has none, somebody. `used`: a person did something, and no page
+/// by itself.
+pub(super) async fn session_of(
+    console: &Console,
+    cookies: &CookieJar,
+    used: bool,
+) -> Result<Option<(Holder, Role)>, StoreError> {
+    let Access::Token { api, .. } = &*console.access else {
+        return Ok(Some((Holder::User(demo(Through::Console).name), Role::Admin)));
+    };
+    let Some(cookie) = cookies.get(SESSION) else { return Ok(None) };
+    let hash = token::hash(cookie.value());
+    console.means.store.session(&hash, api.as_ref(), console.means.clock.now(), used).await
 }
 
 /// What a form of this session carries. From the secret, not from its hash, which is in the database.

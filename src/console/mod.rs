@@ -8,10 +8,13 @@
 //! | `sign_in` | signing in and out |
 //! | `page` | what every page has: head, sections, messages |
 //! | `words` | two languages, numbers, dates |
+//! | `reasons` | states and reasons in words |
 //! | `assets` | style and script |
 //! | `preferences` | language and time zone of a browser |
 //! | `account` | a reader's own password |
 //! | `access`, `actions` | the section of users and tokens; in it, the audit log |
+//! | `registry`, `lead`, `deliveries` | what came, and what became of it |
+//! | `live` | tells open pages that something has changed |
 //! | the others | a section each, in the order of [`page::Section`] |
 //!
 //! House rules: a page writes both languages side by side ([`words::Reader::say`]), so that none can be forgotten; text that
@@ -23,12 +26,16 @@ mod access;
 mod account;
 mod actions;
 mod assets;
+mod deliveries;
 mod destinations;
 mod guard;
+mod lead;
+mod live;
 mod overview;
 mod page;
 mod pools;
 mod preferences;
+mod reasons;
 mod registry;
 mod sign_in;
 mod words;
@@ -39,7 +46,10 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+use tokio_util::sync::CancellationToken;
+
 pub use self::assets::version as assets_version;
+use self::live::Live;
 use crate::operation::Means;
 use crate::web::Access;
 
@@ -48,13 +58,18 @@ use crate::web::Access;
 struct Console {
     means: Means,
     access: Arc<Access>,
+    live: Arc<Live>,
 }
 
 /// The pages, with who may see them decided; also what answers where nothing is.
-pub fn router(means: Means, access: Access) -> Router {
-    let console = Console { means, access: Arc::new(access) };
+/// Pages that are told of news are let go by `stop`.
+pub fn router(means: Means, access: Access, stop: CancellationToken) -> Router {
+    let console = Console { means, access: Arc::new(access), live: Arc::new(Live::new(stop)) };
     Router::new()
         .route("/", get(registry::list))
+        .route("/live", get(live::live))
+        .merge(lead::routes())
+        .merge(deliveries::routes())
         .merge(destinations::routes())
         .merge(overview::routes())
         .merge(access::routes())

@@ -185,12 +185,13 @@ impl Store {
     }
 
     /// Who has this session and what they may, unless it has ended. `start` is the hash of the token that this process was
-    /// started with.
+    /// started with. A session that is not `used` ends as if nobody had asked.
     pub async fn session(
         &self,
         hash: &TokenHash,
         start: Option<&TokenHash>,
         now: Timestamp,
+        used: bool,
     ) -> Result<Option<(Holder, Role)>, StoreError> {
         let sql = "SELECT sessions.kind, sessions.name, COALESCE(users.role, access_tokens.role), sessions.seen_at \
              FROM sessions LEFT JOIN users ON sessions.kind = 'user' AND users.name = sessions.name \
@@ -210,7 +211,7 @@ impl Store {
         };
         let (holder, Some(word)) = found else { return Ok(None) };
         let role = Role::parse(&word).ok_or_else(|| StoreError::damaged(format!("'{word}' is no role")))?;
-        if row.int(3)? < at - millis(SEEN_EVERY) {
+        if used && row.int(3)? < at - millis(SEEN_EVERY) {
             let sql = "UPDATE sessions SET seen_at = $2 WHERE hash = $1 AND seen_at < $2";
             self.write(Statement { sql, args: args![to_hex(hash), at] }).await?;
         }

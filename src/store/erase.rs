@@ -24,6 +24,7 @@
 //! | `leads.id`, `leads.event`, `leads.source`, `leads.version`, `leads.person`, `leads.state` | stay; what needed attention is `filtered`, because nobody can see to it any more |
 //! | `leads.why` | replaced by when it was erased and what its state was |
 //! | `leads.lead`, `leads.conflicts`, `leads.decision`, `leads.afterwards` | go, and with them the calls to come |
+//! | `lead_names.word` | the row goes |
 //! | `syncs.id`, `syncs.lead`, `syncs.destination`, `syncs.person`, `syncs.state`, `syncs.owner`, `syncs.carried_by` | stay (the owner is who sells); what was open, held or needed attention is `filtered` |
 //! | `syncs.why`, `syncs.reasons`, `syncs.found` | replaced, and go |
 //! | `steps.id`, `steps.sync`, `steps.kind`, `steps.state`, `steps.record` | stay: what CRMs still have. Steps that were not sent go |

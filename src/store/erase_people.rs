@@ -14,6 +14,7 @@ use super::erase::{IN_DOUBT, IN_HAND, IS_ERASED, erased};
 use super::erase_requests::{empty_requests_of, identifiers_of};
 use super::facts::forget_facts;
 use super::merges::{MERGED, lock_people};
+use super::names::forget_names;
 use super::postback_hand::forget_postbacks;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
 use super::start_tokens::forget_links;
@@ -201,6 +202,7 @@ pub(super) async fn clear_leads(
     for piece in syncs.chunks(ROWS_PER_STATEMENT) {
         clear_steps(connection, piece, millis).await?;
     }
+    forget_names(connection, &arguments).await?;
     let sql = format!("SELECT id, state, why FROM leads WHERE id IN ({of}) ORDER BY id");
     for row in connection.fetch(&sql, arguments).await? {
         let state = row.text(1)?;

@@ -26,6 +26,8 @@
 //! | [`rehearsal`], [`partition`] | deliveries and what was known when they came, and who left all leads: to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`erase`], `erase_requests`, `erase_people` | one human's data goes, and what is left of them; the table of every column |
+//! | [`listing`], `names` | the registry as people page through it: filters, and finding leads by what somebody typed |
+//! | [`deliveries`] | deliveries one by one, also those that became no lead |
 //! | [`registry`], `faces`, [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
 //! | [`access`], [`actions`] | users, access tokens and sessions; what people changed |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
@@ -55,6 +57,7 @@ mod checks;
 mod claims;
 mod context;
 pub mod corrections;
+pub mod deliveries;
 mod doubles;
 pub mod erase;
 pub mod erase_people;
@@ -72,10 +75,12 @@ pub mod lease;
 pub mod ledger;
 mod link_work;
 pub mod links;
+pub mod listing;
 mod lock;
 mod merges;
 mod moved;
 pub mod moving;
+mod names;
 mod open;
 mod ordinals;
 pub mod partition;

@@ -11,6 +11,7 @@ use super::chats::Chats;
 use super::event_keys::{Keyed, take_and_insert};
 use super::facts::Remembered;
 use super::hourly::{Kind, REDELIVERY, Tally};
+use super::names::store_names;
 use super::people::People;
 use super::postback_work::{THEIR_TURN, keep_postbacks};
 use super::prepare::{
@@ -215,6 +216,7 @@ pub(super) async fn insert_leads(
         People::load(connection, redeemed.values().map(AsRef::as_ref), holders, rules, now).await?;
     let mut leads = Vec::with_capacity(fresh.len());
     let mut syncs = Vec::new();
+    let mut names = Vec::new();
     let (mut chats, mut remembered) = (Chats::default(), Remembered::default());
     for (event, place) in fresh.iter().zip(0_i64..) {
         let mut row = |branch: Option<i64>,
@@ -266,6 +268,7 @@ pub(super) async fn insert_leads(
                     );
                 }
                 let branch = i64::try_from(*branch).unwrap_or(i64::MAX);
+                names.extend(lead.contact.name.as_deref().map(|name| (place, name)));
                 let person = resolution.person;
                 let decision = json(&resolution.decision)?;
                 let to_come = to_come.as_ref().map(json).transpose()?;
@@ -310,6 +313,7 @@ pub(super) async fn insert_leads(
             "",
         )
         .await?;
+    store_names(connection, names.into_iter().map(|(place, name)| (first + place, name))).await?;
     remembered.store_fields(connection, first).await?;
     people.merge(connection, clock).await
 }

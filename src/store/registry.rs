@@ -264,8 +264,8 @@ impl Store {
         let rows = self
             .read(
                 &format!(
-                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event, leads.decision, leads.afterwards FROM {WITH_SYNC} \
-                     WHERE leads.id = $1"
+                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event, leads.decision, leads.afterwards \
+                     FROM {WITH_SYNC} WHERE leads.id = $1"
                 ),
                 args![id],
             )

@@ -55,6 +55,7 @@ pub(super) fn migrator() -> Migrator {
         migration(14, "pins", include_str!("../../migrations/0014_pins.sql")),
         migration(15, "access", include_str!("../../migrations/0015_access.sql")),
         migration(16, "actions", include_str!("../../migrations/0016_actions.sql")),
+        migration(17, "console", include_str!("../../migrations/0017_console.sql")),
         migration(20, "counters", include_str!("../../migrations/0020_counters.sql")),
     ])
 }

@@ -12,10 +12,13 @@ use super::alerts::NEWEST_CAUSES;
 use super::backlog::open_syncs;
 use super::claims::{claim, claimed_rows, claimed_steps};
 use super::context;
+use super::deliveries::{self, Kind};
 use super::error::{Failure, failure};
 use super::event_keys::taken_keys;
 use super::lease::Lease;
 use super::ledger::{Dated, Entry};
+use super::listing::{BY_ID, Filter, Sought, Standing, Statements, Turn, statements};
+use super::names::{SoughtName, behind, words_that_begin};
 use super::pools::WAKE_WAITING;
 use super::prepare::oldest_received;
 use super::prepare_work::requeue;
@@ -167,6 +170,97 @@ async fn a_rehearsal_of_last_year_does_not_begin_today() {
 #[tokio::test]
 async fn the_newest_leads_are_not_looked_for_among_all() {
     seeks(&newest_leads(), args![7, 50], &["leads_sequence (sequence<?)", "syncs_lead"]).await;
+}
+
+/// That every part of a page is walked along its index, and only what was found is sorted.
+async fn pages(filter: Filter, sought: Option<Sought>, indexes: &[&str]) {
+    let place = |filter: &Filter| if filter.is_by_receipt() { "7-7" } else { "7" }.parse().unwrap();
+    for turn in [Turn::Newest, Turn::Before(place(&filter)), Turn::After(place(&filter))] {
+        let Statements { found, how_far, arguments, .. } = statements(&filter, sought.as_ref(), turn, 51);
+        seeks(&found, arguments.clone(), indexes).await;
+        seeks(&how_far, arguments.clone(), &[]).await;
+        let plan = plan(&found, arguments).await;
+        // Whatever one part of several gives is put in order; a single one is in order as it is.
+        let inside: Vec<&String> = plan.iter().take_while(|line| !line.contains("SCAN part")).collect();
+        assert!(inside.iter().all(|line| !line.contains("TEMP B-TREE")), "{filter:?} {turn:?}: {plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_leads_walks_along_an_index() {
+    let filter = Filter::default;
+    let source = || Some("shop".to_owned());
+    let destination = || Some("crm".to_owned());
+    let at = Some(Timestamp::UNIX_EPOCH);
+    pages(filter(), None, &["leads_sequence"]).await;
+    pages(Filter { source: source(), ..filter() }, None, &["leads_by_source (<expr>=?"]).await;
+    pages(Filter { from: at, to: at, ..filter() }, None, &["leads_by_receipt (<expr>>?"]).await;
+    pages(Filter { source: source(), to: at, ..filter() }, None, &["leads_by_source (<expr>=? AND"]).await;
+    pages(Filter { destination: destination(), ..filter() }, None, &["syncs_by_destination (<expr>=?"]).await;
+    pages(
+        Filter { destination: destination(), source: source(), ..filter() },
+        None,
+        &["syncs_by_destination"],
+    )
+    .await;
+    pages(Filter { destination: destination(), from: at, ..filter() }, None, &["leads_by_receipt"]).await;
+    for (standing, indexes) in [
+        (Standing::NeedsAttention, &["syncs_needs_attention", "leads_needs_attention"] as &[&str]),
+        (Standing::Open, &["syncs_open"]),
+        (Standing::Held, &["syncs_held_in_order"]),
+        (Standing::Filtered, &["syncs_filtered", "leads_filtered"]),
+        (Standing::Synced, &["leads_sequence", "syncs_lead"]),
+    ] {
+        let standing = Some(standing);
+        pages(Filter { standing, ..filter() }, None, indexes).await;
+        pages(Filter { standing, source: source(), from: at, ..filter() }, None, &[]).await;
+        pages(Filter { standing, destination: destination(), ..filter() }, None, &["(lead=?)"]).await;
+    }
+    let text = || Filter { text: Some("somebody".to_owned()), ..filter() };
+    let people = Sought { people: vec!["a".to_owned(), "b".to_owned()], ..Sought::default() };
+    pages(text(), Some(people), &["leads_person (person=?"]).await;
+    let name = |further: &[&str]| SoughtName {
+        words: vec![b"olena".to_vec(), b"oleh".to_vec()],
+        further: further.iter().map(|word| (*word).to_owned()).collect(),
+        too_many: false,
+    };
+    let named = |further: &[&str]| Some(Sought { name: Some(name(further)), ..Sought::default() });
+    pages(text(), named(&[]), &["sqlite_autoindex_lead_names_1 (word=?"]).await;
+    pages(text(), named(&["koval"]), &["lead_names_1 (word=?", "lead_names_sequence (sequence=?)"]).await;
+    pages(text(), Some(Sought::default()), &[]).await;
+}
+
+#[tokio::test]
+async fn what_somebody_types_is_found_by_seeks() {
+    seeks(&words_that_begin(), args![b"ol".to_vec(), behind(b"ol")], &["lead_names_1 (word>? AND word<?)"])
+        .await;
+    let indexes =
+        ["leads_1 (id=?)", "leads_event (event=?)", "events_delivery (delivery=?)", "steps_1 (id=?)"];
+    seeks(BY_ID, args!["x"], &indexes).await;
+    let plan = plan(BY_ID, args!["x"]).await;
+    assert!(plan.iter().any(|line| line.contains("event_keys_1 (source=? AND key=?)")), "{plan:#?}");
+}
+
+#[tokio::test]
+async fn a_page_of_deliveries_walks_along_an_index() {
+    let id = DeliveryId(Uuid::nil());
+    for (kind, index) in [
+        (None, "deliveries_1"),
+        (Some(Kind::Received), "deliveries_received"),
+        (Some(Kind::Unreadable), "deliveries_unreadable"),
+        (Some(Kind::Waiting), "deliveries_waiting_in_order"),
+        (Some(Kind::Refused), "deliveries_refused"),
+        (Some(Kind::Redelivery), "events_repeats"),
+    ] {
+        for turn in [deliveries::Turn::Newest, deliveries::Turn::Before(id), deliveries::Turn::After(id)] {
+            for source in [None, Some("shop")] {
+                let (found, _, arguments) = deliveries::statements(kind, source, turn, 51);
+                let plan = plan(&found, arguments).await;
+                assert!(plan.iter().any(|line| line.contains(index)), "{kind:?}: {plan:#?}");
+                assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{kind:?}: {plan:#?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

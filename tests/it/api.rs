@@ -123,7 +123,7 @@ async fn wrong_questions_are_answered_with_what_to_do() {
         ),
         (&*format!("/api/leads/{nobody}?lang=uk"), 400, "takes language"),
         ("/api/leads?limit=many", 400, "limit"),
-        ("/api/leads?page=2", 400, "takes before, limit, q and region"),
+        ("/api/leads?page=2", 400, "takes before, after, limit, q, region, source"),
         ("/api/nothing", 404, "nothing is at this address"),
     ] {
         let (given, text) = rig.get(path).await;

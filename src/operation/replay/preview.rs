@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Again, UNREADABLE, checked, is_of_deliveries, observes, remapped};
@@ -75,6 +76,9 @@ pub struct Sample {
     pub before: String,
     /// What the active mapping makes of it.
     pub after: String,
+    /// The lead that it makes of it, where it makes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapped: Option<Value>,
 }
 
 impl Operation for PreviewReplay {
@@ -138,8 +142,10 @@ fn count(groups: &mut BTreeMap<(String, Option<String>, String), Group>, item: I
 }
 
 async fn sample(means: &Means, workspace: &Arc<Workspace>, item: &Item) -> Result<Sample, StoreError> {
+    let mut mapped = None;
     let after = match remapped(means, workspace, item.lead).await? {
         Ok(Again::Mapped(EventOutcome::Lead { lead, .. }, _)) => {
+            mapped = serde_json::to_value(&*lead).ok();
             format!("branch '{}', to {}", lead.branch, lead.to.join(", "))
         }
         Ok(Again::Mapped(EventOutcome::Filtered(why), _)) => format!("filtered: {}", why.text),
@@ -148,7 +154,7 @@ async fn sample(means: &Means, workspace: &Arc<Workspace>, item: &Item) -> Resul
         Err((_, why)) => format!("left alone: {why}"),
     };
     let why = item.why.as_ref().map_or_else(String::new, |why| format!(": {}", why.text));
-    Ok(Sample { lead: item.lead, before: format!("{}{why}", item.state), after })
+    Ok(Sample { lead: item.lead, before: format!("{}{why}", item.state), after, mapped })
 }
 
 async fn preview_deliveries(

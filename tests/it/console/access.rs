@@ -255,7 +255,7 @@ async fn every_process_knows_at_once_who_may_what() {
         let (let_in_now, changed) = tokio::join!(begin, change);
         assert!(changed.unwrap());
         let_in += i32::from(let_in_now.unwrap());
-        let open = rig.app().store.session(&session, None, rig.clock.now()).await.unwrap();
+        let open = rig.app().store.session(&session, None, rig.clock.now(), true).await.unwrap();
         assert!(open.is_none(), "round {round}: {let_in} were let in");
     }
     second.stop().await;

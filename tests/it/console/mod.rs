@@ -4,6 +4,8 @@ mod access;
 mod attacks;
 mod commands;
 mod destinations;
+mod live;
+mod registry;
 mod roles;
 mod stories;
 mod walk;

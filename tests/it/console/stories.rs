@@ -1,21 +1,16 @@
 //! What people do with the console, in a real browser.
 
-use leadfold::access::{Role, password};
+use leadfold::access::Role;
 use leadfold::sandbox::Faults;
-use leadfold::store::access::User;
 use serde_json::json;
 
 use super::webdriver::Tab;
-use super::{TOKEN, rig};
+use super::{PASSWORD, TOKEN, add_user, rig};
 use crate::rig::{IMPATIENT, Rig, event, now_millis};
-
-const PASSWORD: &str = "correct horse battery";
 
 async fn with_olena() -> Rig {
     let rig = rig().await;
-    let user = User { name: "olena".to_owned(), role: Role::Operator, created_at: rig.clock.now() };
-    let kept = password::hash(PASSWORD, &rig.clock.secret());
-    assert!(rig.app().store.add_user(user, kept).await.unwrap());
+    add_user(&rig, "olena", Role::Operator).await;
     rig
 }
 
