@@ -32,7 +32,7 @@ use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::console;
 use crate::gauges::Gauges;
-use crate::map::{Files, Workspace};
+use crate::map::{Files, Workspace, samples};
 use crate::operation::Means;
 use crate::prepare::Preparer;
 use crate::receive::{self, Connections, Limits, Receiver};
@@ -42,7 +42,8 @@ use crate::sync::WorkerHandle;
 use crate::telemetry::Metrics;
 use crate::token;
 use crate::web::{self, Access};
-use crate::workspace::{Environment, Versions};
+pub use crate::workspace::Follow;
+use crate::workspace::{Environment, Home, Versions};
 
 /// How a leadfold is started.
 pub struct Options {
@@ -52,6 +53,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// What says which version runs.
     pub follow: Follow,
+    /// Whether the console may not write the folder, nor make another version active.
+    pub read_only_workspace: bool,
     /// `sqlite://FILE` or `postgres://…`.
     pub database: String,
     /// Where to listen; port 0 takes a free one.
@@ -66,15 +69,6 @@ pub struct Options {
     pub environment: Environment,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
-}
-
-/// What says which version of the workspace runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Follow {
-    /// The files: they are active from the start on, and so is every valid edit of them. For one process.
-    Files,
-    /// The database: `leadfold apply` changes the active version. For several processes.
-    Database,
 }
 
 /// Who may use anything but `/in` and health.
@@ -182,7 +176,18 @@ impl App {
         };
         let clock = Arc::clone(&options.clock);
         let loopback = options.listen.ip().is_loopback();
-        let means = Means { store: store.clone(), versions, loopback, clock, wake_workers };
+        let named = samples(&options.files).into_iter().map(|sample| sample.given).collect();
+        let home = Home::new(&options.folder, options.follow, options.read_only_workspace, named);
+        let catalogs = Arc::default();
+        let means = Means {
+            store: store.clone(),
+            versions,
+            home: Arc::new(home),
+            catalogs,
+            loopback,
+            clock,
+            wake_workers,
+        };
         let api = web::api::router(store.clone()).merge(web::operations::router(means.clone()));
         let console = console::router(means, access.clone());
         let health =

@@ -122,7 +122,15 @@ impl Client {
 fn means(store: Store) -> Means {
     let versions = Arc::new(Versions::new(store.clone(), process_environment()));
     // Who pushes, if anybody does, is another process, and looks every second.
-    Means { store, versions, loopback: true, clock: Arc::new(SystemClock), wake_workers: Arc::new(|| ()) }
+    Means {
+        store,
+        versions,
+        home: Arc::default(),
+        catalogs: Arc::default(),
+        loopback: true,
+        clock: Arc::new(SystemClock),
+        wake_workers: Arc::new(|| ()),
+    }
 }
 
 /// What a refusal means for whoever ran the command.

@@ -3,12 +3,12 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::difference::{self, differences};
 use super::{DatabaseOption, End, Failure, WorkspaceOption, say};
 use crate::map::Files;
 use crate::operation::NO_VERSION;
 use crate::store::Store;
 use crate::store::versions::{COUNTED_LEADS, VersionRow};
+use crate::workspace::difference::{self, differences};
 use crate::workspace::{read_files, short};
 
 const EXAMPLES: &str = "\

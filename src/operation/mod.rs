@@ -10,6 +10,7 @@ pub mod deep_links;
 pub mod erase;
 pub mod held;
 pub mod links;
+pub mod mappings;
 pub mod people;
 pub mod postbacks;
 pub mod replay;
@@ -21,12 +22,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use self::mappings::Catalogs;
 use crate::access::{Caller, Role};
 use crate::clock::Clock;
 use crate::map::Workspace;
 use crate::store::{Store, StoreError};
 use crate::telemetry::masked;
-use crate::workspace::Versions;
+use crate::workspace::{Home, Versions};
 
 /// Why nothing can be said of a workspace, and what to do.
 pub const NO_VERSION: &str = "no version of the workspace is active in this database yet: `leadfold serve` or `leadfold apply` makes the first";
@@ -45,6 +47,10 @@ pub struct Means {
     pub store: Store,
     /// Any version of the workspace.
     pub versions: Arc<Versions>,
+    /// The folder of the workspace.
+    pub home: Arc<Home>,
+    /// What the accounts said that they have.
+    pub catalogs: Arc<Catalogs>,
     /// Whether nobody but this machine reaches the process.
     pub loopback: bool,
     /// Time and ids.

@@ -11,7 +11,7 @@ pub mod people;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::compare::Difference;
 use self::compare::{Outcome, Shape, differences, shape};
@@ -32,7 +32,7 @@ use crate::trial::imagine;
 const PAGE: usize = 200;
 
 /// What a rehearsal came to.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Rehearsal {
     /// Deliveries that were looked at.
     pub deliveries: usize,
@@ -53,7 +53,7 @@ pub struct Rehearsal {
 }
 
 /// Events that change in the same way.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Group {
     /// The source they came to.
     pub source: String,
@@ -68,7 +68,7 @@ pub struct Group {
 }
 
 /// A difference of a group.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Shown {
     /// As in the example.
     #[serde(flatten)]
@@ -78,7 +78,7 @@ pub struct Shown {
 }
 
 /// One event that stands for its group.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Example {
     /// Its lead, when it has one.
     pub lead: Option<LeadId>,
@@ -98,6 +98,8 @@ pub struct Rehearsing<'a> {
     destinations: BTreeMap<String, Destination>,
     groups: BTreeMap<(String, Shape), Group>,
     rehearsal: Rehearsal,
+    /// The oldest delivery that was looked at.
+    before: Option<DeliveryId>,
 }
 
 /// What both versions meet at a destination.
@@ -115,7 +117,8 @@ impl<'a> Rehearsing<'a> {
             let pools = store.pools(name).await?.into_iter().collect();
             destinations.insert(name.clone(), Destination { can, pools });
         }
-        Ok(Self { store, old, new, destinations, groups: BTreeMap::new(), rehearsal: Rehearsal::default() })
+        let (groups, rehearsal, before) = (BTreeMap::new(), Rehearsal::default(), None);
+        Ok(Self { store, old, new, destinations, groups, rehearsal, before })
     }
 
     /// Runs at most so many deliveries, the newest first. `progress` is told how many are done.
@@ -125,21 +128,30 @@ impl<'a> Rehearsing<'a> {
         at_most: usize,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Rehearsal, StoreError> {
-        let mut before = None;
-        loop {
-            let left = at_most - self.rehearsal.deliveries;
-            let page = self.store.stored_deliveries(selection, before, left.min(PAGE)).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.delivery.id);
-            for stored in &page {
-                self.delivery(stored).await?;
-            }
+        while self.page(selection, at_most).await? {
             progress(self.rehearsal.deliveries);
         }
+        Ok(self.finish())
+    }
+
+    /// Runs the next page of at most so many deliveries in all, the newest first. Returns whether there was one.
+    pub async fn page(&mut self, selection: &Selection, at_most: usize) -> Result<bool, StoreError> {
+        let left = at_most.saturating_sub(self.rehearsal.deliveries);
+        let page = self.store.stored_deliveries(selection, self.before, left.min(PAGE)).await?;
+        let Some(last) = page.last() else { return Ok(false) };
+        self.before = Some(last.delivery.id);
+        for stored in &page {
+            self.delivery(stored).await?;
+        }
+        Ok(true)
+    }
+
+    /// What it came to so far.
+    pub fn finish(self) -> Rehearsal {
         let mut rehearsal = self.rehearsal;
         rehearsal.groups = self.groups.into_values().collect();
         rehearsal.groups.sort_by_key(|group| std::cmp::Reverse(group.count));
-        Ok(rehearsal)
+        rehearsal
     }
 
     async fn delivery(&mut self, stored: &StoredDelivery) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::sql::{Connection, args, json};
 use super::{Store, StoreError, Work};
@@ -22,7 +22,7 @@ pub struct RememberedSource {
 }
 
 /// A version in the list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRow {
     /// SHA-256 (hex) over its texts.
     pub hash: String,
@@ -34,6 +34,19 @@ pub struct VersionRow {
     pub leads: i64,
     /// When the delivery of one of those came that came last.
     pub last_lead: Option<Timestamp>,
+}
+
+/// Leads that a branch took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The source.
+    pub source: String,
+    /// Hash of the version that made them.
+    pub version: String,
+    /// Place of the branch in that version's mapping, from 0.
+    pub branch: usize,
+    /// How many.
+    pub leads: i64,
 }
 
 /// Leads that are counted by version, the newest: a list of versions must not read the whole registry.
@@ -109,6 +122,20 @@ impl Store {
                     leads: row.int(3)?,
                     last_lead: row.optional_timestamp(4)?,
                 })
+            })
+            .collect()
+    }
+
+    /// How many of the newest leads each branch of each version took.
+    pub async fn branches(&self, newest: i64) -> Result<Vec<Taken>, StoreError> {
+        let sql = "SELECT source, version, branch, COUNT(*) FROM \
+             (SELECT source, version, branch FROM leads ORDER BY sequence DESC LIMIT $1) AS newest \
+             WHERE branch IS NOT NULL GROUP BY source, version, branch ORDER BY source, version, branch";
+        let rows = self.read(sql, args![newest]).await?;
+        rows.iter()
+            .map(|row| {
+                let branch = usize::try_from(row.int(2)?).unwrap_or(usize::MAX);
+                Ok(Taken { source: row.text(0)?, version: row.text(1)?, branch, leads: row.int(3)? })
             })
             .collect()
     }

@@ -113,6 +113,7 @@ pub(crate) struct Rig {
     pub(crate) postgres: Option<Database>,
     pub(crate) files: Files,
     pub(crate) follow: Follow,
+    pub(crate) read_only_workspace: bool,
     pub(crate) listen: SocketAddr,
     pub(crate) clock: Arc<dyn Clock>,
     /// The token of `/api`; without one it is open, as in the demo.
@@ -192,6 +193,7 @@ impl Rig {
             postgres,
             files,
             follow: Follow::Files,
+            read_only_workspace: false,
             listen: ([127, 0, 0, 1], 0).into(),
             clock,
             token: None,
@@ -216,6 +218,7 @@ impl Rig {
             files: self.files.clone(),
             folder: self.workspace(),
             follow: self.follow,
+            read_only_workspace: self.read_only_workspace,
             database: self.database(),
             listen: self.listen,
             door: self.token.map_or(Door::Demo, |token| Door::Token {
