@@ -12,6 +12,7 @@ mod bots;
 mod busy;
 mod chats;
 mod commands;
+mod console;
 mod crm;
 mod deep_links;
 mod deploy;
