@@ -16,20 +16,24 @@ use crate::store::StoreError;
 pub(super) enum Section {
     /// Every lead.
     Registry,
+    /// What becomes of what comes.
+    Mappings,
 }
 
 impl Section {
-    const ALL: [Self; 1] = [Self::Registry];
+    const ALL: [Self; 2] = [Self::Registry, Self::Mappings];
 
     fn path(self) -> &'static str {
         match self {
             Self::Registry => "/",
+            Self::Mappings => "/mappings",
         }
     }
 
     pub(super) fn name(self, reader: &Reader) -> &'static str {
         match self {
             Self::Registry => reader.say("Registry", "Реєстр"),
+            Self::Mappings => reader.say("Mappings", "Мапінги"),
         }
     }
 }
@@ -120,6 +124,13 @@ pub(super) fn languages(language: Language, here: &str) -> Markup {
             button.quiet name="language" value="uk" lang="uk" aria-pressed=(language == Language::Ukrainian) { "Українська" }
         }
     }
+}
+
+/// What was done, on the page that a form leads back to. The address holds a word, and the page has the sentence for it
+/// (word, English, Ukrainian), so that a link cannot put sentences into our mouth.
+pub(super) fn done(reader: &Reader, what: Option<&str>, sentences: &[(&str, &str, &str)]) -> Option<String> {
+    let (_, english, ukrainian) = sentences.iter().find(|(word, ..)| Some(*word) == what)?;
+    Some(reader.say(*english, *ukrainian).to_owned())
 }
 
 /// Why there is no page.

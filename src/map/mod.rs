@@ -55,7 +55,7 @@ pub(crate) use problem::closest;
 pub use problem::{Problem, Severity, Span};
 pub(crate) use reader::{Reader, Section};
 pub(crate) use scope::{Scope, Values, View};
-pub use secrets::{HIDDEN, diverted, hidden, revealed};
+pub use secrets::{HIDDEN, diverted, hidden, revealed, token_in};
 pub use source::{Broken, Mapping, Source, name_of as source_of};
 pub(crate) use template::Sees;
 pub use template::{EvaluationError, Place, Template};

@@ -66,6 +66,13 @@ pub fn revealed(base: &Files, edited: &Files, kinds: &[DestinationKind]) -> (Fil
     (files, problems)
 }
 
+/// The token of a source, where its file holds it: not one that comes from the environment.
+pub fn token_in(text: &str) -> Option<String> {
+    let root = yaml::parse(text).root;
+    let token = root.get("source")?.get("token")?;
+    token.scalar().filter(|_| is_written_out(token)).map(str::to_owned)
+}
+
 /// What an edit changes of where secrets are sent.
 pub fn diverted(base: &Files, edited: &Files) -> Vec<Problem> {
     let (before, after) = (base.0.get(FILE), edited.0.get(FILE));

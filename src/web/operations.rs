@@ -15,8 +15,8 @@ use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
 use crate::operation::links::{BindUser, IssueLink, SettleLink, UnlinkUser, VerifyLink};
 use crate::operation::mappings::{
-    CheckMappings, CompareVersions, DraftSource, GoBack, LookAtArrived, LookAtMappings, LookAtNames,
-    LookAtVersions, MakePatch, RehearseMappings, SaveMappings,
+    CheckMappings, CompareVersions, DraftSource, GoBack, LookAtAddress, LookAtArrived, LookAtMappings,
+    LookAtNames, LookAtVersions, MakePatch, RehearseMappings, SaveMappings,
 };
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::postbacks::{CountPostback, LookAtPostbacks, UncountPostback};
@@ -38,6 +38,7 @@ pub fn router(means: Means) -> Router {
     let router = takes::<LookAtMappings>(router);
     let router = takes::<LookAtNames>(router);
     let router = takes::<LookAtArrived>(router);
+    let router = takes::<LookAtAddress>(router);
     let router = takes::<CheckMappings>(router);
     let router = takes::<RehearseMappings>(router);
     let router = takes::<MakePatch>(router);

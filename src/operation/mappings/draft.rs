@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::names::of_deliveries;
 use crate::access::Role;
 use crate::event::{self, preset};
-use crate::map::{HIDDEN, Placeholder, source_of};
-use crate::operation::{Means, Operation, OperationError};
+use crate::map::{HIDDEN, Placeholder, source_of, token_in};
+use crate::operation::{Means, NO_VERSION, Operation, OperationError};
 use crate::store::rehearsal::Selection;
 
 /// Presets that a new source can begin with; the others need more than an address.
@@ -117,6 +117,24 @@ pub struct LookAtArrived {
     pub source: String,
 }
 
+/// Shows where a source is sent to, with its token, while the source is set up and its token stands in its file. Changes
+/// nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookAtAddress {
+    /// The source.
+    pub source: String,
+}
+
+/// Where a source is sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// `/in/<source>/<token>`; absent once the source is on, and where the token comes from the environment.
+    pub path: Option<String>,
+    /// Who gets the deals of its first branch.
+    pub owners: Option<String>,
+}
+
 /// What came to a source last.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Arrived {
@@ -194,6 +212,32 @@ impl Operation for LookAtArrived {
         };
         let at = newest.map(|stored| stored.delivery.received_at);
         Ok(Arrived { at, events, unreadable, placeholders: of_deliveries(&workspace, &stored) })
+    }
+}
+
+impl Operation for LookAtAddress {
+    const PATH: &'static str = "/api/mappings/address";
+    const ROLE: Role = Role::Admin;
+    type Answer = Address;
+
+    /// It changes nothing.
+    fn record(&self) -> Option<Value> {
+        None
+    }
+
+    async fn run(self, means: &Means) -> Result<Address, OperationError> {
+        let Some((_, files)) = means.store.active_version().await? else {
+            return Err(OperationError::Refused(NO_VERSION.to_owned()));
+        };
+        let workspace = means.active().await?;
+        let source = workspace.sources.get(&self.source);
+        let token = files.0.get(&format!("{}.yaml", self.source)).and_then(|text| token_in(text));
+        let token = token.filter(|_| source.is_some_and(|source| source.paused));
+        let first = source.and_then(|source| source.mapping.as_ref().ok()?.branches().first());
+        Ok(Address {
+            path: token.map(|token| format!("/in/{}/{token}", self.source)),
+            owners: first.and_then(|branch| branch.owners.clone()),
+        })
     }
 }
 

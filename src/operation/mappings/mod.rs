@@ -20,7 +20,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::check::{CheckMappings, Checked};
-pub use self::draft::{Arrived, Draft, DraftSource, Drafted, LookAtArrived, Pick, presets};
+pub use self::draft::{
+    Address, Arrived, Draft, DraftSource, Drafted, LookAtAddress, LookAtArrived, Pick, presets,
+};
 pub use self::look::{BranchCount, FileTold, LookAtMappings, Mappings, SourceTold};
 pub use self::names::{Catalogs, LookAtNames, Names};
 pub use self::patch::{MakePatch, Patch};

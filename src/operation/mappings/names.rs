@@ -37,8 +37,10 @@ pub struct Names {
     pub catalogs: BTreeMap<String, Catalog>,
     /// Why a CRM could not be asked.
     pub unknown: BTreeMap<String, String>,
-    /// CRMs and bots of the workspace.
-    pub destinations: Vec<String>,
+    /// CRMs of the workspace.
+    pub crms: Vec<String>,
+    /// Bots of the workspace.
+    pub bots: Vec<String>,
     /// Owner pools of the workspace.
     pub owner_pools: Vec<String>,
 }
@@ -67,7 +69,13 @@ impl Operation for LookAtNames {
     async fn run(self, means: &Means) -> Result<Names, OperationError> {
         let workspace = means.active().await?;
         let mut names = Names {
-            destinations: workspace.destinations.keys().cloned().collect(),
+            crms: workspace
+                .destinations
+                .keys()
+                .filter(|name| !workspace.bots.contains_key(*name))
+                .cloned()
+                .collect(),
+            bots: workspace.bots.keys().cloned().collect(),
             owner_pools: workspace.owner_pools.keys().cloned().collect(),
             ..Names::default()
         };
