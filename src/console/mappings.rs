@@ -136,7 +136,7 @@ fn state(reader: &Reader, told: &FileTold) -> Markup {
             span.badge.bad { (counted(reader, errors, ["error", "errors"], ["помилка", "помилки", "помилок"])) }
         } @else if paused {
             span.badge.wait { (reader.say("paused", "на паузі")) }
-        } @else {
+        } @else if told.source.is_some() {
             span.badge.good { (reader.say("on", "працює")) }
         }
         @if warnings > 0 {
@@ -150,13 +150,13 @@ fn tests_in_short(reader: &Reader, tests: &[Tested]) -> Markup {
     let failed = ran.iter().filter(|test| test.failure.is_some()).count();
     html! {
         @if tests.is_empty() {
-            span.faint { (reader.say("none", "немає")) }
+            span.faint { "–" }
         } @else if failed > 0 {
-            span.badge.bad { (counted(reader, failed, ["fails", "fail"], ["не пройшов", "не пройшли", "не пройшли"])) }
+            span.badge.bad { (counted(reader, failed, ["failed", "failed"], ["не пройшов", "не пройшли", "не пройшли"])) }
         } @else if ran.is_empty() {
             span.faint { (reader.say("not run here", "тут не запускались")) }
         } @else {
-            (counted(reader, ran.len(), ["passes", "pass"], ["пройшов", "пройшли", "пройшли"]))
+            (counted(reader, ran.len(), ["passed", "passed"], ["пройшов", "пройшли", "пройшли"]))
         }
     }
 }

@@ -106,6 +106,7 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
     use std::collections::BTreeMap;
 
     use jiff::Timestamp;
@@ -113,7 +114,7 @@ mod tests {
 
     use super::*;
     use crate::event::{EventKey, KeyLifetime};
-    use crate::map::expression::Expression;
+    use crate::map::expression::Reads;
     use crate::map::scope::Scope;
 
     fn event(payload: Json, query: Json) -> Event {
@@ -165,8 +166,9 @@ mod tests {
         let definitions = BTreeMap::new();
         let scope = Scope::new(&event, &definitions, "bot", Timestamp::UNIX_EPOCH);
         for Placeholder { path, reads } in found {
-            let expression = Expression::compile(&path).unwrap_or_else(|_| panic!("{path}"));
-            let value = scope.event().expression(&expression, None).unwrap().unwrap();
+            // All are read straight from the event, without the engine.
+            let Ok(Reads::Path(read)) = Reads::compile(&path) else { panic!("{path}") };
+            let value = scope.event().path(&read).unwrap().map(Cow::into_owned);
             let text = match value {
                 None => String::new(),
                 Some(Json::String(text)) => shortened(&text),

@@ -71,6 +71,14 @@ fn summary(reader: &Reader, rehearsal: &Rehearsal) -> Markup {
 
 fn rows(reader: &Reader, group: &Group) -> Markup {
     let Group { count, differences, because, example, .. } = group;
+    // A lead that is none any more, or that is one now, differs in everything that it has.
+    let all = differences.iter().any(|shown| shown.difference.place == "outcome");
+    let matters = |shown: &&Shown| {
+        const FEW: [&str; 7] = ["outcome", "why", "branch", "name", "phone", "email", "deal.title"];
+        let place = shown.difference.place.as_str();
+        !all || FEW.contains(&place) || place.starts_with("plan for ")
+    };
+    let differences: Vec<&Shown> = differences.iter().filter(matters).collect();
     let span = differences.len().max(1);
     html! {
         tbody {

@@ -47,8 +47,8 @@ pub(super) enum Came {
     Opened,
     Checked(Checked),
     Rehearsed(Rehearsed),
-    /// It cannot be done: why.
-    Refused(String),
+    /// It cannot be done: why, and what is wrong with it.
+    Refused(String, Option<Checked>),
 }
 
 /// Deliveries to rehearse on.
@@ -78,28 +78,29 @@ pub(super) async fn act(
     let (caller, means) = (&reader.caller, &console.means);
     let edit = edited.edit(&file);
     let came = match edited.action.as_str() {
-        "save" => match ask(SaveMappings { edit }, caller, means).await {
+        "save" => match ask(SaveMappings { edit: edit.clone() }, caller, means).await {
             Ok(_) => return Ok(Redirect::to(&format!("/mappings/{file}?done=saved")).into_response()),
-            Err(error) => Came::Refused(refused(error)?),
+            Err(error) => told(&console, &reader, edit, error).await?,
         },
         "patch" => match ask(MakePatch { edit }, caller, means).await {
             Ok(patch) if patch.text.is_empty() => {
-                Came::Refused(reader.say("Nothing is changed yet.", "Поки що нічого не змінено.").to_owned())
+                let text = reader.say("Nothing is changed yet.", "Поки що нічого не змінено.");
+                Came::Refused(text.to_owned(), None)
             }
             Ok(patch) => return Ok(download(&file, patch.text)),
-            Err(error) => Came::Refused(refused(error)?),
+            Err(error) => Came::Refused(refused(error)?, None),
         },
         "rehearse" => {
             let source = file.strip_suffix(".yaml").filter(|name| *name != "workspace").map(str::to_owned);
             let last = edited.last.unwrap_or(LAST[0]);
-            match ask(RehearseMappings { edit, source, last }, caller, means).await {
+            match ask(RehearseMappings { edit: edit.clone(), source, last }, caller, means).await {
                 Ok(rehearsed) => Came::Rehearsed(rehearsed),
-                Err(error) => Came::Refused(refused(error)?),
+                Err(error) => told(&console, &reader, edit, error).await?,
             }
         }
         _ => match ask(CheckMappings { edit }, caller, means).await {
             Ok(checked) => Came::Checked(checked),
-            Err(error) => Came::Refused(refused(error)?),
+            Err(error) => Came::Refused(refused(error)?, None),
         },
     };
     Ok(show(&console, &reader, &file, &edited, &came).await?.into_response())
@@ -152,6 +153,29 @@ fn refused(error: OperationError) -> Result<String, Failure> {
     }
 }
 
+/// The reason for a refusal, with the problems of the edit at their places.
+async fn told(
+    console: &Console,
+    reader: &Reader,
+    edit: Edit,
+    error: OperationError,
+) -> Result<Came, Failure> {
+    let why = refused(error)?;
+    let checked = ask(CheckMappings { edit }, &reader.caller, &console.means).await.ok();
+    let checked = checked.filter(|checked| checked.problems.iter().any(|problem| problem.is_error));
+    // The problems say it themselves, each with a way to its line.
+    let why = match (&checked, reader.caller.role) {
+        (Some(_), Role::Admin) => reader
+            .say(
+                "This edit has errors, so nothing is done with it.",
+                "У цій зміні є помилки, тож із нею нічого не зроблено.",
+            )
+            .to_owned(),
+        _ => why,
+    };
+    Ok(Came::Refused(why, checked))
+}
+
 fn download(file: &str, text: String) -> Response {
     let name = format!("attachment; filename=\"{}.patch\"", file.trim_end_matches(".yaml"));
     let headers = [
@@ -172,10 +196,10 @@ pub(super) async fn drafted(
     let edited = Edited { key: String::new(), of, text, action: String::new(), last: None };
     let edit = edited.edit(file);
     let source = file.strip_suffix(".yaml").map(str::to_owned);
-    let rehearse = RehearseMappings { edit, source, last: LAST[0] };
+    let rehearse = RehearseMappings { edit: edit.clone(), source, last: LAST[0] };
     let came = match ask(rehearse, &reader.caller, &console.means).await {
         Ok(rehearsed) => Came::Rehearsed(rehearsed),
-        Err(error) => Came::Refused(refused(error)?),
+        Err(error) => told(console, reader, edit, error).await?,
     };
     show(console, reader, file, &edited, &came).await
 }
@@ -198,7 +222,7 @@ async fn show(
             "Another version is active by now than the one that this edit began with: somebody saved meanwhile. Copy what you need, and open the file again.",
             "Тепер діє інша версія, ніж та, з якої почалася ця зміна: хтось зберіг свою. Скопіюйте потрібне й відкрийте файл знову.",
         )) } }
-        @if let Came::Refused(why) = came { p.message.bad role="alert" { (why) } }
+        @if let Came::Refused(why, _) = came { p.message.bad role="alert" { (why) } }
         form.editor method="post" action={ "/mappings/" (file) "/edit" } data-editor={ "/mappings/" (file) "/check" } data-names={ "/mappings/names?source=" (source) } {
             (key(reader))
             input type="hidden" name="of" value=(edited.of);
@@ -232,7 +256,8 @@ async fn show(
             @match came {
                 Came::Checked(checked) => { (verdict(reader, file, checked)) }
                 Came::Rehearsed(rehearsed) => { (changes::table(reader, rehearsed)) }
-                Came::Opened | Came::Refused(_) => {}
+                Came::Refused(_, Some(checked)) => { (verdict(reader, file, checked)) }
+                Came::Opened | Came::Refused(_, None) => {}
             }
         }
     };

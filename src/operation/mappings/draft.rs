@@ -81,12 +81,14 @@ impl Pick {
         }
     }
 
-    /// The placeholder that probably is it, by the last word of its path; what comes first in the event comes first here.
+    /// The placeholder that probably is it, by the last word of its path, or by the first of our words inside of that.
     pub fn guess(self, found: &[Placeholder]) -> Option<&str> {
         let words: &[&str] = match self {
-            Self::Name => &["name", "full_name", "fullname", "first_name", "имя", "імя", "пib", "піб", "фио"],
+            Self::Name => {
+                &["name", "full_name", "fullname", "first_name", "ім’я", "імя", "имя", "піб", "фио"]
+            }
             Self::Phone => &["phone", "phone_number", "tel", "telephone", "mobile", "телефон"],
-            Self::Email => &["email", "e-mail", "mail", "пошта", "почта"],
+            Self::Email => &["mail", "email", "e-mail", "пошта", "почта"],
             Self::Title => &["form", "form_name", "product", "subject", "title"],
             Self::Note => &["comment", "message", "text", "note", "коментар", "комментарий"],
         };
@@ -94,9 +96,15 @@ impl Pick {
             let last = path.rsplit(['.', '[']).next().unwrap_or(path);
             last.trim_matches(['\'', '"', ']']).to_lowercase()
         };
-        let read = |placeholder: &&Placeholder| !placeholder.reads.is_empty();
-        let is = |word: &str| found.iter().filter(read).find(|found| last(&found.path) == word);
-        words.iter().find_map(|word| is(word)).map(|found| found.path.as_str())
+        // A bot has a name too, and it is nobody's.
+        let of_somebody =
+            |found: &&Placeholder| !found.reads.is_empty() && !found.path.to_lowercase().contains("bot");
+        let first = |fits: &dyn Fn(&str) -> bool| {
+            found.iter().filter(of_somebody).find(|found| fits(&last(&found.path)))
+        };
+        let same = words.iter().find_map(|word| first(&|last| last == *word));
+        let inside = || words.first().and_then(|word| first(&|last| last.contains(word)));
+        same.or_else(inside).map(|found| found.path.as_str())
     }
 }
 
@@ -265,7 +273,8 @@ fn text(draft: &Draft, token: Option<&str>) -> String {
         // Writing to a String cannot fail.
         writeln!(text, "{words}").unwrap_or_default();
     };
-    line(&format!("# {summary}: https://<your host>/in/{name}/<token>"));
+    line(&format!("# {summary}."));
+    line(&format!("# The address is https://<your host>/in/{name}/<token>; whoever has it can send leads."));
     line("#");
     line(
         "# Everything between {{ and }} is read from the event. What is missing there stays empty in the CRM.",
@@ -273,6 +282,10 @@ fn text(draft: &Draft, token: Option<&str>) -> String {
     line("");
     line("source:");
     line(&format!("  preset: {preset}"));
+    let variable = format!("{}_HOOK_TOKEN", name.replace('-', "_").to_uppercase());
+    line(&format!(
+        "  # To keep it out of this file, set {variable} for the server, and write \"${{{variable}}}\" here."
+    ));
     line(&format!("  token: {}", quoted(token.unwrap_or(HIDDEN))));
     if unknown {
         line(
@@ -404,11 +417,7 @@ owner_pools: { sales: [olha] }
         .to_vec();
         assert_eq!(Pick::Phone.guess(&found), Some("contact.variables['Телефон']"));
         assert_eq!(Pick::Email.guess(&found), Some("contact.email"));
-        assert_eq!(
-            Pick::Name.guess(&found),
-            Some("bot.name"),
-            "the first of its word; a person looks over it"
-        );
+        assert_eq!(Pick::Name.guess(&found), Some("contact.first_name"), "not the name of the bot");
         assert_eq!(Pick::Note.guess(&found), None);
     }
 }
