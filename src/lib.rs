@@ -40,7 +40,7 @@
 //! | | [`retention`] | removes what is old |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
 //! | | [`rehearse`] | runs another version over stored deliveries, or other identity rules over all leads, and says what would change |
-//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply, people, erase, erase |
+//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply, people, erase, mappings |
 //! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`console`] | `/`: the pages for people |
 //! | beside | [`sandbox`], [`demo`] | our own small CRM with switchable faults, and the sample requests |

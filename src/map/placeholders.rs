@@ -30,17 +30,16 @@ const TAKEN: &[&str] =
 /// Every single value of an event, in its order; then those of its query.
 pub fn placeholders(event: &Event) -> Vec<Placeholder> {
     let mut found = Vec::new();
-    match &event.payload {
-        Json::Object(entries) => {
-            for (key, value) in entries {
-                let bare = is_name(key) && !TAKEN.contains(&key.as_str());
-                let path = if bare { Some(key.clone()) } else { below("body", key) };
-                if let Some(path) = path {
-                    walk(path, value, 1, &mut found);
-                }
+    if let Json::Object(entries) = &event.payload {
+        for (key, value) in entries {
+            let bare = is_name(key) && !TAKEN.contains(&key.as_str());
+            let path = if bare { Some(key.clone()) } else { below("body", key) };
+            if let Some(path) = path {
+                walk(path, value, 1, &mut found);
             }
         }
-        payload => walk("body".to_owned(), payload, 0, &mut found),
+    } else {
+        walk("body".to_owned(), &event.payload, 0, &mut found);
     }
     // The preset may have made the event of the query itself.
     if event.query.is_object() && event.query != event.payload {

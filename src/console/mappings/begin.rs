@@ -96,7 +96,7 @@ async fn show(
     }
     let look = ask(LookAtMappings::default(), &reader.caller, &console.means).await?;
     let Names { crms, owner_pools, .. } =
-        ask(LookAtNames { source: None }, &reader.caller, &console.means).await?;
+        ask(LookAtNames { source: None, accounts: false }, &reader.caller, &console.means).await?;
     let content = html! {
         (trail(reader, None))
         (steps(reader, 1))

@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::changes;
+use super::file::listing;
 use super::{not_here, problems, tests, trail};
 use crate::access::Role;
 use crate::console::Console;
@@ -17,7 +18,7 @@ use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, key, page};
 use crate::operation::mappings::{
     CheckMappings, Checked, Edit, LookAtMappings, LookAtNames, MakePatch, Mappings, Names, RehearseMappings,
-    Rehearsed, SaveMappings,
+    Rehearsed, SaveMappings, Told,
 };
 use crate::operation::{OperationError, ask};
 
@@ -98,7 +99,7 @@ pub(super) async fn act(
                 Err(error) => told(&console, &reader, edit, error).await?,
             }
         }
-        _ => match ask(CheckMappings { edit }, caller, means).await {
+        _ => match ask(CheckMappings { edit, accounts: true }, caller, means).await {
             Ok(checked) => Came::Checked(checked),
             Err(error) => Came::Refused(refused(error)?, None),
         },
@@ -114,7 +115,9 @@ pub(super) async fn check(
     Form(edited): Form<Edited>,
 ) -> Result<Markup, Failure> {
     reader.believe(&edited.key)?;
-    let checked = ask(CheckMappings { edit: edited.edit(&file) }, &reader.caller, &console.means).await?;
+    let checked =
+        ask(CheckMappings { edit: edited.edit(&file), accounts: false }, &reader.caller, &console.means)
+            .await?;
     Ok(verdict(&reader, &file, &checked))
 }
 
@@ -131,7 +134,7 @@ pub(super) async fn names(
     reader: Reader,
     Query(asked): Query<NamesOf>,
 ) -> Result<Json<Names>, Failure> {
-    Ok(Json(ask(LookAtNames { source: asked.source }, &reader.caller, &console.means).await?))
+    Ok(Json(ask(LookAtNames { source: asked.source, accounts: true }, &reader.caller, &console.means).await?))
 }
 
 fn may_edit(reader: &Reader) -> Result<(), Failure> {
@@ -161,7 +164,7 @@ async fn told(
     error: OperationError,
 ) -> Result<Came, Failure> {
     let why = refused(error)?;
-    let checked = ask(CheckMappings { edit }, &reader.caller, &console.means).await.ok();
+    let checked = ask(CheckMappings { edit, accounts: false }, &reader.caller, &console.means).await.ok();
     let checked = checked.filter(|checked| checked.problems.iter().any(|problem| problem.is_error));
     // The problems say it themselves, each with a way to its line.
     let why = match (&checked, reader.caller.role) {
@@ -259,6 +262,11 @@ async fn show(
                 Came::Refused(_, Some(checked)) => { (verdict(reader, file, checked)) }
                 Came::Opened | Came::Refused(_, None) => {}
             }
+        }
+        // With the script, a problem leads to its line in the editor.
+        @if let Came::Checked(checked) | Came::Refused(_, Some(checked)) = came {
+            @let here: Vec<Told> = checked.problems.iter().filter(|problem| problem.file == file).cloned().collect();
+            @if !here.is_empty() { noscript { (listing(&edited.text, &here)) } }
         }
     };
     let title = format!("{} {file}", reader.say("Edit", "Редагування"));

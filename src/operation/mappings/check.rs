@@ -13,6 +13,9 @@ use crate::operation::{Means, Operation, OperationError};
 pub struct CheckMappings {
     /// The edit.
     pub edit: Edit,
+    /// Also compare its names with what the accounts of the active version have, which are asked where that is not known.
+    #[serde(default)]
+    pub accounts: bool,
 }
 
 /// What is wrong.
@@ -38,6 +41,10 @@ impl Operation for CheckMappings {
 
     async fn run(self, means: &Means) -> Result<Checked, OperationError> {
         let edited = self.edit.texts(means).await?;
+        if self.accounts {
+            // Of an account that does not answer nothing is compared.
+            drop(means.catalogs.ask(&*means.active().await?, means.clock.now()).await);
+        }
         let Judged { problems, tests, .. } = edited.judge(means).await?;
         Ok(Checked {
             problems: problems.iter().map(Told::from).collect(),

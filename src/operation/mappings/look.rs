@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Judged, Tested, Told, judge};
 use crate::access::Role;
 use crate::crm::kinds;
-use crate::map::{Source, hidden, source_of};
+use crate::map::{Branch, Mapping, Source, hidden, source_of};
 use crate::operation::{Means, NO_VERSION, Operation, OperationError};
 use crate::workspace::Place;
 
@@ -108,9 +108,9 @@ impl Operation for LookAtMappings {
 }
 
 fn told(source: &Source, counts: &BTreeMap<(String, String), i64>) -> SourceTold {
-    let branches = source.mapping.as_ref().map(|mapping| mapping.branches()).unwrap_or_default();
+    let branches = source.mapping.as_ref().map(Mapping::branches).unwrap_or_default();
     let count = |name: &String| counts.get(&(source.name.clone(), name.clone())).copied().unwrap_or_default();
-    let branch = |branch: &crate::map::Branch| BranchCount {
+    let branch = |branch: &Branch| BranchCount {
         branch: branch.name.clone(),
         to: branch.to.clone(),
         leads: count(&branch.name),

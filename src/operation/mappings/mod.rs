@@ -147,8 +147,9 @@ fn with_line_ends(text: &str, windows: bool) -> String {
 fn named(base: &Files, files: &Files) -> Vec<Problem> {
     let new = files.0.keys().filter(|file| !base.0.contains_key(*file));
     new.filter_map(|file| {
-        let ending = || format!("`{file}` is no YAML file: its name must end in `.yaml`");
-        let message = if file.ends_with(".yaml") { source_of(file).err()? } else { ending() };
+        // Of the two endings of YAML files, a folder is read by this one.
+        let ending = || format!("the name of `{file}` must end in `.yaml`");
+        let message = source_of(file).err().or_else(|| file.strip_suffix(".yaml").is_none().then(ending))?;
         let span = Span { line: 1, column: 1, ..Span::default() };
         Some(Problem::new(Severity::Error, file, span, message, None))
     })

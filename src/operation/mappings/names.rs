@@ -19,13 +19,16 @@ use crate::operation::{Means, Operation, OperationError};
 use crate::rules::Destination;
 use crate::store::rehearsal::{Selection, StoredDelivery};
 
-/// Says what an author may write. Asks the accounts of the active version for their lists, at most every ten minutes.
+/// Says what an author may write. Changes nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtNames {
     /// Placeholders of what came to this source.
     #[serde(default)]
     pub source: Option<String>,
+    /// Also what the accounts of the active version have. They are asked at most every ten minutes.
+    #[serde(default)]
+    pub accounts: bool,
 }
 
 /// What an author may write.
@@ -84,11 +87,12 @@ impl Operation for LookAtNames {
             let stored = means.store.stored_deliveries(&selection, None, DELIVERIES).await?;
             names.placeholders = of_deliveries(&workspace, &stored);
         }
-        let crms = workspace.destinations.values().filter(|one| !workspace.bots.contains_key(&one.name));
-        for destination in crms {
-            match means.catalogs.get(destination, means.clock.now()).await {
-                Ok(catalog) => drop(names.catalogs.insert(destination.name.clone(), (*catalog).clone())),
-                Err(why) => drop(names.unknown.insert(destination.name.clone(), why)),
+        if self.accounts {
+            for (name, answer) in means.catalogs.ask(&workspace, means.clock.now()).await {
+                match answer {
+                    Ok(catalog) => drop(names.catalogs.insert(name, (*catalog).clone())),
+                    Err(why) => drop(names.unknown.insert(name, why)),
+                }
             }
         }
         Ok(names)
@@ -131,6 +135,20 @@ struct Kept {
 }
 
 impl Catalogs {
+    /// What every CRM of a workspace has, by the name of its destination; an error says why that is not known.
+    pub(super) async fn ask(
+        &self,
+        workspace: &Workspace,
+        now: Timestamp,
+    ) -> Vec<(String, Result<Arc<Catalog>, String>)> {
+        let crms = workspace.destinations.values().filter(|one| !workspace.bots.contains_key(&one.name));
+        let mut answers = Vec::new();
+        for destination in crms {
+            answers.push((destination.name.clone(), self.get(destination, now).await));
+        }
+        answers
+    }
+
     /// What the account of a destination has. The error says why it is not known.
     async fn get(&self, destination: &Destination, now: Timestamp) -> Result<Arc<Catalog>, String> {
         if let Some(known) = self.known(destination, now) {

@@ -55,7 +55,7 @@ fn patch(base: &Files, files: &Files) -> Result<String, OperationError> {
     names.sort();
     names.dedup();
     let mut text = String::new();
-    let mut bare = false;
+    let mut none_around = false;
     for name in names.into_iter().filter(|name| base.0.get(*name) != files.0.get(*name)) {
         // What is typed in this edit is known to whoever typed it; what stood there before is not.
         let made = AROUND.iter().find_map(|around| {
@@ -63,19 +63,19 @@ fn patch(base: &Files, files: &Files) -> Result<String, OperationError> {
             let shown = unified(name, base_shown.0.get(name), files_shown.0.get(name), *around);
             (real == shown || !base.0.contains_key(name)).then_some((real, *around == 0))
         });
-        let Some((real, none_around)) = made else {
+        let Some((real, alone)) = made else {
             return Err(OperationError::Refused(format!(
                 "{name} has a secret on a line that this edit changes, and secrets are not shown here: make this change in \
                  the folder of the workspace"
             )));
         };
-        bare |= none_around && base.0.contains_key(name);
+        none_around |= alone && base.0.contains_key(name);
         text.push_str(&real);
     }
     if text.is_empty() {
         return Ok(text);
     }
-    let how = if bare { "git apply --unidiff-zero" } else { "git apply" };
+    let how = if none_around { "git apply --unidiff-zero" } else { "git apply" };
     Ok(format!("In the folder of the workspace: {how} <this file>\n\n{text}"))
 }
 
