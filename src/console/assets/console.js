@@ -122,7 +122,11 @@ each("[data-editor]", (form) => {
 function completion(form, text, desk) {
   const list = document.createElement("ul");
   list.className = "words";
+  list.id = "words";
+  list.tabIndex = 0;
   list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", form.dataset.words);
+  text.setAttribute("aria-controls", list.id);
   list.hidden = true;
   desk.append(list);
   const hint = form.querySelector("[data-keys]");
@@ -169,10 +173,15 @@ function completion(form, text, desk) {
     return ["", []];
   };
 
-  const close = () => { list.hidden = true; at = -1; };
+  const close = () => {
+    list.hidden = true;
+    at = -1;
+    text.removeAttribute("aria-activedescendant");
+  };
   const point = (index) => {
     at = index;
     [...list.children].forEach((item, position) => item.setAttribute("aria-selected", position === at));
+    text.setAttribute("aria-activedescendant", `word-${at}`);
     list.children[at]?.scrollIntoView({ block: "nearest" });
   };
   const take = (word) => {
@@ -188,7 +197,10 @@ function completion(form, text, desk) {
     const pen = document.createElement("canvas").getContext("2d");
     pen.font = style.font;
     const left = text.offsetLeft + parseFloat(style.paddingLeft) + pen.measureText(before.at(-1)).width - text.scrollLeft;
-    list.style.top = `${before.length * parseFloat(style.lineHeight) + parseFloat(style.paddingTop) - text.scrollTop + 4}px`;
+    const line = parseFloat(style.lineHeight);
+    const below = before.length * line + parseFloat(style.paddingTop) - text.scrollTop + 4;
+    const fits = below + list.offsetHeight <= desk.offsetHeight + line;
+    list.style.top = `${fits ? below : below - line - list.offsetHeight - 8}px`;
     list.style.left = `${Math.max(0, Math.min(left, desk.offsetWidth - 240))}px`;
   };
   const offer = async (asked) => {
@@ -205,9 +217,10 @@ function completion(form, text, desk) {
     });
     fits.sort((one, other) => other.word.toLowerCase().startsWith(lower) - one.word.toLowerCase().startsWith(lower));
     if (!fits.length || (!asked && !part)) return close();
-    list.replaceChildren(...fits.slice(0, 50).map(({ word, reads }) => {
+    list.replaceChildren(...fits.slice(0, 50).map(({ word, reads }, index) => {
       const item = document.createElement("li");
       const what = document.createElement("span");
+      item.id = `word-${index}`;
       item.setAttribute("role", "option");
       item.append(word, what);
       what.className = "reads";

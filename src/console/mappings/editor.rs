@@ -226,11 +226,11 @@ async fn show(
             "Тепер діє інша версія, ніж та, з якої почалася ця зміна: хтось зберіг свою. Скопіюйте потрібне й відкрийте файл знову.",
         )) } }
         @if let Came::Refused(why, _) = came { p.message.bad role="alert" { (why) } }
-        form.editor method="post" action={ "/mappings/" (file) "/edit" } data-editor={ "/mappings/" (file) "/check" } data-names={ "/mappings/names?source=" (source) } {
+        form.editor method="post" action={ "/mappings/" (file) "/edit" } data-editor={ "/mappings/" (file) "/check" } data-names={ "/mappings/names?source=" (source) } data-words=(reader.say("Words that fit here", "Що тут можна написати")) {
             (key(reader))
             input type="hidden" name="of" value=(edited.of);
             label for="text" { (reader.say("Text of ", "Текст ")) (file) }
-            textarea #text name="text" rows="28" spellcheck="false" autocapitalize="off" autocomplete="off" wrap="off" aria-describedby="verdict" {
+            textarea #text name="text" rows="20" spellcheck="false" autocapitalize="off" autocomplete="off" wrap="off" aria-describedby="verdict" {
                 "\n" (edited.text)
             }
             p.hint data-keys hidden { (reader.say(

@@ -50,7 +50,7 @@ pub(super) async fn arrived(
             h2 { (reader.say("The address", "Адреса")) }
             @match &address.path {
                 Some(path) => {
-                    p { (reader.say("Paste this into ", "Вставте це в ")) (source.preset) ":" }
+                    p { (reader.say("Paste it where the leads come from", "Вставте її там, звідки приходять ліди")) " (" (source.preset) "):" }
                     p { code.address data-copy { (root(&headers)) (path) } }
                     p.hint { (reader.say(
                         "Whoever has it can send leads. It is shown here until the source is switched on.",
