@@ -160,7 +160,7 @@ pub(super) fn steps(reader: &Reader, now: usize) -> Markup {
         reader.say("Look, and switch on", "Перевірити й увімкнути"),
     ];
     html! {
-        ol.steps {
+        ol.way {
             @for (number, step) in (1..).zip(all) { li aria-current=[(number == now).then_some("step")] { (step) } }
         }
     }

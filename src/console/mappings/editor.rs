@@ -282,8 +282,11 @@ fn verdict(reader: &Reader, file: &str, checked: &Checked) -> Markup {
     html! {
         @if is_sound {
             p.message.good {
-                (reader.say("Nothing is wrong", "Помилок немає")) "; "
-                (super::counted(reader, ran, ["test passes", "tests pass"], ["тест пройшов", "тести пройшли", "тестів пройшли"])) "."
+                (reader.say("Nothing is wrong", "Помилок немає"))
+                @if ran > 0 {
+                    "; " (super::counted(reader, ran, ["test passes", "tests pass"], ["тест пройшов", "тести пройшли", "тестів пройшли"]))
+                }
+                "."
                 @if !checked.differs { " " (reader.say("Nothing is changed yet.", "Поки що нічого не змінено.")) }
             }
         }

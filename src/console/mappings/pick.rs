@@ -51,7 +51,7 @@ pub(super) async fn arrived(
             @match &address.path {
                 Some(path) => {
                     p { (reader.say("Paste it where the leads come from", "Вставте її там, звідки приходять ліди")) " (" (source.preset) "):" }
-                    p { code.address data-copy { (root(&headers)) (path) } }
+                    p { code.address { (root(&headers)) (path) } }
                     p.hint { (reader.say(
                         "Whoever has it can send leads. It is shown here until the source is switched on.",
                         "Хто має цю адресу, може надсилати ліди. Її видно тут, доки джерело не ввімкнено.",

@@ -308,6 +308,8 @@ async fn no_edit_shows_a_secret() {
         test("sample.json"),
     ];
     for edited in &in_mapping {
+        // One that is saved is what the next begins with.
+        let mapping = Editor::open(&browser, "sendpulse.yaml").await;
         for action in ["check", "rehearse", "patch", "save"] {
             let page = mapping.press(action, edited).await;
             page.says_nothing_of(SECRET).says_nothing_of(WRITTEN_OUT).says_nothing_of("PATH=");
@@ -334,6 +336,7 @@ async fn no_edit_shows_a_secret() {
         ("destinations:", "vars: { a: \"${CRM_KEY}\" }\ndestinations:"),
     ] {
         assert!(workspace.text.contains(from), "{from}");
+        let workspace = Editor::open(&browser, "workspace.yaml").await;
         let edited = workspace.text.replacen(from, to, 1);
         for action in ["check", "rehearse", "patch", "save"] {
             workspace.press(action, &edited).await.is(200).says_nothing_of(SECRET);
@@ -454,6 +457,23 @@ async fn whatever_a_browser_can_the_api_can() {
         }
     }
     assert_eq!(on_disk(&rig, "sendpulse.yaml"), text);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_those_of_the_account() {
+    let mut rig = Rig::shipped().await;
+    rig.boot().await;
+    let browser = Browser::new(&rig);
+    let editor = Editor::open(&browser, "sendpulse.yaml").await;
+    let wrong = editor.text.replace("stage: Нова", "stage: Новісінька");
+    let path = "/mappings/sendpulse.yaml/check";
+    let typed = [("of", editor.of.as_str()), ("text", wrong.as_str())];
+    browser.post(path, &typed).await.says("Nothing is wrong");
+    let names: Value = serde_json::from_str(&browser.get("/mappings/names").await.text).unwrap();
+    assert_eq!(names["catalogs"]["crm"]["pipelines"][0]["name"], "Основна", "{names}");
+    browser.post(path, &typed).await.says("there is no stage `Новісінька`");
+    editor.press("check", &editor.text).await.says("Nothing is wrong");
     rig.end().await;
 }
 
