@@ -97,11 +97,7 @@ async fn list(
             } }
             tbody { @for told in &files { (row(&reader, told)) } }
         } }
-        p.hint {
-            (reader.say("Lately: among the newest ", "Останнім часом: серед останніх "))
-            (reader.count(counted, ["lead", "leads"], ["ліда", "лідів", "лідів"]))
-            (reader.say(" of all sources.", " усіх джерел."))
-        }
+        (lately(&reader, counted))
     };
     Ok(page(&reader, Some(Section::Mappings), Section::Mappings.name(&reader), &content))
 }
@@ -163,6 +159,17 @@ fn tests_in_short(reader: &Reader, tests: &[Tested]) -> Markup {
 
 fn counted(reader: &Reader, count: usize, english: [&str; 2], ukrainian: [&str; 3]) -> String {
     reader.count(i64::try_from(count).unwrap_or(i64::MAX), english, ukrainian)
+}
+
+/// Among how many leads those of lately were counted.
+fn lately(reader: &Reader, counted: i64) -> Markup {
+    html! {
+        p.hint {
+            (reader.say("Lately: among the newest ", "Останнім часом: серед останніх "))
+            (reader.count(counted, ["lead", "leads"], ["ліда", "лідів", "лідів"]))
+            (reader.say(" of all sources.", " усіх джерел."))
+        }
+    }
 }
 
 /// Why nothing is saved here.

@@ -30,7 +30,7 @@ pub struct VersionRow {
     pub first_active: Timestamp,
     /// Since when it is the active one; `None` when it is not.
     pub active_since: Option<Timestamp>,
-    /// How many of the newest [`COUNTED_LEADS`] it made.
+    /// How many of the newest leads it made, among as many as were counted.
     pub leads: i64,
     /// When the delivery of one of those came that came last.
     pub last_lead: Option<Timestamp>,
@@ -104,15 +104,15 @@ impl Store {
         self.write(RememberSources { sources, now: now.as_millisecond() }).await
     }
 
-    /// Every version that was ever active, the newest first.
-    pub async fn versions(&self) -> Result<Vec<VersionRow>, StoreError> {
+    /// Every version that was ever active, the newest first, with its leads among so many of the newest.
+    pub async fn versions(&self, counted: i64) -> Result<Vec<VersionRow>, StoreError> {
         let sql = "SELECT versions.hash, versions.created_at, active_version.since, COALESCE(made.leads, 0), made.last \
              FROM versions LEFT JOIN active_version ON active_version.hash = versions.hash \
              LEFT JOIN (SELECT version, COUNT(*) AS leads, MAX(received_at) AS last \
                FROM (SELECT version, received_at FROM leads ORDER BY sequence DESC LIMIT $1) AS newest \
                GROUP BY version) AS made ON made.version = versions.hash \
              ORDER BY versions.created_at DESC, versions.hash";
-        let rows = self.read(sql, args![COUNTED_LEADS]).await?;
+        let rows = self.read(sql, args![counted]).await?;
         rows.iter()
             .map(|row| {
                 Ok(VersionRow {

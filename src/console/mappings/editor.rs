@@ -38,7 +38,7 @@ pub(super) struct Edited {
 
 impl Edited {
     fn edit(&self, file: &str) -> Edit {
-        Edit { of: self.of.clone(), files: [(file.to_owned(), Some(self.text.clone()))].into() }
+        edit_of(&self.of, file, self.text.clone())
     }
 }
 
@@ -295,7 +295,7 @@ fn verdict(reader: &Reader, file: &str, checked: &Checked) -> Markup {
     }
 }
 
-/// Texts by name that several edits have in common.
+/// An edit of one file.
 pub(super) fn edit_of(of: &str, file: &str, text: String) -> Edit {
     Edit { of: of.to_owned(), files: BTreeMap::from([(file.to_owned(), Some(text))]) }
 }

@@ -3,7 +3,7 @@
 use axum::extract::{Path, Query, State};
 use maud::{Markup, html};
 
-use super::{Done, not_here, problems, state, tests, told_done, trail};
+use super::{Done, lately, not_here, problems, state, tests, told_done, trail};
 use crate::access::Role;
 use crate::console::Console;
 use crate::console::guard::Reader;
@@ -85,11 +85,7 @@ fn branches(reader: &Reader, told: &FileTold, counted: i64) -> Markup {
                     }
                 }
             } }
-            p.hint {
-                (reader.say("Lately: among the newest ", "Останнім часом: серед останніх "))
-                (reader.count(counted, ["lead", "leads"], ["ліда", "лідів", "лідів"]))
-                (reader.say(" of all sources.", " усіх джерел."))
-            }
+            (lately(reader, counted))
         }
     }
 }

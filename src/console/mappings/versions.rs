@@ -6,29 +6,24 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Done, told_done, trail};
+use super::{Done, lately, told_done, trail};
 use crate::access::Role;
 use crate::console::Console;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, key, page};
 use crate::operation::ask;
-use crate::operation::mappings::{CompareVersions, Compared, GoBack, LookAtVersions};
-use crate::store::versions::VersionRow;
+use crate::operation::mappings::{CompareVersions, Compared, GoBack, LookAtVersions, Versions};
 use crate::workspace::short;
 
 /// Versions of one page.
 const SHOWN: usize = 100;
-
-async fn versions(console: &Console, reader: &Reader) -> Result<Vec<VersionRow>, Failure> {
-    Ok(ask(LookAtVersions {}, &reader.caller, &console.means).await?.versions)
-}
 
 pub(super) async fn list(
     State(console): State<Console>,
     reader: Reader,
     Query(asked): Query<Done>,
 ) -> Result<Markup, Failure> {
-    let versions = versions(&console, &reader).await?;
+    let Versions { versions, counted } = ask(LookAtVersions {}, &reader.caller, &console.means).await?;
     let content = html! {
         (trail(&reader, None))
         (told_done(&reader, &asked))
@@ -37,7 +32,7 @@ pub(super) async fn list(
                 th scope="col" { (reader.say("Version", "Версія")) }
                 th scope="col" { (reader.say("First active", "Уперше діяла")) }
                 th scope="col" { (reader.say("Active since", "Діє з")) }
-                th.number scope="col" { (reader.say("Leads", "Лідів")) }
+                th.number scope="col" { (reader.say("Leads lately", "Лідів останнім часом")) }
                 th scope="col" { (reader.say("Newest lead", "Останній лід")) }
             } }
             tbody {
@@ -48,12 +43,13 @@ pub(super) async fn list(
                         td data-name=(reader.say("Active since", "Діє з")) {
                             @if let Some(since) = version.active_since { span.badge.good { (reader.moment(since)) } }
                         }
-                        td.number data-name=(reader.say("Leads", "Лідів")) { (reader.number(version.leads)) }
+                        td.number data-name=(reader.say("Leads lately", "Лідів останнім часом")) { (reader.number(version.leads)) }
                         td data-name=(reader.say("Newest lead", "Останній лід")) { @if let Some(at) = version.last_lead { (reader.moment(at)) } }
                     }
                 }
             }
         } }
+        (lately(&reader, counted))
         @if versions.len() > SHOWN { p.hint {
             (reader.say("Older ones: `leadfold versions`.", "Старіші: `leadfold versions`."))
         } }
@@ -66,7 +62,7 @@ pub(super) async fn one(
     reader: Reader,
     Path(hash): Path<String>,
 ) -> Result<Markup, Failure> {
-    let versions = versions(&console, &reader).await?;
+    let Versions { versions, .. } = ask(LookAtVersions {}, &reader.caller, &console.means).await?;
     let at = versions.iter().position(|version| version.hash == hash).ok_or(Failure::NotFound)?;
     let active = versions.iter().find(|version| version.active_since.is_some());
     let before = versions.get(at + 1);
