@@ -35,7 +35,7 @@ use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::console;
 use crate::gauges::Gauges;
-use crate::map::{Files, Workspace};
+use crate::map::{Files, Workspace, samples};
 use crate::operation::Means;
 use crate::operation::entrance::Entrance;
 use crate::prepare::Preparer;
@@ -46,7 +46,8 @@ use crate::sync::WorkerHandle;
 use crate::telemetry::Metrics;
 use crate::token;
 use crate::web::{self, Access};
-use crate::workspace::{Environment, Versions};
+pub use crate::workspace::Follow;
+use crate::workspace::{Environment, Home, Versions};
 
 /// How a leadfold is started.
 pub struct Options {
@@ -56,6 +57,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// What says which version runs.
     pub follow: Follow,
+    /// Whether the console may not write the folder, nor make another version active.
+    pub read_only_workspace: bool,
     /// `sqlite://FILE` or `postgres://…`.
     pub database: String,
     /// Where to listen; port 0 takes a free one.
@@ -70,15 +73,6 @@ pub struct Options {
     pub environment: Environment,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
-}
-
-/// What says which version of the workspace runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Follow {
-    /// The files: they are active from the start on, and so is every valid edit of them. For one process.
-    Files,
-    /// The database: `leadfold apply` changes the active version. For several processes.
-    Database,
 }
 
 /// Who may use anything but `/in` and health.
@@ -192,10 +186,20 @@ impl App {
         let loopback = options.listen.ip().is_loopback();
         // Nobody is locked out of the demo, nor where the start token opens.
         let needs_admin = matches!(access, Access::Token { api: None, .. });
-        let entrance = Arc::new(Entrance::new(needs_admin));
-        // Of each request the door says who asks.
-        let caller = Caller::nobody();
-        let means = Means { store: store.clone(), versions, entrance, loopback, caller, clock, wake_workers };
+        let named = samples(&options.files).into_iter().map(|sample| sample.given).collect();
+        let home = Home::new(&options.folder, options.follow, options.read_only_workspace, named);
+        let means = Means {
+            store: store.clone(),
+            versions,
+            home: Arc::new(home),
+            catalogs: Arc::default(),
+            entrance: Arc::new(Entrance::new(needs_admin)),
+            loopback,
+            // Of each request the door says who asks.
+            caller: Caller::nobody(),
+            clock,
+            wake_workers,
+        };
         let api = web::openapi::router(means.clone());
         let console = console::router(means, access.clone(), stop.clone());
         let health =

@@ -38,10 +38,10 @@
 //! | | [`alerts`] | tells a person once per new cause |
 //! | | [`gauges`] | how much waits, for `/metrics` |
 //! | | [`retention`] | removes what is old |
-//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply, people, erase, erase |
-//! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
 //! | | [`rehearse`] | runs another version over stored deliveries, or other identity rules over all leads, and says what would change |
+//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply, people, erase, mappings |
+//! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`console`] | `/`: the pages for people |
 //! | beside | [`sandbox`], [`demo`] | our own small CRM with switchable faults, and the sample requests |
 //! | | [`torture`] | tries to make leadfold lose or double something, and reckons up whether it did |

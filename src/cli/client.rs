@@ -137,6 +137,8 @@ fn means(store: Store) -> Means {
     Means {
         store,
         versions,
+        home: Arc::default(),
+        catalogs: Arc::default(),
         entrance: Arc::new(Entrance::new(false)),
         loopback: true,
         caller: Caller::command(process_environment()("USER")),

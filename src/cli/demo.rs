@@ -197,6 +197,7 @@ async fn start_app(texts: Texts, folder: &Path, port: u16, crm: &str) -> Result<
         files: texts.files,
         folder: texts.folder,
         follow: texts.follow,
+        read_only_workspace: false,
         database: format!("sqlite://{}", folder.join("demo.db").display()),
         listen: loopback(port),
         door: Door::Demo,

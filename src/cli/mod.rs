@@ -17,7 +17,6 @@ mod client;
 mod completions;
 mod demo;
 mod deploy;
-mod difference;
 mod doctor;
 mod erase;
 mod explain;

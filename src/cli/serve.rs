@@ -58,6 +58,9 @@ pub(super) struct Options {
         default_missing_value = "true"
     )]
     follow_files: Option<bool>,
+    /// Let nobody change the workspace from the console: it gives a patch to download instead
+    #[arg(long, env = "LEADFOLD_READ_ONLY_WORKSPACE", hide_env_values = true)]
+    read_only_workspace: bool,
     /// Address to listen on
     #[arg(long, env = "LEADFOLD_LISTEN", hide_env_values = true, value_name = "ADDRESS", default_value_t = loopback(8080), value_parser = listen_address)]
     listen: SocketAddr,
@@ -104,6 +107,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         files,
         folder: options.workspace.workspace,
         follow: if follow_files { Follow::Files } else { Follow::Database },
+        read_only_workspace: options.read_only_workspace,
         database,
         listen: options.listen,
         door,

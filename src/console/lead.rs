@@ -27,7 +27,7 @@ const REDELIVERIES: usize = 20;
 pub(super) fn routes() -> Router<Console> {
     Router::new()
         .route("/leads/{id}", get(lead))
-        .route("/leads/{id}/version", get(version::difference))
+        .route("/leads/{id}/version", get(version::changed_since))
         .route("/leads/{id}/again", get(again::look))
         .route("/leads/{id}/again", post(again::replay))
 }

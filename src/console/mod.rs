@@ -9,6 +9,7 @@
 //! | `page` | what every page has: head, sections, messages |
 //! | `words` | two languages, numbers, dates |
 //! | `reasons` | states and reasons in words |
+//! | `difference` | what differs between two versions of the workspace |
 //! | `assets` | style and script |
 //! | `preferences` | language and time zone of a browser |
 //! | `account` | a reader's own password |
@@ -28,9 +29,11 @@ mod actions;
 mod assets;
 mod deliveries;
 mod destinations;
+mod difference;
 mod guard;
 mod lead;
 mod live;
+mod mappings;
 mod overview;
 mod page;
 mod pools;
@@ -70,6 +73,7 @@ pub fn router(means: Means, access: Access, stop: CancellationToken) -> Router {
         .route("/live", get(live::live))
         .merge(lead::routes())
         .merge(deliveries::routes())
+        .merge(mappings::router())
         .merge(destinations::routes())
         .merge(overview::routes())
         .merge(access::routes())

@@ -18,6 +18,8 @@ pub(super) enum Section {
     Registry,
     /// Where leads are brought.
     Destinations,
+    /// What becomes of what comes.
+    Mappings,
     /// What came and what became of it.
     Overview,
     /// Who may what, and what they did.
@@ -25,12 +27,14 @@ pub(super) enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 4] = [Self::Registry, Self::Destinations, Self::Overview, Self::Access];
+    const ALL: [Self; 5] =
+        [Self::Registry, Self::Destinations, Self::Mappings, Self::Overview, Self::Access];
 
     fn path(self) -> &'static str {
         match self {
             Self::Registry => "/",
             Self::Destinations => "/destinations",
+            Self::Mappings => "/mappings",
             Self::Overview => "/overview",
             Self::Access => "/access",
         }
@@ -39,7 +43,7 @@ impl Section {
     /// What it takes to look at it.
     fn role(self) -> Role {
         match self {
-            Self::Registry | Self::Destinations | Self::Overview => Role::Viewer,
+            Self::Registry | Self::Destinations | Self::Mappings | Self::Overview => Role::Viewer,
             Self::Access => Role::Admin,
         }
     }
@@ -48,6 +52,7 @@ impl Section {
         match self {
             Self::Registry => reader.say("Registry", "Реєстр"),
             Self::Destinations => reader.say("Destinations", "Призначення"),
+            Self::Mappings => reader.say("Mappings", "Мапінги"),
             Self::Overview => reader.say("Overview", "Огляд"),
             Self::Access => reader.say("Access", "Доступ"),
         }

@@ -13,7 +13,7 @@ use crate::failpoint::failpoint;
 use crate::map::{Files, Severity};
 use crate::workspace::{readable_secrets, short};
 
-/// Asks for the active version.
+/// Asks for the active version, with whatever secrets somebody wrote out in it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtActive {}
@@ -29,7 +29,7 @@ pub struct Active {
 
 impl Operation for LookAtActive {
     const PATH: &'static str = "/api/versions/active";
-    const ROLE: Role = Role::Viewer;
+    const ROLE: Role = Role::Admin;
     type Answer = Active;
 
     async fn run(self, means: &Means) -> Result<Active, OperationError> {
@@ -71,7 +71,31 @@ impl Operation for Apply {
     }
 
     async fn run(self, means: &Means) -> Result<Applied, OperationError> {
+        let version = self.usable(means).await?;
         let files = Files(self.files);
+        if self.instead_of.as_ref() == Some(&version) {
+            return Ok(Applied { version });
+        }
+        let known = self.instead_of.as_deref();
+        if means.store.activate_instead_of(known, &version, &files, means.clock.now()).await? {
+            failpoint!("apply.activated");
+            return Ok(Applied { version });
+        }
+        let active = means.store.active_hash().await?;
+        let active = active.as_deref().map_or("none", short);
+        let known = known.map_or("none", short);
+        Err(OperationError::Refused(format!(
+            "nothing is changed: the active version is {active} by now and was to be {known}, so somebody applied \
+             another one meanwhile. Look at what they changed (`leadfold versions diff {known} {active}`), then apply \
+             again"
+        )))
+    }
+}
+
+impl Apply {
+    /// The hash of the version, if it can be used.
+    pub(super) async fn usable(&self, means: &Means) -> Result<String, OperationError> {
+        let files = Files(self.files.clone());
         let compiled = if self.with_secrets {
             means.versions.compile(&files).await
         } else {
@@ -91,22 +115,6 @@ impl Operation for Apply {
                 errors.join("\n")
             )));
         }
-        let version = compiled.workspace.hash;
-        if self.instead_of.as_ref() == Some(&version) {
-            return Ok(Applied { version });
-        }
-        let known = self.instead_of.as_deref();
-        if means.store.activate_instead_of(known, &version, &files, means.clock.now()).await? {
-            failpoint!("apply.activated");
-            return Ok(Applied { version });
-        }
-        let active = means.store.active_hash().await?;
-        let active = active.as_deref().map_or("none", short);
-        let known = known.map_or("none", short);
-        Err(OperationError::Refused(format!(
-            "nothing is changed: the active version is {active} by now and was to be {known}, so somebody applied \
-             another one meanwhile. Look at what they changed (`leadfold versions diff {known} {active}`), then apply \
-             again"
-        )))
+        Ok(compiled.workspace.hash)
     }
 }

@@ -13,6 +13,7 @@ pub mod entrance;
 pub mod erase;
 pub mod held;
 pub mod links;
+pub mod mappings;
 pub mod overview;
 pub mod people;
 pub mod pools;
@@ -30,12 +31,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::entrance::Entrance;
+use self::mappings::Catalogs;
 use crate::access::{AccessError, Caller, Role};
 use crate::clock::Clock;
 use crate::map::Workspace;
 use crate::store::{Store, StoreError};
 use crate::telemetry::masked;
-use crate::workspace::Versions;
+use crate::workspace::{Home, Versions};
 
 /// Why nothing can be said of a workspace, and what to do.
 pub const NO_VERSION: &str = "no version of the workspace is active in this database yet: `leadfold serve` or `leadfold apply` makes the first";
@@ -54,6 +56,10 @@ pub struct Means {
     pub store: Store,
     /// Any version of the workspace.
     pub versions: Arc<Versions>,
+    /// The folder of the workspace.
+    pub home: Arc<Home>,
+    /// What the accounts said that they have.
+    pub catalogs: Arc<Catalogs>,
     /// How people get in.
     pub entrance: Arc<Entrance>,
     /// Whether nobody but this machine reaches the process.

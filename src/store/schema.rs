@@ -56,6 +56,7 @@ pub(super) fn migrator() -> Migrator {
         migration(15, "access", include_str!("../../migrations/0015_access.sql")),
         migration(16, "actions", include_str!("../../migrations/0016_actions.sql")),
         migration(17, "console", include_str!("../../migrations/0017_console.sql")),
+        migration(18, "arrivals", include_str!("../../migrations/0018_arrivals.sql")),
         migration(20, "counters", include_str!("../../migrations/0020_counters.sql")),
     ])
 }

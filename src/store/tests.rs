@@ -165,6 +165,11 @@ async fn what_is_to_be_prepared_is_measured_in_its_index() {
 async fn a_rehearsal_of_last_year_does_not_begin_today() {
     let id = DeliveryId(Uuid::nil());
     seeks(&stored(""), args![1, 2, 200, id, id], &["deliveries_1 (id>? AND id<?)"]).await;
+    let of_one = stored(" AND id < $6 AND source = $7");
+    let indexes = ["deliveries_source (source=? AND id>? AND id<?)"];
+    seeks(&of_one, args![1, 2, 200, id, id, id, "a"], &indexes).await;
+    let plan = plan(&of_one, args![1, 2, 200, id, id, id, "a"]).await;
+    assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "nothing is sorted: {plan:#?}");
 }
 
 #[tokio::test]

@@ -16,6 +16,10 @@ use crate::operation::destinations::{LookAtDestinations, PauseDestination, Resum
 use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
 use crate::operation::links::{BindUser, IssueLink, SendPin, SettleLink, UnlinkUser, VerifyLink};
+use crate::operation::mappings::{
+    CheckMappings, CompareVersions, DraftSource, GoBack, LookAtAddress, LookAtArrived, LookAtMappings,
+    LookAtNames, LookAtVersions, MakePatch, RehearseMappings, SaveMappings,
+};
 use crate::operation::overview::LookAtOverview;
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::postbacks::{CountPostback, LookAtPostbacks, UncountPostback};
@@ -37,6 +41,18 @@ pub(super) fn routes(router: Routes) -> Routes {
     let router = takes::<LookAtOverview>(router);
     let router = takes::<LookAtActive>(router);
     let router = takes::<Apply>(router);
+    let router = takes::<LookAtMappings>(router);
+    let router = takes::<LookAtNames>(router);
+    let router = takes::<LookAtArrived>(router);
+    let router = takes::<LookAtAddress>(router);
+    let router = takes::<CheckMappings>(router);
+    let router = takes::<RehearseMappings>(router);
+    let router = takes::<MakePatch>(router);
+    let router = takes::<DraftSource>(router);
+    let router = takes::<SaveMappings>(router);
+    let router = takes::<LookAtVersions>(router);
+    let router = takes::<CompareVersions>(router);
+    let router = takes::<GoBack>(router);
     let router = takes::<LookAtPeople>(router);
     let router = takes::<LookAtDuplicates>(router);
     let router = takes::<Merge>(router);

@@ -17,6 +17,7 @@ use leadfold::store::registry::Counts;
 use leadfold::sync::{Hold, Presence};
 use leadfold::telemetry::Metrics;
 pub(crate) use leadfold::torture::schedule::spellings;
+use leadfold::workspace::Environment;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -113,6 +114,9 @@ pub(crate) struct Rig {
     pub(crate) postgres: Option<Database>,
     pub(crate) files: Files,
     pub(crate) follow: Follow,
+    pub(crate) read_only_workspace: bool,
+    /// Where `${NAME}` gets its value; nothing is set unless a test does it.
+    pub(crate) environment: Environment,
     pub(crate) listen: SocketAddr,
     pub(crate) clock: Arc<dyn Clock>,
     /// The token of `/api`; without one it is open, as in the demo.
@@ -192,6 +196,8 @@ impl Rig {
             postgres,
             files,
             follow: Follow::Files,
+            read_only_workspace: false,
+            environment: Arc::new(|_| None),
             listen: ([127, 0, 0, 1], 0).into(),
             clock,
             token: None,
@@ -216,6 +222,7 @@ impl Rig {
             files: self.files.clone(),
             folder: self.workspace(),
             follow: self.follow,
+            read_only_workspace: self.read_only_workspace,
             database: self.database(),
             listen: self.listen,
             door: self.token.map_or(Door::Demo, |token| Door::Token {
@@ -224,7 +231,7 @@ impl Rig {
             }),
             metrics: metrics(),
             limits: Limits::default(),
-            environment: Arc::new(|_| None),
+            environment: Arc::clone(&self.environment),
             clock: Arc::clone(&self.clock),
         }
     }

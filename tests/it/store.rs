@@ -875,7 +875,7 @@ impl Story {
         self.store.activate("two", &files("two"), self.now()).await.unwrap();
         self.store.activate("one", &files("one"), self.now()).await.unwrap();
         assert_eq!(self.store.active_hash().await.unwrap().as_deref(), Some("one"));
-        let versions = self.store.versions().await.unwrap();
+        let versions = self.store.versions(100).await.unwrap();
         let active: Vec<_> = versions
             .iter()
             .filter(|version| version.active_since.is_some())

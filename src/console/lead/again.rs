@@ -164,8 +164,8 @@ fn changes(reader: &Reader, before: Option<&Value>, after: &Value) -> Markup {
                 @let line = change.value().trim_end_matches('\n');
                 @match change.tag() {
                     ChangeTag::Equal => { "  " (line) "\n" }
-                    ChangeTag::Insert => { ins { "+ " (line) } "\n" }
-                    ChangeTag::Delete => { del { "- " (line) } "\n" }
+                    ChangeTag::Insert => { ins { "+ " (line) "\n" } }
+                    ChangeTag::Delete => { del { "- " (line) "\n" } }
                 }
             }
         }

@@ -5,6 +5,7 @@ mod attacks;
 mod commands;
 mod destinations;
 mod live;
+mod mappings;
 mod registry;
 mod roles;
 mod stories;
