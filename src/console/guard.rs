@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use super::Console;
 use super::page::{self, Failure};
 use super::words::zone;
-use crate::access::{Caller, START_TOKEN, Through};
+use crate::access::{Caller, Role, START_TOKEN, Through};
 use crate::resolve::Language;
 use crate::store::access::Holder;
 use crate::token::{self, TokenHash};
@@ -120,6 +120,11 @@ impl Reader {
     pub(super) fn believe(&self, key: &str) -> Result<(), Failure> {
         let (expected, given): (TokenHash, TokenHash) = (token::hash(&self.key), token::hash(key));
         token::same(&expected, &given).then_some(()).ok_or(Failure::Forged)
+    }
+
+    /// Whether they may do what this role may.
+    pub(super) fn may(&self, role: Role) -> bool {
+        self.caller.role >= role
     }
 
     #[cfg(test)]

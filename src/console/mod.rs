@@ -20,6 +20,7 @@
 mod assets;
 mod guard;
 mod page;
+mod people;
 mod preferences;
 mod registry;
 mod sign_in;
@@ -49,6 +50,7 @@ pub fn router(means: Means, access: Access) -> Router {
     let console = Console { means, access: Arc::new(access), tries: Arc::default() };
     Router::new()
         .route("/", get(registry::list))
+        .merge(people::routes())
         .route("/sign-out", post(sign_in::sign_out))
         .fallback(page::nothing_here)
         .layer(from_fn_with_state(console.clone(), guard::guard))

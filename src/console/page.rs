@@ -6,30 +6,36 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::assets;
 use super::guard::{KEY, Reader};
+use super::people;
 use crate::access::Role;
 use crate::operation::OperationError;
 use crate::resolve::Language;
 use crate::store::StoreError;
+use crate::store::corrections::NotDone;
 
 /// A part of the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     /// Every lead.
     Registry,
+    /// Everybody, and who may be whom.
+    People,
 }
 
 impl Section {
-    const ALL: [Self; 1] = [Self::Registry];
+    const ALL: [Self; 2] = [Self::Registry, Self::People];
 
     fn path(self) -> &'static str {
         match self {
             Self::Registry => "/",
+            Self::People => "/people",
         }
     }
 
     pub(super) fn name(self, reader: &Reader) -> &'static str {
         match self {
             Self::Registry => reader.say("Registry", "Реєстр"),
+            Self::People => reader.say("People", "Люди"),
         }
     }
 }
@@ -111,6 +117,21 @@ pub(super) fn key(reader: &Reader) -> Markup {
     html! { input type="hidden" name=(KEY) value=(reader.key); }
 }
 
+/// What was done, on the page that a form leads back to. The address holds a word, and the page has the sentence for it
+/// (word, English, Ukrainian), so that a link cannot put sentences into our mouth.
+pub(super) fn done(reader: &Reader, what: Option<&str>, sentences: &[(&str, &str, &str)]) -> Option<String> {
+    let (_, english, ukrainian) = sentences.iter().find(|(word, ..)| Some(*word) == what)?;
+    Some(reader.say(*english, *ukrainian).to_owned())
+}
+
+/// A link to elsewhere, for an address that others sent: only one that a browser opens as a page.
+pub(super) fn elsewhere(address: &str, text: &str) -> Markup {
+    let opens = ["https://", "http://", "tg://"].iter().any(|scheme| address.starts_with(scheme));
+    html! {
+        @if opens { a href=(address) target="_blank" rel="noopener noreferrer" { (text) } } @else { (text) }
+    }
+}
+
 /// Changes the language, and comes back.
 pub(super) fn languages(language: Language, here: &str) -> Markup {
     html! {
@@ -133,6 +154,8 @@ pub(super) enum Failure {
     Forbidden(String),
     /// It cannot be done as it was asked: what is wrong and what to do.
     Refused(String),
+    /// Two people cannot be made one, or two, yet.
+    NotDone(NotDone),
     /// The registry does not answer.
     Storage,
 }
@@ -148,6 +171,7 @@ impl From<OperationError> for Failure {
     fn from(error: OperationError) -> Self {
         match error {
             OperationError::Refused(text) => Self::Refused(text),
+            OperationError::NotDone(not) => Self::NotDone(not),
             OperationError::Forbidden(text) => Self::Forbidden(text),
             OperationError::Storage(failure) => failure.into(),
         }
@@ -159,7 +183,7 @@ impl Failure {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forged | Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Refused(_) | Self::NotDone(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -205,6 +229,9 @@ pub(super) fn failed(reader: &Reader, failure: &Failure) -> Response {
             (reader.say("You may not do this", "Вам цього не дозволено"), text.clone())
         }
         Failure::Refused(text) => (reader.say("This was not done", "Цього не зроблено"), text.clone()),
+        Failure::NotDone(not) => {
+            (reader.say("This was not done", "Цього не зроблено"), people::not_done(reader, not))
+        }
         Failure::Storage => (
             reader.say("The registry does not answer", "Реєстр не відповідає"),
             reader

@@ -24,6 +24,7 @@ use serde_json::Value;
 use crate::access::{Caller, Role};
 use crate::clock::Clock;
 use crate::map::Workspace;
+use crate::store::corrections::NotDone;
 use crate::store::{Store, StoreError};
 use crate::telemetry::masked;
 use crate::workspace::Versions;
@@ -60,6 +61,20 @@ impl Means {
             return Err(OperationError::Refused(NO_VERSION.to_owned()));
         };
         Ok(self.versions.get(&hash).await?)
+    }
+
+    /// Countries of a phone that names none, as the mappings have them.
+    pub async fn regions(&self) -> Vec<String> {
+        let Ok(workspace) = self.active().await else { return default_regions() };
+        let mappings = workspace.sources.values().filter_map(|source| source.mapping.as_ref().ok());
+        let named = mappings.flat_map(|mapping| mapping.branches()).flat_map(|branch| &branch.phone.regions);
+        let mut regions: Vec<String> = Vec::new();
+        for region in named {
+            if !regions.contains(region) {
+                regions.push(region.clone());
+            }
+        }
+        if regions.is_empty() { default_regions() } else { regions }
     }
 }
 
@@ -119,6 +134,9 @@ pub enum OperationError {
     /// It cannot be done as it was asked: what is wrong and what to do.
     #[error("{0}")]
     Refused(String),
+    /// Something else must be so first, for two people to be made one, or two.
+    #[error("{0}")]
+    NotDone(#[from] NotDone),
     /// Whoever asks may not.
     #[error("{0}")]
     Forbidden(String),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::decision::{Decision, Finding, Outcome, Refusal, Rule};
 use super::merge::MergeRule;
@@ -13,12 +13,15 @@ use crate::id::PersonId;
 use crate::lead::IdentifierKind;
 use crate::plan::Reason;
 
-/// A language that we speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A language that we speak, by its ISO 639-1 code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Language {
     /// English.
+    #[default]
+    #[serde(rename = "en")]
     English,
     /// Ukrainian.
+    #[serde(rename = "uk")]
     Ukrainian,
 }
 

@@ -14,7 +14,7 @@ use crate::operation::deep_links::{MakeDeepLink, ResolveStart};
 use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
 use crate::operation::links::{BindUser, IssueLink, SettleLink, UnlinkUser, VerifyLink};
-use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
+use crate::operation::people::{LookAtDuplicates, LookAtNewestPeople, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::postbacks::{CountPostback, LookAtPostbacks, UncountPostback};
 use crate::operation::replay::{PreviewReplay, Replay};
 use crate::operation::triggers::Trigger;
@@ -33,6 +33,7 @@ pub fn router(means: Means) -> Router {
     let router = takes::<Apply>(router);
     let router = takes::<LookAtPeople>(router);
     let router = takes::<LookAtDuplicates>(router);
+    let router = takes::<LookAtNewestPeople>(router);
     let router = takes::<Merge>(router);
     let router = takes::<Split>(router);
     let router = takes::<NotSame>(router);
@@ -99,6 +100,7 @@ async fn run<O: Operation>(
         }
         Err(OperationError::Forbidden(text)) => refused(StatusCode::FORBIDDEN, text),
         Err(OperationError::Refused(text)) => refused(StatusCode::UNPROCESSABLE_ENTITY, text),
+        Err(OperationError::NotDone(not)) => refused(StatusCode::UNPROCESSABLE_ENTITY, not.to_string()),
         Err(OperationError::Storage(failure)) => {
             tracing::error!(operation = O::PATH, %failure, "STORAGE FAILURE: what was asked for is not done");
             let text = "the registry does not take this now; the log of the server says why. Try again";
