@@ -18,6 +18,7 @@
 //! [`crate::operation::ask`].
 
 mod assets;
+mod attention;
 mod guard;
 mod page;
 mod people;
@@ -51,6 +52,7 @@ pub fn router(means: Means, access: Access) -> Router {
     Router::new()
         .route("/", get(registry::list))
         .merge(people::routes())
+        .merge(attention::routes())
         .route("/sign-out", post(sign_in::sign_out))
         .fallback(page::nothing_here)
         .layer(from_fn_with_state(console.clone(), guard::guard))

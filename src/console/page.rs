@@ -20,15 +20,18 @@ pub(super) enum Section {
     Registry,
     /// Everybody, and who may be whom.
     People,
+    /// What somebody has to look at.
+    Attention,
 }
 
 impl Section {
-    const ALL: [Self; 2] = [Self::Registry, Self::People];
+    const ALL: [Self; 3] = [Self::Registry, Self::People, Self::Attention];
 
     fn path(self) -> &'static str {
         match self {
             Self::Registry => "/",
             Self::People => "/people",
+            Self::Attention => "/attention",
         }
     }
 
@@ -36,6 +39,7 @@ impl Section {
         match self {
             Self::Registry => reader.say("Registry", "Реєстр"),
             Self::People => reader.say("People", "Люди"),
+            Self::Attention => reader.say("Needs attention", "Потребує уваги"),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! that was said to be done.
 
 pub mod apply;
+pub mod attention;
 pub mod deep_links;
 pub mod erase;
 pub mod held;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use super::sql::args;
+use super::sql::{Row, args};
 use super::statement::Statement;
 use super::{Store, StoreError};
 use crate::plan::Reason;
@@ -17,7 +18,26 @@ pub(super) const NEWEST_CAUSES: &str = "SELECT place, why FROM ( \
      ORDER BY sequence DESC LIMIT 1000) AS unsynced) AS causes \
  WHERE why IS NOT NULL ORDER BY sequence DESC LIMIT 1000";
 
+/// Trouble that stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Its kind and its place, such as `paused:crm`.
+    pub cause: String,
+    /// What is known of it; empty when that might have named somebody whose data was erased.
+    pub text: String,
+    /// When it was noticed.
+    pub since: Timestamp,
+}
+
 impl Store {
+    /// Trouble that stands, the newest first.
+    pub async fn troubles(&self) -> Result<Vec<Trouble>, StoreError> {
+        let sql = "SELECT cause, text, told_at FROM alerts ORDER BY told_at DESC, cause";
+        let trouble =
+            |row: &Row| Ok(Trouble { cause: row.text(0)?, text: row.text(1)?, since: row.timestamp(2)? });
+        self.read(sql, args![]).await?.iter().map(trouble).collect()
+    }
+
     /// Causes of needs-attention that nobody was told about yet, each with its newest reason. A cause is a reason's word
     /// and where it happened: `mapping_error:sendpulse`, `crm_rejected:crm`.
     pub async fn untold_causes(&self) -> Result<Vec<(String, Reason)>, StoreError> {

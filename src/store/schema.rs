@@ -53,6 +53,7 @@ pub(super) fn migrator() -> Migrator {
         migration(12, "calls", include_str!("../../migrations/0012_calls.sql")),
         migration(13, "postbacks", include_str!("../../migrations/0013_postbacks.sql")),
         migration(15, "access", include_str!("../../migrations/0015_access.sql")),
+        migration(19, "attention", include_str!("../../migrations/0019_attention.sql")),
     ])
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::access::Caller;
 use crate::operation::apply::{Apply, LookAtActive};
+use crate::operation::attention::LookAtAttention;
 use crate::operation::deep_links::{MakeDeepLink, ResolveStart};
 use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
@@ -27,6 +28,7 @@ const LARGEST_OPERATION: usize = 8 * 1024 * 1024;
 pub fn router(means: Means) -> Router {
     let router = takes::<PreviewReplay>(Router::new());
     let router = takes::<Replay>(router);
+    let router = takes::<LookAtAttention>(router);
     let router = takes::<LookAtHeld>(router);
     let router = takes::<AnswerHeld>(router);
     let router = takes::<LookAtActive>(router);

@@ -6,3 +6,8 @@ const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && !document.cookie.includes(`leadfold_zone=${zone}`)) {
   document.cookie = `leadfold_zone=${zone}; path=/; max-age=31536000; samesite=lax`;
 }
+
+// Long work is done piece by piece: what a person would press to go on is pressed for them.
+for (const form of document.querySelectorAll("form[data-go-on]")) {
+  setTimeout(() => form.requestSubmit(), 300);
+}

@@ -1,6 +1,7 @@
 //! The console as a browser meets it: cookies are kept, redirects are not followed unasked, forms carry the key of the page.
 
 mod access;
+mod attention;
 mod people;
 
 use std::collections::BTreeMap;
