@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
-use super::alerts::NEWEST_CAUSES;
+use super::alerts::{HEARD, LATE};
 use super::attention::{HELD, HELD_PLACES, NEWEST_WAITING, UNREADABLE, WAITING, WAITING_SOURCES, Where};
 use super::backlog::open_syncs;
 use super::claims::{claim, claimed_rows, claimed_steps};
@@ -114,11 +114,9 @@ async fn what_waits_is_counted_in_its_index() {
 }
 
 #[tokio::test]
-async fn causes_are_read_from_the_newest_on() {
-    seeks(NEWEST_CAUSES, args![], &["leads_needs_attention", "syncs_needs_attention"]).await;
-    let plan = plan(NEWEST_CAUSES, args![]).await;
-    let sorted = plan.iter().position(|line| line.contains("TEMP B-TREE")).unwrap();
-    assert_eq!(sorted, plan.len() - 1, "only the newest are sorted: {plan:#?}");
+async fn what_is_late_is_looked_for_among_what_is_live() {
+    seeks(LATE, args!["crm", 1], &["syncs_due (destination=? AND priority=?)"]).await;
+    seeks(HEARD, args![DeliveryId(Uuid::nil())], &["deliveries_1 (id>?)"]).await;
 }
 
 #[tokio::test]

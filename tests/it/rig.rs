@@ -117,6 +117,8 @@ pub(crate) struct Rig {
     pub(crate) clock: Arc<dyn Clock>,
     /// The token of `/api`; without one it is open, as in the demo.
     pub(crate) token: Option<&'static str>,
+    /// Where people open its console, for links.
+    pub(crate) public_url: Option<String>,
     client: reqwest::Client,
 }
 
@@ -195,6 +197,7 @@ impl Rig {
             listen: ([127, 0, 0, 1], 0).into(),
             clock,
             token: None,
+            public_url: None,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         })
     }
@@ -223,6 +226,7 @@ impl Rig {
                 links: Some(LINKS_TOKEN.into()),
             }),
             metrics: metrics(),
+            public_url: self.public_url.clone(),
             limits: Limits::default(),
             environment: Arc::new(|_| None),
             clock: Arc::clone(&self.clock),

@@ -114,7 +114,11 @@ async fn what_the_crm_refuses_is_told_by_what_it_said() {
     rig.settle().await;
     let browser = Browser::of(&rig, Role::Operator).await;
     let page = browser.get("/attention").await;
-    page.is(200).says("The CRM refuses them").says("no field `telegram_chat`").says(ESCAPED).says_nothing_of(HOSTILE);
+    page.is(200)
+        .says("The CRM refuses them")
+        .says("no field `telegram_chat`")
+        .says(ESCAPED)
+        .says_nothing_of(HOSTILE);
     let seen = browser.get("/attention/replay?at=destination&place=crm&code=crm_rejected").await;
     seen.is(200).says("1\u{a0}lead").says("As they are").says("telegram_chat");
     let (status, all) = rig.post_to_api("/api/attention", &json!({})).await;
