@@ -1,14 +1,15 @@
 -- What needs attention, by cause: a cause is where it is and the word that the JSON of a reason begins with. `{"code":"` is 9
 -- characters, and a word is made of these letters, so it ends where cutting them off from the left ends. An index holds only
--- rows that need somebody, so nothing else pays for it.
+-- rows that need somebody, so nothing else pays for it; the word comes first, because leads of a place alone are read in
+-- another order.
 CREATE INDEX syncs_causes ON syncs (
-    destination,
     SUBSTR(why, 10, LENGTH(SUBSTR(why, 10)) - LENGTH(LTRIM(SUBSTR(why, 10), 'abcdefghijklmnopqrstuvwxyz0123456789_'))),
+    destination,
     sequence
 ) WHERE state = 'needs-attention';
 CREATE INDEX leads_causes ON leads (
-    source,
     SUBSTR(why, 10, LENGTH(SUBSTR(why, 10)) - LENGTH(LTRIM(SUBSTR(why, 10), 'abcdefghijklmnopqrstuvwxyz0123456789_'))),
+    source,
     sequence
 ) WHERE state = 'needs-attention';
 

@@ -3,9 +3,10 @@
 //! `keeper` keeps the process on the active version of the workspace, `examine` says whether a version can be run here,
 //! `sources` says which paths answer.
 //!
-//! `leases` keeps the leases of the process and sees who else lives, `share` says which it takes and gives away, `tend`
+//! `anew` runs tasks that nobody waits for, `leases` keeps the leases of the process and sees who else lives, `share` says which it takes and gives away, `tend`
 //! runs a worker for each that it holds, `due` wakes those that have something to do, and `workers` is the front of the four.
 
+mod anew;
 mod due;
 mod examine;
 mod keeper;
@@ -27,13 +28,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use self::anew::begin_anew;
 use self::keeper::{Channels, Keeper};
+use crate::access::Caller;
 use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::console;
 use crate::gauges::Gauges;
 use crate::map::{Files, Workspace};
 use crate::operation::Means;
+use crate::operation::entrance::Entrance;
 use crate::prepare::Preparer;
 use crate::receive::{self, Connections, Limits, Receiver};
 use crate::retention::Retention;
@@ -167,13 +171,17 @@ impl App {
             active: active.clone(),
             public_url: options.public_url.clone(),
         };
-        tasks.spawn(alerts.run(stop.clone()));
+        tasks.spawn(begin_anew("tells of new causes of trouble", stop.clone(), move |stop| {
+            alerts.clone().run(stop)
+        }));
         let clock = Arc::clone(&options.clock);
         let gauges = Gauges { store: store.clone(), clock, active: active.clone() };
-        tasks.spawn(gauges.run(stop.clone()));
+        tasks.spawn(begin_anew("sets the gauges of the backlog", stop.clone(), move |stop| {
+            gauges.clone().run(stop)
+        }));
         let retention =
             Retention { store: store.clone(), clock: Arc::clone(&options.clock), active: active.clone() };
-        tasks.spawn(retention.run(stop.clone()));
+        tasks.spawn(begin_anew("removes what is old", stop.clone(), move |stop| retention.clone().run(stop)));
         let hurry = Arc::new(Notify::new());
         tasks.spawn(keeper.run(stop.clone(), Arc::clone(&hurry)));
         tasks.close();
@@ -190,7 +198,12 @@ impl App {
         };
         let clock = Arc::clone(&options.clock);
         let loopback = options.listen.ip().is_loopback();
-        let means = Means { store: store.clone(), versions, loopback, clock, wake_workers };
+        // Nobody is locked out of the demo, nor where the start token opens.
+        let needs_admin = matches!(access, Access::Token { api: None, .. });
+        let entrance = Arc::new(Entrance::new(needs_admin));
+        // Of each request the door says who asks.
+        let caller = Caller::nobody();
+        let means = Means { store: store.clone(), versions, entrance, loopback, caller, clock, wake_workers };
         let api = web::api::router(store.clone()).merge(web::operations::router(means.clone()));
         let console = console::router(means, access.clone());
         let health =

@@ -21,6 +21,7 @@ use crate::telemetry::metric;
 const EVERY: Duration = Duration::from_secs(15);
 
 /// Sets the gauges of the backlog.
+#[derive(Clone)]
 pub struct Gauges {
     /// The registry.
     pub store: Store,

@@ -42,6 +42,9 @@ pub struct Lead {
     /// The scope of that chat's identifier, such as `sendpulse:5f3a…`: in what its id counts.
     #[serde(default)]
     pub chat_scope: Option<String>,
+    /// The mapping says that the person has just done something in that chat.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chat_active: bool,
     /// What is remembered of the person from now on, by a name of the mapping's own.
     #[serde(default)]
     pub person_fields: Fields,
@@ -81,6 +84,17 @@ pub enum Moment {
     Done,
     /// Once every destination of the lead was asked what it has, whatever came of it.
     LookedUp,
+}
+
+impl Moment {
+    /// The key under which such calls stand in a mapping.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::AtOnce => "calls",
+            Self::Done => "after_done",
+            Self::LookedUp => "after_look_up",
+        }
+    }
 }
 
 /// The parts of an event that are read when a call is planned. Each part that nobody reads is `null` or missing.
@@ -200,7 +214,9 @@ pub struct ChatNews {
     pub scope: String,
     /// Which it is; `None` where the event only says who it is about: then it is that person's chat in this scope.
     pub chat: Option<Chat>,
-    /// Whether the bot can write there.
+    /// Who that is, where the event became no lead that says so.
+    pub about: Vec<Identifier>,
+    /// Whether the bot can write there; `None` leaves that as it is.
     pub state: Option<ChatState>,
     /// What became of a message.
     pub status: Option<ChatStatus>,
@@ -357,10 +373,14 @@ impl IdentifierKind {
 
     /// Whether it says who somebody is. Device and click ids link or attribute; they never do.
     pub fn joins(self) -> bool {
-        !matches!(self, Self::Device | Self::Click)
+        Self::JOINING.contains(&self)
     }
 
-    /// All kinds in default priority.
+    /// Those that say who somebody is, in default priority.
+    pub const JOINING: [Self; 5] =
+        [Self::CrmId, Self::ExternalCustomer, Self::Chat, Self::Phone, Self::Email];
+
+    /// All kinds.
     pub const ALL: [Self; 7] = [
         Self::CrmId,
         Self::ExternalCustomer,

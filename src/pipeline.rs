@@ -198,6 +198,7 @@ fn build(
         links: evidence.links,
         chat: evidence.chat,
         chat_scope: evidence.chat_scope,
+        chat_active: evidence.chat_active,
         person_fields,
         adds_token: mapping.adds_tokens,
         flaws,

@@ -314,7 +314,7 @@ fn prepared_event(
         EventOutcome::Filtered(_) | EventOutcome::NeedsAttention(_) => None,
     };
     PreparedEvent {
-        chat: chat_news(mapping, event, lead),
+        chat: chat_news(mapping, event, lead, received_at),
         id: EventId(clock.new_id()),
         lead_id: LeadId(clock.new_id()),
         fresh_person: PersonId(clock.new_id()),

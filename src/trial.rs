@@ -193,6 +193,7 @@ fn calls_of(
     let found = found_as_json(contact, contact.and_then(|contact| contact.deals.first()));
     let chat = lead.chat.as_ref().map(|chat| json!({ "id": chat.id, "channel": chat.channel }));
     let late = Late {
+        pin: None,
         person: json!({ "click": clicks(lead).next() }),
         found,
         crm: json!({ "contact": "contact", "deal": "deal" }),

@@ -97,7 +97,8 @@ pub fn readable_secrets(workspace: &Workspace) -> Option<String> {
     (!names.is_empty()).then(|| {
         format!(
             "these secrets still have the value that stands in the YAML for everybody to read: {}. Set them in the \
-             environment of the server, or let it listen on 127.0.0.1 only",
+             environment of the server; delete the files of sources and the destinations that you do not use (`leadfold \
+             init` writes a workspace with nothing else in it); or let it listen on 127.0.0.1 only",
             names.join(", ")
         )
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{PRESETS, preset};
+use crate::event::{PRESETS, TRIGGER, preset};
 use crate::map::Workspace;
 use crate::prepare::{PAUSED, token_hash};
 use crate::receive::{Entry, Sources};
@@ -18,7 +18,8 @@ pub(super) fn sources(workspace: &Workspace, remembered: &[RememberedSource]) ->
         let token_hash = from_hex(&source.token_hash);
         entries.insert(source.name.clone(), Entry { preset, token_hash, secret: None, app: None, waiting });
     }
-    for source in workspace.sources.values() {
+    // Triggers come in over the API alone, and need no token of their own.
+    for source in workspace.sources.values().filter(|source| source.preset != TRIGGER) {
         // Without a readable preset the source is received as what it may be: anything that can be posted.
         let Some(preset) = preset(&source.preset).or_else(|| PRESETS.first().copied()) else { continue };
         let waiting = match &source.mapping {

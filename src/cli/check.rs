@@ -102,10 +102,12 @@ async fn ask(
     offline: bool,
 ) -> Result<(Option<Asked>, Vec<Problem>), ConnectError> {
     let crm = crm::connect(destination)?;
-    // A bot has no lists to compare with.
-    let is_silent = offline || crm.capabilities() == Capabilities::NONE;
+    // A bot has no lists to compare with, and takes no leads that it could lack anything for.
+    if crm.capabilities() == Capabilities::NONE {
+        return Ok((None, Vec::new()));
+    }
     let answer =
-        if is_silent { None } else { Some(examine::catalog(&*crm, PATIENCE.min(destination.timeout)).await) };
+        if offline { None } else { Some(examine::catalog(&*crm, PATIENCE.min(destination.timeout)).await) };
     let nothing = Catalog::default();
     let catalog = answer.as_ref().and_then(|answer| answer.as_ref().ok()).unwrap_or(&nothing);
     let account = Account { destination: &destination.name, catalog, can: crm.capabilities() };

@@ -11,8 +11,9 @@ use super::{DatabaseOption, Failure, process_environment};
 use crate::access::Caller;
 use crate::clock::SystemClock;
 use crate::crm::http::post_to_server;
+use crate::operation::entrance::Entrance;
 use crate::operation::{Means, Operation, ask};
-use crate::store::{Opened, Store};
+use crate::store::{Opened, Store, StoreError};
 use crate::web::{TOKEN_FLAG, TOKEN_VARIABLE};
 use crate::workspace::Versions;
 
@@ -71,6 +72,16 @@ impl Client {
             .to_owned())
     }
 
+    /// The same, and makes a SQLite database that is not there yet: for what one does before the first start.
+    pub(super) async fn open_or_make(options: &ServerOption) -> Result<Self, Failure> {
+        let url = &options.database.database;
+        let said = |failure: StoreError| failure.to_string();
+        if options.server.is_some() || !Store::is_missing(url).map_err(said)? {
+            return Self::open(options).await;
+        }
+        Ok(Self::Here(means(Store::open(url, Arc::new(SystemClock)).await.map_err(said)?)))
+    }
+
     /// Opens the database for operations that only look, also while a server has it.
     pub(super) async fn open_to_look(options: &ServerOption) -> Result<Self, Failure> {
         if options.server.is_some() {
@@ -121,8 +132,17 @@ impl Client {
 
 fn means(store: Store) -> Means {
     let versions = Arc::new(Versions::new(store.clone(), process_environment()));
-    // Who pushes, if anybody does, is another process, and looks every second.
-    Means { store, versions, loopback: true, clock: Arc::new(SystemClock), wake_workers: Arc::new(|| ()) }
+    // Who pushes, if anybody does, is another process, and looks every second. Whoever may type commands here can make
+    // an admin whenever there is none.
+    Means {
+        store,
+        versions,
+        entrance: Arc::new(Entrance::new(false)),
+        loopback: true,
+        caller: Caller::command(process_environment()("USER")),
+        clock: Arc::new(SystemClock),
+        wake_workers: Arc::new(|| ()),
+    }
 }
 
 /// What a refusal means for whoever ran the command.
@@ -132,7 +152,7 @@ fn refusal(server: &str, has_token: bool, status: u16, text: &str) -> Failure {
     match (status, error) {
         (401, Some(_)) if has_token => format!(
             "leadfold at {server} does not accept this token: set {TOKEN_VARIABLE} (or {TOKEN_FLAG}) to the one that it \
-             was started with"
+             was started with, or to one that `leadfold tokens add` made"
         ),
         (401, Some(_)) => format!(
             "leadfold at {server} has the database and wants a token: set {TOKEN_VARIABLE} (or {TOKEN_FLAG}) to the one \

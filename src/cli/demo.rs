@@ -1,23 +1,29 @@
-//! `leadfold demo`: sample webhooks, this leadfold, and a CRM of our own, all on this machine.
+//! `leadfold demo`: sample webhooks, this leadfold, and a CRM and bots of our own, all on this machine.
 
+mod stories;
+mod table;
+
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use self::stories::{Played, Stage};
 use super::faults::FaultOptions;
 use super::serve::stop_signal;
 use super::{End, Failure, how_many, loopback, process_environment, say};
 use crate::app::{App, Door, Follow, Options as AppOptions, until_quiet};
 use crate::clock::{Clock as _, SystemClock};
-use crate::crm::http::post_json;
+use crate::crm::http::post_sample;
 use crate::demo::{FIXTURES, MAPPINGS, TRUTH};
 use crate::map::Files;
 use crate::receive::Limits;
 use crate::sandbox::{Faults, Sandbox, SandboxOptions, Stats};
+use crate::store::StoreError;
+use crate::sync::WorkerHandle;
 use crate::telemetry::{LogFormat, Metrics, start_logs};
 use crate::workspace::{Environment, read_files};
 
@@ -28,11 +34,15 @@ Examples:
   leadfold demo --once --rate 10/s --timeout-after 0.3
   leadfold demo --workspace mappings    with your own mappings
 
-It needs no account anywhere and leaves nothing behind: the CRM is leadfold's
-own, and the database is gone at the end.
+It needs no account anywhere and leaves nothing behind: the CRM and the bots are
+leadfold's own, and the database is gone at the end.
 
-Exit codes: 0 done, 1 some leads had not come to an end after five minutes,
-2 it could not be done.";
+After the samples it plays one story of each system (SendPulse, Mindbox with
+Botmother, Chatterfy, Metabot, eSputnik), and tells what came of it there. A
+story whose mappings are not in the workspace is left out.
+
+Exit codes: 0 done, 1 a story did not come out as it should, or some leads had
+not come to an end after five minutes, 2 it could not be done.";
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
@@ -57,56 +67,105 @@ pub(super) struct Options {
 /// The samples are done long before this, whatever the faults.
 const AT_MOST: Duration = Duration::from_mins(5);
 
+/// How often the workers are told that there may be something to do.
+const LOOK: Duration = Duration::from_millis(50);
+
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     start_logs(LogFormat::Text, "warn").map_err(|error| error.to_string())?;
+    let folder = std::env::temp_dir().join(format!("leadfold-demo-{}", SystemClock.new_id()));
+    let ended = set_up(&options, &folder).await;
+    let removed = match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(format!("{} could not be removed: {error}", folder.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    };
+    ended.and_then(|end| removed.map(|()| end))
+}
+
+async fn set_up(options: &Options, folder: &Path) -> Result<End, Failure> {
     let port = if options.once { 0 } else { options.port };
     let sandbox = start_sandbox(options.faults.faults()?, options.once).await?;
-    let crm = format!("http://{}", sandbox.addr());
-    let folder = std::env::temp_dir().join(format!("leadfold-demo-{}", SystemClock.new_id()));
-    let texts = workspace(options.workspace.as_deref())?;
-    let app = start_app(texts, &folder, port, &crm).await?;
     sandbox.set_truth(serde_json::from_str(TRUTH).map_err(|error| format!("fixtures/truth.json: {error}"))?);
-
-    let hook = format!("http://{}/in/sendpulse/demo", app.address);
-    if !options.json {
-        say(&format!("leadfold on http://{}, a CRM of our own on {crm}", app.address))?;
+    let texts = workspace(options.workspace.as_deref())?;
+    let files = texts.files.clone();
+    let app = start_app(texts, folder, port, &sandbox.url()).await?;
+    let ended = perform(options, &Stage { app: &app, sandbox: &sandbox, files: &files }).await;
+    // Whoever still waits for a broken database would wait for ever.
+    if ended.is_ok() {
+        app.stop().await;
     }
-    let mut quiet = true;
+    sandbox.stop().await;
+    ended
+}
+
+/// Sends the samples, plays the stories, and tells what came of them.
+async fn perform(options: &Options, stage: &Stage<'_>) -> Result<End, Failure> {
+    let (app, crm) = (stage.app, stage.sandbox.url());
+    let hook = format!("http://{}/in/sendpulse/demo", app.address);
+    let tell = |text: &str| if options.json { Ok(()) } else { say(text) };
+    tell(&format!("leadfold on http://{}, a CRM and bots of our own on {crm}", app.address))?;
+    let (mut quiet, mut taken) = (true, 0);
     for (name, body) in FIXTURES {
-        let address = SecretString::from(hook.clone());
-        let status = post_json(&address, (*body).to_owned())
-            .await
-            .map_err(|error| format!("{name} could not be sent: {error}"))?;
-        if !options.json {
-            say(&format!("  sent {name}: answered {status}"))?;
+        let sent = post_sample(&hook, None, body).await;
+        let (status, answer) = sent.map_err(|error| format!("{name} could not be sent: {error}"))?;
+        if status == 200 {
+            taken += 1;
+        } else {
+            tell(&format!("  {name} was answered {status}: {answer}"))?;
         }
         // One after another, so that the result is the same each time; the tests do it all at once.
-        quiet &= until_quiet(&app.store, AT_MOST).await.map_err(|error| error.to_string())?;
+        quiet &= calm(app).await?;
     }
-    let mut result = result(&app, &sandbox.stats()).await?;
+    tell(&format!("{} samples of SendPulse sent, {taken} answered 200", FIXTURES.len()))?;
+    let mut result = result(app, &stage.sandbox.stats()).await?;
+    tell(&told(&result))?;
+    let played = stories::play(stage).await?;
     if options.json {
+        result["stories"] = played.iter().map(Played::json).collect();
         if !options.once {
             result["url"] = json!(format!("http://{}", app.address));
             result["crm_url"] = json!(crm);
         }
         say(&result.to_string())?;
-    } else {
-        say(&told(&result))?;
+    } else if !played.is_empty() {
+        say(&format!("\n{}", table::told(&played)))?;
     }
-    let mut end = if quiet { End::Done } else { End::FoundProblems };
+    let good = quiet && played.iter().all(Played::is_as_it_should_be);
     if !options.once {
         let stopped = stop_signal()?;
-        if !options.json {
-            say(&next(&app, &crm, &hook))?;
-        }
+        tell(&next(app, &crm, &hook))?;
         stopped.await;
-        end = End::Done;
+        return Ok(End::Done);
     }
-    app.stop().await;
-    sandbox.stop().await;
-    std::fs::remove_dir_all(&folder)
-        .map_err(|error| format!("{} could not be removed: {error}", folder.display()))?;
-    Ok(end)
+    Ok(if good { End::Done } else { End::FoundProblems })
+}
+
+/// Waits until all has come to an end, [at most so long](AT_MOST). Fails as soon as the database takes no writes: nothing will
+/// come to an end then.
+async fn calm(app: &App) -> Result<bool, Failure> {
+    let mut trouble = app.store.trouble();
+    tokio::select! {
+        quiet = until_all_is_called(app) => quiet.map_err(|error| error.to_string()),
+        Ok(why) = trouble.wait_for(Option::is_some) => Err(format!(
+            "the demo's own database takes no writes: {}. It is in {}; make room there, or set TMPDIR to another folder",
+            why.as_deref().unwrap_or_default(),
+            std::env::temp_dir().display(),
+        )),
+    }
+}
+
+/// Looks as often for what is to be called once the CRM has confirmed: a second is soon enough for a bot, and too long for
+/// whoever watches.
+async fn until_all_is_called(app: &App) -> Result<bool, StoreError> {
+    let began = Instant::now();
+    while !until_quiet(&app.store, LOOK).await? {
+        if began.elapsed() > AT_MOST {
+            return Ok(false);
+        }
+        app.workers().iter().for_each(WorkerHandle::wake);
+    }
+    Ok(true)
 }
 
 async fn start_sandbox(faults: Faults, once: bool) -> Result<crate::sandbox::Running, Failure> {
@@ -129,7 +188,9 @@ async fn start_app(texts: Texts, folder: &Path, port: u16, crm: &str) -> Result<
     let process = process_environment();
     let environment: Environment = Arc::new(move |name| match name {
         "SANDBOX_URL" => Some(crm.clone()),
-        "SANDBOX_TOKEN" | "SENDPULSE_HOOK_TOKEN" => Some("demo".to_owned()),
+        "SANDBOX_TOKEN" => Some("demo".to_owned()),
+        // Who sets them elsewhere means the real ones, and the samples come with those of the demo.
+        hook if hook.ends_with("_HOOK_TOKEN") || hook.ends_with("_HOOK_SECRET") => Some("demo".to_owned()),
         other => process(other),
     });
     let options = AppOptions {
@@ -196,7 +257,7 @@ async fn result(app: &App, stats: &Stats) -> Result<Value, Failure> {
 fn next(app: &App, crm: &str, hook: &str) -> String {
     let registry = format!("http://{}/api/leads", app.address);
     format!(
-        "\nLook:   {crm}/ (the CRM), {registry} (the registry, newest first)\n\
+        "\nLook:   {crm}/ (the CRM and the bots), {registry} (the registry, newest first)\n\
          Send:   curl -d @fixtures/sendpulse/01_new_lead_telegram.json {hook}   (the same again is a redelivery)\n\
          Break:  curl -d '{{\"timeout_after\": 0.5}}' {crm}/faults   then send again; or edit mappings/, and send \
          something new. Ctrl-C ends"

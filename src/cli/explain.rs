@@ -144,6 +144,9 @@ pub(super) fn told(lead: &LeadDetail) -> String {
     for sync in &lead.syncs {
         line(told_sync(sync));
     }
+    for call in &lead.calls_to_come {
+        line(format!("  later     '{}', {}: {}", call.to, call.moment, call.why));
+    }
     text
 }
 

@@ -46,7 +46,7 @@ pub(super) struct FaultOptions {
 
 impl FaultOptions {
     /// The faults, or which flag makes no sense.
-    pub(super) fn faults(self) -> Result<Faults, Failure> {
+    pub(super) fn faults(&self) -> Result<Faults, Failure> {
         Faults {
             latency_ms: self.latency_ms.unwrap_or_default(),
             rate: self.rate,

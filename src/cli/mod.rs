@@ -8,6 +8,7 @@
 //! then what to do next; no full stop at the end. `…` holds what one types or writes in YAML, '…' a name that somebody
 //! else gave.
 
+mod actions;
 mod apply;
 mod backup;
 mod bot;
@@ -43,7 +44,9 @@ mod schema;
 mod serve;
 mod terminal;
 mod test;
+mod tokens;
 mod torture;
+mod users;
 mod versions;
 
 use std::fmt::Display;
@@ -121,6 +124,12 @@ enum Command {
     Postbacks(postbacks::Options),
     /// List owner pools: who got how many deals, and who takes one now
     Pools(pools::Options),
+    /// List, add and remove those who sign in to the console
+    Users(users::Options),
+    /// List, make and remove tokens of the API
+    Tokens(tokens::Options),
+    /// List what people changed: the audit log
+    Actions(actions::Options),
     /// Kill, freeze and cut real processes, and count what got lost
     Torture(torture::Options),
     /// Clean phones or emails
@@ -201,6 +210,9 @@ pub fn run() -> ExitCode {
         Command::Erase(options) => in_runtime(erase::run(options)),
         Command::Postbacks(options) => in_runtime(postbacks::run(options)),
         Command::Pools(options) => in_runtime(pools::run(options)),
+        Command::Users(options) => in_runtime(users::run(options)),
+        Command::Tokens(options) => in_runtime(tokens::run(options)),
+        Command::Actions(options) => in_runtime(actions::run(options)),
         Command::Torture(options) => in_runtime(torture::run(options)),
         Command::Normalise(options) => normalise::run(&options),
         Command::Completions(options) => completions::run(&options),

@@ -23,9 +23,10 @@ Examples:
 
 Both versions, the active one and the files, go through the same stages as live
 traffic, on the same stored deliveries and with what the registry knew when each
-lead came. Nothing is written, no CRM is asked, and a server may run. Leads that
-change in the same way are shown once, with their number and the newest of them
-as the example.
+lead came. Nothing is written, no CRM is asked, no bot is called, and a server
+may run; calls that would be other ones are shown with their parameters. Leads
+that change in the same way are shown once, with their number and the newest of
+them as the example.
 
 Exit codes: 0 nothing would change, 1 something would, 2 it could not be
 rehearsed.";

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::Cookie;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::tz::TimeZone;
@@ -17,9 +18,8 @@ use jiff::tz::TimeZone;
 use super::Console;
 use super::page::{self, Failure};
 use super::words::zone;
-use crate::access::{Caller, Role, START_TOKEN, Through};
+use crate::access::{Caller, Role, Through};
 use crate::resolve::Language;
-use crate::store::access::Holder;
 use crate::token::{self, TokenHash};
 use crate::web::{Access, demo, from_this_machine};
 
@@ -90,11 +90,7 @@ async fn reader(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<Opt
                 Ok(None) => return Ok(None),
                 Err(failure) => return Err(Failure::from(failure).bare()),
             };
-            let name = match holder {
-                Holder::User(name) | Holder::Token(name) => name,
-                Holder::Start(_) => START_TOKEN.to_owned(),
-            };
-            let caller = Caller { name, role, through: Through::Console };
+            let caller = Caller { name: holder.name().to_owned(), role, through: Through::Console };
             (caller, form_key(cookie.value()), true)
         }
     };
@@ -112,7 +108,7 @@ pub(super) fn form_key(secret: &str) -> String {
 pub(super) fn likes(cookies: &CookieJar, headers: &HeaderMap) -> (Language, TimeZone) {
     let chosen = cookies.get(LANGUAGE).and_then(|cookie| Language::parse(cookie.value()));
     let language = chosen.unwrap_or_else(|| crate::web::api::preferred(headers));
-    (language, zone(cookies.get(ZONE).map(|cookie| cookie.value())))
+    (language, zone(cookies.get(ZONE).map(Cookie::value)))
 }
 
 impl Reader {

@@ -5,11 +5,13 @@
 //! | file | what it is |
 //! |---|---|
 //! | `guard` | who a browser is, and what a form must carry to be believed |
-//! | `sign_in` | signing in and out, and how often one may try |
+//! | `sign_in` | signing in and out |
 //! | `page` | what every page has: head, sections, messages |
 //! | `words` | two languages, numbers, dates |
 //! | `assets` | style and script |
 //! | `preferences` | language and time zone of a browser |
+//! | `account` | a reader's own password |
+//! | `access`, `actions` | the section of users and tokens; in it, the audit log |
 //! | the others | a section each, in the order of [`page::Section`] |
 //!
 //! House rules: a page writes both languages side by side ([`words::Reader::say`]), so that none can be forgotten; text that
@@ -17,6 +19,9 @@
 //! security policy can forbid it; a form that changes something calls [`guard::Reader::key`] and goes through
 //! [`crate::operation::ask`].
 
+mod access;
+mod account;
+mod actions;
 mod assets;
 mod attention;
 mod guard;
@@ -34,7 +39,6 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 pub use self::assets::version as assets_version;
-use self::sign_in::Tries;
 use crate::operation::Means;
 use crate::web::Access;
 
@@ -43,16 +47,18 @@ use crate::web::Access;
 struct Console {
     means: Means,
     access: Arc<Access>,
-    tries: Arc<Tries>,
 }
 
 /// The pages, with who may see them decided; also what answers where nothing is.
 pub fn router(means: Means, access: Access) -> Router {
-    let console = Console { means, access: Arc::new(access), tries: Arc::default() };
+    let console = Console { means, access: Arc::new(access) };
     Router::new()
         .route("/", get(registry::list))
         .merge(people::routes())
         .merge(attention::routes())
+        .merge(access::routes())
+        .merge(actions::routes())
+        .merge(account::routes())
         .route("/sign-out", post(sign_in::sign_out))
         .fallback(page::nothing_here)
         .layer(from_fn_with_state(console.clone(), guard::guard))

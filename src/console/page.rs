@@ -4,10 +4,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::assets;
 use super::guard::{KEY, Reader};
-use super::people;
-use crate::access::Role;
+use super::{access, assets, people};
+use crate::access::{AccessError, Role};
 use crate::operation::OperationError;
 use crate::resolve::Language;
 use crate::store::StoreError;
@@ -22,16 +21,27 @@ pub(super) enum Section {
     People,
     /// What somebody has to look at.
     Attention,
+    /// Who may what, and what they did.
+    Access,
 }
 
 impl Section {
-    const ALL: [Self; 3] = [Self::Registry, Self::People, Self::Attention];
+    const ALL: [Self; 4] = [Self::Registry, Self::People, Self::Attention, Self::Access];
 
     fn path(self) -> &'static str {
         match self {
             Self::Registry => "/",
             Self::People => "/people",
             Self::Attention => "/attention",
+            Self::Access => "/access",
+        }
+    }
+
+    /// What it takes to look at it.
+    fn role(self) -> Role {
+        match self {
+            Self::Registry | Self::People | Self::Attention => Role::Viewer,
+            Self::Access => Role::Admin,
         }
     }
 
@@ -40,6 +50,7 @@ impl Section {
             Self::Registry => reader.say("Registry", "Реєстр"),
             Self::People => reader.say("People", "Люди"),
             Self::Attention => reader.say("Needs attention", "Потребує уваги"),
+            Self::Access => reader.say("Access", "Доступ"),
         }
     }
 }
@@ -53,7 +64,7 @@ pub(super) fn page(reader: &Reader, section: Option<Section>, title: &str, conte
             header.bar {
                 a.brand href="/" { "leadfold" }
                 nav aria-label=(reader.say("Sections", "Розділи")) {
-                    @for each in Section::ALL {
+                    @for each in Section::ALL.into_iter().filter(|each| reader.caller.role >= each.role()) {
                         a href=(each.path()) aria-current=[(section == Some(each)).then_some("page")] { (each.name(reader)) }
                     }
                 }
@@ -95,7 +106,7 @@ pub(super) fn head(language: Language, title: &str) -> Markup {
 fn who(reader: &Reader) -> Markup {
     html! {
         div.who {
-            span { (reader.caller.name) " · " (role(reader, reader.caller.role)) }
+            a.account href="/account" { (reader.caller.name) " · " (role(reader, reader.caller.role)) }
             @if reader.signed_in {
                 form method="post" action="/sign-out" {
                     (key(reader))
@@ -110,7 +121,7 @@ fn who(reader: &Reader) -> Markup {
 pub(super) fn role(reader: &Reader, role: Role) -> &'static str {
     match role {
         Role::Site => reader.say("site", "сайт"),
-        Role::Viewer => reader.say("viewer", "переглядає"),
+        Role::Viewer => reader.say("viewer", "спостерігач"),
         Role::Operator => reader.say("operator", "оператор"),
         Role::Admin => reader.say("admin", "адміністратор"),
     }
@@ -160,6 +171,8 @@ pub(super) enum Failure {
     Refused(String),
     /// Two people cannot be made one, or two, yet.
     NotDone(NotDone),
+    /// Something about users and access tokens is not so.
+    Access(AccessError),
     /// The registry does not answer.
     Storage,
 }
@@ -176,6 +189,7 @@ impl From<OperationError> for Failure {
         match error {
             OperationError::Refused(text) => Self::Refused(text),
             OperationError::NotDone(not) => Self::NotDone(not),
+            OperationError::Access(not) => Self::Access(not),
             OperationError::Forbidden(text) => Self::Forbidden(text),
             OperationError::Storage(failure) => failure.into(),
         }
@@ -187,7 +201,7 @@ impl Failure {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forged | Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::Refused(_) | Self::NotDone(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Refused(_) | Self::NotDone(_) | Self::Access(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -235,6 +249,9 @@ pub(super) fn failed(reader: &Reader, failure: &Failure) -> Response {
         Failure::Refused(text) => (reader.say("This was not done", "Цього не зроблено"), text.clone()),
         Failure::NotDone(not) => {
             (reader.say("This was not done", "Цього не зроблено"), people::not_done(reader, not))
+        }
+        Failure::Access(not) => {
+            (reader.say("This was not done", "Цього не зроблено"), access::why_not(reader, *not).to_owned())
         }
         Failure::Storage => (
             reader.say("The registry does not answer", "Реєстр не відповідає"),

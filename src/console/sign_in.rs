@@ -1,11 +1,7 @@
 //! Signing in: with a name and a password, or with a token.
 //!
-//! Trying out passwords is slow for everybody who does it: five tries at once, then one every twelve seconds, per name, and
-//! never more than two hashes at a time. Names are counted in buckets, so that a stranger cannot fill the memory with names and
-//! does not learn which exist. A token is 256 random bits, or the start token, which counts as one more name.
-
-use std::num::NonZeroU32;
-use std::time::Duration;
+//! How often somebody may try is said by [`Entrance`](crate::operation::entrance::Entrance). A token is 256 random bits, or the
+//! start token; tokens count as one more name.
 
 use axum::Form;
 use axum::extract::{Query, State};
@@ -15,55 +11,19 @@ use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
 use super::Console;
 use super::guard::{Reader, SESSION, is_of_another_site, likes, path_of_ours};
 use super::page::{Failure, head, languages};
-use crate::access::password;
+use crate::access::Name;
+use crate::access::password::{self, Password};
 use crate::resolve::Language;
 use crate::store::access::Holder;
+use crate::telemetry::masked;
 use crate::token::{self, TokenHash};
 use crate::web::Access;
-
-/// Names share so many counters.
-const BUCKETS: u16 = 4_096;
-/// Tries at once.
-const TRIES: NonZeroU32 = NonZeroU32::new(5).unwrap();
-/// Then one in this time.
-const BETWEEN_TRIES: Duration = Duration::from_secs(12);
-/// Passwords that are hashed at a time: each takes 19 MiB and some 20 ms.
-const HASHED_TOGETHER: usize = 2;
-
-/// How often somebody tried.
-pub(super) struct Tries {
-    names: DefaultKeyedRateLimiter<u16>,
-    hashing: Semaphore,
-}
-
-impl Default for Tries {
-    fn default() -> Self {
-        let quota = Quota::with_period(BETWEEN_TRIES)
-            .map_or_else(|| Quota::per_minute(TRIES), |quota| quota.allow_burst(TRIES));
-        Self { names: RateLimiter::keyed(quota), hashing: Semaphore::new(HASHED_TOGETHER) }
-    }
-}
-
-impl Tries {
-    fn allow(&self, name: &str) -> bool {
-        let [first, second, ..] = token::hash(name);
-        self.names.check_key(&(u16::from_be_bytes([first, second]) % BUCKETS)).is_ok()
-    }
-
-    /// Whether this is the password; on a thread that may be busy.
-    async fn is(&self, password: String, hash: Option<String>) -> bool {
-        let Ok(_turn) = self.hashing.acquire().await else { return false };
-        tokio::task::spawn_blocking(move || password::is(&password, hash.as_deref())).await.unwrap_or(false)
-    }
-}
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -82,7 +42,11 @@ pub(super) async fn form(
         return Redirect::to(path_of_ours(&asked.next)).into_response();
     }
     let (language, _) = likes(&cookies, &headers);
-    page(language, path_of_ours(&asked.next), None, is_open(&headers)).into_response()
+    let is_first = match console.means.store.has_users().await {
+        Ok(has_users) => !has_users,
+        Err(failure) => return Failure::from(failure).bare(),
+    };
+    page(language, path_of_ours(&asked.next), None, is_open(&headers), is_first).into_response()
 }
 
 #[derive(Deserialize)]
@@ -115,14 +79,15 @@ pub(super) async fn sign_in(
     let (language, _) = likes(&cookies, &headers);
     let next = path_of_ours(&given.next).to_owned();
     let refused = |status: StatusCode, why: Refused| {
-        (status, page(language, &next, Some(why), is_open(&headers))).into_response()
+        (status, page(language, &next, Some(why), is_open(&headers), false)).into_response()
     };
     if is_of_another_site(&headers) {
         return refused(StatusCode::FORBIDDEN, Refused::Elsewhere);
     }
-    let name = given.name.trim().to_lowercase();
+    // What cannot be a name is nobody's, and is answered as any other that is nobody's.
+    let name = given.name.parse::<Name>().map(String::from).unwrap_or_default();
     let by_token = !given.token.is_empty();
-    if !console.tries.allow(if by_token { "" } else { &name }) {
+    if !console.means.entrance.allows_try(if by_token { "with a token" } else { &name }) {
         return refused(StatusCode::TOO_MANY_REQUESTS, Refused::TooOften);
     }
     let holder = if by_token {
@@ -130,43 +95,72 @@ pub(super) async fn sign_in(
     } else {
         user(&console, name, given.password).await
     };
-    let holder = match holder {
+    let (holder, proof) = match holder {
         Ok(Some(holder)) => holder,
         Ok(None) => return refused(StatusCode::UNAUTHORIZED, Refused::Wrong),
         Err(failure) => return failure.bare(),
     };
-    let secret = URL_SAFE_NO_PAD.encode(console.means.clock.secret());
-    let now = console.means.clock.now();
-    if let Err(failure) = console.means.store.begin_session(&token::hash(&secret), &holder, now).await {
+    // What somebody left open in this browser ends, whoever it was.
+    if let Some(old) = cookies.get(SESSION)
+        && let Err(failure) = console.means.store.end_session(&token::hash(old.value())).await
+    {
         return Failure::from(failure).bare();
     }
-    tracing::info!(?holder, "somebody signed in");
+    match begin(&console, cookies, &headers, &holder, &proof).await {
+        Ok(Some(cookies)) => {
+            tracing::info!(who = masked(holder.name()), "somebody signed in to the console");
+            (cookies, Redirect::to(&next)).into_response()
+        }
+        Ok(None) => refused(StatusCode::UNAUTHORIZED, Refused::Wrong),
+        Err(failure) => failure.bare(),
+    }
+}
+
+/// Begins a session in this browser, unless what somebody proved to have is not theirs any more.
+pub(super) async fn begin(
+    console: &Console,
+    cookies: CookieJar,
+    headers: &HeaderMap,
+    holder: &Holder,
+    proof: &str,
+) -> Result<Option<CookieJar>, Failure> {
+    let secret = URL_SAFE_NO_PAD.encode(console.means.clock.secret());
+    let now = console.means.clock.now();
+    if !console.means.store.begin_session(&token::hash(&secret), holder, proof, now).await? {
+        return Ok(None);
+    }
     let cookie = Cookie::build((SESSION, secret))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)
-        .secure(is_encrypted(&headers))
+        .secure(is_encrypted(headers))
         .build();
-    (cookies.add(cookie), Redirect::to(&next)).into_response()
+    Ok(Some(cookies.add(cookie)))
 }
 
-/// Whose token this is.
-async fn holder_of(console: &Console, hash: &TokenHash) -> Result<Option<Holder>, Failure> {
+/// Whose token this is, and what the database has of it.
+async fn holder_of(console: &Console, hash: &TokenHash) -> Result<Option<(Holder, String)>, Failure> {
     if let Access::Token { api: Some(api), .. } = &*console.access
         && token::same(api, hash)
     {
-        return Ok(Some(Holder::Start(*api)));
+        return Ok(Some((Holder::Start(*api), String::new())));
     }
-    Ok(console.means.store.access_token(hash).await?.map(|token| Holder::Token(token.name)))
+    let token = console.means.store.access_token(hash).await?;
+    Ok(token.map(|token| (Holder::Token(token.name), token::to_hex(hash))))
 }
 
-/// The user of this name, if this is their password.
-async fn user(console: &Console, name: String, password: String) -> Result<Option<Holder>, Failure> {
+/// The user of this name, if this is their password, and what the database has of it.
+async fn user(
+    console: &Console,
+    name: String,
+    password: String,
+) -> Result<Option<(Holder, String)>, Failure> {
     if password.len() > password::LONGEST {
         return Ok(None);
     }
     let kept = console.means.store.password(&name).await?;
-    Ok(console.tries.is(password, kept).await.then_some(Holder::User(name)))
+    let is = console.means.entrance.is(Password(password), kept.clone()).await;
+    Ok(kept.filter(|_| is).map(|kept| (Holder::User(name), kept)))
 }
 
 #[derive(Deserialize)]
@@ -202,7 +196,8 @@ fn is_open(headers: &HeaderMap) -> bool {
     !is_encrypted(headers) && !matches!(name, "localhost" | "127.0.0.1" | "[::1]")
 }
 
-fn page(language: Language, next: &str, refused: Option<Refused>, open: bool) -> Markup {
+/// `open`: the password would go as it is typed. `is_first`: nobody has a password yet.
+fn page(language: Language, next: &str, refused: Option<Refused>, open: bool, is_first: bool) -> Markup {
     let say = |english: &'static str, ukrainian: &'static str| match language {
         Language::English => english,
         Language::Ukrainian => ukrainian,
@@ -228,13 +223,22 @@ fn page(language: Language, next: &str, refused: Option<Refused>, open: bool) ->
                         "Ця сторінка прийшла без TLS, і пароль піде так само. Поставте попереду проксі з сертифікатом.",
                     )) }
                 }
+                @if is_first {
+                    div.message {
+                        (say(
+                            "Nobody can sign in with a password yet. Add yourself on the server, or come in with a token below.",
+                            "Ще ніхто не має пароля. Додайте себе на сервері або увійдіть із токеном нижче.",
+                        ))
+                        pre { "leadfold users add olena --role admin" }
+                    }
+                }
                 form method="post" action="/sign-in" {
                     input type="hidden" name="next" value=(next);
                     label { (say("Name", "Ім’я")) input name="name" autocomplete="username" autocapitalize="none" required; }
                     label { (say("Password", "Пароль")) input name="password" type="password" autocomplete="current-password" required; }
                     button { (title) }
                 }
-                details {
+                details open[is_first] {
                     summary { (say("With a token", "З токеном")) }
                     form method="post" action="/sign-in" {
                         input type="hidden" name="next" value=(next);

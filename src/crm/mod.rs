@@ -205,6 +205,22 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The same, with other words for what the CRM said.
+    pub(crate) fn say_otherwise(mut self, other: impl FnOnce(&str) -> String) -> Self {
+        match &mut self {
+            Self::Done(_) => {}
+            Self::Retry { why, .. }
+            | Self::Unknown { why }
+            | Self::Rejected { why }
+            | Self::UnderWay { why, .. }
+            | Self::Unreachable { why }
+            | Self::Unauthorised { why } => *why = other(why),
+        }
+        self
+    }
+}
+
 /// Why a read gave no answer. Reads may always be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CrmError {
@@ -267,8 +283,13 @@ pub trait Crm: Send + Sync {
     fn look_up<'a>(
         &'a self,
         steps: &'a [(RecordKind, &'a Step)],
-        priority: Priority,
-    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>>;
+        _: Priority,
+    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>> {
+        let why =
+            "nothing of this destination is looked up after an unclear answer; this is a bug of leadfold";
+        let answer = || Err(CrmError::Rejected { why: why.to_owned() });
+        Box::pin(std::future::ready(steps.iter().map(|_| answer()).collect()))
+    }
 
     /// Writes: for each plan the outcomes of a prefix of its remaining steps, at least one. The engine stores them and
     /// calls again with what is left; an adapter may fuse steps where its API can. A failed step ends its prefix.

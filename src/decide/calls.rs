@@ -12,7 +12,7 @@
 use super::Decision;
 use crate::id::StepId;
 use crate::lead::{IdentifierKind, Lead};
-use crate::map::Rendered;
+use crate::map::{Rendered, Served};
 use crate::plan::{Action, Call, Plan, Reason, Recipient, Step};
 
 /// A chat of the person.
@@ -33,23 +33,15 @@ pub struct PersonChat {
 pub struct Chats<'a> {
     /// Name of the destination, for texts.
     pub bot: &'a str,
-    /// Scopes that the bot serves; `*` at the end stands for anything.
-    pub serves: &'a [&'a str],
+    /// Those that the bot serves.
+    pub serves: &'a Served<'a>,
     /// The person's, the one that was active last first.
     pub known: &'a [PersonChat],
 }
 
-/// Whether a pattern of `chats:` means this scope.
-pub fn means(pattern: &str, scope: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(begin) => scope.starts_with(begin),
-        None => pattern == scope,
-    }
-}
-
 impl Chats<'_> {
     fn served(&self, chat: &PersonChat, channel: Option<&str>) -> bool {
-        self.serves.iter().any(|pattern| means(pattern, &chat.scope))
+        self.serves.has(&chat.scope)
             && channel.is_none_or(|channel| channel.eq_ignore_ascii_case(&chat.channel))
     }
 
@@ -196,7 +188,8 @@ mod tests {
             next += 1;
             StepId(uuid::Uuid::from_u128(next))
         };
-        let chats = Chats { bot: "bot", serves, known };
+        let serves = Served { own: serves.to_vec(), others: Vec::new() };
+        let chats = Chats { bot: "bot", serves: &serves, known };
         match plan_calls(lead, calls, chats, &mut new_step_id) {
             Decision::Push { plan, .. } => Ok(plan
                 .steps

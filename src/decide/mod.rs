@@ -28,7 +28,7 @@ mod tests;
 
 use jiff::Timestamp;
 
-pub use self::calls::{Chats, PersonChat, means, plan_calls};
+pub use self::calls::{Chats, PersonChat, plan_calls};
 use self::change::Wanted;
 use self::owner::Nobody;
 pub use self::owner::{Absence, Attendance, attendance, back_at, spell};

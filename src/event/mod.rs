@@ -71,7 +71,8 @@ pub struct Event {
     pub key: EventKey,
     /// The chat it came from, where the preset can tell.
     pub chat: Option<Chat>,
-    /// Whether the bot can write there, where the event says so. One that says nothing is a sign of life.
+    /// Whether the bot can write there, where the event says so: by what the person did. What the bot did by itself says
+    /// nothing of it.
     #[serde(default)]
     pub chat_state: Option<ChatState>,
     /// What became of a message to that chat; without `chat`, to a chat of whoever the event is about.
@@ -135,6 +136,8 @@ pub struct Preset {
     pub summary: &'static str,
     /// Whether it finds the chat of an event, together with its bot.
     pub chats: bool,
+    /// Whether that bot is the source itself: an address of its own for each bot, whose name is the source's.
+    pub bot_is_source: bool,
     /// Methods that carry events. Others are answered without storing anything.
     pub methods: &'static [&'static str],
     /// Status for a path that never existed and for a wrong path token, alike.

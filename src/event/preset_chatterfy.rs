@@ -18,6 +18,7 @@ pub(super) static PRESET: Preset = Preset {
     name: "chatterfy",
     summary: "Chatterfy's step \"Send webhook\" (GET with macros in the query); the name of the source is the bot's",
     chats: true,
+    bot_is_source: true,
     methods: &["GET", "POST"],
     unknown_path_status: 404,
     verify: None,

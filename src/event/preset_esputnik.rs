@@ -6,7 +6,7 @@
 //! was clicked. A link may hold an email, so only its hash is part of the key.
 //!
 //! The feed names the contact, not the chat. So what became of a Telegram message is told of the chat that this contact has
-//! with the bot that the source names (`bot: telegram:shop`), and of nobody's where a branch makes no lead of it.
+//! with the bot that the source names (`bot: telegram:shop`), also where no branch makes a lead of it.
 
 use std::borrow::Cow;
 use std::iter::repeat_n;
@@ -29,6 +29,7 @@ pub(super) static PRESET: Preset = Preset {
     name: "esputnik",
     summary: "the activity feed of eSputnik / Yespo (POST, a JSON list of statuses)",
     chats: false,
+    bot_is_source: false,
     methods: &["POST"],
     unknown_path_status: 404,
     verify: Some(BASIC),

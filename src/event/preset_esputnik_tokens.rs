@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::canonical::hash_key;
 use super::fields::text;
 use super::{Delivery, Event, Preset, Unreadable, fields, json_body, within_bounds};
-use crate::lead::Chat;
+use crate::lead::{Chat, ChatState};
 
 /// Its word in `source: { preset: … }`.
 pub const NAME: &str = "esputnik_tokens";
@@ -20,6 +20,7 @@ pub(super) static PRESET: Preset = Preset {
     name: NAME,
     summary: "eSputnik's Add application tokens (POST /v1/apps/<app>/tokens, each token an event)",
     chats: true,
+    bot_is_source: false,
     methods: &["POST"],
     unknown_path_status: 404,
     // A request that is sent again after a lost answer comes within seconds. Whoever stops the bot and starts it again
@@ -59,8 +60,9 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
             payload,
             query,
             headers,
+            // Whoever adds a token says that messages arrive under it.
+            chat_state: chat.as_ref().map(|_| ChatState::Active),
             chat,
-            chat_state: None,
             chat_status: None,
             phone: None,
             flaws: Vec::new(),

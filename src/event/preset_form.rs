@@ -17,6 +17,7 @@ pub(super) static PRESET: Preset = Preset {
     name: "form",
     summary: "form fields: POST (URL-encoded or multipart) or GET with a query string; dotted names become objects",
     chats: false,
+    bot_is_source: false,
     methods: &["POST", "GET"],
     unknown_path_status: 404,
     verify: None,

@@ -12,6 +12,7 @@ pub(super) static PRESET: Preset = Preset {
     name: "json",
     summary: "POST with any JSON body; an object is one event, a list of objects is one event each",
     chats: false,
+    bot_is_source: false,
     methods: &["POST"],
     unknown_path_status: 404,
     verify: None,

@@ -16,6 +16,7 @@ pub(super) static PRESET: Preset = Preset {
     name: "metabot",
     summary: "a script of a Metabot bot (POST, JSON); `lead_id` is the chat, `person_id` the human",
     chats: true,
+    bot_is_source: false,
     methods: &["POST"],
     unknown_path_status: 404,
     verify: None,

@@ -15,6 +15,7 @@ pub(super) static PRESET: Preset = Preset {
     name: "postback",
     summary: "postbacks of networks and trackers (GET with clickid, tracker.event …); the person is found by the click id",
     chats: false,
+    bot_is_source: false,
     methods: &["GET", "POST"],
     unknown_path_status: 404,
     // The mapping says how long a repeat is one; this is for requests that it cannot read.

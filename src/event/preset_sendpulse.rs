@@ -15,12 +15,13 @@ use super::{
     DEDUPE_WINDOW, Delivery, Event, EventKey, KeyLifetime, Preset, Unreadable, fields, json_body,
     within_bounds,
 };
-use crate::lead::{Chat, ChatState, Flaw};
+use crate::lead::{Chat, ChatState, ChatStatus, Flaw};
 
 pub(super) static PRESET: Preset = Preset {
     name: "sendpulse",
     summary: "SendPulse chatbot webhooks (POST, a JSON list of events)",
     chats: true,
+    bot_is_source: false,
     methods: &["POST"],
     unknown_path_status: 404,
     verify: None,
@@ -56,8 +57,8 @@ fn split(delivery: &Delivery) -> Result<Vec<Event>, Unreadable> {
             key: message_key(&payload).unwrap_or_else(|| hash_key_without(Some(&VOLATILE), &payload, &query)),
             flaws: chat.is_none().then(|| chat_without_bot(&payload)).flatten().into_iter().collect(),
             chat_state: chat.as_ref().and_then(|_| chat_state(&payload)),
+            chat_status: chat.as_ref().and_then(|_| chat_status(&payload)),
             chat,
-            chat_status: None,
             phone: sender_phone(&payload),
             payload,
             query,
@@ -101,6 +102,9 @@ fn chat(payload: &Value) -> Option<Chat> {
 }
 
 /// What an event says of its chat. The author of a flow may have typed these words too, and means the same by them.
+///
+/// Any other title says nothing: a flow also runs by a timer or a mailing, an operator opens a chat, and a link in an old
+/// message can be pressed by somebody who has blocked the bot since.
 fn chat_state(payload: &Value) -> Option<ChatState> {
     let blocked = |why: &str| Some(ChatState::Blocked { why: why.to_owned() });
     match payload.get("title")?.as_str()? {
@@ -109,6 +113,16 @@ fn chat_state(payload: &Value) -> Option<ChatState> {
         "unsubscribe" | "bot_unsubscribe" => blocked("the person unsubscribed from the bot"),
         _ => None,
     }
+}
+
+/// A message of the bot's own: it went out, and that is all.
+fn chat_status(payload: &Value) -> Option<ChatStatus> {
+    let title = payload.get("title")?.as_str()?;
+    matches!(title, "outgoing_message" | "outbound_message").then(|| ChatStatus {
+        status: title.to_owned(),
+        description: None,
+        at: None,
+    })
 }
 
 /// What is said of a contact whose bot or messenger is not named.

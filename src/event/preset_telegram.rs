@@ -27,6 +27,7 @@ pub(super) static PRESET: Preset = Preset {
     name: "telegram",
     summary: "Telegram bots (the webhook of the Bot API, POST); the name of the source is the bot's",
     chats: true,
+    bot_is_source: true,
     methods: &["POST"],
     unknown_path_status: 404,
     verify: Some(TELEGRAM),

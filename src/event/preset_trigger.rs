@@ -21,6 +21,7 @@ pub(super) static PRESET: Preset = Preset {
     name: NAME,
     summary: "a trigger, called at /api/triggers/<name>: has bots do something in the chat of a person who is known",
     chats: true,
+    bot_is_source: false,
     methods: &[],
     unknown_path_status: 404,
     verify: None,

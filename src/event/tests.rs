@@ -190,6 +190,15 @@ fn sendpulse_says_who_can_be_written_to() {
     for title in ["outgoing_message", "open_chat", "run_custom_flow", "link_click", "Стоп", ""] {
         check(title, None);
     }
+    let sent = |title: &str| one("sendpulse", &with("/title", json!(title))).chat_status;
+    for title in ["outgoing_message", "outbound_message"] {
+        assert_eq!(
+            sent(title).map(|status| status.status).as_deref(),
+            Some(title),
+            "it went out, and that is all"
+        );
+    }
+    assert_eq!(sent("incoming_message"), None);
     // Of no chat nothing can be said.
     let mut nobody = with("/title", json!("bot_block"));
     nobody["bot"] = json!(null);

@@ -204,7 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::links::kept_pin;
+    use crate::links::{kept_pin, pin_key};
 
     const BUID: &str = "ZRvJxYsn6Vr2sQVQ83kLdM";
     const PIN: &str = "048213";
@@ -218,7 +218,7 @@ mod tests {
         IssuedLink {
             state: LinkState::Open,
             needs_pin: true,
-            pin: Some(kept_pin(BUID, PIN)),
+            pin: Some(kept_pin(&pin_key(BUID), PIN)),
             pin_until: at(600),
             pins: 1,
             tries: 0,

@@ -35,6 +35,10 @@
 //! | the PIN is too old | `expired_pin` | a new PIN |
 //! | the PIN is wrong | `wrong_pin` | try again |
 //!
+//! A new PIN goes into the chat, and never to the site: the site asks for it, and the answer only says that it is on its way
+//! (`pin_on_its_way`), or that nothing can be written there (`no_live_chat`). It takes the place of the one before when it is
+//! sent, with tries of its own; a link has few PINs, and what the same visitor failed stays counted.
+//!
 //! Whoever is logged in at the site and types the PIN of somebody else's link gives that one's chat their account: so a site
 //! says in so many words what it links before it asks a visitor for a PIN who is logged in.
 //!
@@ -60,5 +64,5 @@ pub use judge::{
     Examined, IssuedLink, KnownUsers, LinkState, Verdict, examine, judge, most_failures, still_counts,
 };
 pub use outcome::Outcome;
-pub use secret::{Secret, draw, draw_pin, draw_token, is_pin, kept, kept_pin};
+pub use secret::{Secret, draw, draw_pin, draw_token, is_pin, kept, kept_pin, pin_key};
 pub use start::{LONGEST as LONGEST_START, StartParameter, deep_link, may_go_as_is, start_parameter};

@@ -15,6 +15,8 @@ pub enum Outcome {
     ExpiredLink,
     UsedLink,
     EndedLink,
+    PinOnItsWay,
+    NoLiveChat,
     Recognised,
     Linked,
     AlreadyLinked,
@@ -34,7 +36,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::WrongPin,
         Self::ExpiredPin,
         Self::TooManyTries,
@@ -43,6 +45,8 @@ impl Outcome {
         Self::ExpiredLink,
         Self::UsedLink,
         Self::EndedLink,
+        Self::PinOnItsWay,
+        Self::NoLiveChat,
         Self::Recognised,
         Self::Linked,
         Self::AlreadyLinked,
@@ -133,6 +137,18 @@ impl Outcome {
                 200,
                 "The link does not count any more: the chat has a newer one, or was unlinked.",
                 "The visitor opens the newest link in the chat, or asks the bot for one.",
+            ),
+            Self::PinOnItsWay => (
+                "pin_on_its_way",
+                200,
+                "Another PIN is sent into the chat of this link. It takes the place of the one before.",
+                "Ask the visitor for the PIN that comes; whether the messenger delivers it is not known here.",
+            ),
+            Self::NoLiveChat => (
+                "no_live_chat",
+                200,
+                "Nothing can be written into the chat of this link: its person blocked the bot.",
+                "The visitor unblocks the bot and asks it for a new link.",
             ),
             Self::Recognised => (
                 "recognised",

@@ -1,11 +1,16 @@
 //! What is given out and cannot be guessed: public ids, PINs, tickets, one-time tokens; and what is kept of each.
 //!
 //! Nothing that is given out stands in the database. Of public ids, tickets and tokens (131 bits of chance) it holds the
-//! SHA-256. A PIN has a million values, so its hash alone would give it away in a second: it is hashed together with the
-//! public id of its link, which only those have who have the link. So whoever steals the database cannot try PINs at all,
-//! and there is no key to keep, to change or to lose.
+//! SHA-256. A PIN has a million values, so its hash alone would give it away in a second: it is hashed together with a key
+//! that follows from the public id of its link, which only those have who have the link. So whoever steals the database
+//! cannot try PINs at all, and there is no key to keep, to change or to lose.
+//!
+//! One PIN is drawn where nobody shows the public id: the one that is sent into a chat because a site asked for it. The key
+//! stands in the database from when it is asked for until it is sent, and goes then. A process that dies in between leaves
+//! it beside the hash of a PIN that may have gone out; that PIN is worth nothing after its few minutes, nor without the
+//! public id before.
 
-use crate::token::{TokenHash, hash, same};
+use crate::token::{TokenHash, hash, same, to_hex};
 
 /// Letters of tokens: all that Telegram lets through, without the two that a line may break at.
 const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -53,15 +58,20 @@ pub fn kept(what: Secret, text: &str) -> TokenHash {
     hash(format!("leadfold {}\n{text}", what.word()))
 }
 
+/// What the PINs of a link are hashed together with.
+pub fn pin_key(buid: &str) -> TokenHash {
+    kept(Secret::PinKey, buid)
+}
+
 /// What is kept of a PIN.
-pub fn kept_pin(buid: &str, pin: &str) -> TokenHash {
-    // The public id has one length, so no two pairs are written the same.
-    hash(format!("leadfold pin\n{buid}\n{pin}"))
+pub fn kept_pin(key: &TokenHash, pin: &str) -> TokenHash {
+    // The key has one length, so no two pairs are written the same.
+    hash(format!("leadfold pin\n{}\n{pin}", to_hex(key)))
 }
 
 /// Whether this is the PIN, in a time that does not depend on how much of it is right.
 pub fn is_pin(kept: &TokenHash, buid: &str, typed: &str) -> bool {
-    same(kept, &kept_pin(buid, &as_typed(typed)))
+    same(kept, &kept_pin(&pin_key(buid), &as_typed(typed)))
 }
 
 /// A PIN as people type it: `482 913`, `482-913`.
@@ -74,6 +84,8 @@ fn as_typed(text: &str) -> String {
 pub enum Secret {
     /// The public id of a link.
     Link,
+    /// What its PINs are hashed together with.
+    PinKey,
     /// The right to settle what a right PIN left open.
     Ticket,
     /// A token in a start parameter.
@@ -86,6 +98,7 @@ impl Secret {
     fn word(self) -> &'static str {
         match self {
             Self::Link => "link",
+            Self::PinKey => "pin key",
             Self::Ticket => "ticket",
             Self::Token => "token",
             Self::Caller => "caller",
@@ -128,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_pin_is_right_for_one_link_only_however_it_is_typed() {
-        let kept = kept_pin("ZRvJxYsn6Vr2sQVQ83kLdM", "048213");
+        let kept = kept_pin(&pin_key("ZRvJxYsn6Vr2sQVQ83kLdM"), "048213");
         let check = |buid: &str, typed: &str, expect: bool| {
             assert_eq!(is_pin(&kept, buid, typed), expect, "{buid} {typed:?}");
         };
@@ -150,7 +163,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_may_be_typed(typed in ".*") {
-            prop_assert!(!is_pin(&kept_pin("ZRvJxYsn6Vr2sQVQ83kLdM", "no digits"), "ZRvJxYsn6Vr2sQVQ83kLdM", &typed));
+            prop_assert!(!is_pin(&kept_pin(&pin_key("ZRvJxYsn6Vr2sQVQ83kLdM"), "no digits"), "ZRvJxYsn6Vr2sQVQ83kLdM", &typed));
         }
     }
 }

@@ -243,7 +243,7 @@ mod tests {
         check("{ telegram: { token: t } }", "`telegram` has no `chat`");
         check("{ telegram: { chat: 1 } }", "`telegram` has no `token`");
         check("{ email: { server: 'smtp.example.com', from: a@example.com } }", "`email` has no `to`");
-        check(&mail("encryption: ssl"), "`encryption` must be one of tls, starttls, none, not `ssl`");
+        check(&mail("encryption: ssl"), "`ssl` is not a possible value of `encryption`");
         check(&mail("user: u, password: p, encryption: none"), "a password is not sent without encryption");
         check(
             "{ email: { server: 'smtp.example.com:x', from: a@example.com, to: b@example.com } }",

@@ -243,8 +243,18 @@ pub(super) fn read(
     // What is remembered, and a chat that is added, are here: nothing has to go anywhere.
     let stays_here = section.get("person").is_some() || known.tokens.is_some();
     if to.is_none() && calls.is_empty() && !stays_here {
-        let help = known.destinations.first().map(|name| format!("write `to: [{name}]`"));
-        reader.error(node.span, "this entry of `leads` does not say where its leads go (`to`)", help);
+        let is_bot = |name: &&String| known.bots.contains_key(*name);
+        let crm =
+            known.destinations.iter().find(|name| !is_bot(name)).map(|name| format!("write `to: [{name}]`"));
+        let bot = known.destinations.iter().find(is_bot);
+        let bot = bot.map(|name| format!("have a bot called: `calls: [ {{ to: {name}, … }} ]`"));
+        let help = match (crm, bot) {
+            (None, None) => {
+                "name the CRM under `destinations:` of workspace.yaml first, and then here".to_owned()
+            }
+            (crm, bot) => crm.into_iter().chain(bot).collect::<Vec<_>>().join(", or "),
+        };
+        reader.error(node.span, "this entry of `leads` does not say where its leads go (`to`)", Some(help));
     }
     check_moments(reader, node, to.is_some(), &calls);
     let mut identifiers = section

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value as Json, json};
 
 use super::branch::{When, condition};
-use super::problem::suggest;
+use super::problem::{closest, suggest};
 use super::reader::Reader;
 use super::scope::{Definitions, View};
 use super::template::address::AddressTemplate;
@@ -57,8 +57,11 @@ pub struct Rendered {
 }
 
 /// The keys under which calls stand.
-pub(super) const MOMENTS: &[(&str, Moment)] =
-    &[("calls", Moment::AtOnce), ("after_done", Moment::Done), ("after_look_up", Moment::LookedUp)];
+pub(super) const MOMENTS: &[(&str, Moment)] = &[
+    (Moment::AtOnce.key(), Moment::AtOnce),
+    (Moment::Done.key(), Moment::Done),
+    (Moment::LookedUp.key(), Moment::LookedUp),
+];
 
 /// Keys of a call beside its operation.
 pub(super) const KEYS: &[&str] = &["to", "when", "chat", "channel", "braces"];
@@ -188,6 +191,11 @@ impl Reads {
         }
     }
 
+    /// Whether a call reads this key of the payload.
+    pub(super) fn names(&self, key: &str) -> bool {
+        self.whole || self.keys.contains(key)
+    }
+
     /// Those parts of an event.
     pub(crate) fn given(&self, event: &Event) -> Given {
         let payload = match &event.payload {
@@ -246,6 +254,11 @@ fn call(
         reader.error(node.span, format!("{what} does not say which bot it is for (`to`)"), help);
         return None;
     };
+    if matches!(to.kind, Kind::List(_)) {
+        let help = Some("make an entry for each bot; they are called in their order".to_owned());
+        reader.error(to.span, format!("{what} is for one bot"), help);
+        return None;
+    }
     let name = reader.text(to, "`to`")?;
     let Some(kind) = bots.sound.get(&name) else {
         if bots.destinations.contains(&name) {
@@ -297,7 +310,8 @@ fn operation<'n>(
     for (key, value) in node.entries() {
         let Some(word) = key.scalar().filter(|word| !KEYS.contains(word)) else { continue };
         let Some(operation) = kind.operations.iter().find(|operation| operation.name == word) else {
-            let help = suggest(word, known())
+            let help = closest(word, known().chain(KEYS.iter().copied()))
+                .map(|near| format!("did you mean `{near}`?"))
                 .or_else(|| Some(format!("`{bot}` can: {}", known().collect::<Vec<_>>().join(", "))));
             reader.error(key.span, format!("`{bot}` has no operation `{word}`"), help);
             return None;
@@ -314,6 +328,11 @@ fn operation<'n>(
         reader.error(node.span, format!("{what} does not say what `{bot}` is to do"), help);
     }
     found
+}
+
+/// Whether nothing stands there, and nothing ever will.
+fn is_blank(node: &Node) -> bool {
+    node.is_null() || node.scalar().is_some_and(|text| text.trim().is_empty())
 }
 
 /// How the values of one call are read.
@@ -336,16 +355,38 @@ impl Values<'_, '_> {
         if single && operation.parameters.is_empty() && node.is_null() {
             return Vec::new();
         }
-        if let (true, Some(main)) = (single, operation.main) {
-            return read(main, node).into_iter().collect();
-        }
         let whole = format!("`{}`", operation.name);
+        let required = || operation.parameters.iter().filter(|parameter| parameter.required);
+        if let (true, Some(main)) = (single, operation.main) {
+            let main = operation.parameters.iter().find(|parameter| parameter.name == main);
+            if let Some(main) = main.filter(|main| main.required && is_blank(node)) {
+                let help = Some(format!("write what belongs behind the colon: {}", main.summary));
+                self.reader.error(node.span, format!("{whole} is empty"), help);
+                return Vec::new();
+            }
+            return main.and_then(|main| read(main.name, node)).into_iter().collect();
+        }
+        if single && !node.is_unquoted_placeholder() {
+            let some: Vec<String> = required().map(|parameter| format!("{}: …", parameter.name)).collect();
+            let some = if some.is_empty() { "…".to_owned() } else { some.join(", ") };
+            let help = Some(format!("write its parameters: `{}: {{ {some} }}`", operation.name));
+            self.reader.error(node.span, format!("{whole} must be a mapping (`key: value`)"), help);
+            return Vec::new();
+        }
         let names: Vec<&str> = operation.parameters.iter().map(|parameter| parameter.name).collect();
         let Some(section) = self.reader.section(node, &whole, &names) else { return Vec::new() };
-        for parameter in operation.parameters.iter().filter(|parameter| parameter.required) {
-            if section.get(parameter.name).is_none() {
-                let help = Some(format!("`{}`: {}", parameter.name, parameter.summary));
-                self.reader.error(node.span, format!("{whole} has no `{}`", parameter.name), help);
+        for parameter in required() {
+            let help = || Some(format!("`{}`: {}", parameter.name, parameter.summary));
+            match section.get(parameter.name) {
+                None => self.reader.error(node.span, format!("{whole} has no `{}`", parameter.name), help()),
+                Some(value) if is_blank(value) => {
+                    self.reader.error(
+                        value.span,
+                        format!("{whole} has an empty `{}`", parameter.name),
+                        help(),
+                    );
+                }
+                Some(_) => {}
             }
         }
         let entries = section.node.entries().iter().filter(|(_, value)| !value.is_null());

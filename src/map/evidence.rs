@@ -40,6 +40,8 @@ pub(crate) struct ChatTemplate {
     pub(crate) id: Option<Template>,
     pub(crate) channel: Option<Template>,
     pub(crate) link: Option<Template>,
+    /// When the event shows that the person can be written to there.
+    pub(crate) active: When,
     /// The id came in a link, so this is not the chat that the event is from.
     pub(crate) hint: bool,
 }
@@ -55,9 +57,10 @@ impl IdentifierTemplates {
     /// Every template in it.
     pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
         let chat = [&self.chat.bot, &self.chat.id, &self.chat.channel, &self.chat.link];
+        let chat = chat.into_iter().flatten().chain(self.chat.active.template());
         let values = self.external_customer.iter().flat_map(|(_, values)| values).chain(&self.telegram_user);
         let lists = self.link.iter().chain(&self.device).chain(&self.click);
-        chat.into_iter().flatten().chain(values.map(|value| &value.template)).chain(lists)
+        chat.chain(values.map(|value| &value.template)).chain(lists)
     }
 
     /// Puts who a token is for before whatever else the mapping says.
@@ -97,7 +100,7 @@ fn built_in(path: &str) -> Node {
 
 pub(super) const IDENTIFIERS_KEYS: &[&str] =
     &["external_customer", "chat", "telegram_user", "link", "device", "click"];
-pub(super) const CHAT_KEYS: &[&str] = &["bot", "id", "channel", "link", "hint"];
+pub(super) const CHAT_KEYS: &[&str] = &["bot", "id", "channel", "link", "active", "hint"];
 /// What stands beside `value` and `required`.
 pub(super) const CONTACT_VALUE_KEYS: &[&str] = &["proven"];
 pub(super) const IDENTIFIER_VALUE_KEYS: &[&str] = &["hint"];
@@ -163,6 +166,10 @@ fn chat(reader: &Reader<'_>, node: &Node, preset_finds_it: bool) -> ChatTemplate
         id: optional(reader, &section, "id", "`identifiers.chat.id`"),
         channel: optional(reader, &section, "channel", "`identifiers.chat.channel`"),
         link: optional(reader, &section, "link", "`identifiers.chat.link`"),
+        active: section
+            .get("active")
+            .map(|node| condition(reader, node, "`identifiers.chat.active`", Sees::Lead))
+            .unwrap_or_default(),
         hint: hint(reader, node),
     };
     if preset_finds_it && !chat.hint {

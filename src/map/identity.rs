@@ -33,15 +33,10 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node) -> IdentityRules {
 
 /// Kinds that are not named follow in their default order.
 fn order(reader: &Reader<'_>, node: &Node) -> IdentifierOrder {
-    let words = IdentifierKind::ALL.map(|kind| (kind.as_str(), kind));
+    let words = IdentifierKind::JOINING.map(|kind| (kind.as_str(), kind));
     let mut order: Vec<IdentifierKind> = Vec::new();
     for item in reader.list(node, "`order`") {
         let Some(kind) = reader.choice(item, "`order`", &words) else { continue };
-        if !kind.joins() {
-            let help =
-                "device and click ids attribute leads and never say whose they are; leave it out".to_owned();
-            reader.warn(item.span, format!("`{}` does nothing in `order`", kind.as_str()), Some(help));
-        }
         if order.contains(&kind) {
             reader.error(item.span, format!("`{}` stands twice in `order`", kind.as_str()), None);
         } else {
@@ -49,7 +44,7 @@ fn order(reader: &Reader<'_>, node: &Node) -> IdentifierOrder {
         }
     }
     let rest: Vec<IdentifierKind> =
-        IdentifierKind::ALL.into_iter().filter(|kind| !order.contains(kind)).collect();
+        IdentifierKind::JOINING.into_iter().filter(|kind| !order.contains(kind)).collect();
     order.extend(rest);
     IdentifierOrder(order)
 }

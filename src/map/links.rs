@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use super::problem::Span;
 use super::reader::Reader;
+use super::source::Source;
 use super::yaml::Node;
+use crate::event::TRIGGER;
 use crate::normalise;
 use crate::rules::LinkRules;
 
-pub(super) const KEYS: &[&str] = &["url", "namespace", "pin_digits", "pin_life", "life"];
+pub(super) const KEYS: &[&str] = &["url", "namespace", "pin_digits", "pin_life", "life", "send_pin"];
 
 /// Nobody opens a chat, reads and types in less.
 const SHORTEST: Duration = Duration::from_mins(1);
@@ -38,7 +41,30 @@ pub(super) fn read(reader: &Reader<'_>, node: &Node) -> LinkRules {
             .unwrap_or(defaults.pin_digits),
         pin_life: time("pin_life", LinkRules::LONGEST_PIN, "10m").unwrap_or(defaults.pin_life),
         life: time("life", LinkRules::LONGEST, "24h").unwrap_or(defaults.life),
+        send_pin: section.get("send_pin").and_then(|node| reader.text(node, "`send_pin`")),
     }
+}
+
+/// Where `send_pin` stands, for what can be said of it only once the files of the sources are read.
+pub(super) fn send_pin(root: &Node) -> Option<Span> {
+    Some(root.get("links")?.get("send_pin")?.span)
+}
+
+/// What is wrong with the source that is to send PINs.
+pub(super) fn flaw(name: &str, source: Option<&Source>) -> Option<(String, String)> {
+    let Some(source) = source.filter(|source| source.preset == TRIGGER) else {
+        let help = format!(
+            "write `{name}.yaml` with `source: {{ preset: trigger, … }}` and a call that says the PIN: `{{{{ pin }}}}`"
+        );
+        return Some((format!("`send_pin` names '{name}', and there is no trigger of that name"), help));
+    };
+    // What is wrong with a mapping that cannot be read is said already.
+    let mapping = source.mapping.as_ref().ok()?;
+    if mapping.branches().iter().any(|branch| branch.reads.names("pin")) {
+        return None;
+    }
+    let help = format!("write `{{{{ pin }}}}` into a call of `{name}.yaml`, where the bot is to say it");
+    Some((format!("trigger '{name}' is to send PINs (`send_pin`), and no call of it says the PIN"), help))
 }
 
 fn url(reader: &Reader<'_>, node: &Node) -> Option<String> {

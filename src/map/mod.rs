@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 mod alerts;
 mod branch;
 mod calls;
+mod chats;
 mod convert;
 mod evidence;
 mod example;
@@ -43,6 +44,7 @@ mod yaml;
 pub use branch::{Branch, IfInvalid, PhonePolicy};
 pub(crate) use branch::{FieldTemplates, TaskTemplate, When};
 pub use calls::Rendered;
+pub use chats::Served;
 pub(crate) use evidence::{ChatTemplate, ContactValue, IdentifierValue};
 pub use example::{CrmState, Example, Expectation, Expected, Filtered};
 pub use names::{Mention, Name, mentions, place_of_destination};
@@ -133,6 +135,12 @@ pub fn compile(
             problems.push(Problem::new(Severity::Error, file, span, message, None));
         }
         workspace.sources.insert(name.to_owned(), source);
+    }
+    problems.extend(chats::check(&workspace, files));
+    if let (Some(name), Some(span)) = (&workspace.links.send_pin, workspace.send_pin_at)
+        && let Some((message, help)) = links::flaw(name, workspace.sources.get(name))
+    {
+        problems.push(Problem::new(Severity::Error, workspace::FILE, span, message, Some(help)));
     }
     Compiled { workspace, problems }
 }

@@ -8,18 +8,18 @@
 mod alerts;
 mod parts;
 mod postbacks;
-
-use std::collections::BTreeSet;
+mod shared;
 
 use serde_json::{Map, Value as Json, json};
 
 use self::parts::{
-    any_of, anything, boolean, count, duration, either, list, map, object, one_or_many, says, scalar, word,
-    words,
+    any_of, anything, boolean, count, duration, either, list, map, object, one_or_many, says, scalar, with,
+    word, words,
 };
+use self::shared::{destination, identity, links, pool};
 use super::workspace::DestinationKind;
-use super::{branch, calls, evidence, example, identity, links, pools, rules, source, template, workspace};
-use crate::lead::IdentifierKind;
+use super::{branch, calls, evidence, example, rules, source, template, workspace};
+use crate::event;
 use crate::plan::StepKind;
 
 /// The schema of `workspace.yaml`.
@@ -59,9 +59,11 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
     let schema = object(source::KEYS, &["source", "leads"], &|key| match key {
         "source" => says(
             "Who sends, and how we know that it is them.",
-            object(source::SOURCE_KEYS, &["preset", "token"], &|key| match key {
+            guarded(object(source::SOURCE_KEYS, &["preset"], &|key| match key {
                 "preset" => preset(presets),
-                "token" => scalar("The secret part of the address /in/<file name>/<token>: \"${MY_TOKEN}\"."),
+                "token" => scalar(
+                    "The secret part of the address /in/<file name>/<token>: \"${MY_TOKEN}\". Only a trigger needs none.",
+                ),
                 "secret" => scalar(
                     "What requests have in a header besides, where the platform can send that: \"${MY_SECRET}\".",
                 ),
@@ -79,7 +81,7 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
                      identifiers.external_customer of other sources.",
                 ),
                 _ => anything(),
-            }),
+            })),
         ),
         "postback" => says("How postbacks are read, with `preset: postback`.", postbacks::section()),
         "vars" => variables(),
@@ -94,6 +96,13 @@ pub fn of_mapping(presets: &[(&str, &str)]) -> Json {
     document("leadfold: mapping of one source", "What becomes of the events of one source.", schema)
 }
 
+/// A source with a token, which only triggers do without.
+fn guarded(source: Json) -> Json {
+    let is_trigger =
+        json!({ "properties": { "preset": { "const": event::TRIGGER } }, "required": ["preset"] });
+    with(with(source, "if", is_trigger), "else", json!({ "required": ["preset", "token"] }))
+}
+
 fn document(title: &str, about: &str, schema: Json) -> Json {
     let mut document = Map::new();
     document.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
@@ -103,102 +112,6 @@ fn document(title: &str, about: &str, schema: Json) -> Json {
         document.extend(schema);
     }
     Json::Object(document)
-}
-
-fn destination(kinds: &[DestinationKind]) -> Json {
-    let names = |bot: bool| kinds.iter().filter(move |kind| kind.bot.is_some() == bot).map(|kind| kind.name);
-    let shared = |key: &str| match key {
-        "crm" => word("Which CRM it is; further keys are its own settings.", names(false)),
-        "bot" => word("Which bot it is; further keys are its own settings.", names(true)),
-        "chats" => list(
-            "Scopes of the chats that the bot serves, where they are not the usual ones.",
-            scalar("A scope of chats; * at the end stands for anything: sendpulse:*."),
-        ),
-        "mode" => words(
-            "live writes; observe looks up, plans and explains; paused keeps the queue.",
-            workspace::MODES,
-        ),
-        "share" => scalar("The part of the account's rate limit that is ours: 50% or 0.5."),
-        "timeout" => duration("The longest that one call may take: 10s."),
-        "settle" => duration(
-            "How long after a call without answer the CRM is looked at: longest processing + search lag.",
-        ),
-        "audit" => duration(
-            "How long after a write was sent again it is looked for once more, in case both arrived: 10m.",
-        ),
-        "blind" => words(
-            "What becomes of a write without answer that cannot be looked up: a person decides, or it is sent again.",
-            workspace::BLIND,
-        ),
-        _ => anything(),
-    };
-    let of_kind = |kind: &DestinationKind| {
-        let settings = kind.settings.iter().map(|setting| {
-            let of_setting = if kind.nested.is_some() {
-                says(setting.summary, anything())
-            } else {
-                scalar(setting.summary)
-            };
-            (setting.name.to_owned(), of_setting)
-        });
-        let own = kind.settings.iter().map(|setting| setting.name);
-        let (word, common) = match kind.bot {
-            None => ("crm", workspace::DESTINATION_KEYS),
-            Some(_) => ("bot", workspace::BOT_KEYS),
-        };
-        let names: Vec<&str> = common.iter().copied().chain(own).collect();
-        let required: Vec<&str> =
-            kind.settings.iter().filter(|setting| setting.required).map(|setting| setting.name).collect();
-        json!({
-            "if": { "properties": { word: { "const": kind.name } }, "required": [word] },
-            "then": {
-                "properties": settings.collect::<Map<_, _>>(),
-                "required": required,
-                "propertyNames": { "enum": names },
-            },
-        })
-    };
-    let keys = workspace::DESTINATION_KEYS.iter().chain(workspace::BOT_KEYS).collect::<BTreeSet<_>>();
-    let properties = keys.into_iter().map(|key| ((*key).to_owned(), shared(key)));
-    json!({
-        "type": "object",
-        "properties": properties.collect::<Map<_, _>>(),
-        "oneOf": [{ "required": ["crm"] }, { "required": ["bot"] }],
-        "allOf": kinds.iter().map(of_kind).collect::<Vec<_>>(),
-    })
-}
-
-fn pool() -> Json {
-    let owner = object(pools::OWNER_KEYS, &["user"], &|key| match key {
-        "user" => scalar("The user as the CRM knows them."),
-        "weight" => count("How many deals they get where the others get one.", 1),
-        "daily_cap" => count("The most deals they get on one day.", 1),
-        "hours" => hours("When they work, where that differs from the pool."),
-        "away" => {
-            either("true for good, or the days: 2026-12-24..2027-01-08.", &["boolean", "string", "array"])
-        }
-        _ => anything(),
-    });
-    let owner = any_of(&[scalar("A user as the CRM knows them."), owner]);
-    let owners = list("The people, in their order.", owner);
-    let members = owners.clone();
-    let whole = object(pools::KEYS, &[], &|key| match key {
-        "time_zone" => scalar("The clock that hours and days go by: Europe/Kyiv."),
-        "hours" => hours("When the pool works."),
-        "days_off" => {
-            either("Days on which nobody works: 2026-12-24, or 2026-12-24..2027-01-08.", &["string", "array"])
-        }
-        "owners" => members.clone(),
-        "outside_hours" => words("What becomes of a lead while nobody works.", pools::OUTSIDE_HOURS),
-        "fallback" => scalar("Who gets the deal when nobody of the pool can."),
-        _ => anything(),
-    });
-    any_of(&[owners, whole])
-}
-
-fn hours(about: &str) -> Json {
-    let write = "09:00-18:00, a list of such, or by day: { mon-fri: 09:00-18:00 }";
-    either(&format!("{about} Write {write}."), &["string", "array", "object"])
 }
 
 fn preset(presets: &[(&str, &str)]) -> Json {
@@ -316,46 +229,8 @@ fn call() -> Json {
     })
 }
 
-fn links() -> Json {
-    object(links::KEYS, &[], &|key| match key {
-        "url" => scalar("Where a link leads: https://shop.example.com/enter?buid={buid}."),
-        "namespace" => {
-            scalar("The system whose user ids are bound, as in `identifiers.external_customer`: web_user.")
-        }
-        "pin_digits" => count("Digits of a PIN: 6.", 4),
-        "pin_life" => duration("How long a PIN can be entered: 10m."),
-        "life" => duration("How long a link can be opened: 24h."),
-        _ => anything(),
-    })
-}
-
-fn identity() -> Json {
-    object(identity::KEYS, &[], &|key| match key {
-        "order" => list(
-            "Which identifier decides when two of them point at different people; the first is the strongest.",
-            word("", IdentifierKind::ALL.map(IdentifierKind::as_str)),
-        ),
-        "shared_from" => count(
-            "From so many clearly different people on, a phone or an email only joins those whose names agree: 4.",
-            identity::FEWEST_WHO_SHARE,
-        ),
-        "strict" => boolean("The same as shared_from: 2. Fewer wrong joins, more duplicates."),
-        "forget_after" => duration(
-            "After so long without a lead, a phone or an email that comes with another name is somebody else's: 548d.",
-        ),
-        "limits" => says(
-            "How much one human may have. Beyond it a person takes in nobody and no further phone or email.",
-            object(identity::LIMITS_KEYS, &[], &|key| match key {
-                "phones" => count("Phones: 5.", 1),
-                "emails" => count("Emails: 5.", 1),
-                "chats" => count("Chats: 10. A chat itself is always taken.", 1),
-                "merges" => count("People who turned out to be this one: 20.", 1),
-                _ => anything(),
-            }),
-        ),
-        _ => anything(),
-    })
-}
+const ACTIVE: &str =
+    "true, or a condition: the person has done something there, so a chat that was blocked is open again.";
 
 fn identifiers() -> Json {
     object(evidence::IDENTIFIERS_KEYS, &[], &|key| match key {
@@ -371,9 +246,10 @@ fn identifiers() -> Json {
         "chat" => says(
             "The chat, where the preset does not find it.",
             object(evidence::CHAT_KEYS, &[], &|key| match key {
-                "bot" => scalar(
-                    "The bot, in which alone the id counts: its id, or a word of your own for the one bot of this source.",
-                ),
+                "bot" => {
+                    scalar("The bot, in which alone the id counts: its id, or a word of your own for it.")
+                }
+                "active" => either(ACTIVE, &["boolean", "string"]),
                 "id" => scalar("The id of the chat within the bot."),
                 "channel" => scalar("The messenger: telegram, viber …"),
                 "link" => scalar("A page where a person can open the chat."),

@@ -198,14 +198,16 @@ fn head_of(
     let Some(section) = reader.section(node, "`source`", SOURCE_KEYS) else {
         return source;
     };
-    for key in ["preset", "token"] {
-        if section.get(key).is_none() && !syntax_error {
-            reader.error(node.span, format!("`source` has no `{key}`"), None);
-        }
-    }
     let preset =
         section.get("preset").and_then(|node| reader.name_of(node, "preset", presets.iter().copied()));
     source.preset = preset.unwrap_or_default();
+    // A trigger is called with the token of the API.
+    for key in ["preset", "token"] {
+        let needed = key == "preset" || source.preset != event::TRIGGER;
+        if section.get(key).is_none() && needed && !syntax_error {
+            reader.error(node.span, format!("`source` has no `{key}`"), None);
+        }
+    }
     if let Some(node) = section.get("token") {
         let token = reader.secret(node, "`token`");
         if token.as_deref() == Some("") {
@@ -217,6 +219,12 @@ fn head_of(
     source.paused = section.get("paused").and_then(|node| reader.boolean(node, "`paused`")).unwrap_or(false);
     source.dedupe_window =
         section.get("dedupe_window").and_then(|node| reader.duration(node, "`dedupe_window`"));
+    if let Some(node) = section.get("dedupe_window").filter(|_| event::are_postbacks(&source.preset)) {
+        let help = "take it away, and say under `postback` for how long the same again is a repeat: `postback: { repeats: 60s }`";
+        let message =
+            "`dedupe_window` does nothing for postbacks, which have a rule of their own for repeats";
+        reader.error(node.span, message, Some(help.to_owned()));
+    }
     chats_of(reader, node, &section, &mut source);
     source
 }
@@ -375,7 +383,7 @@ fn check_order(reader: &Reader<'_>, branches: &[(&Node, Branch)]) {
                 format!("no event can reach this entry: `{before}` before it takes all"),
                 Some(help),
             );
-        } else if matches!(branch.when, When::Always) && branch.on.is_empty() {
+        } else if matches!(branch.when, When::Always) && node.get("on").is_none() {
             catches_all = Some(&branch.name);
         }
     }

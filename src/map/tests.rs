@@ -24,7 +24,7 @@ const KINDS: &[DestinationKind] = &[SANDBOX, TALKER];
 const TALKER: DestinationKind = DestinationKind {
     name: "talker",
     settings: &[Setting { name: "token", required: true, secret: true, summary: "its token" }],
-    bot: Some(BotKind { operations: calls::OPERATIONS, chats: &["json:*"], check: None }),
+    bot: Some(BotKind { operations: calls::OPERATIONS, chats: &["json:*"], writes_there: true, check: None }),
     nested: None,
 };
 

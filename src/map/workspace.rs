@@ -50,6 +50,8 @@ pub struct Workspace {
     /// All names that stand in the file, those of broken entries included, so that one mistake makes one problem.
     pub(super) destination_names: BTreeSet<String>,
     pub(super) owner_pool_names: BTreeSet<String>,
+    /// Where `links.send_pin` stands.
+    pub(super) send_pin_at: Option<Span>,
 }
 
 impl Workspace {
@@ -138,6 +140,7 @@ pub(super) fn read(
     for fault in faults {
         reader.error(fault.span, fault.message, fault.help);
     }
+    workspace.send_pin_at = links::send_pin(&root);
     if let Some(section) = reader.section(&root, "`workspace.yaml`", KEYS) {
         fill(&reader, &section, kinds, sources, &mut workspace);
     }
@@ -215,10 +218,27 @@ fn destination(
             .get("blind")
             .and_then(|node| reader.choice(node, "`blind`", BLIND))
             .unwrap_or_default(),
-        chats: section.get("chats").map(|node| reader.texts(node, "`chats`")).unwrap_or_default(),
+        chats: section.get("chats").map(|node| chats(reader, node)).unwrap_or_default(),
         settings,
     };
     Some((destination, kind.bot))
+}
+
+/// Whose chats a bot serves. What could never be one would leave every call without a recipient.
+fn chats(reader: &Reader<'_>, node: &Node) -> Vec<String> {
+    let mut patterns = reader.texts(node, "`chats`");
+    patterns.retain(|pattern| {
+        let (begin, star) = pattern.strip_suffix('*').map_or((pattern.as_str(), false), |begin| (begin, true));
+        let named = begin.split_once(':').is_some_and(|(channel, bot)| !channel.is_empty() && (star || !bot.is_empty()));
+        let good = !begin.contains('*') && (named || star && begin.is_empty());
+        if !good {
+            let help = "write them as `leadfold people show` shows where a chat is: `chats: telegram:shop`, or `telegram:*` \
+                 for all bots of a platform";
+            reader.error(node.span, format!("`{pattern}` are the chats of no bot"), Some(help.to_owned()));
+        }
+        good
+    });
+    patterns
 }
 
 /// Which adapter a destination names: a CRM under `crm`, a bot under `bot`.

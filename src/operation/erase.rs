@@ -151,6 +151,7 @@ impl Operation for Erase {
 
     async fn run(self, means: &Means) -> Result<Erased, OperationError> {
         let Self { human, even_in_doubt, author, note } = self;
+        let author = author.or_else(|| Some(means.caller.name.clone()));
         let person = human.person(means).await?;
         let wanted = human.wanted(means, person).await?;
         for (what, text) in [("author", &author), ("note", &note)] {

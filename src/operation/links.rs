@@ -2,6 +2,8 @@
 //! [issuing](IssueLink) one, [verifying](VerifyLink) a visitor, [binding](BindUser), [settling](SettleLink) a conflict, and
 //! [unlinking](UnlinkUser).
 //!
+//! [Another PIN](SendPin) goes into the chat, and never to whoever asked for it.
+//!
 //! A site may ask for all but issuing, with a token that is good for nothing else. Whatever speaks for the bot has the token
 //! of the whole API: it gets PINs, and it may name a person instead of showing a PIN.
 
@@ -9,26 +11,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod issue;
+mod send_pin;
+mod users;
+mod verify;
 
-pub use self::issue::{IssueLink, Issued, NewPin, new_pin};
-use self::issue::{NOBODYS, after, chat_of, named};
-use super::people::the_one;
-use super::{Client, Means, Operation, OperationError};
-use crate::access::Role;
+pub use self::issue::{IssueLink, Issued};
+pub use self::send_pin::SendPin;
+pub use self::users::{BindUser, Choice, SettleLink, UnlinkUser};
+pub use self::verify::VerifyLink;
+use super::{Means, OperationError};
+use crate::access::{self, Role};
 use crate::id::{MergeId, PersonId};
-use crate::lead::IdentifierKind;
-use crate::links::{Outcome, Secret, draw, kept};
+use crate::links::{Outcome, Secret, kept};
 use crate::normalise;
-use crate::resolve::Key;
-use crate::rules::LinkRules;
-use crate::store::links::{Answered, Attempt, Caller, LinkKey, NewLink, Settlement, Unlinked, Use};
+use crate::store::links::{Answered, Caller};
 
 /// The longest text that a request may have in one field, in bytes.
 const LONGEST: usize = 256;
-
-fn ukraine() -> Vec<String> {
-    vec!["UA".to_owned()]
-}
 
 /// The id of a user of the site: a text or a whole number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,270 +146,6 @@ impl Answer {
     }
 }
 
-/// Asks who a visitor is that opened a link.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VerifyLink {
-    /// The public id in the link.
-    pub buid: String,
-    /// What the visitor typed; without it the answer says whether a PIN is needed.
-    #[serde(default)]
-    pub pin: Option<String>,
-    /// Who is logged in at the site.
-    #[serde(default)]
-    pub user_id: Option<UserId>,
-    /// Who tries, such as the address of the visitor: failures are counted for each.
-    #[serde(default)]
-    pub visitor: Option<String>,
-    /// A phone that the visitor gave, by which they may be found.
-    #[serde(default)]
-    pub phone: Option<String>,
-    /// An email that the visitor gave.
-    #[serde(default)]
-    pub email: Option<String>,
-    /// Countries of a phone that names none.
-    #[serde(default = "ukraine")]
-    pub regions: Vec<String>,
-    /// Who asks.
-    #[serde(skip)]
-    pub client: Client,
-}
-
-impl Operation for VerifyLink {
-    const PATH: &'static str = "/api/links/verify";
-    const ROLE: Role = Role::Site;
-    type Answer = Answer;
-
-    fn asked_by(self, client: Client) -> Self {
-        Self { client, ..self }
-    }
-
-    fn status(answer: &Answer) -> u16 {
-        answer.outcome.status()
-    }
-
-    async fn run(self, means: &Means) -> Result<Answer, OperationError> {
-        let texts = [&self.pin, &self.visitor, &self.phone, &self.email].into_iter().flatten();
-        for text in texts.chain([&self.buid]) {
-            if text.len() > LONGEST {
-                return refused(format!(
-                    "a text of the request is longer than {LONGEST} bytes: nobody typed that"
-                ));
-            }
-        }
-        let mut contacts = Vec::new();
-        let mut key = |kind, value| contacts.push(Key { kind, scope: String::new(), value });
-        if let Some(Ok(phone)) = self.phone.as_ref().map(|phone| normalise::phone(phone, &self.regions)) {
-            phone.match_keys.into_iter().for_each(|value| key(IdentifierKind::Phone, value));
-        }
-        if let Some(Ok(email)) = self.email.as_ref().map(|email| normalise::email(email)) {
-            email.match_key.into_iter().for_each(|value| key(IdentifierKind::Email, value));
-        }
-        let ticket = draw(&means.clock.secret());
-        let attempt = Attempt {
-            buid: self.buid,
-            pin: self.pin,
-            user: self.user_id.map(String::from),
-            contacts,
-            caller: caller(self.client, self.visitor.as_deref()),
-            ticket: kept(Secret::Ticket, &ticket),
-            rules: means.active().await?.identity.clone(),
-            clock: means.clock.clone(),
-        };
-        let answered = means.store.verify_link(attempt).await?;
-        Ok(told(means, answered, Some(ticket)))
-    }
-}
-
-/// Says which user somebody is: who has just registered or logged in, with a ticket; or whom the bot has registered.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BindUser {
-    /// Of the answer to `verify`.
-    #[serde(default)]
-    pub ticket: Option<String>,
-    /// Instead of a ticket, for the bot: whose chat it is, as for issuing.
-    #[serde(default)]
-    pub who: Option<String>,
-    /// Which of their chats.
-    #[serde(default)]
-    pub chat: Option<String>,
-    /// The user.
-    pub user_id: UserId,
-    /// Who tries, as for verifying.
-    #[serde(default)]
-    pub visitor: Option<String>,
-    /// Countries of a phone that names none.
-    #[serde(default = "ukraine")]
-    pub regions: Vec<String>,
-    /// Who asks.
-    #[serde(skip)]
-    pub client: Client,
-}
-
-impl Operation for BindUser {
-    const PATH: &'static str = "/api/links/bind";
-    const ROLE: Role = Role::Site;
-    type Answer = Answer;
-
-    fn asked_by(self, client: Client) -> Self {
-        Self { client, ..self }
-    }
-
-    fn status(answer: &Answer) -> u16 {
-        answer.outcome.status()
-    }
-
-    async fn run(self, means: &Means) -> Result<Answer, OperationError> {
-        let ticket = match (&self.ticket, &self.who) {
-            (Some(ticket), None) => ticket.clone(),
-            (None, Some(who)) => {
-                only_the_bot(self.client, "who")?;
-                self.ticket_for(means, who).await?
-            }
-            (Some(_), Some(_)) | (None, None) => {
-                return refused(
-                    "give the `ticket` of /api/links/verify, or say whose chat it is (`who`)".to_owned(),
-                );
-            }
-        };
-        let what = Use::Bind(self.user_id.0);
-        settle(means, ticket, what, caller(self.client, self.visitor.as_deref())).await
-    }
-}
-
-impl BindUser {
-    /// A ticket for somebody for whom whoever asks vouches.
-    async fn ticket_for(&self, means: &Means, who: &str) -> Result<String, OperationError> {
-        let (_, chat) = chat_of(means, who, self.chat.as_deref(), &self.regions).await?;
-        let (now, ticket) = (means.clock.now(), draw(&means.clock.secret()));
-        let until = after(now, LinkRules::TICKET);
-        let link = NewLink {
-            id: kept(Secret::Link, &draw(&means.clock.secret())),
-            namespace: means.active().await?.links.namespace.clone(),
-            chat,
-            key: LinkKey::Ticket(kept(Secret::Ticket, &ticket), until),
-            until,
-            now,
-        };
-        if means.store.issue_link(link).await? { Ok(ticket) } else { refused(NOBODYS.to_owned()) }
-    }
-}
-
-/// Settles a conflict.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SettleLink {
-    /// Of the answer that said so.
-    pub ticket: String,
-    /// What the visitor wants.
-    pub choice: Choice,
-    /// Who tries, as for verifying.
-    #[serde(default)]
-    pub visitor: Option<String>,
-    /// Who asks.
-    #[serde(skip)]
-    pub client: Client,
-}
-
-/// What a visitor wants who is known as somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Choice {
-    /// To be the user who is logged in, and not the other any more.
-    Rebind,
-    /// Nothing to change.
-    Keep,
-}
-
-impl Operation for SettleLink {
-    const PATH: &'static str = "/api/links/settle";
-    const ROLE: Role = Role::Site;
-    type Answer = Answer;
-
-    fn asked_by(self, client: Client) -> Self {
-        Self { client, ..self }
-    }
-
-    fn status(answer: &Answer) -> u16 {
-        answer.outcome.status()
-    }
-
-    async fn run(self, means: &Means) -> Result<Answer, OperationError> {
-        let what = match self.choice {
-            Choice::Rebind => Use::Rebind,
-            Choice::Keep => Use::Keep,
-        };
-        settle(means, self.ticket, what, caller(self.client, self.visitor.as_deref())).await
-    }
-}
-
-/// Takes a link between a chat and a user away: somebody logs out in the bot, or removes the bot on the site.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnlinkUser {
-    /// From the site: the user.
-    #[serde(default)]
-    pub user_id: Option<UserId>,
-    /// From the bot: whose chat, as for issuing. Named by anything but the chat, all of their chats.
-    #[serde(default)]
-    pub who: Option<String>,
-    /// Which of their chats, by scope.
-    #[serde(default)]
-    pub chat: Option<String>,
-    /// Countries of a phone that names none.
-    #[serde(default = "ukraine")]
-    pub regions: Vec<String>,
-    /// Who asks.
-    #[serde(skip)]
-    pub client: Client,
-}
-
-impl Operation for UnlinkUser {
-    const PATH: &'static str = "/api/links/unlink";
-    const ROLE: Role = Role::Site;
-    type Answer = Answer;
-
-    fn asked_by(self, client: Client) -> Self {
-        Self { client, ..self }
-    }
-
-    async fn run(self, means: &Means) -> Result<Answer, OperationError> {
-        let whose = match (self.user_id, &self.who) {
-            (Some(user), None) => Unlinked::User(user.0),
-            (None, Some(who)) => {
-                only_the_bot(self.client, "who")?;
-                let person = the_one(means, who, &self.regions).await?;
-                let chats = means.store.chats_of(person).await?;
-                let named = named(&chats, who, self.chat.as_deref())?;
-                Unlinked::Chats(if named.is_empty() { chats } else { named })
-            }
-            (Some(_), Some(_)) | (None, None) => {
-                return refused("say which user (`user_id`), or whose chat (`who`)".to_owned());
-            }
-        };
-        let namespace = means.active().await?.links.namespace.clone();
-        let unlinked = means.store.unlink(&namespace, whose, means.clock.clone()).await?;
-        let outcome = if unlinked { Outcome::Unlinked } else { Outcome::NotLinked };
-        Ok(Answer::of(Answered::just(outcome), None))
-    }
-}
-
-async fn settle(means: &Means, ticket: String, what: Use, caller: Caller) -> Result<Answer, OperationError> {
-    if ticket.len() > LONGEST {
-        return refused(format!("a ticket is not longer than {LONGEST} bytes: give it as you got it"));
-    }
-    let settlement = Settlement {
-        ticket: kept(Secret::Ticket, &ticket),
-        what,
-        caller,
-        rules: means.active().await?.identity.clone(),
-        clock: means.clock.clone(),
-    };
-    let answered = means.store.settle_link(settlement).await?;
-    Ok(told(means, answered, Some(ticket)))
-}
-
 fn told(means: &Means, answered: Answered, ticket: Option<String>) -> Answer {
     tracing::debug!(outcome = answered.outcome.code(), "a link was asked about");
     if answered.outcome == Outcome::Rebound {
@@ -423,15 +158,15 @@ fn told(means: &Means, answered: Answered, ticket: Option<String>) -> Answer {
     Answer::of(answered, ticket)
 }
 
-/// Who tries: the client, and whom it says it does it for.
-fn caller(client: Client, visitor: Option<&str>) -> Caller {
+/// Who tries: who asks, and whom they say they do it for.
+fn caller(asker: &access::Caller, visitor: Option<&str>) -> Caller {
     let visitor = visitor.map(str::trim).filter(|visitor| !visitor.is_empty());
-    let name = format!("{}\n{}", client.as_str(), visitor.unwrap_or_default());
+    let name = format!("{}\n{}", asker.name, visitor.unwrap_or_default());
     Caller { id: kept(Secret::Caller, &name), is_visitor: visitor.is_some() }
 }
 
-fn only_the_bot(client: Client, field: &str) -> Result<(), OperationError> {
-    if client == Client::Api {
+fn only_the_bot(asker: &access::Caller, field: &str) -> Result<(), OperationError> {
+    if asker.role >= Role::Operator {
         return Ok(());
     }
     Err(OperationError::Forbidden(format!(
@@ -472,7 +207,6 @@ mod tests {
         }
         let operation: VerifyLink = serde_json::from_value(json!({ "buid": "x", "user_id": null })).unwrap();
         assert_eq!(operation.user_id, None);
-        assert_eq!(operation.client, Client::Site, "who asks is never read from the request");
         assert!(serde_json::from_value::<VerifyLink>(json!({ "buid": "x", "client": "api" })).is_err());
     }
 }

@@ -5,16 +5,20 @@
 //! pieces, each short enough for one request, so that progress can be shown and an end half-way leaves nothing undone
 //! that was said to be done.
 
+pub mod actions;
 pub mod apply;
 pub mod attention;
 pub mod deep_links;
+pub mod entrance;
 pub mod erase;
 pub mod held;
 pub mod links;
 pub mod people;
 pub mod postbacks;
 pub mod replay;
+pub mod tokens;
 pub mod triggers;
+pub mod users;
 
 use std::sync::Arc;
 
@@ -22,7 +26,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::access::{Caller, Role};
+use self::entrance::Entrance;
+use crate::access::{AccessError, Caller, Role};
 use crate::clock::Clock;
 use crate::map::Workspace;
 use crate::store::corrections::NotDone;
@@ -47,8 +52,12 @@ pub struct Means {
     pub store: Store,
     /// Any version of the workspace.
     pub versions: Arc<Versions>,
+    /// How people get in.
+    pub entrance: Arc<Entrance>,
     /// Whether nobody but this machine reaches the process.
     pub loopback: bool,
+    /// Who asks; no request says that of itself.
+    pub caller: Caller,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
     /// Says that there may be something to do for the workers of this process, if it has any.
@@ -79,26 +88,6 @@ impl Means {
     }
 }
 
-/// Who asks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Client {
-    /// Whoever may use the whole API, or sits at this machine.
-    Api,
-    /// A web site, with a token that is good for its links only.
-    #[default]
-    Site,
-}
-
-impl Client {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Site => "site",
-        }
-    }
-}
-
 /// Something that people ask for.
 pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     /// Where the server takes it by POST.
@@ -107,12 +96,6 @@ pub trait Operation: Serialize + DeserializeOwned + Send + 'static {
     const ROLE: Role;
     /// What comes of it.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
-
-    /// Learns who asks, which no request says of itself.
-    #[must_use]
-    fn asked_by(self, _client: Client) -> Self {
-        self
-    }
 
     /// What the audit log keeps of it: no secret, and nothing personal that is not masked. `None` for what changes nothing,
     /// and for what machines ask for many times a second, of which the registry tells.
@@ -138,6 +121,9 @@ pub enum OperationError {
     /// Something else must be so first, for two people to be made one, or two.
     #[error("{0}")]
     NotDone(#[from] NotDone),
+    /// Something about users and access tokens is not so.
+    #[error("{0}")]
+    Access(#[from] AccessError),
     /// Whoever asks may not.
     #[error("{0}")]
     Forbidden(String),
@@ -146,20 +132,26 @@ pub enum OperationError {
     Storage(#[from] StoreError),
 }
 
+/// Refuses whoever may not ask for this, whatever exactly they ask.
+pub fn allow<O: Operation>(caller: &Caller) -> Result<(), OperationError> {
+    if caller.role.may(O::ROLE) {
+        return Ok(());
+    }
+    Err(OperationError::Forbidden(may_not(caller, O::ROLE)))
+}
+
 /// Does what somebody asks for, if they may, and lets the audit log tell of it: the one way in, for console, API and commands.
 pub async fn ask<O: Operation>(
     operation: O,
     caller: &Caller,
     means: &Means,
 ) -> Result<O::Answer, OperationError> {
-    if caller.role < O::ROLE {
-        return Err(OperationError::Forbidden(may_not(caller, O::ROLE)));
-    }
-    let client = if caller.is_site() { Client::Site } else { Client::Api };
-    let Some(asked) = operation.record() else { return operation.asked_by(client).run(means).await };
+    allow::<O>(caller)?;
+    let means = &Means { caller: caller.clone(), ..means.clone() };
+    let Some(asked) = operation.record() else { return operation.run(means).await };
     let id = means.clock.new_id();
     means.store.begin_action(id, caller, O::PATH, &asked, means.clock.now()).await?;
-    let answer = operation.asked_by(client).run(means).await;
+    let answer = operation.run(means).await;
     let outcome = answer.as_ref().map_or_else(ToString::to_string, |_| DONE.to_owned());
     // Whatever came of it is done; that the log does not say so must not make anybody do it again.
     if let Err(failure) = means.store.end_action(id, &masked(&outcome)).await {
@@ -169,12 +161,14 @@ pub async fn ask<O: Operation>(
 }
 
 /// The outcome of an action that was done.
-const DONE: &str = "done";
+pub const DONE: &str = "done";
 
 fn may_not(caller: &Caller, role: Role) -> String {
     if caller.is_site() {
         return "this takes the token of the whole API; the one of a site is for its links only".to_owned();
     }
+    // Whoever is given a role is no site.
+    let role = role.max(if caller.role == Role::Viewer { Role::Operator } else { Role::Viewer });
     format!(
         "this takes the role {role}, and {} has the role {}. An admin can give another: `leadfold users role {} {role}`",
         caller.name, caller.role, caller.name

@@ -153,7 +153,7 @@ pub struct Said {
 impl Said {
     fn by(&self, means: &Means) -> By {
         By {
-            author: self.author.clone(),
+            author: Some(self.author.clone().unwrap_or_else(|| means.caller.name.clone())),
             note: self.note.clone(),
             only_look: self.only_look,
             clock: std::sync::Arc::clone(&means.clock),

@@ -13,23 +13,27 @@
 //! Nothing is said of delivery: most bots do not tell. Whoever calls owns the cascade, and puts a channel that does not
 //! tell at its end.
 
+mod expected;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
+use self::expected::expected;
 use super::{Means, Operation, OperationError, default_regions};
 use crate::access::Role;
-use crate::crm::description;
-use crate::decide::{Chats, Decision, PersonChat, plan_calls};
-use crate::event::{Delivery, TRIGGER, preset};
-use crate::id::{DeliveryId, PersonId, StepId};
-use crate::lead::{ChatState, IdentifierKind};
-use crate::map::{Mapping, Workspace};
+use crate::decide::{Chats, PersonChat};
+use crate::event::{Delivery, TRIGGER};
+use crate::id::{DeliveryId, PersonId};
+use crate::lead::IdentifierKind;
+use crate::map::{Mapping, Source, Workspace};
 use crate::normalise;
-use crate::pipeline::{Interpreted, Late, calls, interpret};
-use crate::plan::{Action, Reason, RecordId};
+use crate::plan::RecordId;
 use crate::store::facts::PersonFacts;
 use crate::store::inbox::Arrival;
+use crate::store::links::ChatKey;
+use crate::token::{TokenHash, to_hex};
 
 /// Calls a trigger.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,7 +71,8 @@ pub struct Address {
     pub lead: Option<Text>,
     /// A person's id here.
     pub person: Option<PersonId>,
-    /// A user of the linked web site.
+    /// A user of the linked web site: the chats that are linked with it, and no others. Where none is, whoever webhooks said
+    /// to be that user, as for `customer`.
     pub web_user: Option<Text>,
     /// A customer id: namespace and id.
     pub customer: Option<(String, Text)>,
@@ -181,6 +186,12 @@ impl Operation for Trigger {
             );
             return Ok(Triggered::refused(Outcome::NoSuchTrigger, message));
         };
+        if workspace.links.send_pin.as_ref() == Some(&source.name) {
+            return Err(OperationError::Refused(format!(
+                "trigger '{}' sends the PINs of links and nothing else; POST /api/links/pin has it send one",
+                source.name
+            )));
+        }
         let mapping = match &source.mapping {
             Ok(mapping) => mapping,
             Err(broken) => {
@@ -190,7 +201,14 @@ impl Operation for Trigger {
                 ));
             }
         };
-        let person = match self.person(means, &workspace).await?.as_slice() {
+        let linked = self.linked(means, &workspace).await?;
+        let people = if linked.is_empty() {
+            self.person(means, &workspace).await?
+        } else {
+            // A user is one person's, and so are the chats that count as linked with it.
+            linked.iter().map(|(person, _)| *person).take(1).collect()
+        };
+        let person = match people.as_slice() {
             [person] => *person,
             [] => {
                 let message = "nobody is known by this address; nothing is called";
@@ -203,8 +221,54 @@ impl Operation for Trigger {
                 return Ok(Triggered::refused(Outcome::SeveralPeople, message));
             }
         };
+        let chats: Vec<ChatKey> = linked.into_iter().map(|(_, chat)| chat).collect();
+        self.accept(means, &workspace, (source, mapping), person, &chats, None).await
+    }
+}
+
+/// Sends a PIN of a link into its chat by the trigger that the workspace names for that.
+pub(super) async fn send_pin(
+    means: &Means,
+    workspace: &Workspace,
+    name: &str,
+    (person, chat): (PersonId, &ChatKey),
+    link: &TokenHash,
+) -> Result<Triggered, OperationError> {
+    let source = workspace.sources.get(name).filter(|source| source.preset == TRIGGER);
+    let Some((source, Ok(mapping))) = source.map(|source| (source, &source.mapping)) else {
+        let text = format!("trigger '{name}' (`links.send_pin`) cannot be used; `leadfold check` says why");
+        return Err(OperationError::Refused(text));
+    };
+    let trigger = Trigger {
+        trigger: name.to_owned(),
+        to: Address { chat: Some(Text(chat.id.clone())), ..Address::default() },
+        channel: None,
+        data: Map::new(),
+        key: None,
+        regions: default_regions(),
+        dry_run: false,
+    };
+    trigger.accept(means, workspace, (source, mapping), person, std::slice::from_ref(chat), Some(link)).await
+}
+
+impl Trigger {
+    /// Keeps it, where this person can be reached, and says what goes out. Where chats are given it is one of these; `pin`
+    /// names the link whose PIN it takes there.
+    async fn accept(
+        &self,
+        means: &Means,
+        workspace: &Workspace,
+        (source, mapping): (&Source, &Mapping),
+        person: PersonId,
+        chats: &[ChatKey],
+        pin: Option<&TokenHash>,
+    ) -> Result<Triggered, OperationError> {
         let facts = means.store.person_facts(person).await?;
-        let Some(chat) = self.chat(&workspace, mapping, &facts) else {
+        let mut known = known_chats(&facts);
+        // In Telegram one human has one chat id with every bot.
+        let is = |chat: &PersonChat, key: &ChatKey| (&key.scope, &key.id) == (&chat.scope, &chat.id);
+        known.retain(|chat| chats.is_empty() || chats.iter().any(|key| is(chat, key)));
+        let Some(chat) = self.chat(workspace, mapping, &known) else {
             let message = "this person has no chat that the bots of this trigger serve, or blocked them; nothing is called";
             return Ok(Triggered {
                 person: Some(person),
@@ -212,8 +276,8 @@ impl Operation for Trigger {
             });
         };
         let now = means.clock.now();
-        let delivery = self.delivery(DeliveryId(means.clock.new_id()), &source.name, &chat, now);
-        let mut answer = expected(&workspace, mapping, &delivery, &facts, person, now);
+        let delivery = self.delivery(means.clock.new_id(), &source.name, &chat, pin, now);
+        let mut answer = expected(workspace, mapping, &delivery, &facts, person, now);
         (answer.person, answer.channel) = (Some(person), Some(chat.channel));
         if answer.outcome == Outcome::MappingError || self.dry_run {
             return Ok(answer);
@@ -223,9 +287,17 @@ impl Operation for Trigger {
         means.store.inbox().keep(Arrival { delivery, waiting, unverified_token: None }).await?;
         Ok(answer)
     }
-}
 
-impl Trigger {
+    /// The chats that are linked with the web user who is meant, where one is.
+    async fn linked(
+        &self,
+        means: &Means,
+        workspace: &Workspace,
+    ) -> Result<Vec<(PersonId, ChatKey)>, OperationError> {
+        let Some(Text(user)) = &self.to.web_user else { return Ok(Vec::new()) };
+        Ok(means.store.linked_chats(&workspace.links.namespace, user).await?)
+    }
+
     /// Everybody who is known by the address.
     async fn person(&self, means: &Means, workspace: &Workspace) -> Result<Vec<PersonId>, OperationError> {
         let Address { chat, lead, person, web_user, customer, crm, phone, email } = &self.to;
@@ -281,18 +353,24 @@ impl Trigger {
     }
 
     /// The chat: the one that is named, or the live one that was active last, which a bot of this trigger serves.
-    fn chat(&self, workspace: &Workspace, mapping: &Mapping, facts: &PersonFacts) -> Option<PersonChat> {
+    fn chat(&self, workspace: &Workspace, mapping: &Mapping, known: &[PersonChat]) -> Option<PersonChat> {
         let named = self.to.chat.as_ref().or(self.to.lead.as_ref()).map(|Text(id)| id.as_str());
-        let known = known_chats(facts);
         let of_bot = |bot: &str| {
-            let serves = serves(workspace, bot);
-            let chats = Chats { bot, serves: &serves, known: &known };
+            let serves = workspace.served_by(bot);
+            let chats = Chats { bot, serves: &serves, known };
             chats.live(self.channel.as_deref(), named).cloned()
         };
         mapping.bots().into_iter().find_map(of_bot)
     }
 
-    fn delivery(&self, id: DeliveryId, source: &str, chat: &PersonChat, now: Timestamp) -> Delivery {
+    fn delivery(
+        &self,
+        id: Uuid,
+        source: &str,
+        chat: &PersonChat,
+        pin: Option<&TokenHash>,
+        now: Timestamp,
+    ) -> Delivery {
         let mut body = json!({
             "data": self.data,
             "to": self.to,
@@ -301,8 +379,13 @@ impl Trigger {
         if let Some(key) = &self.key {
             body["key"] = json!(key);
         }
+        if let Some(link) = pin {
+            // Which link it is for, by its hash; the PIN itself is drawn when it goes out. Each wish is one of its own.
+            body["pin"] = json!(to_hex(link));
+            body["key"] = json!(format!("pin:{id}"));
+        }
         Delivery {
-            id,
+            id: DeliveryId(id),
             source: source.to_owned(),
             method: "POST".to_owned(),
             query: None,
@@ -314,80 +397,5 @@ impl Trigger {
 }
 
 fn known_chats(facts: &PersonFacts) -> Vec<PersonChat> {
-    let chat = |chat: &crate::store::facts::KnownChat| PersonChat {
-        scope: chat.scope.clone(),
-        id: chat.value.clone(),
-        channel: chat.channel.clone(),
-        blocked: matches!(chat.state, ChatState::Blocked { .. }),
-    };
-    facts.chats.iter().map(chat).collect()
-}
-
-/// The scopes of the chats that a bot serves.
-fn serves<'w>(workspace: &'w Workspace, bot: &str) -> Vec<&'w str> {
-    let Some(destination) = workspace.destinations.get(bot) else { return Vec::new() };
-    if destination.chats.is_empty() {
-        let kind = description(&destination.crm).and_then(|description| description.bot);
-        return kind.map(|kind| kind.chats.to_vec()).unwrap_or_default();
-    }
-    destination.chats.iter().map(String::as_str).collect()
-}
-
-/// What will become of it, by the very stages that it will go through.
-fn expected(
-    workspace: &Workspace,
-    mapping: &Mapping,
-    delivery: &Delivery,
-    facts: &PersonFacts,
-    person: PersonId,
-    now: Timestamp,
-) -> Triggered {
-    let events = preset(TRIGGER).map(|preset| (preset.split)(delivery));
-    let Some(Ok(events)) = events else {
-        return Triggered::refused(Outcome::MappingError, "the data cannot be kept as JSON");
-    };
-    let Some(event) = events.first() else {
-        return Triggered::refused(Outcome::MappingError, "the trigger holds nothing");
-    };
-    let (lead, branch) = match interpret(mapping, event, now) {
-        Interpreted::Lead(lead, branch) => (lead, branch),
-        Interpreted::Filtered(reason) => return Triggered::refused(Outcome::Filtered, reason.text),
-        Interpreted::NeedsAttention { reason, todo } => {
-            return Triggered::refused(Outcome::MappingError, format!("{} {todo}", reason.text));
-        }
-    };
-    let Some(branch) = mapping.branches().get(branch) else {
-        return Triggered::refused(Outcome::MappingError, "the branch that held is not in the mapping");
-    };
-    let fields: Map<String, Value> =
-        facts.fields.iter().map(|(name, field)| (name.clone(), field.value.clone())).collect();
-    let late = Late {
-        person: json!({ "id": person, "fields": fields, "click": facts.click() }),
-        chat: json!(lead.chat.as_ref().map(|chat| json!({ "id": chat.id, "channel": chat.channel }))),
-        ..Late::default()
-    };
-    let known = known_chats(facts);
-    let mut would = Vec::new();
-    let mut why: Option<Reason> = None;
-    for bot in lead.to.iter().filter(|name| workspace.bots.contains_key(*name)) {
-        let rendered = match calls(mapping, branch, bot, &lead, now, late.clone()) {
-            Ok(rendered) => rendered,
-            Err(reason) => return Triggered::refused(Outcome::MappingError, reason.text),
-        };
-        let serves = serves(workspace, bot);
-        let chats = Chats { bot, serves: &serves, known: &known };
-        match plan_calls(&lead, rendered, chats, &mut || StepId(uuid::Uuid::nil())) {
-            Decision::Push { plan, .. } => would.extend(plan.steps.into_iter().filter_map(|step| {
-                let Action::Call { call } = step.action else { return None };
-                Some(json!({ "to": bot, "call": call }))
-            })),
-            Decision::Filtered(reason) => why = why.or(Some(reason)),
-            Decision::Waiting { .. } | Decision::NeedsAttention { .. } => {}
-        }
-    }
-    if let (true, Some(reason)) = (would.is_empty(), why) {
-        return Triggered::refused(Outcome::Filtered, reason.text);
-    }
-    let message = "accepted, no delivery status".to_owned();
-    Triggered { calls: would, ..Triggered::refused(Outcome::Accepted, message) }
+    facts.chats.iter().map(PersonChat::from).collect()
 }

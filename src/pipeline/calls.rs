@@ -20,6 +20,8 @@ pub struct Late {
     pub crm: Json,
     /// `chat.id`, `chat.channel`, `chat.bot`, `chat.link`: the chat that is called, where it is known by then.
     pub chat: Json,
+    /// `pin`: what stands for a PIN that is drawn when the call goes out; `None` where none is to be sent.
+    pub pin: Option<String>,
 }
 
 /// Renders the calls of one branch that go to one bot, in their order; those whose condition does not hold are left out.
@@ -34,13 +36,14 @@ pub fn calls(
 ) -> Result<Vec<Rendered>, Reason> {
     let event = event(lead.given.as_deref());
     let scope = mapping.scope(&event, received_at);
-    let Late { person, found, crm, chat } = late;
+    let Late { person, found, crm, chat, pin } = late;
     let contact = &lead.contact;
     let (phone, email) = (contact.phones.first(), contact.emails.first());
     let flaws: Vec<&Flaw> = lead.flaws.iter().collect();
     let seen = as_seen(contact.name.as_deref(), phone, email, &flaws);
     let names = [("person", person), ("found", found), ("crm", crm), ("chat", chat), ("lead", seen)];
-    let late = Map::from_iter(names.map(|(name, value)| (name.to_owned(), value)));
+    let mut late = Map::from_iter(names.map(|(name, value)| (name.to_owned(), value)));
+    late.extend(pin.map(|pin| ("pin".to_owned(), Json::String(pin))));
     let view = scope.with_late(&late);
     let mut rendered = Vec::new();
     for call in branch.calls.iter().filter(|call| call.to == bot) {

@@ -40,6 +40,8 @@ pub(super) struct Evidence {
     pub(super) chat: Option<Chat>,
     /// In what its id counts.
     pub(super) chat_scope: Option<String>,
+    /// The mapping says that the person has just done something there.
+    pub(super) chat_active: bool,
     /// What names nobody, and why.
     pub(super) flaws: Vec<Flaw>,
 }
@@ -56,6 +58,8 @@ impl Evidence {
         evidence.contact(event, contact);
         let templates = &branch.identifiers;
         evidence.chat(mapping, event, &templates.chat, view)?;
+        evidence.chat_active = evidence.chat.is_some()
+            && templates.chat.active.holds(view).map_err(Stopped::at("identifiers.chat"))?;
         for value in &templates.telegram_user {
             for id in read(&value.template, view, "identifiers.telegram_user")? {
                 evidence.telegram_user(&id, value.proof(Proof::Proven));

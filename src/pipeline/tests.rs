@@ -384,7 +384,7 @@ fn shipped() -> crate::map::Compiled {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         files.0.insert(name, fs::read_to_string(&path).unwrap());
     }
-    let compiled = compile(&files, &|_| None, KINDS, &PRESETS);
+    let compiled = crate::workspace::compile_with(&files, &(std::sync::Arc::new(|_: &str| None) as _));
     let problems: Vec<String> =
         compiled.problems.iter().map(|problem| problem.render(&files, false)).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));

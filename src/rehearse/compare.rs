@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::decide::Decision;
 use crate::lead::{Fields, Lead};
 use crate::pipeline::Interpreted;
-use crate::plan::{Action, ContactFields, DealFields, Plan, Reason};
+use crate::plan::{Action, ContactFields, DealFields, Plan, Reason, Step};
 
 /// What became of an event under one version.
 #[derive(Debug, Default)]
@@ -82,6 +82,8 @@ impl Outcome {
         let Lead { contact, deal, .. } = lead;
         self.word("branch", &lead.branch);
         self.word("destinations", &lead.to.join(", "));
+        let later = lead.afterwards.iter().map(|call| format!("{} {}", call.to, call.moment.key()));
+        self.word("called later", &later.collect::<Vec<_>>().join(", "));
         self.word("owner pool", lead.owners.as_deref().unwrap_or_default());
         self.text("name", contact.name.as_ref());
         self.value("phone", &joined(contact.phones.iter().map(|phone| phone.e164.as_str())));
@@ -134,8 +136,14 @@ impl Outcome {
     }
 
     fn plan(&mut self, destination: &str, plan: &Plan) -> String {
+        let mut calls = 0;
         for step in &plan.steps {
-            let what = step.action.kind().as_str();
+            let mut what = step.action.kind().as_str().to_owned();
+            if matches!(step.action, Action::Call { .. }) {
+                // A plan may have several, each with its own parameters.
+                calls += 1;
+                what = format!("{what} {calls} of {destination}");
+            }
             let mut value = |name: &str, value: &str| {
                 self.put(&format!("{what}: {name}"), value, Kind::InPlan(destination.to_owned()));
             };
@@ -169,7 +177,6 @@ impl Outcome {
                 }
                 Action::AddNote { text, .. } => value("text", text),
                 Action::Call { call } => {
-                    value("operation", &call.operation);
                     value("chat", call.chat.as_ref().map_or("", |chat| &chat.id));
                     for (name, parameter) in &call.with {
                         value(name, &shown(parameter));
@@ -180,7 +187,14 @@ impl Outcome {
         if plan.steps.is_empty() {
             return "nothing to write".to_owned();
         }
-        joined(plan.steps.iter().map(|step| step.action.kind().as_str()))
+        let word = |step: &Step| {
+            let kind = step.action.kind().as_str();
+            if let Action::Call { call } = &step.action {
+                return format!("{kind} {}", call.operation);
+            }
+            kind.to_owned()
+        };
+        plan.steps.iter().map(word).collect::<Vec<_>>().join(", ")
     }
 
     fn fields(&mut self, part: &str, fields: &Fields) {

@@ -3,7 +3,10 @@
 //! Both versions go through the production stages, on the same events and in the same situation: what the registry knew of
 //! the person when the lead came. Nothing is written and no CRM is asked, so a record that leadfold neither found nor made
 //! is unknown here, and deals count as open. Whose lead it is stays as it was resolved then.
+//!
+//! Calls are rendered for both versions with what is known of the person now and what the CRM had then, and go nowhere.
 
+mod calls;
 mod compare;
 mod past;
 pub mod people;
@@ -13,6 +16,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::calls::{Known, called_for};
 pub use self::compare::Difference;
 use self::compare::{Outcome, Shape, differences, shape};
 use self::past::Remembered;
@@ -181,10 +185,29 @@ impl<'a> Rehearsing<'a> {
         let (mut before, mut after) = (old.outcome(), new.outcome());
         let mut destinations: Vec<&String> =
             [&old, &new].into_iter().filter_map(Came::lead).flat_map(|(lead, _)| &lead.to).collect();
+        let leads = [&old, &new].into_iter().filter_map(Came::lead);
+        destinations.extend(leads.flat_map(|(lead, _)| lead.afterwards.iter().map(|call| &call.to)));
         destinations.sort();
         destinations.dedup();
         let lead = known.and_then(|event| event.lead);
+        let mut known = None;
         for name in destinations {
+            if [self.old, self.new].iter().any(|workspace| workspace.bots.contains_key(name)) {
+                if known.is_none() {
+                    known = Some(Known::of(self.store, lead).await?);
+                }
+                for (workspace, came, outcome) in
+                    [(self.old, &old, &mut before), (self.new, &new, &mut after)]
+                {
+                    let called = came.lead().zip(known.as_ref());
+                    if let Some(decision) = called.and_then(|((lead, branch), known)| {
+                        called_for(workspace, lead, branch, name, known, at)
+                    }) {
+                        outcome.decided(name, &decision);
+                    }
+                }
+                continue;
+            }
             let past = match lead {
                 Some((_, sequence, Some(person))) => self.store.past(person, name, sequence).await?,
                 _ => Past::default(),
@@ -303,9 +326,7 @@ fn decide(
     past: &Past,
     at: Timestamp,
 ) -> Option<Decision> {
-    // What a bot is called for depends on what the CRM had then.
-    let is_bot = destination.can == Capabilities::NONE;
-    let (lead, branch) = came.lead().filter(|(lead, _)| !is_bot && lead.to.iter().any(|to| to == name))?;
+    let (lead, branch) = came.lead().filter(|(lead, _)| lead.to.iter().any(|to| to == name))?;
     let rules = workspace.rules(&lead.source, branch)?;
     let remembered = Remembered::of(past);
     let person = if past.phones.is_empty() && past.emails.is_empty() {

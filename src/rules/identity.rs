@@ -55,7 +55,7 @@ impl Default for IdentityRules {
 
 impl Default for IdentifierOrder {
     fn default() -> Self {
-        Self(IdentifierKind::ALL.to_vec())
+        Self(IdentifierKind::JOINING.to_vec())
     }
 }
 

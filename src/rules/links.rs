@@ -16,6 +16,8 @@ pub struct LinkRules {
     pub pin_life: Duration,
     /// How long a link can be opened; new PINs may be drawn for it meanwhile.
     pub life: Duration,
+    /// The trigger that sends a new PIN into the chat of a link; `None`: nothing sends one.
+    pub send_pin: Option<String>,
 }
 
 impl LinkRules {
@@ -34,6 +36,8 @@ impl LinkRules {
     pub const TRIES: i64 = 5;
     /// PINs of one link. Without a limit, whoever guesses would only have to ask for new ones.
     pub const PINS: i64 = 3;
+    /// A PIN that was asked for so lately is on its way still; it is not asked for again.
+    pub const PIN_UNDER_WAY: Duration = Duration::from_mins(1);
     /// Wrong PINs and unknown links of one visitor in [`WINDOW`](Self::WINDOW), over all links.
     pub const TRIES_OF_VISITOR: i64 = 20;
     /// The same of a client that does not say which visitor it is: the whole site.
@@ -52,6 +56,7 @@ impl Default for LinkRules {
             pin_digits: 6,
             pin_life: Duration::from_mins(10),
             life: Duration::from_hours(24),
+            send_pin: None,
         }
     }
 }

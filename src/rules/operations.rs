@@ -12,6 +12,8 @@ pub struct BotKind {
     /// Scopes of the chats that it serves unless the destination says otherwise (`chats:`): `sendpulse:*` are those of
     /// all bots of preset `sendpulse`.
     pub chats: &'static [&'static str],
+    /// Whether it writes into those chats, as the bot that they are with; `false`: it only takes note of them.
+    pub writes_there: bool,
     /// Finds in the constant arguments of a call what will be refused whatever the lead; `None`: nothing can be told.
     pub check: Option<CheckCall>,
 }

@@ -15,9 +15,11 @@
 //! | `GET /users`, `/pipelines` | `{items}` |
 //! | `GET /account` | its users, pipelines and fields; `null` when it takes any name |
 //! | `POST /batch` `{operations: [{method, path, body}]}` | `{results: [{status, body}]}`, up to 50, one call; off by default |
+//! | any call of a bot's API below `/bots/<bot>` | a success; who was called and what was done is kept, without token and faults |
 //! | `GET /stats`, `GET`/`POST /faults`, `POST /account`, `/truth`, `/reset`, `GET /` | for people and tests: no token, no faults |
 
 mod account;
+mod bots;
 mod faults;
 mod page;
 mod records;
@@ -42,6 +44,8 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 pub use self::account::{SandboxAccount, SandboxPipeline, SandboxUser};
+pub use self::bots::BotCall;
+use self::bots::Bots;
 use self::faults::RateWindow;
 pub use self::faults::{Dice, Faults, Latency, Rate};
 use self::records::Records;
@@ -97,6 +101,7 @@ impl Sandbox {
             token: options.token,
             state: Mutex::new(State {
                 records: Records::default(),
+                bots: Bots::default(),
                 faults: options.faults,
                 dice: Dice::new(options.seed),
                 window: RateWindow::default(),
@@ -182,6 +187,7 @@ struct Shared {
 
 struct State {
     records: Records,
+    bots: Bots,
     faults: Faults,
     dice: Dice,
     window: RateWindow,

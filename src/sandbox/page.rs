@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use serde_json::Value;
 
+use super::bots::{BotCall, Bots};
 use super::records::{Contact, Deal, Remark};
 use super::{State, stats};
 
@@ -59,8 +60,20 @@ impl Display for Page<'_> {
             0 => {}
             rest => writeln!(f, "<p><small>and {rest} older contacts</small></p>")?,
         }
+        bots(&self.0.bots, f)?;
         f.write_str("</body></html>\n")
     }
+}
+
+/// The last calls of bots, newest first.
+fn bots(bots: &Bots, f: &mut Formatter<'_>) -> fmt::Result {
+    writeln!(f, "<h2>Bots</h2><p>{} calls</p>", bots.total)?;
+    f.write_str("<table><thead><tr><th>Bot</th><th>Whom</th><th>What</th></tr></thead><tbody>\n")?;
+    for BotCall { number, bot, to, did, .. } in bots.last.iter().rev() {
+        let (bot, to, did) = (Escaped(bot), Escaped(to), Escaped(did));
+        writeln!(f, "<tr><td>{bot} <small>#{number}</small></td><td>{to}</td><td>{did}</td></tr>")?;
+    }
+    f.write_str("</tbody></table>\n")
 }
 
 fn by_contact<'a, T>(

@@ -8,13 +8,14 @@ use axum::body::Bytes;
 use axum::extract::State as Shelf;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::account::Register;
+use super::bots::{Asked, Bots};
 use super::faults::{End, Faults};
 use super::records::{Key, Moment, Records, Refusal};
 use super::{HangUp, Shared, State, page, stats};
@@ -40,6 +41,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/truth", post(learn_truth))
         .route("/account", get(api).post(learn_account))
         .route("/reset", post(reset))
+        .route("/bots/{*path}", any(bot))
         .fallback(api)
         .with_state(shared)
 }
@@ -88,13 +90,24 @@ async fn learn_account(Shelf(shared): Shelf<Arc<Shared>>, body: Bytes) -> Respon
     }
 }
 
-/// Forgets records, counts and truth; account, faults and the course of chance stay.
+/// Forgets records, calls of bots, counts and truth; account, faults and the course of chance stay.
 async fn reset(Shelf(shared): Shelf<Arc<Shared>>) -> StatusCode {
     let mut state = shared.lock();
     state.records = Records::default();
+    state.bots = Bots::default();
     state.tally = stats::Tally::default();
     state.truth = stats::Truth::default();
     StatusCode::NO_CONTENT
+}
+
+async fn bot(Shelf(shared): Shelf<Arc<Shared>>, method: Method, uri: Uri, body: Bytes) -> Response {
+    let asked = Asked {
+        method: method.as_str(),
+        segments: uri.path().split('/').filter(|segment| !segment.is_empty()).skip(1).collect(),
+        query: form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect(),
+        body: read(&body).unwrap_or_default(),
+    };
+    respond(shared.lock().bots.answer(&asked, SystemClock.now()))
 }
 
 async fn api(
@@ -182,7 +195,7 @@ fn respond((status, body): Reply) -> Response {
     }
 }
 
-fn refuse(status: StatusCode, error: impl Into<String>) -> Reply {
+pub(super) fn refuse(status: StatusCode, error: impl Into<String>) -> Reply {
     (status, json!({ "error": error.into() }))
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::State;
+use super::bots::BotCall;
 use super::records::{Contact, Records};
 
 /// Texts of so many digits and no letters are compared by their digits alone.
@@ -54,10 +55,14 @@ pub struct Stats {
     pub duplicate_deals: usize,
     /// Contacts that hold values of two labelled humans.
     pub wrongly_joined: usize,
+    /// Calls of bots so far.
+    pub bot_calls_total: u64,
+    /// The last of them, oldest first.
+    pub bot_calls: Vec<BotCall>,
 }
 
 pub(super) fn stats(state: &State) -> Stats {
-    let State { records, tally, truth, .. } = state;
+    let State { records, bots, tally, truth, .. } = state;
     let humans = humans(records, truth);
     let mut contacts_of: HashMap<&Human, usize> = HashMap::new();
     let mut deals_of: HashMap<&Human, usize> = HashMap::new();
@@ -79,6 +84,8 @@ pub(super) fn stats(state: &State) -> Stats {
         duplicate_contacts: beyond_first(contacts_of),
         duplicate_deals: beyond_first(deals_of),
         wrongly_joined: humans.wrongly_joined,
+        bot_calls_total: bots.total,
+        bot_calls: bots.last.iter().cloned().collect(),
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::retention::first_id_of;
 use super::sql::args;
 use super::statement::Statement;
 use super::{Store, StoreError};
@@ -67,11 +68,19 @@ impl Store {
         Ok(())
     }
 
-    /// Actions before this one, newest first.
-    pub async fn actions(&self, before: Option<&str>, limit: i64) -> Result<Vec<Action>, StoreError> {
-        let sql = "SELECT id, at, who, role, through, operation, asked, outcome FROM actions \
-             WHERE $1 IS NULL OR id < $1 ORDER BY id DESC LIMIT $2";
-        let rows = self.read(sql, args![before.map(str::to_owned), limit]).await?;
+    /// Actions before this one, newest first; only of whoever has this name, where one is given.
+    pub async fn actions(
+        &self,
+        before: Option<&str>,
+        who: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<Action>, StoreError> {
+        let last = Uuid::max().to_string();
+        let before = before.unwrap_or(&last);
+        let rows = match who {
+            None => self.read(ALL, args![before, limit]).await?,
+            Some(who) => self.read(OF_ONE, args![before, limit, who]).await?,
+        };
         rows.iter()
             .map(|row| {
                 Ok(Action {
@@ -87,4 +96,16 @@ impl Store {
             })
             .collect()
     }
+
+    /// Removes some actions from before a moment; returns how many, and there may be more as long as it is not 0.
+    pub async fn remove_actions(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let sql =
+            "DELETE FROM actions WHERE id IN (SELECT id FROM actions WHERE id < $1 ORDER BY id LIMIT 500)";
+        self.write(Statement { sql, args: args![first_id_of(before)] }).await
+    }
 }
+
+const ALL: &str = "SELECT id, at, who, role, through, operation, asked, outcome FROM actions \
+    WHERE id < $1 ORDER BY id DESC LIMIT $2";
+const OF_ONE: &str = "SELECT id, at, who, role, through, operation, asked, outcome FROM actions \
+    WHERE id < $1 AND who = $3 ORDER BY id DESC LIMIT $2";

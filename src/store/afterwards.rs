@@ -30,7 +30,53 @@ pub struct Coming {
     pub moment: Moment,
 }
 
+/// A call that is not made yet, and what it waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CallToCome {
+    /// Name of the bot.
+    pub to: String,
+    /// The key of the mapping under which it stands: `after_done`, `after_look_up`.
+    pub moment: &'static str,
+    /// In a sentence.
+    pub why: String,
+}
+
 impl ToCome {
+    /// The calls that have no sync yet; `syncs` are those that are there, and `states` the state at each destination.
+    pub(super) fn waiting(&self, syncs: &[String], states: &BTreeMap<String, String>) -> Vec<CallToCome> {
+        let is_made = |call: &Coming| syncs.contains(&call.sync.to_string());
+        let waiting = self.calls.iter().filter(|call| !is_made(call));
+        let told = waiting.map(|call| CallToCome {
+            to: call.to.clone(),
+            moment: call.moment.key(),
+            why: self.why(call.moment, states),
+        });
+        told.collect()
+    }
+
+    fn why(&self, moment: Moment, states: &BTreeMap<String, String>) -> String {
+        let state = |name: &String| states.get(name).map_or("not begun", String::as_str);
+        let mut held_up = self.after.iter().filter(|name| {
+            let state = state(name);
+            state != "synced" && !(moment == Moment::LookedUp && state == "filtered")
+        });
+        // What does not come by itself is told first.
+        let first = held_up.clone().find(|name| matches!(state(name), "needs-attention" | "filtered"));
+        let Some(name) = first.or_else(|| held_up.next()) else {
+            return "It is due, and begins in a moment.".to_owned();
+        };
+        match state(name) {
+            "needs-attention" => format!(
+                "It is not made: '{name}' has not confirmed and needs attention. It is made once that is cleared up and has \
+                 come through."
+            ),
+            "filtered" => {
+                format!("It is not made: nothing was written to '{name}', so there is nothing to confirm.")
+            }
+            state => format!("It waits for '{name}', which is {state}."),
+        }
+    }
+
     /// What is to come for a lead; `bots` are the destinations of `lead.to` that are none to wait for.
     pub fn of(
         lead: &Lead,
@@ -124,5 +170,26 @@ mod tests {
         check(&[("crm", "synced"), ("other", "pushing")], &[]);
         check(&[("crm", "synced"), ("other", "needs-attention")], &[]);
         check(&[("crm", "synced")], &[]);
+    }
+
+    #[test]
+    fn a_call_that_is_not_made_says_what_it_waits_for() {
+        let check = |moment, states: &[(&str, &str)], expect: &str| {
+            let coming = Coming { sync: SyncId(uuid::Uuid::nil()), to: "bot".to_owned(), moment };
+            let after = vec!["crm".to_owned(), "other".to_owned()];
+            let to_come = ToCome { after, calls: vec![coming.clone()] };
+            let states = states.iter().map(|(name, state)| ((*name).to_owned(), (*state).to_owned()));
+            let states: BTreeMap<_, _> = states.collect();
+            let [told] = &to_come.waiting(&[], &states)[..] else { panic!("one call") };
+            assert!(told.why.contains(expect), "{states:?}: {}", told.why);
+            assert_eq!(to_come.waiting(&[coming.sync.to_string()], &states), []);
+        };
+        let (done, looked_up) = (Moment::Done, Moment::LookedUp);
+        check(done, &[("crm", "synced"), ("other", "pushing")], "waits for 'other', which is pushing");
+        check(done, &[("crm", "ready"), ("other", "needs-attention")], "'other' has not confirmed");
+        check(done, &[("crm", "filtered"), ("other", "ready")], "nothing was written to 'crm'");
+        check(looked_up, &[("crm", "filtered"), ("other", "ready")], "waits for 'other', which is ready");
+        check(looked_up, &[("crm", "filtered"), ("other", "synced")], "due");
+        check(done, &[("crm", "synced")], "waits for 'other', which is not begun");
     }
 }

@@ -128,21 +128,21 @@ impl Where {
         }
     }
 
-    /// The statement that finds its causes: one seek for each place and word, as if the index were a list of them.
+    /// The statement that finds its causes: one seek for each word and place, as if the index were a list of them.
     pub(super) fn causes(self) -> String {
         let (table, place) = self.table();
         let of = format!("FROM {table} WHERE state = 'needs-attention'");
         format!(
-            "WITH RECURSIVE place (name) AS ( \
-               SELECT MIN({place}) {of} \
-               UNION ALL SELECT (SELECT MIN({place}) {of} AND {place} > place.name) FROM place \
-                 WHERE place.name IS NOT NULL), \
-             cause (name, code) AS ( \
-               SELECT place.name, (SELECT MIN({CODE}) {of} AND {place} = place.name) FROM place \
-                 WHERE place.name IS NOT NULL \
-               UNION ALL SELECT cause.name, (SELECT MIN({CODE}) {of} AND {place} = cause.name AND {CODE} > cause.code) \
-                 FROM cause WHERE cause.code IS NOT NULL) \
-             SELECT name, code FROM cause WHERE code IS NOT NULL"
+            "WITH RECURSIVE word (code) AS ( \
+               SELECT MIN({CODE}) {of} \
+               UNION ALL SELECT (SELECT MIN({CODE}) {of} AND {CODE} > word.code) FROM word \
+                 WHERE word.code IS NOT NULL), \
+             cause (code, name) AS ( \
+               SELECT word.code, (SELECT MIN({place}) {of} AND {CODE} = word.code) FROM word \
+                 WHERE word.code IS NOT NULL \
+               UNION ALL SELECT cause.code, (SELECT MIN({place}) {of} AND {CODE} = cause.code AND {place} > cause.name) \
+                 FROM cause WHERE cause.name IS NOT NULL) \
+             SELECT name, code FROM cause WHERE name IS NOT NULL"
         )
     }
 

@@ -2,7 +2,9 @@
 //!
 //! | who says it | state | counts from |
 //! |---|---|---|
-//! | an event that came from the chat | active, unless it says otherwise | when it was received |
+//! | an event by which the person did something: wrote, pressed, let the bot in again | active | when it was received |
+//! | an event by which they blocked the bot, or left it | blocked | the same |
+//! | any other event from the chat: the bot may have made it by itself | as it was; of a new chat active | – |
 //! | a status: not delivered, forbidden | blocked | when the platform says it was, else when it was received |
 //! | any other status | as it was; the status is kept | the same |
 //! | a bot that refused our message ([`mark_chat_blocked`]) | blocked | when it answered |
@@ -10,15 +12,17 @@
 //! What is older than what is known changes nothing, so nobody is taken for reachable because a message was late. Whose a chat
 //! is says `identifiers`, so merges and their undoing need nothing here. The rows are locked after all others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::chats_of::chats_of;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, list};
 use super::{Store, StoreError, Work};
 use crate::event::blocked_by;
 use crate::lead::{Chat, ChatNews, ChatState, Lead};
+use crate::resolve::{Key, joining_keys};
 
 /// Unowned chats that one transaction removes.
 const REMOVED_TOGETHER: i64 = 500;
@@ -26,6 +30,22 @@ const REMOVED_TOGETHER: i64 = 500;
 /// What is to be written of chats, in the order of the events.
 #[derive(Default)]
 pub(super) struct Chats {
+    told: Vec<(Whose, ChatRow)>,
+}
+
+/// Which chat something is told of, in which scope.
+enum Whose {
+    /// The one with this id.
+    Named(String, String),
+    /// The one of these that can be written to.
+    OneOf(String, Vec<String>),
+    /// One of whoever has these identifiers.
+    Of(String, BTreeSet<Key>),
+}
+
+/// The same, when it is known which chats they are.
+#[derive(Default)]
+struct Rounds {
     /// A statement touches a row once, so what differs about one chat waits for the next round.
     rounds: Vec<BTreeMap<(String, String), ChatRow>>,
     /// Statuses of which only the person is known, who has several chats: scope, their ids, and what is told.
@@ -57,7 +77,8 @@ impl ChatRow {
         let status_at = news.status.as_ref().and_then(|status| status.at).map_or(at, |told| told.min(at));
         let (blocked, told_at) = match (&news.state, &news.status) {
             (Some(ChatState::Blocked { why }), _) => (Some(why.clone()), seen),
-            (Some(ChatState::Active), _) | (None, None) => (None, seen),
+            (Some(ChatState::Active), _) => (None, seen),
+            (None, None) => (None, 0),
             (None, Some(status)) => match blocked_by(status) {
                 Some(why) => (Some(why), status_at.as_millisecond()),
                 None => (None, 0),
@@ -125,8 +146,8 @@ pub(super) fn place(scope: &str) -> (&str, &str) {
 const COLUMNS: &str = "chats (scope, value, channel, bot, bot_name, link, state, why, since, told_at, seen, status, \
     description, status_at)";
 
-/// A word about the state counts when it is not older than the last one; `seen` moves only with such words, because what
-/// became of our messages is no sign of life.
+/// A word about the state counts when it is not older than the last one. `seen` moves with whatever came from the chat, but
+/// not with what became of messages to it.
 const UPDATE: &str = "ON CONFLICT (scope, value) DO UPDATE SET \
     channel = CASE WHEN excluded.seen >= chats.seen THEN excluded.channel ELSE chats.channel END, \
     bot = CASE WHEN excluded.seen >= chats.seen THEN excluded.bot ELSE chats.bot END, \
@@ -139,7 +160,8 @@ const UPDATE: &str = "ON CONFLICT (scope, value) DO UPDATE SET \
     why = CASE WHEN excluded.told_at >= chats.told_at THEN excluded.why ELSE chats.why END, \
     state = CASE WHEN excluded.told_at >= chats.told_at THEN excluded.state ELSE chats.state END, \
     told_at = CASE WHEN excluded.told_at >= chats.told_at THEN excluded.told_at ELSE chats.told_at END, \
-    seen = CASE WHEN excluded.told_at > 0 AND excluded.seen > chats.seen THEN excluded.seen ELSE chats.seen END, \
+    seen = CASE WHEN (excluded.told_at > 0 OR excluded.status_at IS NULL) AND excluded.seen > chats.seen \
+      THEN excluded.seen ELSE chats.seen END, \
     status = CASE WHEN excluded.status_at >= COALESCE(chats.status_at, 0) THEN excluded.status ELSE chats.status END, \
     description = CASE WHEN excluded.status_at >= COALESCE(chats.status_at, 0) THEN excluded.description \
       ELSE chats.description END, \
@@ -150,7 +172,8 @@ impl Chats {
     /// Notes what an event says of its own chat.
     pub(super) fn tell(&mut self, news: &ChatNews, at: Timestamp) {
         if let Some(chat) = &news.chat {
-            self.add(&news.scope, &chat.id, ChatRow::by(news, at));
+            let whose = Whose::Named(news.scope.clone(), chat.id.clone());
+            self.told.push((whose, ChatRow::by(news, at)));
         }
     }
 
@@ -158,22 +181,52 @@ impl Chats {
     pub(super) fn know(&mut self, lead: &Lead, at: Timestamp) {
         if let (Some(scope), Some(chat)) = (&lead.chat_scope, &lead.chat) {
             let seen = at.as_millisecond();
-            let chat = Some(chat.clone());
+            let (id, chat) = (chat.id.clone(), Some(chat.clone()));
             let told = ChatRow { chat, blocked: None, since: seen, told_at: 0, seen, status: None };
-            let id = lead.chat.as_ref().map_or("", |chat| chat.id.as_str());
-            self.add(scope, id, told);
+            self.told.push((Whose::Named(scope.clone(), id), told));
         }
     }
 
     /// Notes what an event says of a chat of somebody who has these in its scope.
-    pub(super) fn tell_of_one(&mut self, news: &ChatNews, mut ids: Vec<String>, at: Timestamp) {
-        let told = ChatRow::by(news, at);
+    pub(super) fn tell_of_one(&mut self, news: &ChatNews, ids: Vec<String>, at: Timestamp) {
+        self.told.push((Whose::OneOf(news.scope.clone(), ids), ChatRow::by(news, at)));
+    }
+
+    /// Notes what an event says of a chat of whoever it names, where it became no lead.
+    pub(super) fn tell_of_whom_it_names(&mut self, news: &ChatNews, at: Timestamp) {
+        let keys: BTreeSet<Key> = joining_keys(&news.about).collect();
+        if !keys.is_empty() {
+            self.told.push((Whose::Of(news.scope.clone(), keys), ChatRow::by(news, at)));
+        }
+    }
+
+    /// Writes it. What the same transaction learned of people must be written by then.
+    pub(super) async fn store(self, connection: &mut Connection) -> Result<(), StoreError> {
+        let asked = self.told.iter().filter_map(|(whose, _)| match whose {
+            Whose::Of(scope, keys) => Some((scope.as_str(), keys)),
+            Whose::Named(..) | Whose::OneOf(..) => None,
+        });
+        let mut found = chats_of(connection, asked.collect()).await?.into_iter();
+        let mut rounds = Rounds::default();
+        for (whose, told) in self.told {
+            match whose {
+                Whose::Named(scope, value) => rounds.add(&scope, &value, told),
+                Whose::OneOf(scope, ids) => rounds.add_to_one(scope, ids, told),
+                Whose::Of(scope, _) => rounds.add_to_one(scope, found.next().unwrap_or_default(), told),
+            }
+        }
+        rounds.store(connection).await
+    }
+}
+
+impl Rounds {
+    fn add_to_one(&mut self, scope: String, mut ids: Vec<String>, told: ChatRow) {
         match ids.as_slice() {
             [] => {}
-            [only] => self.add(&news.scope, only, told),
+            [only] => self.add(&scope, only, told),
             _ => {
                 ids.sort_unstable();
-                self.of_one_of.push((news.scope.clone(), ids, told));
+                self.of_one_of.push((scope, ids, told));
             }
         }
     }
@@ -192,8 +245,7 @@ impl Chats {
         }
     }
 
-    /// Writes it.
-    pub(super) async fn store(self, connection: &mut Connection) -> Result<(), StoreError> {
+    async fn store(self, connection: &mut Connection) -> Result<(), StoreError> {
         for round in &self.rounds {
             let rows = round.iter().map(|((scope, value), told)| told.row(scope, value)).collect();
             connection.insert_rows(COLUMNS, rows, UPDATE).await?;
@@ -345,7 +397,7 @@ mod tests {
             id: "7".to_owned(),
             link: None,
         };
-        ChatNews { scope: "telegram:shop".to_owned(), chat: Some(chat), state, status }
+        ChatNews { scope: "telegram:shop".to_owned(), chat: Some(chat), about: Vec::new(), state, status }
     }
 
     fn forbidden(at: Option<Timestamp>) -> ChatNews {
@@ -370,25 +422,37 @@ mod tests {
 
     #[test]
     fn the_same_of_one_moment_is_one_row_and_what_differs_waits_for_the_next_round() {
-        let mut chats = Chats::default();
+        let mut rounds = Rounds::default();
+        let mut tell = |state, moment| {
+            rounds.add("telegram:shop", "7", ChatRow::by(&news(state, None), moment));
+            rounds.rounds.len()
+        };
         for _ in 0..500 {
-            chats.tell(&news(None, None), at(5));
+            assert_eq!(tell(None, at(5)), 1);
         }
-        assert_eq!(chats.rounds.len(), 1);
         // Another moment, another state: none of them may stand for another.
-        chats.tell(&news(None, None), at(3));
-        chats.tell(&news(Some(ChatState::Blocked { why: "stop".to_owned() }), None), at(600));
-        chats.tell(&news(Some(ChatState::Active), None), at(601));
-        assert_eq!(chats.rounds.len(), 4);
+        assert_eq!(tell(None, at(3)), 2);
+        assert_eq!(tell(Some(ChatState::Blocked { why: "stop".to_owned() }), at(600)), 3);
+        assert_eq!(tell(Some(ChatState::Active), at(601)), 4);
     }
 
     #[test]
     fn a_person_without_a_chat_there_is_told_nothing() {
-        let mut chats = Chats::default();
-        chats.tell_of_one(&forbidden(None), Vec::new(), at(1));
-        assert!(chats.rounds.is_empty() && chats.of_one_of.is_empty());
-        chats.tell_of_one(&forbidden(None), vec!["7".to_owned()], at(1));
-        chats.tell_of_one(&forbidden(None), vec!["9".to_owned(), "8".to_owned()], at(1));
-        assert_eq!((chats.rounds.len(), chats.of_one_of.len()), (1, 1));
+        let mut rounds = Rounds::default();
+        let mut tell = |ids: &[&str]| {
+            let ids = ids.iter().map(ToString::to_string).collect();
+            rounds.add_to_one("telegram:shop".to_owned(), ids, ChatRow::by(&forbidden(None), at(1)));
+            (rounds.rounds.len(), rounds.of_one_of.len())
+        };
+        assert_eq!(tell(&[]), (0, 0));
+        assert_eq!(tell(&["7"]), (1, 0));
+        assert_eq!(tell(&["9", "8"]), (1, 1));
+    }
+
+    #[test]
+    fn only_what_the_person_did_says_that_the_bot_can_write() {
+        let told = ChatRow::by(&news(None, None), at(9));
+        assert_eq!((told.told_at, told.seen), (0, at(9).as_millisecond()));
+        assert_eq!(ChatRow::by(&news(Some(ChatState::Active), None), at(9)).told_at, at(9).as_millisecond());
     }
 }

@@ -44,7 +44,7 @@
 //! | `postbacks.delivery`, `postbacks.source`, `postbacks.click`, `postbacks.name`, `postbacks.key`, `postbacks.version`, `postbacks.state`, `postbacks.event`, `postbacks.lead`, `postbacks.person` | the row goes, and with it the request, also of one that was not counted |
 //! | `postback_counts.person`, `postback_counts.name` | the row goes |
 //! | `corrections.note` | goes, of theirs |
-//! | `links_issued.id`, `links_issued.namespace`, `links_issued.chat_scope`, `links_issued.chat`, `links_issued.state`, `links_issued.pin`, `links_issued.ticket`, `links_issued.wanted_user` | the row goes, and with it PIN and tries; in rows of others the user goes |
+//! | `links_issued.id`, `links_issued.namespace`, `links_issued.chat_scope`, `links_issued.chat`, `links_issued.state`, `links_issued.pin`, `links_issued.pin_key`, `links_issued.ticket`, `links_issued.wanted_user` | the row goes, and with it PIN and tries; in rows of others the user goes |
 //! | `web_users.namespace`, `web_users.chat_scope`, `web_users.chat`, `web_users.user_id` | the row goes |
 //! | `start_tokens.id`, `start_tokens.data`, `start_tokens.used_by`, `start_token_identifiers.token`, `start_token_identifiers.kind`, `start_token_identifiers.scope`, `start_token_identifiers.value` | the rows go, of every token that stands for something of theirs |
 //! | `link_failures.caller` | stays for a day: a hash of who tried PINs, whom no row names |

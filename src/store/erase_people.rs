@@ -77,6 +77,7 @@ impl Work for EraseLeads {
                 leads.push(row.id(0)?);
                 named.extend(row.optional_text(1)?.iter().flat_map(|lead| identifiers_of(lead)));
             }
+            lock_event_keys(connection, &leads).await?;
             forget_user(connection, self.person, named.clone()).await?;
             forget_unowned(connection, named).await?;
             let left = self.lock_syncs(connection, &leads).await?;
@@ -142,6 +143,20 @@ impl EraseLeads {
         );
         connection.fetch(&sql, arguments).await?.iter().map(|row| row.id(0)).collect()
     }
+}
+
+/// Locks the keys of these leads' events, where others write: whoever stores a redelivery at this moment is waited for, so
+/// that it is found, or waits and finds what it repeats erased. Before identifiers, as where events are stored.
+async fn lock_event_keys(connection: &mut Connection, leads: &[LeadId]) -> Result<(), StoreError> {
+    if leads.is_empty() || !connection.others_write() {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT 1 FROM event_keys WHERE (source, key) IN (SELECT source, key FROM events WHERE id IN ( \
+           SELECT event FROM leads WHERE id IN ({}))) ORDER BY source, key FOR UPDATE",
+        list(1, leads.len())
+    );
+    connection.fetch(&sql, leads.iter().map(|lead| Arg::from(*lead)).collect()).await.map(drop)
 }
 
 async fn deliveries_of(connection: &mut Connection, leads: &[LeadId]) -> Result<Vec<DeliveryId>, StoreError> {

@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::chats::place;
+use super::merges::{PRESENT_AND_MERGED, present};
 use super::sql::{Arg, Connection, Row, args, json};
 use super::{Store, StoreError};
+use crate::decide::PersonChat;
 use crate::id::PersonId;
 use crate::lead::{ChatState, IdentifierKind, Lead};
 
@@ -82,6 +84,17 @@ pub struct KnownStatus {
     pub at: Timestamp,
 }
 
+impl From<&KnownChat> for PersonChat {
+    fn from(chat: &KnownChat) -> Self {
+        Self {
+            scope: chat.scope.clone(),
+            id: chat.value.clone(),
+            channel: chat.channel.clone(),
+            blocked: matches!(chat.state, ChatState::Blocked { .. }),
+        }
+    }
+}
+
 impl PersonFacts {
     /// The click that brought them last.
     pub fn click(&self) -> Option<&str> {
@@ -89,20 +102,12 @@ impl PersonFacts {
     }
 }
 
-/// `$1` as they are by now, and everybody who is part of them; whoever was merged and is apart again is not among those.
-const PARTS: &str = "WITH RECURSIVE path (id, next) AS ( \
-      SELECT id, merged_into FROM persons WHERE id = $1 \
-      UNION ALL SELECT persons.id, persons.merged_into FROM path JOIN persons ON persons.id = path.next), \
-    present (id) AS (SELECT id FROM path WHERE next IS NULL), \
-    parts (id) AS (SELECT id FROM present UNION SELECT merges.from_person FROM parts JOIN merges ON merges.into_person = parts.id \
-    JOIN persons ON persons.id = merges.from_person WHERE persons.merged_into = merges.into_person)";
-
 /// Of each name the newest last.
-const FIELDS: &str = "SELECT name, value, at FROM person_fields WHERE person IN (SELECT id FROM parts) \
+const FIELDS: &str = "SELECT name, value, at FROM person_fields WHERE person IN (SELECT id FROM merged) \
     ORDER BY at, sequence, CASE WHEN person IN (SELECT id FROM present) THEN 1 ELSE 0 END, person";
 
 const CLICKS: &str =
-    "SELECT click, at FROM clicks WHERE person IN (SELECT id FROM parts) ORDER BY at DESC, click";
+    "SELECT click, at FROM clicks WHERE person IN (SELECT id FROM merged) ORDER BY at DESC, click";
 
 /// A chat without a row is from before there were such rows. A scope without a bot is of users and not of chats.
 const CHATS: &str = "SELECT i.scope, i.value, c.channel, c.bot, c.bot_name, c.link, c.state, c.why, \
@@ -180,9 +185,9 @@ pub(crate) async fn person_facts(
     reads: &mut impl Reads,
     person: PersonId,
 ) -> Result<PersonFacts, StoreError> {
-    let fields = reads.rows(&format!("{PARTS} {FIELDS}"), args![person]).await?;
-    let clicks = reads.rows(&format!("{PARTS} {CLICKS}"), args![person]).await?;
-    let chats = reads.rows(&format!("{PARTS} {CHATS}"), args![person]).await?;
+    let fields = reads.rows(&format!("{PRESENT_AND_MERGED} {FIELDS}"), args![person]).await?;
+    let clicks = reads.rows(&format!("{PRESENT_AND_MERGED} {CLICKS}"), args![person]).await?;
+    let chats = reads.rows(&format!("{PRESENT_AND_MERGED} {CHATS}"), args![person]).await?;
     PersonFacts::read(&fields, &clicks, &chats)
 }
 
@@ -191,10 +196,11 @@ pub(crate) async fn person_of_click(
     reads: &mut impl Reads,
     click: &str,
 ) -> Result<Option<PersonId>, StoreError> {
-    let sql = "WITH RECURSIVE path (id, next) AS ( \
-          SELECT id, merged_into FROM persons WHERE id = (SELECT person FROM clicks WHERE click = $1) \
-          UNION ALL SELECT persons.id, persons.merged_into FROM path JOIN persons ON persons.id = path.next) \
-        SELECT id FROM path WHERE next IS NULL";
+    let sql = concat!(
+        "WITH RECURSIVE ",
+        present!("(SELECT person FROM clicks WHERE click = $1)"),
+        " SELECT id FROM present"
+    );
     reads.rows(sql, args![click]).await?.first().map(|row| row.id(0)).transpose()
 }
 

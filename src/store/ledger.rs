@@ -28,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use super::afterwards;
 use super::doubles::tell_of_two_contacts;
 use super::lease::{Lease, bump_noting};
+use super::pins::{SentPin, pin_sent};
 use super::pools::count_turns;
 use super::record::{self, Record};
 use super::sql::{Arg, Connection, list};
@@ -73,7 +74,12 @@ pub enum Entry {
     },
     /// These steps are about to be sent. Refused when one of them is not in our hands any more or has come to its end, and
     /// when nothing of its plan was sent before and its person has become one with another since: it is decided anew.
-    Sent(Vec<StepId>),
+    Sent {
+        /// Which.
+        steps: Vec<StepId>,
+        /// The PINs that they carry: each opens its link from now on.
+        pins: Vec<SentPin>,
+    },
     /// What became of steps.
     Outcomes {
         /// Whose steps.
@@ -244,6 +250,10 @@ impl Work for Group {
                 taken.push(take);
             }
             connection.execute_all(record.statements()).await?;
+            let taken_entries = self.entries.iter().zip(&taken).filter(|(_, taken)| **taken);
+            for pin in taken_entries.flat_map(|((entry, _), _)| entry.pins()) {
+                pin_sent(connection, pin).await?;
+            }
             afterwards::begin(connection, at_their_end.iter().copied().map(Arg::from).collect(), now).await?;
             if !ended.is_empty() {
                 let people = format!("SELECT person FROM syncs WHERE id IN ({})", list(1, ended.len()));
@@ -260,7 +270,7 @@ impl Entry {
     fn turn(&self) -> Option<(&str, &Turn)> {
         match self {
             Self::Plan(plan) => plan.turn.as_ref().map(|(pool, turn)| (pool.as_str(), turn)),
-            Self::Hold { .. } | Self::Verdict { .. } | Self::Sent(_) | Self::Outcomes { .. } => None,
+            Self::Hold { .. } | Self::Verdict { .. } | Self::Sent { .. } | Self::Outcomes { .. } => None,
         }
     }
 
@@ -269,14 +279,22 @@ impl Entry {
         match self {
             Self::Plan(plan) => Some(plan.sync),
             Self::Hold { sync, .. } | Self::Verdict { sync, .. } | Self::Outcomes { sync, .. } => Some(*sync),
-            Self::Sent(_) => None,
+            Self::Sent { .. } => None,
         }
     }
 
     /// The steps that are about to be sent.
     pub(super) fn sent(&self) -> &[StepId] {
         match self {
-            Self::Sent(steps) => steps,
+            Self::Sent { steps, .. } => steps,
+            Self::Plan(_) | Self::Hold { .. } | Self::Verdict { .. } | Self::Outcomes { .. } => &[],
+        }
+    }
+
+    /// The PINs that are about to be sent.
+    fn pins(&self) -> &[SentPin] {
+        match self {
+            Self::Sent { pins, .. } => pins,
             Self::Plan(_) | Self::Hold { .. } | Self::Verdict { .. } | Self::Outcomes { .. } => &[],
         }
     }
@@ -285,7 +303,7 @@ impl Entry {
     pub(super) fn first_step(&self) -> Option<StepId> {
         match self {
             Self::Plan(plan) => plan.plan.steps.first().map(|step| step.id),
-            Self::Hold { .. } | Self::Verdict { .. } | Self::Sent(_) | Self::Outcomes { .. } => None,
+            Self::Hold { .. } | Self::Verdict { .. } | Self::Sent { .. } | Self::Outcomes { .. } => None,
         }
     }
 
@@ -296,7 +314,7 @@ impl Entry {
             Self::Outcomes { sync, next: Next::Release { state, .. }, .. } => {
                 (!state.is_open()).then_some(*sync)
             }
-            Self::Outcomes { .. } | Self::Hold { .. } | Self::Verdict { .. } | Self::Sent(_) => None,
+            Self::Outcomes { .. } | Self::Hold { .. } | Self::Verdict { .. } | Self::Sent { .. } => None,
         }
     }
 
@@ -310,7 +328,7 @@ impl Entry {
             | Self::Plan(_)
             | Self::Outcomes { .. }
             | Self::Hold { .. }
-            | Self::Sent(_) => None,
+            | Self::Sent { .. } => None,
         }
     }
 
@@ -319,7 +337,7 @@ impl Entry {
         match self {
             Self::Plan(plan) => Some((plan.sync, plan.person)),
             Self::Hold { sync, person, .. } | Self::Verdict { sync, person, .. } => Some((*sync, *person)),
-            Self::Sent(_) | Self::Outcomes { .. } => None,
+            Self::Sent { .. } | Self::Outcomes { .. } => None,
         }
     }
 }
@@ -404,7 +422,8 @@ mod tests {
         store.take_lease("crm", "somebody else").await.unwrap();
         let next = Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
         let outcomes = Entry::Outcomes { sync: SyncId(SystemClock.new_id()), steps: Vec::new(), next };
-        let (one, other) = tokio::join!(enter(outcomes), enter(Entry::Sent(vec![second])));
+        let (one, other) =
+            tokio::join!(enter(outcomes), enter(Entry::Sent { steps: vec![second], pins: Vec::new() }));
         assert!(one.unwrap_err().is_final() && other.unwrap_err().is_final());
         store.close().await;
         std::fs::remove_dir_all(&folder).unwrap();

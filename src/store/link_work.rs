@@ -29,7 +29,7 @@ impl Work for IssueLink {
                 LinkKey::Nothing => (0, LinkState::Open, None, None),
                 LinkKey::Ticket(ticket, until) => (1, LinkState::Proven, None, Some((ticket, until))),
             };
-            let sql = "UPDATE links_issued SET state = 'ended', pin = NULL WHERE chat_scope = $1 AND chat = $2 \
+            let sql = "UPDATE links_issued SET state = 'ended', pin = NULL, pin_key = NULL WHERE chat_scope = $1 AND chat = $2 \
                  AND namespace = $3 AND needs_pin = $4 AND state IN ('open', 'proven')";
             let whose = args![chat.scope.as_str(), chat.id.as_str(), namespace.as_str(), needs_pin];
             connection.execute(sql, whose).await?;
@@ -65,7 +65,10 @@ impl Work for IssueLink {
 }
 
 /// Whose a chat is, locked.
-async fn owner(connection: &mut Connection, chat: &ChatKey) -> Result<Option<PersonId>, StoreError> {
+pub(super) async fn owner(
+    connection: &mut Connection,
+    chat: &ChatKey,
+) -> Result<Option<PersonId>, StoreError> {
     let sql = format!(
         "SELECT person FROM identifiers WHERE kind = 'chat' AND scope = $1 AND value = $2 {}",
         connection.row_locks("FOR UPDATE")
@@ -90,17 +93,7 @@ impl Work for RenewPin {
                 return Ok(Err(Outcome::UnknownLink));
             };
             let Issued { chat, link, .. } = &row;
-            if !link.may_have_new_pin(self.now) {
-                // Which of the reasons it is, the same table says as for whoever opens it.
-                let why = match examine(Some(link), "", Some("?"), (0, 1), self.now) {
-                    Examined::Not(
-                        outcome @ (Outcome::UsedLink
-                        | Outcome::EndedLink
-                        | Outcome::ExpiredLink
-                        | Outcome::Recognised),
-                    ) => outcome,
-                    Examined::Not(_) | Examined::Proven => Outcome::TooManyTries,
-                };
+            if let Some(why) = no_new_pin(link, self.now) {
                 return Ok(Err(why));
             }
             let sql =
@@ -113,6 +106,20 @@ impl Work for RenewPin {
             })
         })
     }
+}
+
+/// Why a link has no further PIN; `None` when it may have one.
+pub(super) fn no_new_pin(link: &IssuedLink, now: Timestamp) -> Option<Outcome> {
+    if link.may_have_new_pin(now) {
+        return None;
+    }
+    // Which of the reasons it is, the same table says as for whoever opens it.
+    Some(match examine(Some(link), "", Some("?"), (0, 1), now) {
+        Examined::Not(
+            outcome @ (Outcome::UsedLink | Outcome::EndedLink | Outcome::ExpiredLink | Outcome::Recognised),
+        ) => outcome,
+        Examined::Not(_) | Examined::Proven => Outcome::TooManyTries,
+    })
 }
 
 pub(super) struct VerifyLink(pub(super) Attempt);
@@ -156,8 +163,7 @@ impl Work for Settle {
     fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<Answered, StoreError>> {
         Box::pin(async move {
             let failures = Failures::of(connection, self.0.caller, self.0.clock.now()).await?;
-            let (count, most) = failures.against(self.0.caller);
-            let answered = if count >= most {
+            let answered = if failures.are_too_many(self.0.caller) {
                 Answered::just(Outcome::TooManyTries)
             } else {
                 self.settle(connection).await?
@@ -194,17 +200,17 @@ impl Settle {
 }
 
 /// A link as its row says.
-struct Issued {
+pub(super) struct Issued {
     id: TokenHash,
     namespace: String,
-    chat: ChatKey,
-    link: IssuedLink,
+    pub(super) chat: ChatKey,
+    pub(super) link: IssuedLink,
     ticket_until: Option<Timestamp>,
     wanted: Option<String>,
 }
 
 /// The link whose `column` holds this hash, locked until the end of the transaction.
-async fn by(
+pub(super) async fn by(
     connection: &mut Connection,
     column: &str,
     hash: &TokenHash,
@@ -258,7 +264,7 @@ impl Issued {
     ) -> Result<(), StoreError> {
         let id = to_hex(&self.id);
         if !identified.answered.ticket {
-            let sql = "UPDATE links_issued SET state = 'used', pin = NULL, wanted_user = NULL WHERE id = $1";
+            let sql = "UPDATE links_issued SET state = 'used', pin = NULL, pin_key = NULL, wanted_user = NULL WHERE id = $1";
             return connection.execute(sql, args![id]).await.map(drop);
         }
         let wanted = identified.wanted.clone();
@@ -269,7 +275,7 @@ impl Issued {
         };
         let until = SignedDuration::try_from(LinkRules::TICKET).unwrap_or(SignedDuration::ZERO);
         let until = now.saturating_add(until).unwrap_or(Timestamp::MAX).as_millisecond();
-        let sql = "UPDATE links_issued SET state = 'proven', pin = NULL, ticket = $2, ticket_until = $3, wanted_user = $4 \
+        let sql = "UPDATE links_issued SET state = 'proven', pin = NULL, pin_key = NULL, ticket = $2, ticket_until = $3, wanted_user = $4 \
              WHERE id = $1";
         connection.execute(sql, args![id, to_hex(ticket), until, wanted]).await.map(drop)
     }
@@ -313,14 +319,18 @@ impl Issued {
 }
 
 /// How often whoever asks has failed; their row is locked, so they ask once at a time.
-struct Failures {
+pub(super) struct Failures {
     caller: String,
     since: i64,
     count: i64,
 }
 
 impl Failures {
-    async fn of(connection: &mut Connection, caller: Caller, now: Timestamp) -> Result<Self, StoreError> {
+    pub(super) async fn of(
+        connection: &mut Connection,
+        caller: Caller,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
         let caller = to_hex(&caller.id);
         let sql = "INSERT INTO link_failures (caller, since, count) VALUES ($1, $2, 0) \
              ON CONFLICT (caller) DO UPDATE SET count = link_failures.count RETURNING since, count";
@@ -333,12 +343,18 @@ impl Failures {
         Ok(Self { caller, since: now.as_millisecond(), count: 0 })
     }
 
+    /// Whether the same visitor may not ask any more for now.
+    pub(super) fn are_too_many(&self, caller: Caller) -> bool {
+        let (count, most) = self.against(caller);
+        count >= most
+    }
+
     /// How many, and how many are allowed.
     fn against(&self, caller: Caller) -> (i64, i64) {
         (self.count, most_failures(caller.is_visitor))
     }
 
-    async fn end(self, connection: &mut Connection, outcome: Outcome) -> Result<(), StoreError> {
+    pub(super) async fn end(self, connection: &mut Connection, outcome: Outcome) -> Result<(), StoreError> {
         let count = self.count + i64::from(outcome.is_failure());
         if count == 0 {
             let sql = "DELETE FROM link_failures WHERE caller = $1";

@@ -201,6 +201,23 @@ impl Store {
         self.write(Unlink { namespace: namespace.to_owned(), whose, clock }).await
     }
 
+    /// The chats that are linked with a user of a site, and whose they are. A link counts while chat and user are one
+    /// person's.
+    pub async fn linked_chats(
+        &self,
+        namespace: &str,
+        user: &str,
+    ) -> Result<Vec<(PersonId, ChatKey)>, StoreError> {
+        let sql = "SELECT chats.person, chats.scope, chats.value FROM web_users \
+             JOIN identifiers AS chats ON chats.kind = 'chat' AND chats.scope = web_users.chat_scope \
+               AND chats.value = web_users.chat \
+             JOIN identifiers AS users ON users.kind = 'external_customer' AND users.scope = web_users.namespace \
+               AND users.value = web_users.user_id AND users.person = chats.person \
+             WHERE web_users.namespace = $1 AND web_users.user_id = $2 ORDER BY chats.scope, chats.value";
+        let rows = self.read(sql, args![namespace, user]).await?;
+        rows.iter().map(|row| Ok((row.id(0)?, ChatKey { scope: row.text(1)?, id: row.text(2)? }))).collect()
+    }
+
     /// The chats of a person, the one that was active last first.
     pub async fn chats_of(&self, person: PersonId) -> Result<Vec<ChatKey>, StoreError> {
         // A Telegram user's id is no chat with a bot, so it comes last.

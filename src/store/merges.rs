@@ -23,24 +23,48 @@ use crate::id::{LeadId, MergeId, PersonId};
 use crate::plan::Reason;
 use crate::resolve::{Key, KnownPerson};
 
-/// Begins a statement that asks for a person (`$1`) and everybody who is part of them by now: `merged`, by id.
-pub(super) const MERGED: &str = "WITH RECURSIVE merged (id) AS (SELECT id FROM persons WHERE id = $1 \
-    UNION SELECT merges.from_person FROM merges \
-    JOIN merged ON merges.into_person = merged.id JOIN persons ON persons.id = merges.from_person \
-    WHERE persons.merged_into = merges.into_person)";
+/// Part of a statement: `present`, whoever this person is by now. A person is only ever merged into one that was not, so
+/// that the path ends.
+macro_rules! present {
+    ($person:literal) => {
+        concat!(
+            "path (id, next) AS (SELECT id, merged_into FROM persons WHERE id = ",
+            $person,
+            " UNION ALL SELECT persons.id, persons.merged_into FROM path JOIN persons ON persons.id = path.next), \
+             present (id) AS (SELECT id FROM path WHERE next IS NULL)"
+        )
+    };
+}
+pub(super) use present;
+
+/// Part of a statement: `merged`, these people and everybody who is part of them by now. Whoever was merged and is apart
+/// again is not among them.
+macro_rules! merged {
+    ($people:literal) => {
+        concat!(
+            "merged (id) AS (",
+            $people,
+            " UNION SELECT merges.from_person FROM merges \
+             JOIN merged ON merges.into_person = merged.id JOIN persons ON persons.id = merges.from_person \
+             WHERE persons.merged_into = merges.into_person)"
+        )
+    };
+}
+
+/// Asks who a person (`$1`) is by now.
+const PRESENT: &str = concat!("WITH RECURSIVE ", present!("$1"), " SELECT id FROM present");
+
+/// Begins a statement that asks for a person (`$1`) and everybody who is part of them: `merged`.
+pub(super) const MERGED: &str = concat!("WITH RECURSIVE ", merged!("SELECT id FROM persons WHERE id = $1"));
+
+/// The same of whoever the person is by now, who alone is `present`.
+pub(super) const PRESENT_AND_MERGED: &str =
+    concat!("WITH RECURSIVE ", present!("$1"), ", ", merged!("SELECT id FROM present"));
 
 impl Store {
     /// Who a person is after all merges; `None` when there is no such person.
-    pub async fn present(&self, mut person: PersonId) -> Result<Option<PersonId>, StoreError> {
-        loop {
-            let rows = self.read("SELECT merged_into FROM persons WHERE id = $1", args![person]).await?;
-            // A person is only ever merged into one that was not, so this ends.
-            match rows.first().map(|row| row.optional_id(0)).transpose()? {
-                None => return Ok(None),
-                Some(None) => return Ok(Some(person)),
-                Some(Some(into)) => person = into,
-            }
-        }
+    pub async fn present(&self, person: PersonId) -> Result<Option<PersonId>, StoreError> {
+        self.read(PRESENT, args![person]).await?.first().map(|row| row.id(0)).transpose()
     }
 }
 
@@ -205,16 +229,7 @@ pub(super) async fn decide_unsent_anew(
 /// Who a person is by now, after every merge.
 pub(super) async fn present_person(
     connection: &mut Connection,
-    mut person: PersonId,
+    person: PersonId,
 ) -> Result<PersonId, StoreError> {
-    loop {
-        let rows = connection
-            .fetch("SELECT merged_into FROM persons WHERE id = $1 AND merged_into IS NOT NULL", args![person])
-            .await?;
-        // A person is only ever merged into one that was not, so this ends.
-        match rows.first() {
-            Some(row) => person = row.id(0)?,
-            None => return Ok(person),
-        }
-    }
+    connection.fetch(PRESENT, args![person]).await?.first().map_or(Ok(person), |row| row.id(0))
 }

@@ -50,6 +50,7 @@ pub mod backup;
 mod budgets;
 pub mod calls;
 pub(crate) mod chats;
+mod chats_of;
 mod checks;
 mod claims;
 mod context;
@@ -77,6 +78,7 @@ pub mod moving;
 mod open;
 mod ordinals;
 pub mod partition;
+pub mod pins;
 mod pools;
 pub mod postback_hand;
 mod postback_work;
@@ -216,6 +218,11 @@ impl Store {
                 path.display()
             ))),
         }
+    }
+
+    /// Whether there is no database yet, where opening it would make one.
+    pub fn is_missing(url: &str) -> Result<bool, StoreError> {
+        Ok(!is_postgres(url)? && !sqlite_options(url)?.get_filename().exists())
     }
 
     /// Opens an existing database for writing, or finds the process that has it: SQLite has one writer.

@@ -235,6 +235,7 @@ pub(super) async fn insert_leads(
         };
         if let Some(news) = &event.chat {
             chats.tell(news, event.received_at);
+            chats.tell_of_whom_it_names(news, event.received_at);
         }
         // A postback is somebody's, whatever the mapping makes of it.
         let holder = event.holder.map(|holder| people.present(holder));

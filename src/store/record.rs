@@ -176,7 +176,7 @@ impl<'a> Record<'a> {
                 self.found(*sync, found.as_ref())?;
                 self.release(*sync, next, now)
             }
-            Entry::Sent(steps) => {
+            Entry::Sent { steps, .. } => {
                 self.sent_steps.extend(steps.iter().map(|step| args![*step, now]));
                 Ok(())
             }

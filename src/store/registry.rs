@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::afterwards::{CallToCome, ToCome};
 use super::audits::AuditDetail;
 use super::faces::{Faces, faces};
 use super::sql::{Arg, Row, args, list};
@@ -82,6 +83,9 @@ pub struct LeadDetail {
     pub decision: Option<Told>,
     /// One per destination, with reasons and steps.
     pub syncs: Vec<SyncDetail>,
+    /// Calls that wait for a CRM, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls_to_come: Vec<CallToCome>,
 }
 
 /// One sync with its reasons and steps.
@@ -259,7 +263,7 @@ impl Store {
         let rows = self
             .read(
                 &format!(
-                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event, leads.decision FROM {WITH_SYNC} \
+                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event, leads.decision, leads.afterwards FROM {WITH_SYNC} \
                      WHERE leads.id = $1"
                 ),
                 args![id],
@@ -287,6 +291,15 @@ impl Store {
                 }));
             }
         }
+        let syncs = self.sync_details(id).await?;
+        let calls_to_come = match row.optional_json::<ToCome>(12)? {
+            None => Vec::new(),
+            Some(to_come) => {
+                let ids: Vec<String> = syncs.iter().map(|sync| sync.id.clone()).collect();
+                let states = syncs.iter().map(|sync| (sync.destination.clone(), sync.state.clone()));
+                to_come.waiting(&ids, &states.collect())
+            }
+        };
         Ok(Some(LeadDetail {
             row: lead_row(row)?,
             version: row.text(8)?,
@@ -294,7 +307,8 @@ impl Store {
             redeliveries,
             lead: row.optional_json(7)?,
             decision: self.decision(row, language).await?,
-            syncs: self.sync_details(id).await?,
+            syncs,
+            calls_to_come,
         }))
     }
 

@@ -73,12 +73,16 @@ pub struct Removed {
     pub chats: u64,
     /// Links to a site, tokens of links into bots, and failures to open one.
     pub links: u64,
+    /// Entries of the audit log.
+    pub actions: u64,
+    /// Sessions of the console that have ended.
+    pub sessions: u64,
 }
 
 impl Removed {
     /// Counts another part.
     pub fn add(&mut self, other: Self) {
-        let Self { bodies, deliveries, leads, keys, versions, chats, links } = other;
+        let Self { bodies, deliveries, leads, keys, versions, chats, links, actions, sessions } = other;
         self.bodies += bodies;
         self.deliveries += deliveries;
         self.leads += leads;
@@ -86,6 +90,8 @@ impl Removed {
         self.versions += versions;
         self.chats += chats;
         self.links += links;
+        self.actions += actions;
+        self.sessions += sessions;
     }
 }
 

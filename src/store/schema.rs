@@ -52,7 +52,9 @@ pub(super) fn migrator() -> Migrator {
         migration(11, "links", include_str!("../../migrations/0011_links.sql")),
         migration(12, "calls", include_str!("../../migrations/0012_calls.sql")),
         migration(13, "postbacks", include_str!("../../migrations/0013_postbacks.sql")),
+        migration(14, "pins", include_str!("../../migrations/0014_pins.sql")),
         migration(15, "access", include_str!("../../migrations/0015_access.sql")),
+        migration(16, "actions", include_str!("../../migrations/0016_actions.sql")),
         migration(19, "attention", include_str!("../../migrations/0019_attention.sql")),
     ])
 }

@@ -105,7 +105,7 @@ mod tests {
         let store = Store::open(&url, Arc::new(SystemClock)).await.unwrap();
         let lease = store.take_lease("crm", "me").await.unwrap();
         let sent = || {
-            let entry = Arc::new(Entry::Sent(vec![StepId(SystemClock.new_id())]));
+            let entry = Arc::new(Entry::Sent { steps: vec![StepId(SystemClock.new_id())], pins: Vec::new() });
             store.record(&lease, vec![(entry, SystemClock.now())])
         };
         // On one thread all of them are handed over before the writer runs, so they make one transaction.

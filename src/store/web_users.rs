@@ -440,7 +440,7 @@ impl Unlink {
         values: [&String; 2],
     ) -> Result<(), StoreError> {
         let sql = format!(
-            "UPDATE links_issued SET state = 'ended', pin = NULL, wanted_user = NULL \
+            "UPDATE links_issued SET state = 'ended', pin = NULL, pin_key = NULL, wanted_user = NULL \
              WHERE namespace = $1 AND {which} AND state IN ('open', 'proven')"
         );
         let arguments = args![self.namespace.as_str(), values[0].as_str(), values[1].as_str()];

@@ -7,17 +7,15 @@ use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use super::Worker;
 use super::push::{Job, Report, attention};
+use super::{Worker, pins};
 use crate::decide::{Chats, Decision, PersonChat, plan_calls};
 use crate::failpoint::failpoint;
 use crate::id::StepId;
-use crate::lead::ChatState;
 use crate::pipeline::{Late, calls};
 use crate::plan::{Action, FoundContact, FoundDeal, Plan, Reason, RecordId, Reference};
 use crate::store::StoreError;
 use crate::store::calls::found_as_json;
-use crate::store::facts::KnownChat;
 use crate::store::ledger::Entry;
 use crate::store::syncs::{Claimed, PlanToStore, StepState, StoredStep, SyncState};
 
@@ -68,16 +66,15 @@ impl Worker {
         };
         let facts = self.store.call_facts(claimed.lead_id).await?;
         let person = self.store.person_facts(claimed.person).await?;
-        let serves: Vec<&str> = if self.destination.chats.is_empty() {
-            self.bot.map(|bot| bot.chats.to_vec()).unwrap_or_default()
-        } else {
-            self.destination.chats.iter().map(String::as_str).collect()
-        };
-        let known: Vec<PersonChat> = person.chats.iter().map(as_chat).collect();
+        // What a bot serves is as the workspace says it now, like all else of a destination.
+        let active = self.active.borrow().clone();
+        let serves = active.as_ref().unwrap_or(&workspace).served_by(&self.destination.name);
+        let known: Vec<PersonChat> = person.chats.iter().map(PersonChat::from).collect();
         let chats = Chats { bot: &self.destination.name, serves: &serves, known: &known };
         let usual = chats.usual(&claimed.lead, None);
         let fields: serde_json::Map<String, Json> =
             person.fields.iter().map(|(name, field)| (name.clone(), field.value.clone())).collect();
+        let pin = pins::asked(&claimed.lead, &workspace).map(|_| pins::stand_in(claimed.id));
         let late = Late {
             person: json!({ "id": claimed.person, "fields": fields, "click": person.click() }),
             found: facts.found,
@@ -86,6 +83,7 @@ impl Worker {
                 Json::Null,
                 |chat| json!({ "id": chat.id, "channel": chat.channel, "scope": chat.scope }),
             ),
+            pin: pin.clone(),
         };
         let mut new_step_id = || StepId(self.clock.new_id());
         let rendered = calls(mapping, branch, &self.destination.name, &claimed.lead, facts.received_at, late);
@@ -94,6 +92,16 @@ impl Worker {
             Err(reason) => Decision::NeedsAttention { reason, todo: String::new() },
         };
         let plan = match decision {
+            Decision::Push { plan, .. } if pin.as_ref().is_some_and(|pin| !says_it(&plan, pin)) => {
+                let text = format!(
+                    "No call for '{}' says the PIN as it is: write `{{{{ pin }}}}` without a filter, and not by way of a \
+                     variable, then let the visitor ask for another one.",
+                    self.destination.name
+                );
+                let reason = Reason::new("pin_not_said", text);
+                self.end_without_plan(claimed, SyncState::NeedsAttention, reason, now, None).await;
+                return Ok(None);
+            }
             Decision::Push { plan, .. } if !self.writes(claimed) => {
                 let hold = Arc::new(Entry::Hold { sync: claimed.id, person: claimed.person, plan });
                 self.insist(claimed.id, || self.ledger.enter(Arc::clone(&hold), now)).await;
@@ -133,13 +141,9 @@ impl Worker {
     }
 }
 
-fn as_chat(chat: &KnownChat) -> PersonChat {
-    PersonChat {
-        scope: chat.scope.clone(),
-        id: chat.value.clone(),
-        channel: chat.channel.clone(),
-        blocked: matches!(chat.state, ChatState::Blocked { .. }),
-    }
+/// Whether a call of the plan says the PIN.
+fn says_it(plan: &Plan, stand_in: &str) -> bool {
+    plan.steps.iter().any(|step| matches!(&step.action, Action::Call { call } if pins::says(call, stand_in)))
 }
 
 /// What the CRM had for a lead whose calls may ask for it: the contact that the plan is about, or the best of those found,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Worker;
+use super::pins::Pins;
 use super::push::Job;
 use crate::crm::{Journal, JournalError};
 use crate::id::{StepId, SyncId};
@@ -26,19 +27,25 @@ pub(super) struct SentJournal<'a> {
     /// When the plan of a step becomes stale, for plans of which nothing was sent.
     stale: HashMap<StepId, Instant>,
     sent: Mutex<HashMap<StepId, Timestamp>>,
+    /// The PINs that steps carry.
+    pins: Pins,
     /// Steps that were not sent by our own fault; the CRM knows nothing of them.
     refused: Mutex<HashSet<StepId>>,
 }
 
 impl<'a> SentJournal<'a> {
-    pub(super) fn new(worker: &'a Worker, jobs: &[Job]) -> Self {
+    pub(super) fn new(worker: &'a Worker, jobs: &[Job], pins: Pins) -> Self {
         let stale = jobs
             .iter()
             .filter(|job| job.steps.iter().all(|step| step.state == StepState::Planned))
             .filter_map(|job| Some((job, job.decided? + STALE)))
             .flat_map(|(job, stale)| job.steps.iter().map(move |step| (step.step.id, stale)))
             .collect();
-        Self { worker, stale, sent: Mutex::default(), refused: Mutex::default() }
+        Self { worker, stale, sent: Mutex::default(), pins, refused: Mutex::default() }
+    }
+
+    pub(super) fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     pub(super) fn sent_at(&self, step: StepId) -> Option<Timestamp> {
@@ -69,7 +76,9 @@ impl Journal for SentJournal<'_> {
             }
             let ids: Vec<StepId> = steps.iter().map(|(_, step)| *step).collect();
             let at = self.worker.clock.now();
-            let entered = self.worker.ledger.enter(Arc::new(Entry::Sent(ids.clone())), at).await;
+            let pins = ids.iter().filter_map(|id| Some(self.pins.of(*id)?.sent.clone())).collect();
+            let entry = Entry::Sent { steps: ids.clone(), pins };
+            let entered = self.worker.ledger.enter(Arc::new(entry), at).await;
             if !entered.map_err(|failure| self.refuse(steps, failure.to_string()))? {
                 let why = "its person has become one with another since it was planned; it is decided anew";
                 return Err(self.refuse(steps, why.to_owned()));
@@ -132,7 +141,7 @@ mod tests {
             presence.renewed(Moment::now(&*clock));
             let lease = fixture.store.take_lease("crm", "me").await.unwrap();
             let worker = fixture.worker(Arc::clone(&clock) as Arc<dyn Clock>, lease, presence).await;
-            let journal = SentJournal::new(&worker, &[]);
+            let journal = SentJournal::new(&worker, &[], Pins::default());
             let step = StepId(SystemClock.new_id());
             let step = (in_hand(&fixture.store, &worker.lease, step).await, step);
             clock.looks.store(0, Ordering::SeqCst);

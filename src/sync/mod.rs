@@ -18,12 +18,14 @@ mod backoff;
 mod breaker;
 mod budget;
 mod calls;
+mod candidates;
 #[cfg(test)]
 mod fixture;
 mod hands;
 mod hold;
 mod journal;
 mod judge;
+mod pins;
 mod push;
 mod records;
 mod settle;

@@ -69,8 +69,12 @@ impl Worker {
 
     async fn push(&self, mut jobs: Vec<Job>, reports: &mut Vec<Report>) {
         while !jobs.is_empty() {
-            let journal = SentJournal::new(self, &jobs);
-            let steps: Vec<Vec<Step>> = jobs.iter().map(Job::remaining).collect();
+            let pins;
+            (jobs, pins) = self.draw_pins(jobs, reports).await;
+            let journal = SentJournal::new(self, &jobs, pins);
+            let filled =
+                |job: &Job| job.remaining().into_iter().map(|step| journal.pins().fill(step)).collect();
+            let steps: Vec<Vec<Step>> = jobs.iter().map(filled).collect();
             let remaining: Vec<Remaining<'_>> = jobs
                 .iter()
                 .zip(&steps)
@@ -119,7 +123,7 @@ impl Worker {
             let records = job.records();
             let in_doubt = job.in_doubt.contains(&job.steps[index].step.id);
             let stored = &mut job.steps[index];
-            match outcome {
+            match journal.pins().mask(stored.step.id, outcome) {
                 Outcome::Done(record) => {
                     stored.state = StepState::Done;
                     stored.record = Some(record.clone());
@@ -200,7 +204,11 @@ impl Worker {
             self.insist(job.claimed.id, || self.store.mark_chat_blocked(&scope, &chat, &why, now)).await;
         }
         let goes_on = next == Next::Continue;
+        let is_over = matches!(&next, Next::Release { state, .. } if !state.is_open());
         self.store_outcomes(job.claimed.id, ends, next).await;
+        if is_over {
+            self.forget_pin(&job.claimed).await;
+        }
         if goes_on {
             failpoint!("sync.outcome");
         } else if finished {

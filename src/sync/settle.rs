@@ -98,6 +98,7 @@ impl Worker {
                         attention("blind_step_unknown", text, now),
                     )
                     .await;
+                    self.forget_pin(&job.claimed).await;
                     reports.push(Report::Untouched);
                 }
             }

@@ -9,17 +9,20 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use crate::access::Caller;
+use crate::operation::actions::LookAtActions;
 use crate::operation::apply::{Apply, LookAtActive};
 use crate::operation::attention::LookAtAttention;
 use crate::operation::deep_links::{MakeDeepLink, ResolveStart};
 use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
 use crate::operation::held::{AnswerHeld, LookAtHeld};
-use crate::operation::links::{BindUser, IssueLink, SettleLink, UnlinkUser, VerifyLink};
+use crate::operation::links::{BindUser, IssueLink, SendPin, SettleLink, UnlinkUser, VerifyLink};
 use crate::operation::people::{LookAtDuplicates, LookAtNewestPeople, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::postbacks::{CountPostback, LookAtPostbacks, UncountPostback};
 use crate::operation::replay::{PreviewReplay, Replay};
+use crate::operation::tokens::{AddToken, LookAtTokens, RemoveToken};
 use crate::operation::triggers::Trigger;
-use crate::operation::{Means, Operation, OperationError, ask};
+use crate::operation::users::{AddUser, ChangeOwnPassword, ChangeRole, LookAtUsers, RemoveUser, SetPassword};
+use crate::operation::{Means, Operation, OperationError, allow, ask};
 
 /// Largest operation: the texts of a workspace fit in several times.
 const LARGEST_OPERATION: usize = 8 * 1024 * 1024;
@@ -47,12 +50,23 @@ pub fn router(means: Means) -> Router {
     let router = takes::<Erase>(router);
     let router = takes::<RewriteFile>(router);
     let router = takes::<IssueLink>(router);
+    let router = takes::<SendPin>(router);
     let router = takes::<VerifyLink>(router);
     let router = takes::<BindUser>(router);
     let router = takes::<SettleLink>(router);
     let router = takes::<UnlinkUser>(router);
     let router = takes::<MakeDeepLink>(router);
     let router = takes::<ResolveStart>(router);
+    let router = takes::<LookAtUsers>(router);
+    let router = takes::<AddUser>(router);
+    let router = takes::<ChangeRole>(router);
+    let router = takes::<SetPassword>(router);
+    let router = takes::<RemoveUser>(router);
+    let router = takes::<ChangeOwnPassword>(router);
+    let router = takes::<LookAtTokens>(router);
+    let router = takes::<AddToken>(router);
+    let router = takes::<RemoveToken>(router);
+    let router = takes::<LookAtActions>(router);
     let router = router.route("/api/triggers/{name}", post(trigger));
     let router = takes::<Trigger>(router);
     router.layer(DefaultBodyLimit::max(LARGEST_OPERATION)).with_state(means)
@@ -87,6 +101,10 @@ async fn run<O: Operation>(
     body: Bytes,
 ) -> Response {
     let refused = |status: StatusCode, text: String| (status, Json(json!({ "error": text }))).into_response();
+    // Before it is read: it may be large.
+    if let Err(error) = allow::<O>(&caller) {
+        return refused(StatusCode::FORBIDDEN, error.to_string());
+    }
     // The content type is not asked for: what is no JSON of this operation says so itself.
     let operation: O = match serde_json::from_slice(&body) {
         Ok(operation) => operation,
@@ -103,6 +121,7 @@ async fn run<O: Operation>(
         Err(OperationError::Forbidden(text)) => refused(StatusCode::FORBIDDEN, text),
         Err(OperationError::Refused(text)) => refused(StatusCode::UNPROCESSABLE_ENTITY, text),
         Err(OperationError::NotDone(not)) => refused(StatusCode::UNPROCESSABLE_ENTITY, not.to_string()),
+        Err(OperationError::Access(not)) => refused(StatusCode::UNPROCESSABLE_ENTITY, not.to_string()),
         Err(OperationError::Storage(failure)) => {
             tracing::error!(operation = O::PATH, %failure, "STORAGE FAILURE: what was asked for is not done");
             let text = "the registry does not take this now; the log of the server says why. Try again";

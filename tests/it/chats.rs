@@ -73,6 +73,7 @@ impl Said {
         said.news = Some(ChatNews {
             scope: scope.to_owned(),
             chat: Some(chat(scope, id)),
+            about: Vec::new(),
             state: None,
             status: None,
         });
@@ -90,6 +91,10 @@ impl Said {
         self
     }
 
+    fn wrote(self) -> Self {
+        self.state(ChatState::Active)
+    }
+
     fn blocks(self) -> Self {
         self.state(ChatState::Blocked { why: "stop".to_owned() })
     }
@@ -98,7 +103,8 @@ impl Said {
     fn status(mut self, status: &str, description: Option<&str>, at: Option<Timestamp>) -> Self {
         let status =
             ChatStatus { status: status.to_owned(), description: description.map(str::to_owned), at };
-        let none = ChatNews { scope: BOT.to_owned(), chat: None, state: None, status: None };
+        let none =
+            ChatNews { scope: BOT.to_owned(), chat: None, about: Vec::new(), state: None, status: None };
         self.news.get_or_insert(none).status = Some(status);
         self
     }
@@ -183,13 +189,15 @@ async fn a_chat_is_what_was_said_of_it_last_and_not_what_was_heard_last() {
         hear(story, &[(30, said().from(BOT, "7").blocks().filtered())]).await;
         assert_eq!(state(story, person).await, (false, 30));
         // Received before, and prepared only now: the source was paused.
-        hear(story, &[(20, said().from(BOT, "7")), (29, said().from(BOT, "7").state(ChatState::Active))])
-            .await;
+        hear(story, &[(20, said().from(BOT, "7")), (29, said().from(BOT, "7").wrote())]).await;
         assert_eq!(state(story, person).await, (false, 30));
         assert_eq!(chats(story, person).await[0].seen, at(30));
-        hear(story, &[(40, said().from(BOT, "7"))]).await;
-        assert_eq!(state(story, person).await, (true, 40), "they wrote");
-        hear(story, &[(50, said().from(BOT, "7")), (45, said().from(BOT, "7").blocks())]).await;
+        hear(story, &[(35, said().from(BOT, "7"))]).await;
+        assert_eq!(state(story, person).await, (false, 30), "the bot may have done that by itself");
+        assert_eq!(chats(story, person).await[0].seen, at(35));
+        hear(story, &[(40, said().from(BOT, "7").wrote())]).await;
+        assert_eq!(state(story, person).await, (true, 40));
+        hear(story, &[(50, said().from(BOT, "7").wrote()), (45, said().from(BOT, "7").blocks())]).await;
         assert_eq!(state(story, person).await, (true, 40), "blocked in between, and long over");
         // In one moment what comes later in the request counts.
         hear(story, &[(60, said().from(BOT, "7")), (60, said().from(BOT, "7").blocks())]).await;
@@ -201,7 +209,7 @@ async fn a_chat_is_what_was_said_of_it_last_and_not_what_was_heard_last() {
 #[tokio::test]
 async fn what_a_bot_answers_blocks_unless_they_have_come_back_since() {
     on_both(async |story| {
-        let person = whose(story, 10, said().phone("+1").from(BOT, "7")).await;
+        let person = whose(story, 10, said().phone("+1").from(BOT, "7").wrote()).await;
         let mark = async |second| {
             let why = "403: Forbidden: bot was blocked by the user";
             story.store.mark_chat_blocked(BOT, "7", why, at(second)).await.unwrap();
@@ -217,8 +225,11 @@ async fn what_a_bot_answers_blocks_unless_they_have_come_back_since() {
             "nothing else is changed"
         );
         assert!(matches!(&known.state, ChatState::Blocked { why } if why.starts_with("403")));
-        hear(story, &[(21, said().from(BOT, "7"))]).await;
-        assert_eq!(state(story, person).await, (true, 21));
+        hear(story, &[(21, said().from(BOT, "7").status("outgoing_message", None, None))]).await;
+        hear(story, &[(22, said().from(BOT, "7"))]).await;
+        assert_eq!(state(story, person).await, (false, 20), "the bot speaks into the void");
+        hear(story, &[(23, said().from(BOT, "7").wrote())]).await;
+        assert_eq!(state(story, person).await, (true, 23));
         // A chat of which nothing was heard yet.
         story.store.mark_chat_blocked("viber:v", "9", "gone", at(1)).await.unwrap();
         let sql = "SELECT COUNT(*) FROM chats WHERE scope = 'viber:v' AND channel = 'viber' AND bot = 'v'";
@@ -236,7 +247,7 @@ async fn a_status_is_of_the_only_chat_that_works() {
         let known = chats(story, person).await.remove(0);
         assert_eq!((known.status.unwrap().status.as_str(), known.seen), ("DELIVERED", at(10)));
         // Held back for long: meanwhile they have come back.
-        hear(story, &[(30, said().from(BOT, "7"))]).await;
+        hear(story, &[(30, said().from(BOT, "7").wrote())]).await;
         hear(story, &[(40, forbidden(Some(at(25))))]).await;
         assert_eq!(state(story, person).await, (true, 10));
         assert_eq!(
@@ -259,12 +270,54 @@ async fn a_status_is_of_the_only_chat_that_works() {
             chats.iter().filter(|chat| chat.state != ChatState::Active).count()
         };
         assert_eq!(blocked().await, 2, "the only one that worked");
-        hear(story, &[(90, said().from(BOT, "7")), (91, said().from(BOT, "8"))]).await;
+        hear(story, &[(90, said().from(BOT, "7").wrote()), (91, said().from(BOT, "8").wrote())]).await;
         hear(story, &[(95, forbidden(None))]).await;
         assert_eq!(blocked().await, 0);
         // A stranger's, and one of somebody without a chat there.
         hear(story, &[(96, said().phone("+2").status("FAILED", Some("Forbidden"), None))]).await;
         assert_eq!(run(&story.url, "SELECT COUNT(*) FROM chats").await, [2]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_status_that_no_branch_wants_is_of_the_chat_of_whom_it_names() {
+    on_both(async |story| {
+        let person = whose(story, 10, said().phone("+1").from(BOT, "7").wrote()).await;
+        let named = |said: Said, phones: &[&str]| {
+            let mut said = said.filtered();
+            let phone = |value: &&str| Identifier {
+                kind: IdentifierKind::Phone,
+                scope: String::new(),
+                keys: vec![(*value).to_owned()],
+                proof: Proof::Claimed,
+            };
+            said.news.as_mut().unwrap().about = phones.iter().map(phone).collect();
+            said
+        };
+        let forbidden = || said().status("UNDELIVERED", Some("403: Forbidden"), None);
+        let delivered = || said().status("DELIVERED", None, None);
+        let people = async || run(&story.url, "SELECT COUNT(*) FROM persons").await;
+        hear(story, &[(20, named(delivered(), &["+1"]))]).await;
+        let known = chats(story, person).await.remove(0);
+        assert_eq!((known.status.unwrap().status.as_str(), known.seen), ("DELIVERED", at(10)));
+        hear(story, &[(30, named(forbidden(), &["+9"])), (31, named(forbidden(), &[]))]).await;
+        assert_eq!(state(story, person).await, (true, 10), "nobody is named whom we know");
+        // Of two people nobody knows which is meant.
+        whose(story, 11, said().phone("+2").from("viber:shop", "8")).await;
+        hear(story, &[(32, named(forbidden(), &["+1", "+2"]))]).await;
+        assert_eq!((state(story, person).await, people().await), ((true, 10), vec![2]));
+        // Somebody whom the same transaction makes known, and whose chat it names together with one that it does not.
+        let late = said().phone("+3").from(BOT, "9").wrote();
+        hear(
+            story,
+            &[(40, late), (41, named(forbidden(), &["+3", "+9"])), (42, named(forbidden(), &["+1"]))],
+        )
+        .await;
+        assert_eq!((state(story, person).await, people().await), ((false, 42), vec![3]));
+        let sql = "SELECT COUNT(*) FROM chats WHERE state = 'blocked' AND scope = 'telegram:shop'";
+        assert_eq!(run(&story.url, sql).await, [2]);
+        assert_eq!(run(&story.url, "SELECT COUNT(*) FROM identifiers WHERE value = '+9'").await, [0]);
     })
     .await;
 }

@@ -205,8 +205,12 @@ async fn esputnik_tells_that_a_human_blocked_the_bot() {
     // An SMS that was not delivered tells who the contact is, and nothing of Telegram.
     send(&rig, "esputnik", &status("sms", "UNDELIVERED", 10)).await;
     assert_eq!(chat_state(&rig).await, "active");
+    // No entry of the mapping wants this one, and it is told of the chat all the same.
     send(&rig, "esputnik", &status("telegram", "DELIVERED", 11)).await;
+    assert_eq!(newest(&rig).await["state"], "filtered");
     assert_eq!(chat_state(&rig).await, "active");
+    let known = rig.sql("SELECT status FROM chats WHERE scope = 'telegram:telegram'").await;
+    assert_eq!(known[0][0], "DELIVERED");
     send(&rig, "esputnik", &status("telegram", "UNDELIVERED", 12)).await;
     assert_eq!(chat_state(&rig).await, "blocked");
     rig.end().await;

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
+use leadfold::lead::IdentifierKind;
+use leadfold::normalise::Wanted;
 use leadfold::sandbox::Faults;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
+use crate::many::{Hand, end, two, waiting};
 use crate::postgres::Database;
 use crate::replay::run;
 use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis, until};
@@ -404,4 +407,36 @@ async fn who_is_meant_is_never_guessed_and_what_is_shared_stays_with_the_others(
     let (code, out, _) = run(&rig, &["erase", person, "--yes"]);
     assert!(code == 1 && out.contains("was erased on") && out.contains("'crm': contact"), "{out}");
     rig.end().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_again_at_that_moment_is_erased_too() {
+    let Some(database) = Database::create().await else { return };
+    let (one, other) = two(&database).await;
+    let hers = [(IdentifierKind::Phone, "+1")];
+    let first = one.event("again", &store::said("crm", &hers));
+    let lead = first.lead_id;
+    one.deliver(vec![vec![first]]).await;
+    let person = one.person(lead).await;
+    // Another process has stored the redelivery, and stands still before it commits.
+    let hand = Hand::on(&database, "SELECT 1 FROM counters WHERE name = 'sequence' FOR UPDATE").await;
+    let somebody = [(IdentifierKind::Phone, "+2")];
+    let batch = vec![
+        vec![other.event("again", &store::said("crm", &hers))],
+        vec![other.event("new", &store::said("crm", &somebody))],
+    ];
+    let erasing = async {
+        waiting(&database, 1).await;
+        let erased = one.store.erase_leads(person, Wanted::default(), false, one.now());
+        let freed = async {
+            waiting(&database, 2).await;
+            hand.let_go().await;
+        };
+        tokio::join!(erased, freed).0.unwrap()
+    };
+    let (stored, erased) = tokio::join!(other.deliver(batch), erasing);
+    assert_eq!((stored.leads, stored.redeliveries, erased.leads, erased.requests), (1, 1, 1, 2));
+    let bodies = "SELECT COUNT(*) FROM deliveries WHERE LENGTH(body) > 0";
+    assert_eq!(database.run(bodies).await, [1], "that of somebody else");
+    end(database, [one, other]).await;
 }

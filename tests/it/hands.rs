@@ -26,6 +26,7 @@ use serde_json::json;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use uuid::Uuid;
 
+use crate::crm::fixture::all_done;
 use crate::many::{Hand, are_one, end, made, on_both, plan, sent, to_store, two, two_chats, waiting};
 use crate::mishaps::{begin, bring};
 use crate::postgres::Database;
@@ -159,7 +160,10 @@ async fn only_what_is_in_hand_and_has_come_to_no_end_is_sent() {
         let done = StepEnd::Done { record: record("c-1"), link: None };
         assert!(story.enter(&lease, end(done, Next::Continue)).await);
         assert!(!sent(story, &lease, contact).await, "it is written");
-        assert!(!story.enter(&lease, Entry::Sent(vec![contact, deal])).await, "nor together with another");
+        assert!(
+            !story.enter(&lease, Entry::Sent { steps: vec![contact, deal], pins: Vec::new() }).await,
+            "nor together with another"
+        );
         assert!(sent(story, &lease, deal).await);
         let unknown =
             Next::Release { state: SyncState::Unknown, why: None, next_at: story.now(), attempts: 0 };
@@ -257,13 +261,7 @@ impl Crm for Asked {
         Box::pin(async move {
             self.say("write", plans.len());
             tokio::time::sleep(Duration::from_millis(300)).await;
-            let mut outcomes = Vec::new();
-            for plan in plans {
-                let steps: Vec<_> = plan.steps.iter().map(|step| (plan.sync, step.id)).collect();
-                journal.sent(&steps).await.unwrap();
-                let done = steps.iter().map(|(_, step)| Outcome::Done(RecordId(step.to_string())));
-                outcomes.push(done.collect());
-            }
+            let outcomes = all_done(plans, journal).await;
             self.say("written", plans.len());
             outcomes
         })

@@ -60,6 +60,11 @@ impl Story {
             "links: { url: \"https://site.com\", pin_digits: 6 }\nowner_pools:",
         );
         rig.postgres = postgres;
+        Self::of(rig).await
+    }
+
+    /// On a leadfold that is prepared.
+    pub(crate) async fn of(mut rig: Rig) -> Self {
         rig.token = Some(API);
         let clock = Arc::new(Moved(std::sync::Mutex::new(SignedDuration::ZERO)));
         rig.clock = clock.clone();

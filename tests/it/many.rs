@@ -128,7 +128,7 @@ pub(crate) async fn plan(story: &Story, lease: &Lease, sync: SyncId) -> Option<[
 }
 
 pub(crate) async fn sent(story: &Story, lease: &Lease, step: StepId) -> bool {
-    story.enter(lease, Entry::Sent(vec![step])).await
+    story.enter(lease, Entry::Sent { steps: vec![step], pins: Vec::new() }).await
 }
 
 /// Its contact was made, and that was all.

@@ -10,7 +10,7 @@ use leadfold::app::until_quiet;
 use leadfold::clock::{Clock, ManualClock, SystemClock};
 use leadfold::crm::catalog::{Catalog, User};
 use leadfold::crm::{Crm, CrmError, Found, Guarantee, Journal, Outcome, Query, Remaining};
-use leadfold::plan::{Action, Priority, RecordId, RecordKind, Step, StepKind};
+use leadfold::plan::{Action, StepKind};
 use leadfold::rules::Mode;
 use leadfold::sandbox::Faults;
 use leadfold::store::Store;
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::crm::fixture::all_done;
 use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, hold, now_millis};
 
 /// As many humans as asked, from this number on, each with a lead.
@@ -219,29 +220,15 @@ impl Crm for Roster {
         })
     }
 
-    fn look_up<'a>(
-        &'a self,
-        steps: &'a [(RecordKind, &'a Step)],
-        _: Priority,
-    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>> {
-        Box::pin(async move { steps.iter().map(|_| Ok(Vec::new())).collect() })
-    }
-
     fn write<'a>(
         &'a self,
         plans: &'a [Remaining<'a>],
         journal: &'a dyn Journal,
     ) -> BoxFuture<'a, Vec<Vec<Outcome>>> {
         Box::pin(async move {
-            let mut outcomes = Vec::new();
-            for plan in plans {
-                let keys: Vec<_> = plan.steps.iter().map(|step| (plan.sync, step.id)).collect();
-                journal.sent(&keys).await.unwrap();
-                self.written.lock().unwrap().extend(plan.steps.iter().map(|step| step.action.clone()));
-                let done = |step: &Step| Outcome::Done(RecordId(step.id.to_string()));
-                outcomes.push(plan.steps.iter().map(done).collect());
-            }
-            outcomes
+            let steps = plans.iter().flat_map(|plan| plan.steps);
+            self.written.lock().unwrap().extend(steps.map(|step| step.action.clone()));
+            all_done(plans, journal).await
         })
     }
 

@@ -44,6 +44,7 @@ static STRICT: Preset = Preset {
     name: "strict",
     summary: "answers 401 to a wrong token",
     chats: false,
+    bot_is_source: false,
     methods: &["POST"],
     unknown_path_status: 401,
     verify: None,

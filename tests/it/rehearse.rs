@@ -10,8 +10,9 @@ use leadfold::store::rehearsal::Selection;
 use leadfold::workspace::{Environment, compile_without_secrets};
 use serde_json::json;
 
+use crate::bots::stand_in::{Reply, StandIn};
 use crate::commands::{Folder, leadfold, read};
-use crate::rig::{IMPATIENT, Rig, event, now_millis};
+use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis};
 
 /// What the edited files would change for what is stored, from a connection that can only read.
 async fn rehearse(rig: &Rig, edited: &Files, selection: Selection, at_most: usize) -> Rehearsal {
@@ -208,5 +209,53 @@ async fn the_command_shows_the_change_and_its_exit_code_says_whether_there_is_on
     assert_eq!((code, said.contains("sendpulse.yaml:6:10")), (2, true), "{said}");
     let (code, _, said) = run(&["--from", "yesterday"]);
     assert_eq!((code, said.contains("write 2026-05-01 or 2026-05-01T10:00")), (2, true), "{said}");
+    rig.end().await;
+}
+
+/// What bots would be called for is part of a plan: other calls are shown, and none is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_would_be_others_are_shown() {
+    let bot = StandIn::always(Reply::json(200, &json!({ "success": true }))).await;
+    let mut rig = Rig::prepare(Faults::default(), IMPATIENT, MAPPING).await;
+    let account = format!(
+        "  bot: {{ bot: metabot, bot_id: 7, token: s3cret, url: \"{}\", chats: [\"sendpulse:*\"] }}\nowner_pools:",
+        bot.url()
+    );
+    rig.edit("workspace.yaml", "owner_pools:", &account);
+    rig.edit(
+        "sendpulse.yaml",
+        "    owners: sales",
+        "    owners: sales\n    after_done: [ { to: bot, schedule_job: { script_code: welcome, add_tags: CRM } } ]",
+    );
+    rig.boot().await;
+    for (chat, phone) in [("501", "0671234567"), ("502", "0501234567")] {
+        rig.post_all(&[event(chat, "telegram", json!({ "phone": phone }), now_millis())], 1).await;
+    }
+    rig.settle().await;
+    assert_eq!(bot.requests().len(), 2);
+    let all = Selection::default;
+    assert_eq!(rehearse(&rig, &rig.files, all(), 100).await.changed, 0);
+    let check = async |from: &str, to: &str, expect: &[&str]| {
+        let rehearsal = rehearse(&rig, &edited(&rig, "sendpulse.yaml", from, to), all(), 100).await;
+        assert_eq!(told(&rehearsal), expect, "{to}");
+    };
+    check("add_tags: CRM", "add_tags: paid", &["2 × call 1 of bot: add_tags: CRM → paid"]).await;
+    check(", add_tags: CRM", "", &["2 × call 1 of bot: add_tags: CRM → -"]).await;
+    check(
+        "\n    after_done: [ { to: bot, schedule_job: { script_code: welcome, add_tags: CRM } } ]",
+        "",
+        &["2 × called later: bot after_done → -; plan for bot: call schedule_job → -"],
+    )
+    .await;
+    let second = "add_tags: CRM } }, { to: bot, when: \"{{ contact.id == '502' }}\", schedule_job: more";
+    check(
+        "add_tags: CRM }",
+        second,
+        &["1 × plan for bot: call schedule_job → call schedule_job, call schedule_job"],
+    )
+    .await;
+    let found = "add_tags: \"{{ 'again' if found.contact else 'first' }}\"";
+    check("add_tags: CRM", found, &["2 × call 1 of bot: add_tags: CRM → first"]).await;
+    assert_eq!(bot.requests().len(), 2, "nothing is sent");
     rig.end().await;
 }

@@ -142,7 +142,7 @@ impl Story {
         Arrival { delivery, waiting: waiting.map(str::to_owned), unverified_token: None }
     }
 
-    fn event(&self, key: &str, said: &Said) -> PreparedEvent {
+    pub(crate) fn event(&self, key: &str, said: &Said) -> PreparedEvent {
         PreparedEvent {
             id: EventId(self.clock.new_id()),
             lead_id: LeadId(self.clock.new_id()),
@@ -164,7 +164,7 @@ impl Story {
     }
 
     /// One delivery for each list of events, all in one batch.
-    async fn deliver(&self, deliveries: Vec<Vec<PreparedEvent>>) -> PrepareCounts {
+    pub(crate) async fn deliver(&self, deliveries: Vec<Vec<PreparedEvent>>) -> PrepareCounts {
         let mut prepared = Vec::new();
         for events in deliveries {
             let arrival = self.arrival("shop", None);
@@ -561,7 +561,7 @@ impl Story {
             };
             assert!(self.enter(&lease, Entry::Plan(plan)).await);
         }
-        assert!(self.enter(&lease, Entry::Sent(vec![contact])).await);
+        assert!(self.enter(&lease, Entry::Sent { steps: vec![contact], pins: Vec::new() }).await);
         assert_eq!(self.state(lead).await, "pushing");
         let done = StepEnd::Done { record: record("c-1"), link: Some((RecordKind::Contact, None)) };
         let ends = vec![(contact, done), (deal, StepEnd::NotWritten("429".into()))];
@@ -638,7 +638,10 @@ impl Story {
         let refused = [
             self.store.claim(&old, Mode::Live, now, 1, Vec::new()).await.map(drop),
             self.store.record(&old, vec![(Arc::new(Entry::Plan(to_store)), now)]).await.map(drop),
-            self.store.record(&old, vec![(Arc::new(Entry::Sent(vec![step])), now)]).await.map(drop),
+            self.store
+                .record(&old, vec![(Arc::new(Entry::Sent { steps: vec![step], pins: Vec::new() }), now)])
+                .await
+                .map(drop),
             self.store.record(&old, vec![(Arc::new(outcomes), now)]).await.map(drop),
             self.store.record(&old, vec![(hold, now)]).await.map(drop),
             self.store.drop_link(&old, record("c-1")).await,
@@ -988,6 +991,7 @@ pub(crate) fn lead(said: &Said) -> Lead {
         links: Vec::new(),
         chat: None,
         chat_scope: None,
+        chat_active: false,
         person_fields: Fields::new(),
         adds_token: false,
         flaws: Vec::new(),

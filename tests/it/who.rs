@@ -73,6 +73,7 @@ impl Given {
             links: Vec::new(),
             chat: None,
             chat_scope: None,
+            chat_active: false,
             person_fields: Fields::new(),
             adds_token: false,
             flaws: Vec::new(),

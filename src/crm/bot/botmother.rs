@@ -17,7 +17,7 @@ use reqwest::{Method, Url};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
-use super::{Account as Destined, Bot, Sending, answered, needed, object};
+use super::{Bot, Sending, answered, as_crm, needed, object};
 use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Http};
 use crate::crm::settings;
 use crate::crm::{ConnectError, Crm, Description, Outcome};
@@ -88,7 +88,12 @@ pub(super) static DESCRIPTION: Description = Description {
     processing: Duration::from_secs(10),
     search_lag: Duration::ZERO,
     // As the shipped mapping of Botmother calls them.
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:botmother"], check: Some(check) }),
+    bot: Some(BotKind {
+        operations: OPERATIONS,
+        chats: &["telegram:botmother"],
+        writes_there: true,
+        check: Some(check),
+    }),
     nested: Some(note_problems),
     connect,
 };
@@ -192,13 +197,11 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let account = Account {
         url: root.as_str(),
         windows: &settings.rates("rate")?,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: addresses.chain(tokens).map(SecretString::from).collect(),
         judge: Arc::new(|_, _| None),
     };
     let bot = Botmother { http: Http::new(destination, &account)?, events };
-    let settle = destination.settle.unwrap_or(DESCRIPTION.processing);
-    Ok(Destined { bot, concurrency: CONCURRENCY, batch: 1, settle }.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 /// The id of one user, or why it is none: whatever could mean more than one person, or nobody, goes nowhere.

@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use reqwest::{Method, Url};
 use serde_json::{Map, Value as Json};
 
-use super::{Account as Engine, Bot, Sending, answered, recipient};
+use super::{Bot, Sending, answered, as_crm, recipient};
 use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Http, Verdict};
 use crate::crm::settings::Reader as Settings;
 use crate::crm::{ConnectError, Crm, Description, Outcome};
@@ -106,7 +106,12 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[],
     processing: Duration::from_secs(30),
     search_lag: Duration::ZERO,
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["chatterfy:*"], check: Some(check) }),
+    bot: Some(BotKind {
+        operations: OPERATIONS,
+        chats: &["chatterfy:*"],
+        writes_there: true,
+        check: Some(check),
+    }),
     nested: Some(note_problems),
     connect,
 };
@@ -134,14 +139,11 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let account = Account {
         url: url.as_str(),
         windows: &settings.rates("rate")?,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![postback_id],
         judge: Arc::new(judge),
     };
     let bot = Chatterfy { http: Http::new(destination, &account)?, steps: Steps::of(destination)? };
-    let concurrency = settings.count("concurrency", CONCURRENCY)?;
-    let settle = destination.settle.unwrap_or(DESCRIPTION.processing);
-    Ok(Engine { bot, concurrency, batch: 1, settle }.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 /// A success that says that it is none.

@@ -24,8 +24,8 @@ use reqwest::header::HeaderName;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Account, Bot, Sending, done, recipient};
-use crate::crm::http::{self, ALLOW_PRIVATE_ADDRESSES, Http};
+use super::{Bot, Sending, as_crm, done, recipient};
+use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Http};
 use crate::crm::settings::Reader;
 use crate::crm::{ConnectError, Crm, Description, Outcome};
 use crate::plan::Call;
@@ -112,7 +112,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         Setting {
             name: "url",
             required: true,
-            secret: false,
+            secret: true,
             summary: "the root of its API, as https://app.metabot24.com/api/docs has it: what stands before /bots",
         },
         Setting { name: "bot_id", required: true, secret: false, summary: "the number of the bot" },
@@ -142,7 +142,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         },
         ALLOW_PRIVATE_ADDRESSES,
     ],
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["metabot:*"], check: None }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["metabot:*"], writes_there: true, check: None }),
     nested: None,
     windows: &[],
     processing: Duration::from_secs(30),
@@ -167,10 +167,9 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
             "destination `{name}`: setting `auth_header` is no name of a header; write {AUTH_HEADER} or Authorization"
         )));
     }
-    let account = http::Account {
+    let account = Account {
         url: settings.required("url")?,
         windows: &settings.rates("rate")?,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![token.clone()],
         judge: Arc::new(|_, _| None),
     };
@@ -180,13 +179,7 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
         header: header.to_owned(),
         token,
     };
-    let account = Account {
-        bot,
-        concurrency: settings.count("concurrency", CONCURRENCY)?,
-        batch: 1,
-        settle: destination.settle.unwrap_or(DESCRIPTION.processing),
-    };
-    Ok(account.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 impl Bot for Metabot {

@@ -23,11 +23,14 @@ use serde_json::{Map, Value};
 use super::catalog::Catalog;
 use super::http::{Answer, Http, in_parallel};
 use super::limit::Limiter;
-use super::{Crm, CrmError, Description, Found, Guarantee, Journal, Outcome, Priority, Query, Remaining};
+use super::settings::Reader;
+use super::{
+    ConnectError, Crm, CrmError, Description, Found, Guarantee, Journal, Outcome, Priority, Query, Remaining,
+};
 use crate::decide::Capabilities;
 use crate::id::{StepId, SyncId};
-use crate::plan::{Action, Call, RecordId, RecordKind, Step, StepKind};
-use crate::rules::Operation;
+use crate::plan::{Action, Call, RecordId, Step, StepKind};
+use crate::rules::{Destination, Operation};
 
 /// Every bot.
 pub static DESCRIPTIONS: &[&Description] = &[
@@ -77,6 +80,11 @@ pub(super) trait Bot: Send + Sync + 'static {
         in_parallel(concurrency, calls).boxed()
     }
 
+    /// How many calls go out together.
+    fn batch(&self) -> usize {
+        1
+    }
+
     /// Whether the account answers, and as whom. `Ok(None)`: nothing can be asked without doing something.
     fn ping(&self) -> BoxFuture<'_, Result<Option<String>, CrmError>> {
         std::future::ready(Ok(None)).boxed()
@@ -84,19 +92,27 @@ pub(super) trait Bot: Send + Sync + 'static {
 }
 
 /// A bot as the engine sees every destination.
-pub(super) struct Account<B> {
-    pub(super) bot: B,
-    pub(super) concurrency: usize,
-    /// Calls that go out together.
-    pub(super) batch: usize,
-    pub(super) settle: Duration,
+struct AsCrm<B> {
+    bot: B,
+    concurrency: usize,
+    settle: Duration,
 }
 
-impl<B: Bot> Account<B> {
-    pub(super) fn shared(self) -> Arc<dyn Crm> {
-        Arc::new(self)
-    }
+/// The bot of a destination. `concurrency`: how many calls are under way at once unless the workspace says otherwise.
+pub(super) fn as_crm(
+    bot: impl Bot,
+    destination: &Destination,
+    description: &Description,
+    concurrency: usize,
+) -> Result<Arc<dyn Crm>, ConnectError> {
+    Ok(Arc::new(AsCrm {
+        bot,
+        concurrency: Reader(destination).count("concurrency", concurrency)?,
+        settle: destination.settle.unwrap_or(description.processing),
+    }))
+}
 
+impl<B: Bot> AsCrm<B> {
     async fn call_first(&self, plans: &[Remaining<'_>], journal: &dyn Journal) -> Vec<Vec<Outcome>> {
         let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); plans.len()];
         let mut places = Vec::with_capacity(plans.len());
@@ -118,19 +134,9 @@ impl<B: Bot> Account<B> {
     }
 }
 
-impl<B: Bot> Crm for Account<B> {
+impl<B: Bot> Crm for AsCrm<B> {
     fn find<'a>(&'a self, queries: &'a [Query]) -> BoxFuture<'a, Vec<Result<Found, CrmError>>> {
         std::future::ready(queries.iter().map(|_| Ok(Found::default())).collect()).boxed()
-    }
-
-    fn look_up<'a>(
-        &'a self,
-        steps: &'a [(RecordKind, &'a Step)],
-        _: Priority,
-    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>> {
-        let why = "a bot's calls cannot be looked up; this is a bug of leadfold";
-        let answer = || Err(CrmError::Rejected { why: why.to_owned() });
-        std::future::ready(steps.iter().map(|_| answer()).collect()).boxed()
     }
 
     fn write<'a>(
@@ -145,7 +151,7 @@ impl<B: Bot> Crm for Account<B> {
         async {
             let said = self.bot.ping().await?;
             let nothing = || {
-                format!("nothing can be asked of {} without doing something there", self.bot.http().host())
+                format!("nothing can be asked of {} without doing something there", self.bot.http().hosts())
             };
             Ok(said.unwrap_or_else(nothing))
         }
@@ -173,7 +179,7 @@ impl<B: Bot> Crm for Account<B> {
     }
 
     fn batch(&self) -> usize {
-        self.batch
+        self.bot.batch()
     }
 
     fn concurrency(&self) -> usize {

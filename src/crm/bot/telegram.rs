@@ -20,17 +20,17 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use reqwest::Method;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Account as Destined, Bot, Sending, done, needed, object, recipient};
+use super::{Bot, Sending, as_crm, done, needed, object, recipient};
 use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Answer, Http, Verdict};
 use crate::crm::limit::Window;
 use crate::crm::settings::Reader;
 use crate::crm::{ConnectError, Crm, CrmError, Description, Outcome, Priority};
 use crate::id::StepId;
 use crate::plan::{Call, RecordId};
-use crate::rules::{BotKind, Destination, Operation, Parameter, Setting, Shape};
+use crate::rules::{BotKind, Destination, Misuse, Operation, Parameter, Setting, Shape};
 
 /// Calls under way at once.
 const CONCURRENCY: usize = 8;
@@ -121,10 +121,41 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[Window::sliding(30, Duration::from_secs(1))],
     processing: Duration::from_secs(10),
     search_lag: Duration::ZERO,
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:*"], check: None }),
+    bot: Some(BotKind {
+        operations: OPERATIONS,
+        chats: &["telegram:*"],
+        writes_there: true,
+        check: Some(check),
+    }),
     nested: None,
     connect,
 };
+
+/// How a text may be marked up (Telegram, "Bot API: formatting options").
+const PARSE_MODES: [&str; 3] = ["HTML", "MarkdownV2", "Markdown"];
+
+fn check(_: &Destination, _: &str, arguments: &Map<String, Value>) -> Vec<Misuse> {
+    misuses(arguments)
+}
+
+/// Words that Telegram would refuse.
+fn misuses(arguments: &Map<String, Value>) -> Vec<Misuse> {
+    let word = |name: &str| arguments.get(name).and_then(Value::as_str).map(str::trim);
+    let mode =
+        word("parse_mode").filter(|mode| !PARSE_MODES.iter().any(|known| known.eq_ignore_ascii_case(mode)));
+    let mode = mode.map(|mode| Misuse {
+        parameter: "parse_mode",
+        message: format!("`{mode}` is no way in which Telegram marks up a text"),
+        help: Some("write HTML or MarkdownV2, or leave it out".to_owned()),
+    });
+    let preview = word("preview").filter(|preview| !matches!(*preview, "true" | "false"));
+    let preview = preview.map(|preview| Misuse {
+        parameter: "preview",
+        message: format!("`preview` is true or false, not `{preview}`"),
+        help: None,
+    });
+    mode.into_iter().chain(preview).collect()
+}
 
 struct Telegram {
     http: Http,
@@ -146,7 +177,6 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let account = Account {
         url: &format!("{root}/bot{token}"),
         windows: DESCRIPTION.windows,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![SecretString::from(token)],
         judge: Arc::new(|status, _| match status {
             // All methods that are called exist, so what is not found is the bot.
@@ -155,8 +185,7 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
         }),
     };
     let bot = Telegram { http: Http::new(destination, &account)?, turns: Turns::default() };
-    let settle = destination.settle.unwrap_or(DESCRIPTION.processing);
-    Ok(Destined { bot, concurrency: CONCURRENCY, batch: 1, settle }.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 /// The body of a `sendMessage`; the outcome says what is wrong.

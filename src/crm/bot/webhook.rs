@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use reqwest::{Method, Url};
 use serde_json::{Map, Value as Json};
 
-use super::{Account as Engine, Bot, Sending, answered};
+use super::{Bot, Sending, answered, as_crm};
 use crate::crm::auth::{self, Auth};
 use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Call as Request, Http};
 use crate::crm::settings::Reader as Settings;
@@ -144,7 +144,7 @@ pub(super) static DESCRIPTION: Description = Description {
     processing: Duration::from_secs(30),
     search_lag: Duration::ZERO,
     // It calls no chat, but may tell of any: `{{ chat.id }}` is the one in which the lead came, or the person's last.
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["*"], check: Some(check) }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["*"], writes_there: false, check: Some(check) }),
     nested: Some(note_problems),
     connect,
 };
@@ -166,7 +166,6 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let account = Account {
         url: first.as_str(),
         windows: &settings.rates("rate")?,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: auth.secrets(),
         judge: Arc::new(|_, _| None),
     };
@@ -175,9 +174,7 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
         http = http.with_host(host.as_str())?;
     }
     let bot = Webhook { http, auth, repeatable: settings.flag("repeatable", false)? };
-    let concurrency = settings.count("concurrency", CONCURRENCY)?;
-    let settle = destination.settle.unwrap_or(DESCRIPTION.processing);
-    Ok(Engine { bot, concurrency, batch: 1, settle }.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 const HOSTS: &str = "write the hosts that may be called: hosts: [tracker.example, https://api.example:8443]";

@@ -25,12 +25,13 @@ use serde_json::Value;
 pub use self::address::resolve;
 use self::body::{BodyError, Received, sentence};
 pub use self::classify::{Judge, Verdict};
-pub use self::post::{ask_server, post_json, post_to_server};
+pub use self::post::{ask_server, post_json, post_sample, post_to_server};
 pub use self::record::{Exchange, recorded};
 use self::redact::Redactor;
 pub use self::request::Call;
 use self::request::Roots;
 use super::limit::{Limiter, Window};
+use super::settings::Reader;
 use super::{ConnectError, CrmError, Journal, Outcome, Priority};
 use crate::clock::{Clock as _, SystemClock};
 use crate::failpoint::failpoint;
@@ -74,8 +75,6 @@ pub struct Account<'a> {
     pub url: &'a str,
     /// Windows of the account.
     pub windows: &'a [Window],
-    /// Whether a host name may lead to a private address.
-    pub allow_private_addresses: bool,
     /// Texts that must never be shown.
     pub secrets: Vec<SecretString>,
     /// The CRM's own meaning of answers.
@@ -133,7 +132,8 @@ impl Http {
     pub fn new(destination: &Destination, account: &Account<'_>) -> Result<Self, ConnectError> {
         let problem = |text: String| ConnectError(format!("destination `{}`: {text}", destination.name));
         let roots = Roots::new(account.url).map_err(|wrong| problem(format!("setting `url` {wrong}")))?;
-        let resolver = address::Resolver { allow_private: account.allow_private_addresses };
+        let allow_private = Reader(destination).flag(ALLOW_PRIVATE_ADDRESSES.name, false)?;
+        let resolver = address::Resolver { allow_private };
         let client = hardened(resolver, roots.are_plain())
             .connect_timeout(LONGEST_CONNECT.min(destination.timeout / 2))
             .pool_idle_timeout(KEEP_IDLE);
@@ -311,6 +311,11 @@ impl Http {
     /// The host that is called, for people.
     pub fn host(&self) -> &str {
         self.roots.get(0).host_str().unwrap_or_default()
+    }
+
+    /// Every host that may be called, for people.
+    pub fn hosts(&self) -> String {
+        self.roots.hosts().into_iter().collect::<Vec<_>>().join(", ")
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place that sends")]

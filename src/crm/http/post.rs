@@ -1,4 +1,4 @@
-//! One request outside of any CRM: the alert webhook of the workspace, the demo's own requests, and what a command asks of
+//! One request outside of any CRM: the alert webhook of the workspace, the demo's own samples, and what a command asks of
 //! a running leadfold.
 
 use std::time::Duration;
@@ -24,6 +24,23 @@ pub async fn post_json(url: &SecretString, json: String) -> Result<u16, String> 
     #[expect(clippy::disallowed_methods, reason = "hardened like every call to a CRM")]
     let answer = request.send().await.map_err(|error| sentence(&error.without_url()))?;
     Ok(answer.status().as_u16())
+}
+
+/// Posts a sample as its platform does, with the header that the platform signs in by where it has one; gives the status and
+/// the text of the answer.
+pub async fn post_sample(
+    url: &str,
+    header: Option<(&str, &str)>,
+    json: &str,
+) -> Result<(u16, String), String> {
+    let url = Url::parse(url).map_err(|error| format!("this is no address ({error})"))?;
+    let plain = url.scheme() == "http";
+    let client = hardened(address::Resolver { allow_private: false }, plain)
+        .timeout(TIMEOUT)
+        .build()
+        .map_err(|error| sentence(&error.without_url()))?;
+    let request = client.post(url).header(CONTENT_TYPE, "application/json").body(json.to_owned());
+    answered(header.into_iter().fold(request, |request, (name, value)| request.header(name, value))).await
 }
 
 /// How long a running leadfold may take over one piece of what it is asked.

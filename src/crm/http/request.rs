@@ -1,5 +1,7 @@
 //! A request on its way: where it may go, and what it carries.
 
+use std::collections::BTreeSet;
+
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -40,6 +42,11 @@ impl Roots {
     /// The first where there are not so many.
     pub(super) fn get(&self, index: usize) -> &Url {
         index.checked_sub(1).and_then(|index| self.further.get(index)).unwrap_or(&self.first)
+    }
+
+    /// Their hosts, each once.
+    pub(super) fn hosts(&self) -> BTreeSet<&str> {
+        std::iter::once(&self.first).chain(&self.further).filter_map(Url::host_str).collect()
     }
 
     /// The one with this scheme, host and port.

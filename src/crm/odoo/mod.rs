@@ -48,7 +48,7 @@ use super::{
     ConnectError, Crm, CrmError, Description, Found, Guarantee, Journal, Outcome, Priority, Query, Remaining,
 };
 use crate::decide::Capabilities;
-use crate::plan::{RecordId, RecordKind, Step, StepKind};
+use crate::plan::{RecordId, StepKind};
 use crate::rules::{Destination, Setting};
 
 /// Queries and rows of one call. On two processor cores Odoo makes 100 opportunities in 0.7 s, and few large calls are
@@ -117,7 +117,6 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let account = Account {
         url: settings.required("url")?,
         windows: &settings.rates("rate")?,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![api_key.clone()],
         judge: Arc::new(wire::judge),
     };
@@ -163,16 +162,6 @@ impl Crm for Odoo {
         self.find_all(queries).boxed()
     }
 
-    fn look_up<'a>(
-        &'a self,
-        steps: &'a [(RecordKind, &'a Step)],
-        _: Priority,
-    ) -> BoxFuture<'a, Vec<Result<Vec<RecordId>, CrmError>>> {
-        let why = "a create in Odoo is sent again instead of being looked up; this is a bug of leadfold";
-        let answer = || Err(CrmError::Rejected { why: why.to_owned() });
-        std::future::ready(steps.iter().map(|_| answer()).collect()).boxed()
-    }
-
     fn write<'a>(
         &'a self,
         plans: &'a [Remaining<'a>],
@@ -193,12 +182,12 @@ impl Crm for Odoo {
         Capabilities { lists: false, ..Capabilities::ALL }
     }
 
-    /// The same values again change nothing, and a create carries an external id.
     /// The address that Odoo's own notifications lead to; it sends on to the form of the record.
     fn contact_page(&self, contact: &RecordId) -> Option<String> {
         self.http.page("/mail/view", &[("model", "res.partner"), ("res_id", &contact.0)])
     }
 
+    /// The same values again change nothing, and a create carries an external id.
     fn guarantee(&self, _: StepKind) -> Guarantee {
         Guarantee::Keyed
     }

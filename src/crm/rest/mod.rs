@@ -146,7 +146,6 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let account = Account {
         url: settings.required("url")?,
         windows: &settings.rates("rate")?,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: auth.secrets(),
         judge: Arc::new(move |status, body| judging.meanings.judge(status, body)),
     };

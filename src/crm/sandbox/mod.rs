@@ -98,7 +98,6 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let account = Account {
         url: settings.required("url")?,
         windows: &windows,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![token.clone()],
         judge: Arc::new(|_, _| None),
     };

@@ -163,6 +163,7 @@ pub(super) fn bare_lead() -> Lead {
         links: vec![],
         chat: None,
         chat_scope: None,
+        chat_active: false,
         person_fields: Fields::new(),
         adds_token: false,
         flaws: vec![],

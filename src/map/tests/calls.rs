@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Compiled, compile_both, event};
-use crate::map::Rendered;
+use super::{Compiled, KINDS, PRESETS, compile_both, event};
+use crate::map::{Files, Rendered, Severity, compile};
 use crate::rules::{Operation, Parameter, Shape};
 
 pub(super) const OPERATIONS: &[Operation] = &[
@@ -134,7 +134,25 @@ fn mistakes_are_found_when_the_file_is_read() {
     );
     check("    calls: [ { to: bot, set_tag: A, run: { flow: 1 } } ]", "has both `set_tag` and `run`");
     check("    calls: [ { to: bot, run: { data: { a: 1 } } } ]", "`run` has no `flow`");
-    check("    calls: [ { to: bot, run: 7 } ]", "`run` must be a mapping");
+    check(
+        "    calls: [ { to: bot, run: 7 } ]",
+        "`run` must be a mapping (`key: value`) (write its parameters: `run: { flow: … }`)",
+    );
+    check("    calls: [ { to: bot, run: { flow: ' ' } } ]", "`run` has an empty `flow` (`flow`: its id)");
+    for nothing in ["", "~", "''"] {
+        check(
+            &format!("    calls: [ {{ to: bot, set_tag: {nothing} }} ]"),
+            "`set_tag` is empty (write what belongs",
+        );
+    }
+    check(
+        "    calls: [ { to: [bot], set_tag: A } ]",
+        "an entry of `calls` is for one bot (make an entry for each",
+    );
+    check(
+        "    calls: [ { to: bot, whenn: true, set_tag: A } ]",
+        "no operation `whenn` (did you mean `when`?)",
+    );
     check("    calls: [ { to: bot, run: { flow: 1, dta: 2 } } ]", "`dta` is not a key of `run`");
     check("    calls: [ { to: bot, set_tag: \"{{ vars.nothing }}\" } ]", "there is no variable `nothing`");
     check("    to: [bot]", "`bot` is a bot, which takes calls and no leads");
@@ -143,7 +161,58 @@ fn mistakes_are_found_when_the_file_is_read() {
         "    to: [crm]\n    calls: [ { to: bot, set_tag: A } ]\n    after_done: [ { to: bot, set_tag: B } ]",
         "bot `bot` is called at two moments",
     );
-    check("    contact: { name: x }", "does not say where its leads go");
+    check(
+        "    contact: { name: x }",
+        "does not say where its leads go (`to`) (write `to: [crm]`, or have a bot called: `calls: [ { to: bot, … } ]`)",
+    );
+}
+
+#[test]
+fn a_bot_that_would_be_called_for_chats_of_another_is_warned_of() {
+    const TELEGRAM: &str =
+        "source: { preset: telegram, token: t, secret: s }\nleads: [{ name: a, to: [crm] }]\n";
+    const QUIZ: &str = "source: { preset: json, token: t }\nleads: [{ name: a, to: [crm], \
+        identifiers: { chat: { channel: Telegram, bot: quiz, id: <<id>> } } }]\n";
+    let check = |destinations: &[(&str, &str)], sources: &[(&str, &str)], expect: &[&str]| {
+        let head = "destinations:\n  crm: { crm: sandbox, url: u, token: t }\n".to_owned();
+        let bot = |(name, chats): &(&str, &str)| {
+            format!("  {name}: {{ bot: talker, token: t, chats: [{chats}] }}\n")
+        };
+        let workspace = head + &destinations.iter().map(bot).collect::<String>();
+        let files = [("workspace.yaml", workspace.as_str())].into_iter().chain(sources.iter().copied());
+        let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).collect());
+        let found = compile(&files, &|_| None, KINDS, &PRESETS).problems;
+        assert!(found.iter().all(|problem| problem.severity == Severity::Warning), "{found:#?}");
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let fits = found.len() == expect.len()
+            && found.iter().zip(expect).all(|(found, expect)| found.contains(expect));
+        assert!(fits, "{workspace}\n expected {expect:#?}\n got {found:#?}");
+    };
+    let (shop, quiz) = (("shop.yaml", TELEGRAM), ("quiz.yaml", QUIZ));
+    let any = "'telegram:*'";
+    check(&[("shop", any)], &[shop], &[]);
+    check(&[("shop", any), ("botmother", "telegram:botmother")], &[shop], &[]);
+    check(
+        &[("shop", any)],
+        &[shop, quiz],
+        &[
+            "workspace.yaml:3:3: `shop` is one bot, and would be called for the chats of several: telegram:quiz, \
+           telegram:shop (say under `shop` which are its own, so that no call goes to a chat of another bot: \
+           `chats: telegram:shop`)",
+        ],
+    );
+    check(&[("shop", "telegram:shop")], &[shop, quiz], &[]);
+    check(&[("shop", "telegram:shop, telegram:quiz")], &[shop, quiz], &[]);
+    check(&[("shop", any), ("quiz", "telegram:quiz")], &[shop, quiz], &[]);
+    check(
+        &[("shop", any), ("shop2", any)],
+        &[shop],
+        &[
+            "both `shop` and `shop2` would be called for the chats of telegram:shop",
+            "both `shop2` and `shop`",
+        ],
+    );
+    check(&[("shop", any), ("shop2", "telegram:shop2")], &[shop, ("shop2.yaml", TELEGRAM)], &[]);
 }
 
 #[test]
@@ -160,4 +229,10 @@ fn a_destination_is_a_crm_or_a_bot() {
     check("{ token: t }", "does not say which `crm` or `bot` it is");
     check("{ bot: tlaker, token: t }", "there is no bot `tlaker` (did you mean `talker`?)");
     check("{ crm: sandbox, url: u, token: t, chats: [a] }", "`chats` is not a setting of sandbox");
+    for nobody in ["telegram", "':shop'", "'telegram:'", "'*:shop'", "'telegram:**'", "'*shop'"] {
+        check(
+            &format!("{{ bot: talker, token: t, chats: [{nobody}] }}"),
+            "are the chats of no bot (write them as",
+        );
+    }
 }

@@ -199,8 +199,8 @@ fn what_never_says_who_somebody_is_has_no_place_in_the_order() {
     let (_, compiled) = compile_both(&workspace, &format!("{HEAD}leads: [{{ name: a, to: [crm] }}]\n"));
     let problems: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].contains("`click` does nothing in `order` (device and click ids"), "{problems:?}");
-    assert!(compiled.is_sound());
+    assert!(problems[0].contains("`click` is not a possible value of `order`"), "{problems:?}");
+    assert!(!compiled.is_sound());
 }
 
 #[test]
@@ -356,6 +356,13 @@ fn a_source_of_tokens_says_its_application_and_no_other_does() {
     check("preset: json, customers: a", &[&format!("1:36: `customers` {only}"), nowhere]);
     check("preset: json, bot: \"telegram:shop\"", &[nowhere]);
     check(
+        "preset: postback, dedupe_window: 5m",
+        &[
+            "1:44: `dedupe_window` does nothing for postbacks, which have a rule of their own for repeats (",
+            nowhere,
+        ],
+    );
+    check(
         "preset: sendpulse, bot: \"telegram:shop\"",
         &["1:35: `bot` is for presets whose events do not say which bot it is (", nowhere],
     );
@@ -446,4 +453,31 @@ fn links_are_refused_that_would_give_people_away() {
     check("pin_life: 10s", "`pin_life` must be between 1m and 1h");
     check("life: 31d", "`life` must be between 1m and 720h");
     check("pin_lief: 5m", "did you mean `pin_life`?");
+    check("send_pin: pin", "`send_pin` names 'pin', and there is no trigger of that name");
+}
+
+#[test]
+fn what_sends_pins_is_a_trigger_that_says_them() {
+    let workspace = "destinations: { mine: { bot: talker, token: abc } }\nlinks: { send_pin: bot }\n";
+    let check = |preset: &str, call: &str, expect: &str| {
+        let source = format!(
+            "source: {{ preset: {preset}, token: demo }}\nleads: [{{ name: all, calls: [{{ to: mine, {call} }}] }}]\n"
+        );
+        let (_, compiled) = compile_both(workspace, &source);
+        let found: Vec<String> = compiled.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(found.join("\n"), expect, "{preset} {call}");
+    };
+    check("trigger", "set_tag: \"Your PIN is {{ pin }}\"", "");
+    check(
+        "trigger",
+        "set_tag: Hello",
+        "workspace.yaml:2:20: trigger 'bot' is to send PINs (`send_pin`), and no call of it says the PIN (write `{{ pin }}` \
+         into a call of `bot.yaml`, where the bot is to say it)",
+    );
+    check(
+        "json",
+        "set_tag: \"{{ pin }}\"",
+        "workspace.yaml:2:20: `send_pin` names 'bot', and there is no trigger of that name (write `bot.yaml` with `source: \
+         { preset: trigger, … }` and a call that says the PIN: `{{ pin }}`)",
+    );
 }

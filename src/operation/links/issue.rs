@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{refused, ukraine};
+use super::refused;
 use crate::access::Role;
 use crate::id::PersonId;
-use crate::links::{Outcome, Secret, draw, draw_pin, kept, kept_pin};
+use crate::links::{Secret, draw, draw_pin, kept, kept_pin, pin_key};
 use crate::operation::people::the_one;
-use crate::operation::{Means, Operation, OperationError};
+use crate::operation::{Means, Operation, OperationError, default_regions};
 use crate::rules::LinkRules;
 use crate::store::links::{ChatKey, LinkKey, NewLink};
 
@@ -39,7 +39,7 @@ pub struct IssueLink {
     #[serde(default)]
     pub minutes: Option<u32>,
     /// Countries of a phone that names none.
-    #[serde(default = "ukraine")]
+    #[serde(default = "default_regions")]
     pub regions: Vec<String>,
 }
 
@@ -80,20 +80,17 @@ impl Operation for IssueLink {
         match (&self.who, &self.buid) {
             (Some(who), None) => self.issue(means, &rules, who).await,
             (None, Some(buid)) => {
-                let NewPin { person, chat, pin, until } = match new_pin(means, buid).await? {
-                    Ok(new) => new,
+                let now = means.clock.now();
+                let until = after(now, rules.pin_life);
+                let pin = draw_pin(&means.clock.secret(), rules.pin_digits);
+                let (link, hash) = (kept(Secret::Link, buid), kept_pin(&pin_key(buid), &pin));
+                let (person, chat) = match means.store.renew_pin(link, hash, until, now).await? {
+                    Ok(whose) => whose,
                     Err(why) => return refused(format!("{} {}", why.message(), why.next())),
                 };
-                let url = url(&rules, buid);
-                Ok(Issued {
-                    buid: buid.clone(),
-                    url,
-                    pin: Some(pin),
-                    pin_until: Some(until),
-                    until: None,
-                    person,
-                    chat,
-                })
+                let (buid, url) = (buid.clone(), url(&rules, buid));
+                let (pin, pin_until) = (Some(pin), Some(until));
+                Ok(Issued { buid, url, pin, pin_until, until: None, person, chat })
             }
             (Some(_), Some(_)) | (None, None) => refused(
                 "say for whom (`who`) to issue a new link, or name one (`buid`) to draw another PIN for it"
@@ -124,7 +121,7 @@ impl IssueLink {
         let pin = self.pin.then(|| draw_pin(&means.clock.secret(), rules.pin_digits));
         let pin_until = pin.as_ref().map(|_| after(now, rules.pin_life).min(until));
         let key = match (&pin, pin_until) {
-            (Some(pin), Some(until)) => LinkKey::Pin(kept_pin(&buid, pin), until),
+            (Some(pin), Some(until)) => LinkKey::Pin(kept_pin(&pin_key(&buid), pin), until),
             _ => LinkKey::Nothing,
         };
         let id = kept(Secret::Link, &buid);
@@ -139,30 +136,6 @@ impl IssueLink {
 }
 
 pub(super) const NOBODYS: &str = "the chat is nobody's any more: its person was erased just now";
-
-/// A PIN that must go into somebody's chat.
-pub struct NewPin {
-    /// Whose chat.
-    pub person: PersonId,
-    /// Which.
-    pub chat: ChatKey,
-    /// The PIN. Nothing keeps it: when it is not sent, another one is drawn.
-    pub pin: String,
-    /// Until when it can be entered.
-    pub until: Timestamp,
-}
-
-/// Draws another PIN for a link: it must go into this person's chat now. Or why there is none. Whoever sends it keeps it no
-/// longer than that takes, and tells it to nobody else: the site that asked for it must not know it.
-pub async fn new_pin(means: &Means, buid: &str) -> Result<Result<NewPin, Outcome>, OperationError> {
-    let rules = means.active().await?.links.clone();
-    let now = means.clock.now();
-    let until = after(now, rules.pin_life);
-    let pin = draw_pin(&means.clock.secret(), rules.pin_digits);
-    let link = kept(Secret::Link, buid);
-    let renewed = means.store.renew_pin(link, kept_pin(buid, &pin), until, now).await?;
-    Ok(renewed.map(|(person, chat)| NewPin { person, chat, pin, until }))
-}
 
 /// The person who is meant, and the chat: the one that is named, else the one that was active last.
 pub(super) async fn chat_of(

@@ -17,7 +17,7 @@ fn said(preset: &str, rest: &str, event: &Event) -> Option<ChatNews> {
         Interpreted::Lead(lead, _) => Some(lead),
         Interpreted::Filtered(_) | Interpreted::NeedsAttention { .. } => None,
     };
-    chat_news(&mapping, event, made.as_deref())
+    chat_news(&mapping, event, made.as_deref(), now())
 }
 
 const NOTHING: &str = "leads: [{ name: none, when: false, to: [crm] }]";
@@ -61,6 +61,47 @@ fn a_status_without_a_chat_is_of_the_person_with_the_bot_that_the_source_names()
     assert_eq!((news.scope.as_str(), news.chat, news.status), ("telegram:shop", None, Some(forbidden())));
     event.chat_status = None;
     assert_eq!(said("json, bot: \"telegram:shop\"", ALL, &event), None, "it says nothing");
+}
+
+#[test]
+fn only_the_mapping_or_the_preset_says_that_the_person_did_something() {
+    let state = |active: &str, payload: Json, told: Option<ChatState>| {
+        let own = format!(
+            "leads: [{{ name: all, to: [crm], identifiers: {{ chat: {{ bot: shop, id: <<id>>, channel: viber{active} }} }} }}]"
+        );
+        let event = Event { chat_state: told, ..event(payload) };
+        said("json", &own, &event).unwrap().state
+    };
+    assert_eq!(state("", json!({ "id": 5 }), None), None);
+    let when = ", active: \"{{ kind == 'message' }}\"";
+    assert_eq!(state(when, json!({ "id": 5, "kind": "message" }), None), Some(ChatState::Active));
+    assert_eq!(state(when, json!({ "id": 5, "kind": "timer" }), None), None);
+    assert_eq!(state(", active: true", json!({ "id": 5 }), None), Some(ChatState::Active));
+    assert_eq!(
+        state(", active: true", json!({ "id": 5 }), Some(blocked())),
+        Some(blocked()),
+        "the platform knows"
+    );
+}
+
+#[test]
+fn a_status_that_became_no_lead_says_whom_it_names() {
+    let rest = "defaults: { to: [crm], contact: { phone: <<phone>> }, \
+                identifiers: { external_customer: { shop: <<id>>, link: { value: <<start>>, hint: true } } } }\n\
+                leads: [{ name: a, when: \"{{ no }}\" }, { name: b, when: false, contact: { email: <<email>> } }, \
+                { name: fails, when: false, identifiers: { device: \"{{ 1 / 0 }}\" } }]";
+    let payload =
+        json!({ "id": 17, "phone": "+380674185206", "email": "olena@example.com", "start": "900000417" });
+    let event = Event { chat_status: Some(forbidden()), ..event(payload) };
+    let news = said("json, bot: \"telegram:shop\"", rest, &event).unwrap();
+    let about: Vec<&str> = news.about.iter().map(|known| known.keys[0].as_str()).collect();
+    assert_eq!(about, ["+380674185206", "17", "olena@example.com"]);
+    let leads = rest.replace("<<no>>", "").replace("{{ no }}", "{{ id }}");
+    assert_eq!(
+        said("json, bot: \"telegram:shop\"", &leads, &event).unwrap().about,
+        [],
+        "a lead says it itself"
+    );
 }
 
 #[test]

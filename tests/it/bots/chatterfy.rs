@@ -9,7 +9,7 @@ use leadfold::rules::{Destination, Misuse};
 use serde_json::{Value, json};
 
 use super::stand_in::{Reply, StandIn};
-use super::{SECRET, call, destination, outcome, patience, step, told};
+use super::{SECRET, call, check_answers, destination, outcome, step, told};
 use crate::crm::fixture::Recorder;
 
 const STEP: &str = "046050f6-38f6-4b18-b9fa-e6582f5352d0";
@@ -106,7 +106,7 @@ async fn what_cannot_be_meant_is_refused_before_it_is_sent() {
 #[tokio::test]
 async fn what_its_answers_mean() {
     let slow = Reply::text(429, "slow down").with("Retry-After", "7");
-    for (reply, word, expect) in [
+    let answers = vec![
         (Reply::text(200, ""), "done", ""),
         (Reply::text(204, ""), "done", ""),
         // Its answers are not documented: what is no failure is a success.
@@ -133,24 +133,8 @@ async fn what_its_answers_mean() {
         (Reply::text(503, ""), "unknown", "503"),
         (Reply::Silence, "unknown", "no answer within"),
         (Reply::HangsUp, "unknown", "the connection broke"),
-    ] {
-        let echo = format!("{reply:?}");
-        let timeout = patience(&reply);
-        let server = StandIn::always(reply).await;
-        let step = step(update(json!({ "step": "Flow RD / FD" })));
-        let bot = connect(&Destination { timeout, ..account(&server.url()) }).unwrap();
-        let outcome = outcome(&*bot, &step, &Recorder::default()).await;
-        assert_eq!(told(&outcome).0, word, "{echo}: {outcome:?}");
-        let why = if word == "done" { "" } else { told(&outcome).1 };
-        assert!(why.contains(expect), "{echo}: {why}");
-        assert!(!format!("{outcome:?}").contains(SECRET), "{outcome:?}");
-        assert_eq!(server.requests().len(), 1, "{echo}");
-    }
-    let server = StandIn::always(Reply::text(200, "")).await;
-    let gone = server.gone().await;
-    let outcome =
-        outcome(&*bot(&gone), &step(update(json!({ "status": "auto" }))), &Recorder::default()).await;
-    assert_eq!(told(&outcome).0, "retry", "{outcome:?}");
+    ];
+    check_answers(answers, account, |_| update(json!({ "step": "Flow RD / FD" }))).await;
 }
 
 #[tokio::test]

@@ -419,7 +419,7 @@ async fn answers() {
         (Reply::text(200, "<html>"), "unknown", "not JSON"),
         (says(200, json!({ "failedContacts": [{ "id": 1 }] })), "rejected", "does not say why"),
     ]);
-    check_answers(answers, account, &nth(1)).await;
+    check_answers(answers, account, |_| nth(1)).await;
 }
 
 #[tokio::test]
@@ -430,7 +430,7 @@ async fn answers_to_tokens() {
         (Reply::text(200, "{}"), "done", ""),
         (Reply::text(200, "<html>"), "unknown", "not JSON"),
     ]);
-    check_answers(answers, account, &token("7", "app")).await;
+    check_answers(answers, account, |_| token("7", "app")).await;
 
     // A success that speaks of an error does not say of which token, and a token may not be added twice.
     let server = StandIn::always(says(200, json!({ "errorMessage": "one is wrong" }))).await;

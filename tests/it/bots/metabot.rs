@@ -112,7 +112,7 @@ async fn answers() {
         (Reply::HangsUp, "unknown", "broke"),
         (Reply::Silence, "unknown", "no answer within"),
     ];
-    check_answers(answers, account, &shipped()).await;
+    check_answers(answers, account, |_| shipped()).await;
 }
 
 #[test]

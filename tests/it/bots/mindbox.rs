@@ -213,7 +213,7 @@ async fn answers() {
         (Reply::HangsUp, "unknown", "broke"),
         (Reply::Silence, "unknown", "no answer within"),
     ];
-    check_answers(answers, account, &by_link()).await;
+    check_answers(answers, account, |_| by_link()).await;
 }
 
 #[tokio::test]
@@ -262,4 +262,49 @@ fn what_is_wrong_with_operations_is_said_at_its_place() {
     check("a: { needs: [phone] }", "nothing in operation `a` reads `phone`");
     check("a: { body: { customer: { email: \"{{ lower() }}\" } } }", "there are no functions");
     check("- a", "must be a mapping");
+}
+
+#[test]
+fn a_call_of_what_the_workspace_does_not_have_is_said_before_it_is_made() {
+    let check = |call: &str, expect: &str| {
+        let workspace = "destinations:\n  mindbox:\n    bot: mindbox\n    endpoint_id: a\n    secret_key: \"${KEY}\"\n    operations:\n      \
+            by_phone: { needs: [phone], body: { customer: { mobilePhone: \"{{ phone }}\", email: \"{{ email }}\" } } }\n      plain: {}\n";
+        let source = format!(
+            "source: {{ preset: json, token: t }}\nleads: [ {{ name: a, calls: [ {{ to: mindbox, run: {call} }} ] }} ]\n"
+        );
+        let files = [("workspace.yaml", workspace.to_owned()), ("bot.yaml", source)];
+        let files = Files(files.map(|(name, text)| (name.to_owned(), text)).into());
+        let compiled = compile_with(&files, &(std::sync::Arc::new(|_: &str| Some(SECRET.to_owned())) as _));
+        let problems: Vec<_> = compiled.problems.iter().map(ToString::to_string).collect();
+        let problems = problems.join("\n");
+        if expect.is_empty() {
+            assert_eq!(problems, "", "{call}");
+        } else {
+            assert!(problems.starts_with("bot.yaml:2:") && problems.contains(expect), "{call}: {problems}");
+        }
+    };
+    check("{ operation: by_phone, values: { phone: <<phone>> } }", "");
+    check("{ operation: by_phone, values: { phone: <<phone>>, email: a } }", "");
+    check("{ operation: <<operation>>, values: { nobody: knows } }", "");
+    check("{ operation: by_phone, values: <<all>> }", "");
+    check("plain", "");
+    check("by_phnoe", "`mindbox` has no operation `by_phnoe` (did you mean `by_phone`?)");
+    check(
+        "register",
+        "`mindbox` has no operation `register` (write one of by_phone, plain, or add it under `operations`",
+    );
+    check(
+        "by_phone",
+        "operation `by_phone` needs `phone`, and this call does not give it (write it under `values`:",
+    );
+    check(
+        "{ operation: by_phone, values: { phnoe: <<phone>>, phone: 1 } }",
+        "nothing in the body of operation `by_phone` reads `phnoe` (did you mean `phone`?)",
+    );
+    check("{ operation: by_phone, values: 7 }", "`values` of operation `by_phone` holds no names and values");
+    check(
+        "{ operation: by_phone, body: { a: 1 } }",
+        "has its `body` in workspace.yaml, and this call brings another",
+    );
+    check("{ operation: plain, values: { a: 1 } }", "operation `plain` has no `body` in workspace.yaml");
 }

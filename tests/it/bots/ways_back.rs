@@ -5,16 +5,22 @@ use serde_json::{Value, json};
 
 use super::stand_in::{Reply, Request, StandIn};
 use super::{SECRET, says};
+use crate::postgres::Database;
 use crate::rig::{Rig, until};
 
 /// A bot of Metabot that answers at this address.
-fn metabot(url: &str) -> String {
+pub(super) fn metabot(url: &str) -> String {
     format!("  metabot: {{ bot: metabot, bot_id: 7, token: {SECRET}, url: \"{url}\" }}")
 }
 
 /// A leadfold with the sandbox CRM, these bots and these sources.
 async fn started(bots: &str, sources: &[(&str, &str)]) -> Rig {
+    started_on(None, bots, sources).await
+}
+
+pub(super) async fn started_on(postgres: Option<Database>, bots: &str, sources: &[(&str, &str)]) -> Rig {
     let mut rig = Rig::prepare(Faults::default(), "", "").await;
+    rig.postgres = postgres;
     let workspace = rig.files.0.get_mut("workspace.yaml").unwrap();
     *workspace = workspace.replace("owner_pools:", &format!("{bots}\nowner_pools:"));
     rig.files.0.remove("sendpulse.yaml");
@@ -26,7 +32,7 @@ async fn started(bots: &str, sources: &[(&str, &str)]) -> Rig {
     rig
 }
 
-async fn post(rig: &Rig, source: &str, body: Value) {
+pub(super) async fn post(rig: &Rig, source: &str, body: Value) {
     let (status, answer) = rig.post_to(&format!("/in/{source}/demo"), body.to_string()).await;
     assert_eq!(status, 200, "{answer}");
 }
@@ -48,7 +54,7 @@ leads:
 "#;
 
 const SHIPPED: &str = r#"
-source: { preset: trigger, token: demo }
+source: { preset: trigger }
 vars:
   item: "{{ $.data.items[?@.shipped == true] | first }}"
 leads:
@@ -68,9 +74,19 @@ fn shipped(to: &Value) -> Value {
 
 #[tokio::test]
 async fn order_shipped_reaches_the_right_chat() {
+    order_shipped(None).await;
+}
+
+#[tokio::test]
+async fn order_shipped_reaches_the_right_chat_on_postgres() {
+    let Some(database) = Database::create().await else { return };
+    order_shipped(Some(database)).await;
+}
+
+async fn order_shipped(postgres: Option<Database>) {
     let server = StandIn::start(|_| says(200, json!({ "success": true }))).await;
-    let rig =
-        started(&metabot(&server.url()), &[("chat.yaml", SUBSCRIBERS), ("shipped.yaml", SHIPPED)]).await;
+    let sources = [("chat.yaml", SUBSCRIBERS), ("shipped.yaml", SHIPPED)];
+    let rig = started_on(postgres, &metabot(&server.url()), &sources).await;
     let olha = json!({ "lead_id": 501, "messenger": "telegram", "phone": "0671234567", "web_user": "10045", "city": "Київ" });
     let petro =
         json!({ "lead_id": 502, "messenger": "telegram", "phone": "0501112233", "web_user": "10046" });
@@ -140,7 +156,7 @@ async fn a_trigger_calls_nobody_who_is_not_surely_meant() {
     assert_eq!((status, word.as_str()), (200, "filtered"), "{answer}");
     // Whoever knows only the address of a source cannot trigger anything.
     let (status, _) = rig.post_to("/in/shipped/demo", shipped(&json!({ "chat": "501" })).to_string()).await;
-    assert_eq!(status, 405);
+    assert_eq!(status, 404);
     let (status, answer) =
         rig.post_to("/api/triggers/shipped", shipped(&json!({ "chat": "501" })).to_string()).await;
     assert_eq!(status, 401, "{answer}");
@@ -165,8 +181,20 @@ leads:
 
 #[tokio::test]
 async fn a_bot_is_called_after_the_crm_has_confirmed_and_by_what_it_had() {
+    called_after(None).await;
+}
+
+/// The CRM and the bot are two processes' matter: each has the lease of one of them, or one has both.
+#[tokio::test]
+async fn a_bot_is_called_after_the_crm_has_confirmed_by_two_processes() {
+    let Some(database) = Database::create().await else { return };
+    called_after(Some(database)).await;
+}
+
+async fn called_after(postgres: Option<Database>) {
     let server = StandIn::start(|_| says(200, json!({ "success": true }))).await;
-    let rig = started(&metabot(&server.url()), &[("chat.yaml", TAGGED)]).await;
+    let rig = started_on(postgres, &metabot(&server.url()), &[("chat.yaml", TAGGED)]).await;
+    let other = if rig.postgres.is_some() { Some(rig.another().await) } else { None };
     let lead = |at: i64| json!({ "lead_id": 501, "name": "Olha", "phone": "0671234567", "at": at });
     post(&rig, "chat", lead(1)).await;
     until("the first call", async || server.requests().len() == 1).await;
@@ -182,6 +210,9 @@ async fn a_bot_is_called_after_the_crm_has_confirmed_and_by_what_it_had() {
     assert_eq!(second["script_request_params"]["deal"], first["script_request_params"]["deal"]);
     rig.settle().await;
     assert_eq!(server.requests().len(), 2, "once for each lead");
+    if let Some(other) = other {
+        other.stop().await;
+    }
     rig.end().await;
 }
 
@@ -220,9 +251,14 @@ leads:
         status == 409
     })
     .await;
+    // The chat is marked before the end of the call is stored.
+    rig.settle().await;
     assert_eq!(server.requests().len(), 1);
-    let filtered =
-        rig.sql("SELECT why FROM syncs WHERE state = 'filtered' AND destination = 'telegram'").await;
-    assert!(filtered[0][0].contains("chat_blocked"), "{filtered:?}");
+    // The chat is marked first.
+    until("the call is at its end", async || {
+        let sql = "SELECT why FROM syncs WHERE state = 'filtered' AND destination = 'telegram'";
+        rig.sql(sql).await.first().is_some_and(|row| row[0].contains("chat_blocked"))
+    })
+    .await;
     rig.end().await;
 }

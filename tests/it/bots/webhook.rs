@@ -12,7 +12,7 @@ use leadfold::workspace::{Environment, compile_with};
 use serde_json::{Value, json};
 
 use super::stand_in::{Reply, Request, StandIn};
-use super::{SECRET, call, destination, outcome, patience, step, told};
+use super::{SECRET, call, check_answers, destination, outcome, step, told};
 use crate::crm::fixture::Recorder;
 use crate::rig::{Rig, until};
 
@@ -165,7 +165,7 @@ async fn what_cannot_be_sent_is_refused_before_it_is_journalled() {
 async fn what_answers_mean() {
     let elsewhere = StandIn::always(Reply::text(200, "")).await;
     let slow = Reply::text(429, "slow down").with("Retry-After", "7");
-    for (reply, word, expect) in [
+    let answers = vec![
         (Reply::text(200, ""), "done", ""),
         (Reply::text(200, "OK"), "done", ""),
         (Reply::text(201, "GIF89a"), "done", ""),
@@ -185,24 +185,10 @@ async fn what_answers_mean() {
         (Reply::text(503, ""), "unknown", "503"),
         (Reply::Silence, "unknown", "no answer within"),
         (Reply::HangsUp, "unknown", "the connection broke"),
-    ] {
-        let echo = format!("{reply:?}");
-        let timeout = patience(&reply);
-        let server = StandIn::always(reply).await;
-        let url = server.url();
-        let bot = connect(&Destination { timeout, ..account(&url) }).unwrap();
-        let step = step(request(json!({ "url": address(&url, &["x"], &[]), "json": { "a": 1 } })));
-        let journal = Recorder::default();
-        let outcome = outcome(&*bot, &step, &journal).await;
-        assert_eq!(told(&outcome).0, word, "{echo}: {outcome:?}");
-        assert!(word == "done" || told(&outcome).1.contains(expect), "{echo}: {outcome:?}");
-        assert_eq!((journal.sent(), server.requests().len()), (vec![step.id], 1), "{echo}");
-    }
+    ];
+    let to = |url: &str| request(json!({ "url": address(url, &["x"], &[]), "json": { "a": 1 } }));
+    check_answers(answers, account, to).await;
     assert!(elsewhere.requests().is_empty(), "a redirect was followed");
-    let gone = StandIn::always(Reply::text(200, "")).await.gone().await;
-    let call = request(json!({ "url": address(&gone, &["x"], &[]) }));
-    let outcome = outcome(&*connect(&account(&gone)).unwrap(), &step(call), &Recorder::default()).await;
-    assert_eq!(told(&outcome).0, "retry", "{outcome:?}");
 }
 
 #[tokio::test]

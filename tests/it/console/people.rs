@@ -92,7 +92,7 @@ async fn two_are_made_one_and_two_again() {
     apart.is(200).says("They are two people again").says("Is not the same person as");
     browser.get(&format!("/people/split?what={undo}")).await.is(200).says("They were taken apart on");
 
-    let actions = store.actions(None, 10).await.unwrap();
+    let actions = store.actions(None, None, 10).await.unwrap();
     let done: Vec<&str> = actions.iter().map(|action| action.operation.as_str()).collect();
     assert_eq!(done, ["/api/people/split", "/api/people/merge", "/api/people/merge"], "looks are no actions");
     rig.end().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use leadfold::clock::{Clock, SystemClock};
-use leadfold::crm::{Crm, DESCRIPTIONS, Journal, JournalError, Priority, Remaining};
+use leadfold::crm::{Crm, DESCRIPTIONS, Journal, JournalError, Outcome, Priority, Remaining};
 use leadfold::id::{StepId, SyncId};
 use leadfold::map::Files;
 use leadfold::plan::{Action, RecordId, Step};
@@ -29,6 +29,17 @@ pub(crate) enum Fault {
     Fails,
     Silent,
     Unauthorised,
+}
+
+/// Journals every step of these plans; each is done, and its own id stands for its record.
+pub(crate) async fn all_done(plans: &[Remaining<'_>], journal: &dyn Journal) -> Vec<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    for plan in plans {
+        let steps: Vec<_> = plan.steps.iter().map(|step| (plan.sync, step.id)).collect();
+        journal.sent(&steps).await.unwrap();
+        outcomes.push(steps.iter().map(|(_, step)| Outcome::Done(RecordId(step.to_string()))).collect());
+    }
+    outcomes
 }
 
 /// An account in a CRM, with the server behind it.

@@ -39,8 +39,8 @@ use serde_json::Value as Json;
 
 use self::contact::Kind;
 use self::import::{Import, Imports};
-use super::{Account, Bot, Sending, done};
-use crate::crm::http::{self, ALLOW_PRIVATE_ADDRESSES, Call as Request, Http, in_parallel};
+use super::{Bot, Sending, as_crm, done};
+use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Call as Request, Http, in_parallel};
 use crate::crm::limit::Window;
 use crate::crm::settings::Reader;
 use crate::crm::{ConnectError, Crm, CrmError, Description, Outcome, Priority};
@@ -71,7 +71,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         Setting {
             name: "url",
             required: false,
-            secret: false,
+            secret: true,
             summary: "where its API is: https://yespo.io/api (default https://esputnik.com/api)",
         },
         Setting {
@@ -94,7 +94,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         },
         ALLOW_PRIVATE_ADDRESSES,
     ],
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:*"], check: None }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &["telegram:*"], writes_there: false, check: None }),
     nested: None,
     windows: &[Window::sliding(200, Duration::from_secs(1))],
     processing: Duration::from_secs(30),
@@ -111,10 +111,9 @@ struct Esputnik {
 fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let settings = Reader(destination);
     let api_key = settings.secret("api_key")?;
-    let account = http::Account {
+    let account = Account {
         url: settings.text("url").unwrap_or(URL),
         windows: &[DESCRIPTION.windows, &settings.rates("rate")?].concat(),
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![api_key.clone()],
         judge: Arc::new(|_, _| None),
     };
@@ -123,13 +122,7 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
         api_key,
         imports: Imports::new(settings.duration("import_timeout", IMPORT_TIMEOUT)?),
     };
-    let account = Account {
-        bot,
-        concurrency: settings.count("concurrency", CONCURRENCY)?,
-        batch: BATCH,
-        settle: destination.settle.unwrap_or(DESCRIPTION.processing),
-    };
-    Ok(account.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 /// What goes out in one call.
@@ -175,6 +168,10 @@ impl Bot for Esputnik {
         let lost =
             || Outcome::Rejected { why: "the call has no outcome; this is a bug of leadfold".to_owned() };
         alone.map(move |outcomes| outcomes.into_iter().next().unwrap_or_else(lost)).boxed()
+    }
+
+    fn batch(&self) -> usize {
+        BATCH
     }
 
     fn call_all<'a>(

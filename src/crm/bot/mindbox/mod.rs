@@ -26,17 +26,17 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use self::operation::MindboxOperation;
-use super::{Account, Bot, Sending, done, needed};
-use crate::crm::http::{self, ALLOW_PRIVATE_ADDRESSES, Http, Verdict};
+use super::{Bot, Sending, as_crm, done, needed};
+use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Http, Verdict};
 use crate::crm::settings::Reader;
 use crate::crm::{ConnectError, Crm, Description, Outcome};
-use crate::map::{self, Node};
+use crate::map::{self, Node, closest};
 use crate::plan::Call;
-use crate::rules::{BotKind, Destination, Operation, Parameter, Setting, Shape};
+use crate::rules::{BotKind, Destination, Misuse, Operation, Parameter, Setting, Shape};
 
 const URL: &str = "https://api.mindbox.ru";
 
@@ -102,7 +102,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         Setting {
             name: "url",
             required: false,
-            secret: false,
+            secret: true,
             summary: "where its API is: https://api.mindbox.cloud, https://api.maestra.io (default https://api.mindbox.ru)",
         },
         Setting {
@@ -119,7 +119,7 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
         },
         ALLOW_PRIVATE_ADDRESSES,
     ],
-    bot: Some(BotKind { operations: OPERATIONS, chats: &[], check: None }),
+    bot: Some(BotKind { operations: OPERATIONS, chats: &[], writes_there: false, check: Some(check) }),
     nested: Some(note_problems),
     windows: &[],
     processing: Duration::from_secs(10),
@@ -129,6 +129,29 @@ pub(in crate::crm) static DESCRIPTION: Description = Description {
 
 fn note_problems(reader: &map::Reader<'_>, destination: &Node) {
     operation::read(reader, destination);
+}
+
+/// Whether the workspace has the operation that a call names, and what that one reads is given.
+fn check(destination: &Destination, _: &str, arguments: &Map<String, Json>) -> Vec<Misuse> {
+    // What is wrong with the operations themselves is said at their own place.
+    let Ok(operations) = Reader(destination).nested(&["operations"], operation::read) else {
+        return Vec::new();
+    };
+    let Some(name) = arguments.get("operation").and_then(Json::as_str) else { return Vec::new() };
+    if let Some(operation) = operations.get(name) {
+        return operation.misuses(name, arguments);
+    }
+    let known = || operations.keys().map(String::as_str);
+    let help = match closest(name, known()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "write one of {}, or add it under `operations` of `{}` in workspace.yaml",
+            known().collect::<Vec<_>>().join(", "),
+            destination.name
+        ),
+    };
+    let message = format!("`{}` has no operation `{name}`", destination.name);
+    vec![Misuse { parameter: "operation", message, help: Some(help) }]
 }
 
 struct Mindbox {
@@ -142,10 +165,9 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let settings = Reader(destination);
     let secret_key = settings.secret("secret_key")?;
     settings.required("operations")?;
-    let account = http::Account {
+    let account = Account {
         url: settings.text("url").unwrap_or(URL),
         windows: &settings.rates("rate")?,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![secret_key.clone()],
         judge: Arc::new(judge),
     };
@@ -155,13 +177,7 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
         secret_key,
         operations: settings.nested(&["operations"], operation::read)?,
     };
-    let account = Account {
-        bot,
-        concurrency: settings.count("concurrency", CONCURRENCY)?,
-        batch: 1,
-        settle: destination.settle.unwrap_or(DESCRIPTION.processing),
-    };
-    Ok(account.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 /// A second call that meets the first is a conflict that passes, and the same transactionId makes another try harmless.

@@ -20,6 +20,7 @@ use super::is_blank;
 use crate::crm::tree::Tree;
 use crate::map::{Node, Reader, Section, Sees, Template, Values, closest};
 use crate::plan::Call;
+use crate::rules::Misuse;
 
 const KEYS: &[&str] = &["name", "mode", "needs", "body"];
 
@@ -111,6 +112,51 @@ impl MindboxOperation {
             (None, _) => Err("it has no body in the workspace that could read `values`".to_owned()),
             (Some(tree), None) => self.fill(tree, given),
         }
+    }
+
+    /// What [`body`](Self::body) will refuse, whatever the lead.
+    pub(super) fn misuses(&self, name: &str, arguments: &Map<String, Json>) -> Vec<Misuse> {
+        let misuse = |parameter, message: String, help: &str| {
+            vec![Misuse { parameter, message, help: Some(help.to_owned()) }]
+        };
+        let given = arguments.get("values");
+        if self.body.is_none() {
+            let message =
+                format!("operation `{name}` has no `body` in workspace.yaml that could read `values`");
+            let help = "give it a `body` there, or write the whole `body` in the call";
+            return if given.is_some() { misuse("values", message, help) } else { Vec::new() };
+        }
+        if arguments.contains_key("body") {
+            let message =
+                format!("operation `{name}` has its `body` in workspace.yaml, and this call brings another");
+            return misuse(
+                "body",
+                message,
+                "keep one of the two; what the one there reads is given under `values`",
+            );
+        }
+        let given = match given {
+            None => Map::new(),
+            Some(Json::Object(given)) => given.clone(),
+            // All of them come from the event.
+            Some(Json::Null) => return Vec::new(),
+            Some(Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_)) => {
+                let message = format!("`values` of operation `{name}` holds no names and values");
+                return misuse("values", message, "write `values: { phone: \"{{ lead.phone.e164 }}\" }`");
+            }
+        };
+        let unread = given.keys().filter(|key| !self.reads(key)).map(|key| {
+            let known = self.needs.iter().map(String::as_str);
+            let help = closest(key, known).map(|near| format!("did you mean `{near}`?"));
+            let message = format!("nothing in the body of operation `{name}` reads `{key}`");
+            Misuse { parameter: "values", message, help }
+        });
+        let missing = self.needs.iter().filter(|key| !given.contains_key(*key)).map(|key| Misuse {
+            parameter: "values",
+            message: format!("operation `{name}` needs `{key}`, and this call does not give it"),
+            help: Some(format!("write it under `values`: {{ {key}: \"{{{{ … }}}}\" }}")),
+        });
+        unread.chain(missing).collect()
     }
 
     fn fill(&self, tree: &Tree, given: Map<String, Json>) -> Result<Json, String> {

@@ -33,7 +33,7 @@ use serde_json::{Map, Value, json};
 
 use self::channel::Channel;
 use self::token::Tokens;
-use super::{Account as Destined, Bot, Sending, done, needed, object, recipient};
+use super::{Bot, Sending, as_crm, done, needed, object, recipient};
 use crate::crm::http::{ALLOW_PRIVATE_ADDRESSES, Account, Answer, Http, Verdict};
 use crate::crm::limit::Window;
 use crate::crm::settings::Reader;
@@ -195,7 +195,12 @@ pub(super) static DESCRIPTION: Description = Description {
     windows: &[Window::sliding(10, Duration::from_secs(1))],
     processing: Duration::from_secs(10),
     search_lag: Duration::ZERO,
-    bot: Some(BotKind { operations: OPERATIONS, chats: &["sendpulse:*"], check: Some(check) }),
+    bot: Some(BotKind {
+        operations: OPERATIONS,
+        chats: &["sendpulse:*"],
+        writes_there: true,
+        check: Some(check),
+    }),
     nested: None,
     connect,
 };
@@ -212,7 +217,6 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     let account = Account {
         url: settings.text("url").unwrap_or("https://api.sendpulse.com"),
         windows: &windows,
-        allow_private_addresses: settings.flag(ALLOW_PRIVATE_ADDRESSES.name, false)?,
         secrets: vec![client_id.clone(), client_secret.clone()],
         judge: Arc::new(|_, body| {
             (body["error_code"].as_u64() == Some(TOO_FAST)).then_some(Verdict::RateLimited)
@@ -220,8 +224,7 @@ fn connect(destination: &Destination) -> Result<Arc<dyn Crm>, ConnectError> {
     };
     let bot =
         SendPulse { http: Http::new(destination, &account)?, tokens: Tokens::new(client_id, client_secret) };
-    let settle = destination.settle.unwrap_or(DESCRIPTION.processing);
-    Ok(Destined { bot, concurrency: CONCURRENCY, batch: 1, settle }.shared())
+    as_crm(bot, destination, &DESCRIPTION, CONCURRENCY)
 }
 
 /// Whether a variable is named, and once.

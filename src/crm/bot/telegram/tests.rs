@@ -97,3 +97,14 @@ fn messages_to_one_chat_are_spaced() {
     check("7", 10_000, 10_000);
     assert_eq!(turns.0.lock().unwrap().len(), 1, "chats whose turn has passed are forgotten");
 }
+
+#[test]
+fn words_that_telegram_refuses_are_found_before_they_are_sent() {
+    let found = |arguments: Value| {
+        misuses(arguments.as_object().unwrap()).into_iter().map(|misuse| misuse.message).collect::<Vec<_>>()
+    };
+    assert!(found(json!({ "text": "a", "parse_mode": "html", "preview": true })).is_empty());
+    assert!(found(json!({ "text": null, "parse_mode": null, "preview": "false" })).is_empty());
+    let wrong = found(json!({ "text": "a", "parse_mode": "markdwn", "preview": "no" }));
+    assert!(wrong.len() == 2 && wrong[0].contains("`markdwn` is no way"), "{wrong:?}");
+}
