@@ -67,7 +67,7 @@ pub(super) struct Options {
     /// Weaker token for a web site: it opens /api/links for its visitors, and nothing else
     #[arg(long, env = "LEADFOLD_LINKS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     links_token: Option<SecretString>,
-    /// Where people open the console, for links to it in alerts: https://leads.example.com
+    /// Where people open the console, such as `https://leads.example.com`: for links to it in alerts
     #[arg(long, env = "LEADFOLD_PUBLIC_URL", hide_env_values = true, value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
     /// How log lines look

@@ -119,12 +119,15 @@ fn cause(reader: &Reader, caused: &Caused) -> Markup {
                 span.code { (caused.cause.code) }
             }
             p { strong { (reader.say("What to do: ", "Що зробити: ")) } (advice.todo(reader)) }
-            ul.plain { @for example in &caused.examples { li {
+            ul.plain { @for (number, example) in caused.examples.iter().enumerate() { li {
                 a href=(format!("/leads/{}", example.lead)) {
-                    (example.name.as_deref().unwrap_or(reader.say("No name", "Без імені")))
+                    (example.name.as_deref().unwrap_or(reader.say("A lead", "Лід")))
                 }
                 " " span.faint { (reader.moment(example.received_at)) }
-                div { (example.why) }
+                // Leads of one cause often stopped for the very same reason, which is said once.
+                @if number.checked_sub(1).and_then(|before| caused.examples.get(before)).map(|before| &before.why) != Some(&example.why) {
+                    div { (example.why) }
+                }
             } } }
             @if reader.may(Role::Operator) {
                 a.button href=(link) { (reader.say("Replay…", "Повторити…")) }

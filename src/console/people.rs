@@ -97,7 +97,7 @@ fn face(reader: &Reader, person: &Profile) -> Markup {
             (leads(reader, person.lead_count)) ", "
             (reader.say("known since ", "відома з ")) (reader.day(person.created_at))
         }
-        (words::identifiers(reader, person))
+        (words::short_identifiers(reader, person))
         @if !person.contacts.is_empty() {
             ul.plain { @for one in &person.contacts { li { (contact(reader, one)) } } }
         }

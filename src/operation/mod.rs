@@ -29,7 +29,7 @@ use serde_json::Value;
 use self::entrance::Entrance;
 use crate::access::{AccessError, Caller, Role};
 use crate::clock::Clock;
-use crate::map::Workspace;
+use crate::map::{Mapping, Workspace};
 use crate::store::corrections::NotDone;
 use crate::store::{Store, StoreError};
 use crate::telemetry::masked;
@@ -77,7 +77,7 @@ impl Means {
     pub async fn regions(&self) -> Vec<String> {
         let Ok(workspace) = self.active().await else { return default_regions() };
         let mappings = workspace.sources.values().filter_map(|source| source.mapping.as_ref().ok());
-        let named = mappings.flat_map(|mapping| mapping.branches()).flat_map(|branch| &branch.phone.regions);
+        let named = mappings.flat_map(Mapping::branches).flat_map(|branch| &branch.phone.regions);
         let mut regions: Vec<String> = Vec::new();
         for region in named {
             if !regions.contains(region) {

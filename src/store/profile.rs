@@ -138,7 +138,7 @@ pub struct DuplicatePlace {
 pub struct Brief {
     /// Ours.
     pub id: String,
-    /// As in their newest lead.
+    /// As in the newest of their leads that has one.
     pub name: Option<String>,
     /// Their phones, emails, chats and customer ids, as they are shown.
     pub identifiers: Vec<String>,
@@ -423,7 +423,10 @@ impl Store {
         let newest = self.all(&sql, args![person], |row| Ok((lead_row(row)?, row.int(8)?))).await?;
         let newest = newest.into_iter().next();
         let leads = newest.as_ref().map_or(0, |(_, count)| *count);
-        let name = newest.and_then(|(lead, _)| Some(lead.contact?.get("name")?.as_str()?.to_owned()));
+        let mut name = newest.and_then(|(lead, _)| Some(lead.contact?.get("name")?.as_str()?.to_owned()));
+        if name.is_none() && leads > 1 {
+            name = self.name(person).await?;
+        }
         Ok(Brief { id: person.to_string(), name, identifiers, leads })
     }
 }

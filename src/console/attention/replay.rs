@@ -121,7 +121,7 @@ pub(super) async fn look(
                 (chosen.fields())
                 input type="hidden" name="up_to" value=(up_to);
                 input type="hidden" name="total" value=(count);
-                button { (reader.say("Replay", "Повторити")) " " (chosen.things(&reader, count)) }
+                div.actions { button { (reader.say("Replay", "Повторити")) " " (chosen.things(&reader, count)) } }
             }
         }
         p { a href="/attention" { (reader.say("Back", "Назад")) } }
@@ -171,16 +171,9 @@ fn what_follows(reader: &Reader, chosen: &Chosen, preview: &Preview) -> Markup {
         }
         @if !preview.samples.is_empty() {
             h2 { (reader.say("What becomes of the first ones", "Що стане з першими")) }
-            div.scroll { table.cards {
-                thead { tr {
-                    th scope="col" { (reader.say("Now", "Зараз")) }
-                    th scope="col" { (reader.say("Then", "Потім")) }
-                } }
-                tbody { @for sample in &preview.samples { tr {
-                    td data-name=(reader.say("Now", "Зараз")) { a href=(format!("/leads/{}", sample.lead)) { (sample.before) } }
-                    td data-name=(reader.say("Then", "Потім")) { (sample.after) }
-                } } }
-            } }
+            ul { @for sample in &preview.samples { li {
+                a href=(format!("/leads/{}", sample.lead)) { (reader.say("A lead", "Лід")) } " → " (sample.after)
+            } } }
         }
     }
 }

@@ -101,7 +101,7 @@ async fn compared(
     Ok(html! {
         div.pair { div.sheet { (face(reader, one)) } div.sheet { (face(reader, other)) } }
         @if let Some(pair) = why {
-            h2 { (reader.say("What speaks for it, and against", "Що за це і що проти")) }
+            h2 { (reader.say("What was decided about the lead that showed it", "Що вирішено про лід, який це показав")) }
             @for sentence in &pair.why { p { (sentence) } }
         }
         @match &seen {

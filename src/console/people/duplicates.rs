@@ -79,12 +79,16 @@ pub(super) async fn queue(
 }
 
 fn row(reader: &Reader, duplicate: &PossibleDuplicate) -> Markup {
-    let PossibleDuplicate { one, other, why, at, .. } = duplicate;
+    let PossibleDuplicate { one, other, lead, why, at } = duplicate;
     let ids = (one.id.parse::<PersonId>(), other.id.parse::<PersonId>());
     html! {
         article.sheet {
             p.faint { (reader.say("Since ", "З ")) (reader.moment(*at)) }
             div.pair { div { (brief(reader, one)) } div { (brief(reader, other)) } }
+            p.faint {
+                (reader.say("What was decided about ", "Що вирішено про "))
+                a href=(format!("/leads/{lead}")) { (reader.say("the lead that showed it", "лід, який це показав")) } ":"
+            }
             @for sentence in why { p { (sentence) } }
             @if let (Ok(one), Ok(other)) = ids {
                 div.actions {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::Console;
 use super::super::guard::Reader;
 use super::super::page::{Failure, Section, page};
-use super::{called, leads, path_of};
+use super::{called, path_of};
 use crate::id::PersonId;
 use crate::operation::ask;
 use crate::operation::people::{LookAtNewestPeople, LookAtPeople, People};
@@ -135,7 +135,7 @@ fn table(reader: &Reader, people: &[Brief]) -> Markup {
             tbody { @for person in people { tr {
                 td data-name=(name) { a href=(path_of(&person.id)) { (called(reader, person.name.as_deref())) } }
                 td data-name=(known) { (person.identifiers.join(", ")) }
-                td.number data-name=(count) { (leads(reader, person.leads)) }
+                td.number data-name=(count) { (reader.number(person.leads)) }
             } } }
         } }
     }

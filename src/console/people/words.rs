@@ -60,6 +60,15 @@ pub(super) fn identifiers(reader: &Reader, person: &Profile) -> Markup {
     }
 }
 
+/// What is theirs, in a few lines.
+pub(super) fn short_identifiers(reader: &Reader, person: &Profile) -> Markup {
+    html! {
+        ul.plain { @for one in &person.identifiers { li {
+            (kind(reader, one.kind)) " " span.code { (one.value) } " " (trust(reader, one.proof))
+        } } }
+    }
+}
+
 /// An identifier that is told of.
 pub(super) fn given(reader: &Reader, given: &Given) -> String {
     let scope = if given.scope.is_empty() { String::new() } else { format!(" ({})", given.scope) };

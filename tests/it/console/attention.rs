@@ -222,8 +222,8 @@ fn causes_are_told_apart_and_counted_no_further_than_anybody_counts() {
         causes.sort();
         assert_eq!(causes, [other.clone(), many.clone(), few.clone()]);
         let counted = async |cause: &Cause| {
-            let caused = story.store.caused(cause.clone()).await.unwrap().unwrap();
-            (caused.leads.count, caused.leads.more, caused.since.as_millisecond(), caused.examples.len())
+            let found = story.store.caused(cause.clone()).await.unwrap().unwrap();
+            (found.leads.count, found.leads.more, found.since.as_millisecond(), found.examples.len())
         };
         assert_eq!(counted(&many).await, (1_000, true, 1, 3));
         assert_eq!(counted(&few).await, (100, false, 1_101, 3));
