@@ -142,8 +142,8 @@ fn standing(reader: &Reader, trouble: &Trouble) -> Markup {
         "paused" => (
             reader.say("A destination is paused", "Напрямок на паузі"),
             reader.say(
-                "Its queue is kept and goes on by itself once the CRM lets us in again.",
-                "Чергу збережено, вона піде далі сама, щойно CRM знову нас пустить.",
+                "Correct what it says. The queue is kept, and goes on by itself once the CRM lets us in again.",
+                "Виправте те, на що вона вказує. Чергу збережено, вона піде далі сама, щойно CRM знову нас пустить.",
             ),
         ),
         "silent" => (
