@@ -171,6 +171,7 @@ fn options(database: &str, folder: &Path) -> Outcome<Options> {
         listen: ([127, 0, 0, 1], 0).into(),
         door: Door::Demo,
         metrics: Metrics::start()?,
+        public_url: None,
         limits: Limits::default(),
         environment: Arc::new(|_| None),
         clock: Arc::new(SystemClock),

@@ -99,6 +99,7 @@ fn options(mapping: &str, folder: &Path, metrics: &Metrics) -> Options {
         listen: ([127, 0, 0, 1], 0).into(),
         door: Door::Demo,
         metrics: metrics.clone(),
+        public_url: None,
         limits: Limits::default(),
         environment: Arc::new(|_| None),
         clock: Arc::new(SystemClock),

@@ -67,6 +67,8 @@ pub struct Options {
     pub door: Door,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where people open the console, for links to it in alerts: `https://leads.example.com`.
+    pub public_url: Option<String>,
     /// Limits of the receiving edge.
     pub limits: Limits,
     /// Where `${NAME}` gets its value.
@@ -156,7 +158,13 @@ impl App {
         };
         tasks.spawn(preparer.run(stop.clone()));
         let clock = Arc::clone(&options.clock);
-        let alerts = Alerts { store: store.clone(), clock, workers: workers.clone(), active: active.clone() };
+        let alerts = Alerts {
+            store: store.clone(),
+            clock,
+            workers: workers.clone(),
+            active: active.clone(),
+            public_url: options.public_url.clone(),
+        };
         tasks.spawn(begin_anew("tells of new causes of trouble", stop.clone(), move |stop| {
             alerts.clone().run(stop)
         }));

@@ -8,11 +8,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod alerts;
 mod identity;
 mod links;
 mod operations;
 mod pools;
 
+pub use alerts::{AlertRules, Encryption, Mail, TELEGRAM, TelegramChat};
 pub use identity::{IdentifierOrder, IdentityRules, Limits};
 pub use links::LinkRules;
 pub use operations::{BotKind, CheckCall, Misuse, Operation, Parameter, Shape};

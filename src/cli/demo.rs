@@ -202,6 +202,7 @@ async fn start_app(texts: Texts, folder: &Path, port: u16, crm: &str) -> Result<
         listen: loopback(port),
         door: Door::Demo,
         metrics: Metrics::start().map_err(|error| error.to_string())?,
+        public_url: None,
         limits: Limits::default(),
         environment,
         clock: Arc::new(SystemClock),

@@ -70,6 +70,9 @@ pub(super) struct Options {
     /// Weaker token for a web site: it opens /api/links for its visitors, and nothing else
     #[arg(long, env = "LEADFOLD_LINKS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     links_token: Option<SecretString>,
+    /// Where people open the console, such as `https://leads.example.com`: for links to it in alerts
+    #[arg(long, env = "LEADFOLD_PUBLIC_URL", hide_env_values = true, value_name = "URL", value_parser = public_url)]
+    public_url: Option<String>,
     /// How log lines look
     #[arg(long, env = "LEADFOLD_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -112,6 +115,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         listen: options.listen,
         door,
         metrics,
+        public_url: options.public_url.filter(|url| !url.is_empty()),
         limits: Limits { body_bytes: options.max_body, ..Limits::default() },
         environment: process_environment(),
         clock: Arc::new(SystemClock),
@@ -144,6 +148,19 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     tracing::info!("stopping: finishing what was acknowledged");
     app.stop().await;
     Ok(End::Done)
+}
+
+/// The root of an address, without what a path begins with. Empty counts as none, as for other variables.
+fn public_url(text: &str) -> Result<String, String> {
+    let url = text.trim().trim_end_matches('/');
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let is_root = host.is_some_and(|host| {
+        !host.is_empty() && !host.contains(|letter: char| letter.is_whitespace() || "?#@\\".contains(letter))
+    });
+    if url.is_empty() || is_root {
+        return Ok(url.to_owned());
+    }
+    Err("write where people open the console: https://leads.example.com".to_owned())
 }
 
 /// Ctrl-C, or SIGTERM from whoever runs services here. It counts from the call on, not only once it is awaited: whoever

@@ -17,7 +17,7 @@ use crate::operation::destinations::{
     DestinationNow, DestinationsNow, LookAtDestinations, PauseDestination, ResumeDestination,
 };
 use crate::rules::Mode;
-use crate::store::standing::{BotChats, Trouble, UpTo};
+use crate::store::standing::{BotChats, LastError, UpTo};
 
 /// What was done, by its word in the address.
 const DONE: &[(&str, &str, &str)] = &[
@@ -144,7 +144,7 @@ fn one(reader: &Reader, now: &DestinationNow) -> Markup {
                 }
             }
             @if now.is_bot { (chats(reader, &now.chats)) }
-            (troubles(reader, &now.troubles))
+            (last_errors(reader, &now.last_errors))
         }
     }
 }
@@ -266,21 +266,21 @@ fn live(bot: &BotChats) -> UpTo {
     UpTo { count: count.max(0), more: bot.all.more }
 }
 
-fn troubles(reader: &Reader, troubles: &[Trouble]) -> Markup {
+fn last_errors(reader: &Reader, errors: &[LastError]) -> Markup {
     html! {
-        @if !troubles.is_empty() {
-            h3 { (reader.say("Last troubles", "Останні збої")) }
-            ul.troubles {
-                @for trouble in troubles {
+        @if !errors.is_empty() {
+            h3 { (reader.say("Last errors", "Останні помилки")) }
+            ul.errors {
+                @for error in errors {
                     li {
-                        @if trouble.needs_attention {
+                        @if error.needs_attention {
                             span.badge.bad { (reader.say("needs attention", "потребує уваги")) }
                         } @else {
                             span.badge.wait { (reader.say("tried again", "спробуємо ще")) }
                         }
-                        " " time.faint datetime=(trouble.at) { (reader.moment(trouble.at)) }
-                        @if trouble.leads > 1 { " · " (reader.count(trouble.leads, ["lead", "leads"], ["лід", "ліди", "лідів"])) }
-                        div { (trouble.text) }
+                        " " time.faint datetime=(error.at) { (reader.moment(error.at)) }
+                        @if error.leads > 1 { " · " (reader.count(error.leads, ["lead", "leads"], ["лід", "ліди", "лідів"])) }
+                        div { (error.text) }
                     }
                 }
             }

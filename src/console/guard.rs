@@ -135,6 +135,11 @@ impl Reader {
         token::same(&expected, &given).then_some(()).ok_or(Failure::Forged)
     }
 
+    /// Whether they may do what this role may.
+    pub(super) fn may(&self, role: Role) -> bool {
+        self.caller.role >= role
+    }
+
     #[cfg(test)]
     pub(super) fn for_tests() -> Self {
         Self {

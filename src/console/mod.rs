@@ -27,6 +27,7 @@ mod access;
 mod account;
 mod actions;
 mod assets;
+mod attention;
 mod deliveries;
 mod destinations;
 mod difference;
@@ -36,6 +37,7 @@ mod live;
 mod mappings;
 mod overview;
 mod page;
+mod people;
 mod pools;
 mod preferences;
 mod reasons;
@@ -73,6 +75,8 @@ pub fn router(means: Means, access: Access, stop: CancellationToken) -> Router {
         .route("/live", get(live::live))
         .merge(lead::routes())
         .merge(deliveries::routes())
+        .merge(people::routes())
+        .merge(attention::routes())
         .merge(mappings::router())
         .merge(destinations::routes())
         .merge(overview::routes())

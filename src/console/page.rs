@@ -5,17 +5,22 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::guard::{KEY, Reader};
-use super::{access, assets};
+use super::{access, assets, people};
 use crate::access::{AccessError, Role};
 use crate::operation::OperationError;
 use crate::resolve::Language;
 use crate::store::StoreError;
+use crate::store::corrections::NotDone;
 
 /// A part of the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     /// Every lead.
     Registry,
+    /// Everybody, and who may be whom.
+    People,
+    /// What somebody has to look at.
+    Attention,
     /// Where leads are brought.
     Destinations,
     /// What becomes of what comes.
@@ -27,12 +32,21 @@ pub(super) enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 5] =
-        [Self::Registry, Self::Destinations, Self::Mappings, Self::Overview, Self::Access];
+    const ALL: [Self; 7] = [
+        Self::Registry,
+        Self::People,
+        Self::Attention,
+        Self::Destinations,
+        Self::Mappings,
+        Self::Overview,
+        Self::Access,
+    ];
 
     fn path(self) -> &'static str {
         match self {
             Self::Registry => "/",
+            Self::People => "/people",
+            Self::Attention => "/attention",
             Self::Destinations => "/destinations",
             Self::Mappings => "/mappings",
             Self::Overview => "/overview",
@@ -43,7 +57,12 @@ impl Section {
     /// What it takes to look at it.
     fn role(self) -> Role {
         match self {
-            Self::Registry | Self::Destinations | Self::Mappings | Self::Overview => Role::Viewer,
+            Self::Registry
+            | Self::People
+            | Self::Attention
+            | Self::Destinations
+            | Self::Mappings
+            | Self::Overview => Role::Viewer,
             Self::Access => Role::Admin,
         }
     }
@@ -51,6 +70,8 @@ impl Section {
     pub(super) fn name(self, reader: &Reader) -> &'static str {
         match self {
             Self::Registry => reader.say("Registry", "Реєстр"),
+            Self::People => reader.say("People", "Люди"),
+            Self::Attention => reader.say("Needs attention", "Потребує уваги"),
             Self::Destinations => reader.say("Destinations", "Призначення"),
             Self::Mappings => reader.say("Mappings", "Мапінги"),
             Self::Overview => reader.say("Overview", "Огляд"),
@@ -143,6 +164,14 @@ pub(super) fn done(reader: &Reader, what: Option<&str>, sentences: &[(&str, &str
     Some(reader.say(*english, *ukrainian).to_owned())
 }
 
+/// A link to elsewhere, for an address that others sent: only one that a browser opens as a page.
+pub(super) fn elsewhere(address: &str, text: &str) -> Markup {
+    let opens = ["https://", "http://", "tg://"].iter().any(|scheme| address.starts_with(scheme));
+    html! {
+        @if opens { a href=(address) target="_blank" rel="noopener noreferrer" { (text) } } @else { (text) }
+    }
+}
+
 /// Changes the language, and comes back.
 pub(super) fn languages(language: Language, here: &str) -> Markup {
     html! {
@@ -165,6 +194,8 @@ pub(super) enum Failure {
     Forbidden(String),
     /// It cannot be done as it was asked: what is wrong and what to do.
     Refused(String),
+    /// Two people cannot be made one, or two, yet.
+    NotDone(NotDone),
     /// Something about users and access tokens is not so.
     Access(AccessError),
     /// The registry does not answer.
@@ -182,6 +213,7 @@ impl From<OperationError> for Failure {
     fn from(error: OperationError) -> Self {
         match error {
             OperationError::Refused(text) => Self::Refused(text),
+            OperationError::NotDone(not) => Self::NotDone(not),
             OperationError::Access(not) => Self::Access(not),
             OperationError::Forbidden(text) => Self::Forbidden(text),
             OperationError::Storage(failure) => failure.into(),
@@ -194,7 +226,7 @@ impl Failure {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forged | Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::Refused(_) | Self::Access(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Refused(_) | Self::NotDone(_) | Self::Access(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -240,6 +272,9 @@ pub(super) fn failed(reader: &Reader, failure: &Failure) -> Response {
             (reader.say("You may not do this", "Вам цього не дозволено"), text.clone())
         }
         Failure::Refused(text) => (reader.say("This was not done", "Цього не зроблено"), text.clone()),
+        Failure::NotDone(not) => {
+            (reader.say("This was not done", "Цього не зроблено"), people::not_done(reader, not))
+        }
         Failure::Access(not) => {
             (reader.say("This was not done", "Цього не зроблено"), access::why_not(reader, *not).to_owned())
         }

@@ -15,6 +15,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+mod alerts;
 mod branch;
 mod calls;
 mod chats;
@@ -113,7 +114,8 @@ pub fn compile(
     presets: &[&str],
 ) -> Compiled {
     let text = files.0.get(workspace::FILE).map(String::as_str);
-    let (mut workspace, mut problems) = workspace::read(text, environment, kinds);
+    let sources = files.0.keys().filter_map(|file| source::name_of(file).ok()).collect();
+    let (mut workspace, mut problems) = workspace::read(text, environment, kinds, &sources);
     workspace.hash = files.hash();
     for (file, text) in files.0.iter().filter(|(file, _)| *file != workspace::FILE) {
         let name = match source::name_of(file) {

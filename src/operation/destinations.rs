@@ -15,7 +15,7 @@ use crate::crm::{connect, description};
 use crate::rules::{Destination, Mode};
 use crate::store::hourly::Kind;
 use crate::store::pauses::Pause;
-use crate::store::standing::{BotChats, Trouble, Waiting};
+use crate::store::standing::{BotChats, LastError, Waiting};
 
 /// Calls that a lead costs as a rule: a look-up and two writes.
 const CALLS_PER_LEAD: f64 = 3.0;
@@ -60,7 +60,7 @@ pub struct DestinationNow {
     /// About how long that takes, in seconds; absent where nobody can tell.
     pub takes_seconds: Option<i64>,
     /// What went wrong lately, the latest first.
-    pub troubles: Vec<Trouble>,
+    pub last_errors: Vec<LastError>,
     /// The chats that it serves, where it is a bot.
     pub chats: Vec<BotChats>,
 }
@@ -75,7 +75,7 @@ impl Operation for LookAtDestinations {
         let (store, now) = (&means.store, means.clock.now());
         let (mut pauses, leases) = (store.pauses().await?, store.leases().await?);
         let names: Vec<&str> = workspace.destinations.keys().map(String::as_str).collect();
-        let mut troubles = store.troubles(&names).await?;
+        let mut last_errors = store.last_errors(&names).await?;
         let ended = store.in_all(Kind::Sync, now - jiff::SignedDuration::from_hours(1)).await?;
         let bots = if workspace.bots.is_empty() { Vec::new() } else { store.bots().await? };
         let mut destinations = Vec::with_capacity(names.len());
@@ -104,7 +104,7 @@ impl Operation for LookAtDestinations {
                 windows,
                 held_until: budget.held_until.filter(|until| *until > now),
                 waiting,
-                troubles: troubles.remove(name).unwrap_or_default(),
+                last_errors: last_errors.remove(name).unwrap_or_default(),
                 chats: bots.iter().filter(|chats| serves(destination, &chats.scope)).cloned().collect(),
             });
         }

@@ -7,6 +7,7 @@
 
 pub mod actions;
 pub mod apply;
+pub mod attention;
 pub mod deep_links;
 pub mod destinations;
 pub mod entrance;
@@ -34,7 +35,8 @@ use self::entrance::Entrance;
 use self::mappings::Catalogs;
 use crate::access::{AccessError, Caller, Role};
 use crate::clock::Clock;
-use crate::map::Workspace;
+use crate::map::{Mapping, Workspace};
+use crate::store::corrections::NotDone;
 use crate::store::{Store, StoreError};
 use crate::telemetry::masked;
 use crate::workspace::{Home, Versions};
@@ -80,6 +82,20 @@ impl Means {
         };
         Ok(self.versions.get(&hash).await?)
     }
+
+    /// Countries of a phone that names none, as the mappings have them.
+    pub async fn regions(&self) -> Vec<String> {
+        let Ok(workspace) = self.active().await else { return default_regions() };
+        let mappings = workspace.sources.values().filter_map(|source| source.mapping.as_ref().ok());
+        let named = mappings.flat_map(Mapping::branches).flat_map(|branch| &branch.phone.regions);
+        let mut regions: Vec<String> = Vec::new();
+        for region in named {
+            if !regions.contains(region) {
+                regions.push(region.clone());
+            }
+        }
+        if regions.is_empty() { default_regions() } else { regions }
+    }
 }
 
 /// Something that people ask for.
@@ -114,6 +130,9 @@ pub enum OperationError {
     /// It cannot be done as it was asked: what is wrong and what to do.
     #[error("{0}")]
     Refused(String),
+    /// Something else must be so first, for two people to be made one, or two.
+    #[error("{0}")]
+    NotDone(#[from] NotDone),
     /// Something about users and access tokens is not so.
     #[error("{0}")]
     Access(#[from] AccessError),

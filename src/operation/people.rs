@@ -15,13 +15,14 @@ use crate::crm;
 use crate::id::{MergeId, PersonId};
 use crate::normalise::spellings;
 use crate::plan::RecordId;
+use crate::resolve::Language;
 use crate::store::StoreError;
 use crate::store::corrections::{Asked, By, ContactOf, KeptApart, MadeOne, NotDone, TakenApart};
-use crate::store::profile::{PossibleDuplicate, Profile};
+use crate::store::profile::{Brief, DuplicatePlace, PossibleDuplicate, Profile};
 
 /// People of one answer.
 const MOST_PEOPLE: usize = 20;
-/// Possible duplicates of one answer.
+/// Possible duplicates, or people in a few words, of one answer.
 const MOST_DUPLICATES: i64 = 200;
 /// How often something that is just on its way to a CRM is waited for, and how long each time.
 const TRIES: u32 = 20;
@@ -39,6 +40,9 @@ pub struct LookAtPeople {
     /// Newest leads of each.
     #[serde(default)]
     pub leads: Option<i64>,
+    /// `en` or `uk`, for the sentences.
+    #[serde(default)]
+    pub language: Language,
 }
 
 /// Everybody who is meant.
@@ -57,7 +61,9 @@ impl Operation for LookAtPeople {
         let leads = self.leads.unwrap_or(5).clamp(0, 200);
         let mut people = Vec::new();
         for person in found(means, &self.who, &self.regions).await?.into_iter().take(MOST_PEOPLE) {
-            let Some(mut profile) = means.store.profile(person, leads).await? else { continue };
+            let Some(mut profile) = means.store.profile_in(person, leads, self.language).await? else {
+                continue;
+            };
             add_pages(means, &mut profile.contacts).await;
             people.push(profile);
         }
@@ -66,12 +72,18 @@ impl Operation for LookAtPeople {
 }
 
 /// Asks for people who may be one, oldest first.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtDuplicates {
     /// At most so many; 50 when absent.
     #[serde(default)]
     pub limit: Option<i64>,
+    /// Those behind this one: the last of the page before.
+    #[serde(default)]
+    pub after: Option<DuplicatePlace>,
+    /// `en` or `uk`, for the sentences.
+    #[serde(default)]
+    pub language: Language,
 }
 
 /// People who may be one, until somebody says.
@@ -88,7 +100,39 @@ impl Operation for LookAtDuplicates {
 
     async fn run(self, means: &Means) -> Result<Duplicates, OperationError> {
         let limit = self.limit.unwrap_or(50).clamp(1, MOST_DUPLICATES);
-        Ok(Duplicates { duplicates: means.store.possible_duplicates(None, limit).await? })
+        let after = self.after.as_ref();
+        let duplicates = means.store.possible_duplicates(None, after, self.language, limit).await?;
+        Ok(Duplicates { duplicates })
+    }
+}
+
+/// Asks who came last.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LookAtNewestPeople {
+    /// Those before this one: the last of the page before.
+    #[serde(default)]
+    pub before: Option<PersonId>,
+    /// At most so many; 50 when absent.
+    #[serde(default)]
+    pub limit: Option<i64>,
+}
+
+/// Who came last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NewestPeople {
+    /// The newest first.
+    pub people: Vec<Brief>,
+}
+
+impl Operation for LookAtNewestPeople {
+    const PATH: &'static str = "/api/people/newest";
+    const ROLE: Role = Role::Viewer;
+    type Answer = NewestPeople;
+
+    async fn run(self, means: &Means) -> Result<NewestPeople, OperationError> {
+        let limit = self.limit.unwrap_or(50).clamp(1, MOST_DUPLICATES);
+        Ok(NewestPeople { people: means.store.newest_people(self.before, limit).await? })
     }
 }
 
@@ -210,11 +254,11 @@ impl Split {
             return match means.store.merge_of(PersonId(id.0)).await? {
                 Ok(merge) => Ok(merge),
                 Err(NotDone::Unknown(_)) => Ok(id),
-                Err(not) => Err(refused(&not)),
+                Err(not) => Err(not.into()),
             };
         }
         let person = the_one(means, &self.what, &self.regions).await?;
-        means.store.merge_of(person).await?.map_err(|not| refused(&not))
+        means.store.merge_of(person).await?.map_err(OperationError::NotDone)
     }
 }
 
@@ -247,12 +291,8 @@ impl Operation for NotSame {
         let one = the_one(means, &self.one, &self.regions).await?;
         let other = the_one(means, &self.other, &self.regions).await?;
         let kept = means.store.keep_apart(one, other, self.said.by(means)).await?;
-        kept.map_err(|not| refused(&not))
+        kept.map_err(OperationError::NotDone)
     }
-}
-
-fn refused(not: &NotDone) -> OperationError {
-    OperationError::Refused(not.to_string())
 }
 
 /// Asks again as long as something is just on its way to a CRM: that takes moments, unless the CRM does not answer.
@@ -263,10 +303,10 @@ where
     for _ in 1..TRIES {
         match ask().await? {
             Err(NotDone::UnderWay(_)) if !only_look => tokio::time::sleep(BETWEEN_TRIES).await,
-            done => return done.map_err(|not| refused(&not)),
+            done => return done.map_err(OperationError::NotDone),
         }
     }
-    ask().await?.map_err(|not| refused(&not))
+    ask().await?.map_err(OperationError::NotDone)
 }
 
 async fn found(means: &Means, who: &str, regions: &[String]) -> Result<Vec<PersonId>, OperationError> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::decision::{Decision, Finding, Outcome, Refusal, Rule};
 use super::merge::MergeRule;
@@ -14,12 +14,15 @@ use crate::id::PersonId;
 use crate::lead::IdentifierKind;
 use crate::plan::Reason;
 
-/// A language that we speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A language that we speak, by its ISO 639-1 code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Language {
     /// English.
+    #[default]
+    #[serde(rename = "en")]
     English,
     /// Ukrainian.
+    #[serde(rename = "uk")]
     Ukrainian,
 }
 

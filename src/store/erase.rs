@@ -33,8 +33,8 @@
 //! | `erased_records.person`, `erased_records.destination`, `erased_records.kind`, `erased_records.record` | made by erasing: ids of records |
 //! | `pools.destination`, `pools.pool`, `pools.state` | stay: turns of who sells |
 //! | `leases.destination`, `leases.holder`, `leases.budget`, `processes.id`, `processes.name` | stay: of processes |
-//! | `alerts.cause` | stays: a word and a place |
-//! | `alerts.text` | goes, of all alerts: what was told may name anybody, and nothing reads it again |
+//! | `alerts.cause`, `alert_messages.cause`, `alert_messages.channel` | stay: a word and a place |
+//! | `alerts.text`, `alert_messages.text` | go, of all alerts: what was told may name anybody |
 //! | `counters.name`, `probe.bytes` | stay: nobody's |
 //! | `audits.step`, `audits.sync`, `audits.destination`, `audits.kind`, `audits.result`, `audits.records` | stay: ids of records; what was still to be looked for is not looked for any more |
 //! | `audits.action`, `audits.note` | go |

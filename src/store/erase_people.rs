@@ -359,7 +359,9 @@ impl Work for Forget {
                 return Ok(Forgotten::MoreCame);
             }
             forget_unowned_chats(connection, self.wanted.ids()).await?;
-            connection.execute("UPDATE alerts SET text = ''", args![]).await?;
+            for table in ["alerts", "alert_messages"] {
+                connection.execute(&format!("UPDATE {table} SET text = ''"), args![]).await?;
+            }
             connection
                 .execute(
                     "INSERT INTO corrections (id, kind, one, author, note, at) VALUES ($1, 'erase', $2, $3, $4, $5)",

@@ -28,7 +28,7 @@
 //! | [`erase`], `erase_requests`, `erase_people` | one human's data goes, and what is left of them; the table of every column |
 //! | [`listing`], `names` | the registry as people page through it: filters, and finding leads by what somebody typed |
 //! | [`deliveries`] | deliveries one by one, also those that became no lead |
-//! | [`registry`], `faces`, [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
+//! | [`registry`], `faces`, [`backlog`], [`fates`], [`attention`], [`alerts`] | for people: leads, what waits, what became of all, what needs somebody, who was told |
 //! | [`access`], [`actions`] | users, access tokens and sessions; what people changed |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
 //! | [`retention`], `retention_work` | what is old goes |
@@ -43,9 +43,10 @@ pub mod access;
 mod acquaint;
 pub mod actions;
 pub mod afterwards;
-mod alerts;
+pub mod alerts;
 mod apart;
 mod arrivals;
+pub mod attention;
 pub mod audits;
 pub mod backlog;
 pub mod backup;

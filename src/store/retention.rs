@@ -202,7 +202,7 @@ pub(super) const OLDEST_UNPREPARED: &str = "SELECT MIN(received_at) FROM deliver
      UNION ALL SELECT MIN(received_at) FROM postbacks WHERE state = 'waiting'";
 
 /// The smallest id that can have been given at this moment: ids of deliveries begin with their milliseconds.
-pub(super) fn first_id_of(moment: Timestamp) -> DeliveryId {
+pub fn first_id_of(moment: Timestamp) -> DeliveryId {
     let millis = u128::try_from(moment.as_millisecond()).unwrap_or(0);
     DeliveryId(Uuid::from_u128(millis << 80))
 }

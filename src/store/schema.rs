@@ -57,6 +57,7 @@ pub(super) fn migrator() -> Migrator {
         migration(16, "actions", include_str!("../../migrations/0016_actions.sql")),
         migration(17, "console", include_str!("../../migrations/0017_console.sql")),
         migration(18, "arrivals", include_str!("../../migrations/0018_arrivals.sql")),
+        migration(19, "attention", include_str!("../../migrations/0019_attention.sql")),
         migration(20, "counters", include_str!("../../migrations/0020_counters.sql")),
     ])
 }

@@ -19,9 +19,9 @@ const MOST_OPEN: i64 = 100_000;
 const MOST_CHATS: i64 = 10_000;
 /// Bots that are looked at.
 const MOST_SCOPES: i64 = 200;
-/// Rows among which the last troubles are looked for.
+/// Rows among which the last errors are looked for.
 const LOOKED_AT: i64 = 500;
-/// Troubles of one destination that are told.
+/// Errors of one destination that are told.
 const TOLD: usize = 5;
 
 /// A count that stops somewhere.
@@ -54,7 +54,7 @@ pub struct Waiting {
 
 /// Something that went wrong lately, once for each text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Trouble {
+pub struct LastError {
     /// The stable word of it.
     pub code: String,
     /// What happened. May hold what the destination said.
@@ -104,11 +104,11 @@ impl Store {
     }
 
     /// What went wrong at destinations lately, by destination, the latest first.
-    pub async fn troubles(
+    pub async fn last_errors(
         &self,
         destinations: &[&str],
-    ) -> Result<BTreeMap<String, Vec<Trouble>>, StoreError> {
-        let mut found: BTreeMap<String, Vec<Trouble>> = BTreeMap::new();
+    ) -> Result<BTreeMap<String, Vec<LastError>>, StoreError> {
+        let mut found: BTreeMap<String, Vec<LastError>> = BTreeMap::new();
         let sql = "SELECT why, updated_at, destination FROM syncs WHERE state = 'needs-attention' \
                    ORDER BY sequence DESC LIMIT $1";
         for row in self.read(sql, args![LOOKED_AT]).await? {
@@ -123,9 +123,9 @@ impl Store {
                 note(found.entry((*destination).to_owned()).or_default(), &row, false)?;
             }
         }
-        for troubles in found.values_mut() {
-            troubles.sort_by_key(|trouble| std::cmp::Reverse(trouble.at));
-            troubles.truncate(TOLD);
+        for errors in found.values_mut() {
+            errors.sort_by_key(|error| std::cmp::Reverse(error.at));
+            errors.truncate(TOLD);
         }
         Ok(found)
     }
@@ -161,10 +161,10 @@ impl Store {
     }
 }
 
-fn note(troubles: &mut Vec<Trouble>, row: &Row, needs_attention: bool) -> Result<(), StoreError> {
+fn note(errors: &mut Vec<LastError>, row: &Row, needs_attention: bool) -> Result<(), StoreError> {
     let Some(why) = row.optional_json::<Reason>(0)? else { return Ok(()) };
     let at = row.timestamp(1)?;
-    match troubles.iter_mut().find(|known| {
+    match errors.iter_mut().find(|known| {
         known.code == why.code
             && known.needs_attention == needs_attention
             && (needs_attention || known.text == why.text)
@@ -176,7 +176,7 @@ fn note(troubles: &mut Vec<Trouble>, row: &Row, needs_attention: bool) -> Result
                 known.text = why.text;
             }
         }
-        None => troubles.push(Trouble { code: why.code, text: why.text, at, leads: 1, needs_attention }),
+        None => errors.push(LastError { code: why.code, text: why.text, at, leads: 1, needs_attention }),
     }
     Ok(())
 }

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
-use super::alerts::NEWEST_CAUSES;
+use super::alerts::{HEARD, LATE};
+use super::attention::{HELD, HELD_PLACES, NEWEST_WAITING, UNREADABLE, WAITING, WAITING_SOURCES, Where};
 use super::backlog::open_syncs;
 use super::claims::{claim, claimed_rows, claimed_steps};
 use super::context;
@@ -22,6 +23,7 @@ use super::names::{SoughtName, behind, words_that_begin};
 use super::pools::WAKE_WAITING;
 use super::prepare::oldest_received;
 use super::prepare_work::requeue;
+use super::profile::NEWEST_PEOPLE;
 use super::record::{self, Record, put_back_statement};
 use super::registry::{leads_of, newest_leads};
 use super::rehearsal::stored;
@@ -115,11 +117,37 @@ async fn what_waits_is_counted_in_its_index() {
 }
 
 #[tokio::test]
-async fn causes_are_read_from_the_newest_on() {
-    seeks(NEWEST_CAUSES, args![], &["leads_needs_attention", "syncs_needs_attention"]).await;
-    let plan = plan(NEWEST_CAUSES, args![]).await;
-    let sorted = plan.iter().position(|line| line.contains("TEMP B-TREE")).unwrap();
-    assert_eq!(sorted, plan.len() - 1, "only the newest are sorted: {plan:#?}");
+async fn what_is_late_is_looked_for_among_what_is_live() {
+    seeks(LATE, args!["crm", 1], &["syncs_due (destination=? AND priority=?)"]).await;
+    seeks(HEARD, args![DeliveryId(Uuid::nil())], &["deliveries_1 (id>?)"]).await;
+}
+
+#[tokio::test]
+async fn what_needs_somebody_is_read_and_counted_in_indexes_of_its_own() {
+    for (at, index) in [
+        (Where::Source, "leads_causes (<expr>=? AND source=?)"),
+        (Where::Destination, "syncs_causes (<expr>=? AND destination=?)"),
+    ] {
+        // One seek for each place and each word of it.
+        let causes = plan(&at.causes(), args![]).await;
+        let seeks_of = causes.iter().filter(|line| line.contains("_causes (")).count();
+        assert!(seeks_of == 3 && causes.iter().any(|line| line.contains("(<expr>>?)")), "{causes:#?}");
+        seeks(&at.count(), args!["crm", "crm_rejected", 1_001], &[index]).await;
+        seeks(&at.newest(), args!["crm", "crm_rejected", 3], &[index]).await;
+        let sorted = plan(&at.count(), args!["crm", "crm_rejected", 1_001]).await;
+        assert!(sorted.iter().all(|line| !line.contains("TEMP B-TREE")), "{sorted:#?}");
+    }
+    seeks(UNREADABLE, args![1_001], &["deliveries_unreadable"]).await;
+    seeks(WAITING_SOURCES, args![], &["deliveries_waiting (source>?)"]).await;
+    seeks(WAITING, args!["shop", 1_001], &["deliveries_waiting (source=?)"]).await;
+    seeks(NEWEST_WAITING, args!["shop"], &["deliveries_waiting (source=?)"]).await;
+    seeks(HELD_PLACES, args![], &["syncs_held (destination>?)"]).await;
+    seeks(HELD, args!["crm", 1_001], &["syncs_held (destination=?)"]).await;
+}
+
+#[tokio::test]
+async fn the_newest_people_are_not_looked_for_among_all() {
+    seeks(NEWEST_PEOPLE, args!["z", 30], &["persons_1 (id<?)"]).await;
 }
 
 #[tokio::test]

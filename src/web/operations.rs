@@ -11,6 +11,7 @@ use super::openapi::Routes;
 use crate::access::Caller;
 use crate::operation::actions::LookAtActions;
 use crate::operation::apply::{Apply, LookAtActive};
+use crate::operation::attention::LookAtAttention;
 use crate::operation::deep_links::{MakeDeepLink, ResolveStart};
 use crate::operation::destinations::{LookAtDestinations, PauseDestination, ResumeDestination};
 use crate::operation::erase::{Erase, PreviewErase, RewriteFile, SearchRequests};
@@ -21,7 +22,7 @@ use crate::operation::mappings::{
     LookAtNames, LookAtVersions, MakePatch, RehearseMappings, SaveMappings,
 };
 use crate::operation::overview::LookAtOverview;
-use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Split};
+use crate::operation::people::{LookAtDuplicates, LookAtNewestPeople, LookAtPeople, Merge, NotSame, Split};
 use crate::operation::postbacks::{CountPostback, LookAtPostbacks, UncountPostback};
 use crate::operation::replay::{PreviewReplay, Replay};
 use crate::operation::tokens::{AddToken, LookAtTokens, RemoveToken};
@@ -33,6 +34,7 @@ use crate::operation::{Means, Operation, OperationError, allow, ask};
 pub(super) fn routes(router: Routes) -> Routes {
     let router = takes::<PreviewReplay>(router);
     let router = takes::<Replay>(router);
+    let router = takes::<LookAtAttention>(router);
     let router = takes::<LookAtHeld>(router);
     let router = takes::<AnswerHeld>(router);
     let router = takes::<LookAtDestinations>(router);
@@ -55,6 +57,7 @@ pub(super) fn routes(router: Routes) -> Routes {
     let router = takes::<GoBack>(router);
     let router = takes::<LookAtPeople>(router);
     let router = takes::<LookAtDuplicates>(router);
+    let router = takes::<LookAtNewestPeople>(router);
     let router = takes::<Merge>(router);
     let router = takes::<Split>(router);
     let router = takes::<NotSame>(router);
@@ -137,6 +140,7 @@ async fn run<O: Operation>(
         }
         Err(OperationError::Forbidden(text)) => refused(StatusCode::FORBIDDEN, text),
         Err(OperationError::Refused(text)) => refused(StatusCode::UNPROCESSABLE_ENTITY, text),
+        Err(OperationError::NotDone(not)) => refused(StatusCode::UNPROCESSABLE_ENTITY, not.to_string()),
         Err(OperationError::Access(not)) => refused(StatusCode::UNPROCESSABLE_ENTITY, not.to_string()),
         Err(OperationError::Storage(failure)) => {
             tracing::error!(operation = O::PATH, %failure, "STORAGE FAILURE: what was asked for is not done");

@@ -121,6 +121,8 @@ pub(crate) struct Rig {
     pub(crate) clock: Arc<dyn Clock>,
     /// The token of `/api`; without one it is open, as in the demo.
     pub(crate) token: Option<&'static str>,
+    /// Where people open its console, for links.
+    pub(crate) public_url: Option<String>,
     pub(crate) client: reqwest::Client,
 }
 
@@ -201,6 +203,7 @@ impl Rig {
             listen: ([127, 0, 0, 1], 0).into(),
             clock,
             token: None,
+            public_url: None,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         })
     }
@@ -230,6 +233,7 @@ impl Rig {
                 links: Some(LINKS_TOKEN.into()),
             }),
             metrics: metrics(),
+            public_url: self.public_url.clone(),
             limits: Limits::default(),
             environment: Arc::clone(&self.environment),
             clock: Arc::clone(&self.clock),

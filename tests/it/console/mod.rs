@@ -2,10 +2,12 @@
 
 mod access;
 mod attacks;
+mod attention;
 mod commands;
 mod destinations;
 mod live;
 mod mappings;
+mod people;
 mod registry;
 mod roles;
 mod stories;
