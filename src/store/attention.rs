@@ -63,6 +63,7 @@ impl HowMany {
 
 /// A lead that shows a cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CauseExample")]
 pub struct Example {
     /// Which.
     pub lead: LeadId,

@@ -7,7 +7,7 @@ use leadfold::sandbox::Faults;
 use serde_json::{Value, json};
 
 use crate::commands;
-use crate::console::token_of;
+use crate::console::{PASSWORD, token_of};
 use crate::rig::{IMPATIENT, LINKS_TOKEN, MAPPING, Rig, event, now_millis};
 
 const TOKEN: &str = "s3cret";
@@ -124,13 +124,42 @@ async fn rig() -> Rig {
 /// What each is asked, in an order in which each can be done. `$lead`, `$files` and `$version` are filled in.
 fn examples() -> Vec<(&'static str, Value)> {
     let selection = json!({ "states": ["synced"] });
+    let edit = json!({ "of": "$version", "files": { "ring.yaml": TRIGGER.replace("'yes'", "'maybe'") } });
+    let olena = json!({ "name": "olena" });
     vec![
+        ("/api/overview", json!({ "hours": 24 })),
+        ("/api/attention", json!({})),
+        ("/api/destinations", json!({})),
+        ("/api/destinations/pause", json!({ "destination": "crm" })),
+        ("/api/destinations/resume", json!({ "destination": "crm" })),
+        ("/api/mappings", json!({ "file": "ring.yaml" })),
+        ("/api/mappings/names", json!({ "source": "ring", "accounts": true })),
+        ("/api/mappings/arrived", json!({ "source": "ring" })),
+        ("/api/mappings/address", json!({ "source": "ring" })),
+        ("/api/mappings/draft", json!({ "draft": { "name": "shop", "preset": "json", "to": ["crm"] } })),
+        ("/api/mappings/check", json!({ "edit": edit, "accounts": true })),
+        ("/api/mappings/rehearse", json!({ "edit": edit, "last": 10 })),
+        ("/api/mappings/patch", json!({ "edit": edit })),
+        ("/api/versions/list", json!({})),
+        ("/api/versions/compare", json!({ "old": "$version", "new": "$version" })),
+        ("/api/versions/back", json!({ "to": "$version", "instead_of": "$version" })),
+        ("/api/users/add", json!({ "name": "olena", "role": "viewer", "password": PASSWORD })),
+        ("/api/users/role", json!({ "name": "olena", "role": "operator" })),
+        ("/api/users/password", json!({ "name": "olena", "password": PASSWORD })),
+        ("/api/users", json!({})),
+        ("/api/users/remove", olena),
+        ("/api/tokens/add", json!({ "name": "export", "role": "viewer" })),
+        ("/api/tokens", json!({})),
+        ("/api/tokens/remove", json!({ "name": "export" })),
+        ("/api/account/password", json!({ "old": PASSWORD, "new": PASSWORD })),
+        ("/api/actions", json!({ "limit": 5 })),
         ("/api/replay/preview", json!({ "select": selection, "how": "replan" })),
         ("/api/replay", json!({ "select": selection, "how": "replan" })),
         ("/api/held", json!({ "destination": "crm" })),
         ("/api/held/answer", json!({ "destination": "crm", "answer": "skip" })),
         ("/api/versions/active", json!({})),
         ("/api/versions", json!({ "files": "$files", "instead_of": "$version", "with_secrets": false })),
+        ("/api/people/newest", json!({ "limit": 5 })),
         ("/api/people", json!({ "who": PHONE })),
         ("/api/people/duplicates", json!({ "limit": 5 })),
         (
@@ -144,6 +173,7 @@ fn examples() -> Vec<(&'static str, Value)> {
         ("/api/postbacks/uncount", json!({ "which": "$lead" })),
         ("/api/links/issue", json!({ "who": PHONE })),
         ("/api/links/verify", json!({ "buid": "nobody's" })),
+        ("/api/links/pin", json!({ "buid": "nobody's" })),
         ("/api/links/bind", json!({ "who": "1", "user_id": 42 })),
         ("/api/links/settle", json!({ "ticket": "nobody's", "choice": "keep" })),
         ("/api/links/unlink", json!({ "user_id": "42" })),
@@ -155,11 +185,13 @@ fn examples() -> Vec<(&'static str, Value)> {
         ("/api/erase/requests", json!({ "human": { "who": OTHER_PHONE } })),
         ("/api/erase", json!({ "human": { "who": OTHER_PHONE }, "author": "olena" })),
         ("/api/erase/rewrite", json!({})),
+        ("/api/mappings/save", json!({ "edit": edit })),
     ]
 }
 
-/// Refused with words, on this registry: there is no postback in it.
-const REFUSED: &[&str] = &["/api/postbacks/count", "/api/postbacks/uncount"];
+/// Refused with words, here: there is no postback in this registry, nothing sends PINs, and a token has no password.
+const REFUSED: &[&str] =
+    &["/api/postbacks/count", "/api/postbacks/uncount", "/api/links/pin", "/api/account/password"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_path_answers_as_the_document_says() {
