@@ -167,6 +167,7 @@ fn options(database: &str, folder: &Path) -> Outcome<Options> {
         files: Files(files.map(|(name, text)| (name.to_owned(), text)).into()),
         folder: folder.to_owned(),
         follow: Follow::Database,
+        read_only_workspace: true,
         database: database.to_owned(),
         listen: ([127, 0, 0, 1], 0).into(),
         door: Door::Demo,

@@ -76,8 +76,8 @@ mod tests {
         });
         let compared = Compared { files: files.collect(), secrets: names.to_vec() };
         let its = of_its_files(compared, "site");
-        let named: Vec<&str> = its.files.iter().map(|difference| difference.file.as_str()).collect();
-        assert_eq!(named, ["site.yaml", "workspace.yaml"]);
+        let kept: Vec<&str> = its.files.iter().map(|difference| difference.file.as_str()).collect();
+        assert_eq!(kept, ["site.yaml", "workspace.yaml"]);
         assert_eq!(its.secrets, ["site.yaml", "workspace.yaml"]);
     }
 }
