@@ -95,6 +95,7 @@ fn options(mapping: &str, folder: &Path, metrics: &Metrics) -> Options {
         files: Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into()),
         folder: folder.to_owned(),
         follow: Follow::Database,
+        read_only_workspace: true,
         database: format!("sqlite://{}", folder.join("leadfold.db").display()),
         listen: ([127, 0, 0, 1], 0).into(),
         door: Door::Demo,

@@ -1,7 +1,7 @@
 # A browser for the tests: headless Chromium driven over WebDriver. Sourced by tests/all.sh, after tests/postgres.sh.
 #
-#   start_browser   installs Chromium and its driver from the distribution when they are missing, fetches axe-core, starts the
-#                   driver and exports WEBDRIVER_URL and AXE_SCRIPT
+#   start_browser   installs Chromium, its driver and npm from the distribution when they are missing, fetches axe-core, starts
+#                   the driver and exports WEBDRIVER_URL and AXE_SCRIPT
 #   stop_browser    stops it
 #
 # What cannot be had, for want of a network or of a package, is said here; the tests then say what they skipped.
@@ -16,7 +16,7 @@ start_browser() {
         printf 'no browser tests: the packages chromium and chromium-driver cannot be installed here\n' >&2
         return 0
     fi
-    fetch_axe || printf 'no test of accessibility: axe-core %s cannot be fetched from the npm registry\n' "$axe_version" >&2
+    fetch_axe || printf 'no test of accessibility: axe-core %s cannot be fetched with npm\n' "$axe_version" >&2
     local port log
     port=$(free_port)
     log=$(mktemp)
@@ -43,13 +43,8 @@ fetch_axe() {
     archive="$folder/axe-core-$axe_version.tgz"
     if [ ! -f "$script" ]; then
         mkdir -p "$folder"
-        if command -v npm >/dev/null 2>&1; then
-            npm pack --silent --pack-destination "$folder" "axe-core@$axe_version" >/dev/null 2>&1 || true
-        fi
-        if [ ! -f "$archive" ]; then
-            curl --fail --silent --location --max-time 60 --output "$archive" \
-                "https://registry.npmjs.org/axe-core/-/axe-core-$axe_version.tgz" || return 1
-        fi
+        command -v npm >/dev/null 2>&1 || install npm || return 1
+        npm pack --silent --pack-destination "$folder" "axe-core@$axe_version" >/dev/null 2>&1 || return 1
         if ! printf '%s  %s\n' "$axe_sha256" "$archive" | sha256sum --check --status; then
             printf 'axe-core %s is not what its checksum says; it is not used\n' "$axe_version" >&2
             rm -f "$archive"

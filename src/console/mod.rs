@@ -18,7 +18,7 @@
 //! | `live` | tells open pages that something has changed |
 //! | the others | a section each, in the order of [`page::Section`] |
 //!
-//! House rules: a page writes both languages side by side ([`words::Reader::say`]), so that none can be forgotten; text that
+//! House rules: a page writes both languages side by side ([`guard::Reader::say`]), so that none can be forgotten; text that
 //! others sent is only ever written through `maud`, which escapes it; nothing is styled or run in line, so that the content
 //! security policy can forbid it; a form that changes something calls [`guard::Reader::key`] and goes through
 //! [`crate::operation::ask`].

@@ -33,8 +33,12 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let words = "A lead and everything that happened to it.";
     let routes = routes.reads::<LeadQuery, LeadDetail>("/api/leads/{id}", "lead", words, get(lead));
     let words = "Deliveries, newest first, as they came.";
-    let routes =
-        routes.reads::<DeliveriesQuery, DeliveriesPage>("/api/deliveries", "deliveries", words, get(deliveries));
+    let routes = routes.reads::<DeliveriesQuery, DeliveriesPage>(
+        "/api/deliveries",
+        "deliveries",
+        words,
+        get(deliveries),
+    );
     let words = "A delivery and what became of its events.";
     routes.reads::<NoQuery, DeliveryDetail>("/api/deliveries/{id}", "delivery", words, get(delivery))
 }

@@ -152,7 +152,9 @@ fn may_edit(reader: &Reader) -> Result<(), Failure> {
 fn refused(error: OperationError) -> Result<String, Failure> {
     match error {
         OperationError::Refused(text) | OperationError::Forbidden(text) => Ok(text),
-        other @ (OperationError::Access(_) | OperationError::NotDone(_) | OperationError::Storage(_)) => Err(other.into()),
+        other @ (OperationError::Access(_) | OperationError::NotDone(_) | OperationError::Storage(_)) => {
+            Err(other.into())
+        }
     }
 }
 
