@@ -30,11 +30,14 @@ use tracing::{error, warn};
 
 use self::anew::begin_anew;
 use self::keeper::{Channels, Keeper};
+use crate::access::Caller;
 use crate::alerts::Alerts;
 use crate::clock::Clock;
+use crate::console;
 use crate::gauges::Gauges;
-use crate::map::{Files, Workspace};
-use crate::operation::{Client, Means};
+use crate::map::{Files, Workspace, samples};
+use crate::operation::Means;
+use crate::operation::entrance::Entrance;
 use crate::prepare::Preparer;
 use crate::receive::{self, Connections, Limits, Receiver};
 use crate::retention::Retention;
@@ -43,7 +46,8 @@ use crate::sync::WorkerHandle;
 use crate::telemetry::Metrics;
 use crate::token;
 use crate::web::{self, Access};
-use crate::workspace::{Environment, Versions};
+pub use crate::workspace::Follow;
+use crate::workspace::{Environment, Home, Versions};
 
 /// How a leadfold is started.
 pub struct Options {
@@ -53,6 +57,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// What says which version runs.
     pub follow: Follow,
+    /// Whether the console may not write the folder, nor make another version active.
+    pub read_only_workspace: bool,
     /// `sqlite://FILE` or `postgres://…`.
     pub database: String,
     /// Where to listen; port 0 takes a free one.
@@ -61,21 +67,14 @@ pub struct Options {
     pub door: Door,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where people open the console, for links to it in alerts: `https://leads.example.com`.
+    pub public_url: Option<String>,
     /// Limits of the receiving edge.
     pub limits: Limits,
     /// Where `${NAME}` gets its value.
     pub environment: Environment,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
-}
-
-/// What says which version of the workspace runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Follow {
-    /// The files: they are active from the start on, and so is every valid edit of them. For one process.
-    Files,
-    /// The database: `leadfold apply` changes the active version. For several processes.
-    Database,
 }
 
 /// Who may use anything but `/in` and health.
@@ -159,7 +158,13 @@ impl App {
         };
         tasks.spawn(preparer.run(stop.clone()));
         let clock = Arc::clone(&options.clock);
-        let alerts = Alerts { store: store.clone(), clock, workers: workers.clone(), active: active.clone() };
+        let alerts = Alerts {
+            store: store.clone(),
+            clock,
+            workers: workers.clone(),
+            active: active.clone(),
+            public_url: options.public_url.clone(),
+        };
         tasks.spawn(begin_anew("tells of new causes of trouble", stop.clone(), move |stop| {
             alerts.clone().run(stop)
         }));
@@ -187,11 +192,26 @@ impl App {
         };
         let clock = Arc::clone(&options.clock);
         let loopback = options.listen.ip().is_loopback();
-        // Of each request the door says who asks.
-        let client = Client::default();
-        let means = Means { store: store.clone(), versions, loopback, client, clock, wake_workers };
-        let pages = web::api::router(store.clone()).merge(web::operations::router(means));
-        let health = web::router(access, ready, store.trouble(), options.metrics, pages);
+        // Nobody is locked out of the demo, nor where the start token opens.
+        let needs_admin = matches!(access, Access::Token { api: None, .. });
+        let named = samples(&options.files).into_iter().map(|sample| sample.given).collect();
+        let home = Home::new(&options.folder, options.follow, options.read_only_workspace, named);
+        let means = Means {
+            store: store.clone(),
+            versions,
+            home: Arc::new(home),
+            catalogs: Arc::default(),
+            entrance: Arc::new(Entrance::new(needs_admin)),
+            loopback,
+            // Of each request the door says who asks.
+            caller: Caller::nobody(),
+            clock,
+            wake_workers,
+        };
+        let api = web::openapi::router(means.clone());
+        let console = console::router(means, access.clone(), stop.clone());
+        let health =
+            web::router(access, store.clone(), ready, store.trouble(), options.metrics, api, console);
         let router = receive::router(receiver).merge(health);
         let shutdown = stop.clone().cancelled_owned();
         store.announce(address)?;

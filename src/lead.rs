@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -184,7 +185,7 @@ pub struct Chat {
 }
 
 /// Whether a bot can write into a chat, as its platform tells.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChatState {
     /// It can: the human has just written, pressed a button or let the bot in again.
@@ -310,7 +311,7 @@ pub struct Identifier {
 }
 
 /// What an identifier is. The order of declaration is the default priority (eSputnik's, with chat inserted).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentifierKind {
     /// A contact record of one destination.
@@ -330,7 +331,7 @@ pub enum IdentifierKind {
 }
 
 /// How much stands behind an identifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
     /// It came in a link that anybody may have made up: weaker than what somebody typed.

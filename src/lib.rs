@@ -17,7 +17,7 @@
 //!
 //! | | module | what it is |
 //! |---|---|---|
-//! | words | [`id`], [`lead`], [`rules`], [`plan`], [`token`] | the values that every stage speaks |
+//! | words | [`id`], [`lead`], [`rules`], [`plan`], [`token`], [`access`] | the values that every stage speaks |
 //! | pure | [`event`] | one request as received, and the presets that split and key it |
 //! | | [`normalise`] | raw text → phone, email, or a flaw |
 //! | | [`links`] | links between a bot's people and a site's users: PINs, tokens, what a start parameter is, every outcome |
@@ -38,10 +38,11 @@
 //! | | [`alerts`] | tells a person once per new cause |
 //! | | [`gauges`] | how much waits, for `/metrics` |
 //! | | [`retention`] | removes what is old |
-//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply, people, erase, erase |
-//! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
 //! | | [`trial`] | runs the `tests:` of mappings with the production stages |
 //! | | [`rehearse`] | runs another version over stored deliveries, or other identity rules over all leads, and says what would change |
+//! | | [`operation`] | what people ask for by command or by `/api`: replay, live, apply, people, erase, mappings |
+//! | | [`web`] | `/api`, `/metrics`, `/healthz`, `/readyz` |
+//! | | [`console`] | `/`: the pages for people |
 //! | beside | [`sandbox`], [`demo`] | our own small CRM with switchable faults, and the sample requests |
 //! | | [`torture`] | tries to make leadfold lose or double something, and reckons up whether it did |
 //! | wiring | [`app`] | one running leadfold, on the active version of its workspace |
@@ -71,11 +72,13 @@
 //! A repository trait, a workflow language (a mapping is data with placeholders), a second store beside the database,
 //! similarity matching (a name alone never joins anybody), and any merge inside a CRM.
 
+pub mod access;
 pub mod alerts;
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod compare;
+pub mod console;
 pub mod crm;
 pub mod decide;
 pub mod demo;

@@ -12,11 +12,13 @@
 //! | a request that could not be read | – | the row |
 //! | a request that waits, or with a lead that is open, held or needs attention | – | – |
 //! | a version of the workspace | – | when no lead that is left can be pinned to it |
+//! | an entry of the audit log | – | the row |
 //! | a chat that is nobody's, in which nothing has happened since | – | the row |
 //! | people, identifiers, links to records, merges, owner pools; chats, fields and click ids of people | – | – |
 //!
 //! Links to a site and tokens in links into bots go a month after their end, whatever `retention` says: so long somebody who
 //! comes too late is told that, and not that there is no such link. Failures to open one go after a day.
+//! Sessions of the console go when they have ended.
 //!
 //! So nothing that a person still has to see to goes by age: it goes at the first round after they saw to it. A lead that
 //! was kept for a later one to take along (filtered for want of a phone) is at its end and goes with the others. What a
@@ -112,6 +114,8 @@ impl Retention {
             ("versions", removed.versions),
             ("chats", removed.chats),
             ("links", removed.links),
+            ("actions", removed.actions),
+            ("sessions", removed.sessions),
         ] {
             counter!(metric::REMOVED, "what" => what).increment(count);
         }
@@ -126,7 +130,7 @@ impl Retention {
         };
         let next = if stop.is_cancelled() { self.clock.now() } else { after(now, BETWEEN_ROUNDS) };
         self.store.end_round(round, next).await?;
-        let Removed { bodies, deliveries, leads, keys, versions, chats, links } = removed;
+        let Removed { bodies, deliveries, leads, keys, versions, chats, links, actions, sessions } = removed;
         if removed == Removed::default() {
             debug!(kept, "nothing is old enough to be removed");
         } else {
@@ -138,6 +142,8 @@ impl Retention {
                 versions,
                 chats,
                 links,
+                actions,
+                sessions,
                 kept,
                 ?took,
                 "removed what was old; `kept` requests stay \
@@ -207,6 +213,15 @@ impl Retention {
             }
             tokio::time::sleep(PAUSE * PAUSES).await;
         }
+        while !stop.is_cancelled() {
+            let went = self.store.remove_actions(rows_before).await?;
+            removed.actions += went;
+            if went == 0 {
+                break;
+            }
+            tokio::time::sleep(PAUSE * PAUSES).await;
+        }
+        removed.sessions += self.store.remove_sessions(now).await?;
         Ok(kept)
     }
 }

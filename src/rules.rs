@@ -5,13 +5,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod alerts;
 mod identity;
 mod links;
 mod operations;
 mod pools;
 
+pub use alerts::{AlertRules, Encryption, Mail, TELEGRAM, TelegramChat};
 pub use identity::{IdentifierOrder, IdentityRules, Limits};
 pub use links::LinkRules;
 pub use operations::{BotKind, CheckCall, Misuse, Operation, Parameter, Shape};
@@ -164,7 +167,7 @@ pub struct Destination {
 }
 
 /// Whether a destination is written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Looks up, decides and writes.

@@ -32,6 +32,8 @@ pub struct Ended {
     pub name: String,
     /// What was expected and what came instead; `None` when it passed.
     pub failure: Option<String>,
+    /// Whether its request could be read: only then it says something of the mapping.
+    pub ran: bool,
 }
 
 impl fmt::Display for Ended {
@@ -47,19 +49,26 @@ impl fmt::Display for Ended {
 
 /// Runs every test of every mapping; files are read relative to the workspace's folder.
 pub fn run(workspace: &Workspace, folder: &Path) -> Vec<Ended> {
+    run_with(workspace, &|given| {
+        std::fs::read(folder.join(given)).map_err(|error| format!("`given: {given}` cannot be read: {error}"))
+    })
+}
+
+/// The same with the requests that `sample` reads, by what stands under `given`.
+pub fn run_with(workspace: &Workspace, sample: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Vec<Ended> {
     let mut ended = Vec::new();
     for source in workspace.sources.values() {
         let Ok(mapping) = &source.mapping else { continue };
         for example in mapping.tests() {
-            let failure = std::fs::read(folder.join(&example.given))
-                .map_err(|error| format!("`given: {}` cannot be read: {error}", example.given))
-                .and_then(|body| try_example(workspace, source, mapping, example, body))
-                .err();
+            let body = sample(&example.given);
+            let ran = body.is_ok();
+            let failure = body.and_then(|body| try_example(workspace, source, mapping, example, body)).err();
             ended.push(Ended {
                 source: source.name.clone(),
                 line: example.line,
                 name: example.name.clone(),
                 failure,
+                ran,
             });
         }
     }

@@ -1,10 +1,14 @@
 //! A workspace as a folder of files, and the compiled form of any version of it that a lead may be pinned to. Which version
 //! is the active one is a row of the database: see [`crate::app`].
 
+pub mod difference;
+mod home;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use self::home::{Follow, Home, Place};
 use crate::crm;
 use crate::event::PRESETS;
 use crate::map::{Compiled, Files, Workspace, compile};

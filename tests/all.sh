@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that is tested, on a machine that has Rust from rustup and nothing else: installs what is missing from the
-# distribution, then checks format, lints and documentation, and runs every test, also on a PostgreSQL of its own.
+# distribution, then checks format, lints and documentation, and runs every test, also on a PostgreSQL and in a browser
+# of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +16,7 @@ install() {
 command -v cc >/dev/null 2>&1 || install build-essential
 
 . tests/postgres.sh
+. tests/browser.sh
 
 step() { printf '\n== %s\n' "$*"; "$@"; }
 
@@ -24,8 +26,9 @@ done
 step cargo fmt --check
 step cargo clippy --locked --all-targets -- --deny warnings
 RUSTDOCFLAGS="--deny warnings" step cargo doc --locked --no-deps --lib --document-private-items
-trap stop_postgres EXIT
+trap 'stop_browser; stop_postgres' EXIT
 step start_postgres
+step start_browser
 # With the marks where tests end the process; the same build serves the rest.
 step cargo test --locked --features failpoints
 step cargo run --locked --quiet --features failpoints -- check

@@ -226,6 +226,17 @@ impl Texts {
                  CASE WHEN {mapped} THEN '{contact}' END, '[]', {at} FROM series"
             ),
         );
+        for word in ["'olena'".to_owned(), format!("'k' || {}", self.hex(&Self::scattered("n"), 8))] {
+            let word = match self.kind {
+                Kind::Sqlite => format!("CAST({word} AS BLOB)"),
+                Kind::Postgres => format!("convert_to({word}, 'UTF8')"),
+            };
+            insert(
+                last,
+                "lead_names (word, sequence)",
+                format!("SELECT {word}, n + 1 FROM series WHERE {mapped}"),
+            );
+        }
         insert(
             last,
             "syncs (id, lead, destination, person, sequence, priority, state, next_at, updated_at)",

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use super::check::as_json;
 use super::client::{Client, ServerOption};
-use super::difference::{self, differences};
 use super::terminal::has_colours;
 use super::{End, Failure, WorkspaceOption, how_many, process_environment, say};
 use crate::map::{Compiled, Files, Severity};
 use crate::operation::apply::{Active, Apply, LookAtActive};
 use crate::trial;
+use crate::workspace::difference::{self, differences};
 use crate::workspace::{compile_without_secrets, read_files, short};
 
 const EXAMPLES: &str = "\

@@ -8,10 +8,12 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{DatabaseOption, Failure, process_environment};
+use crate::access::Caller;
 use crate::clock::SystemClock;
 use crate::crm::http::post_to_server;
-use crate::operation::{self, Means, Operation};
-use crate::store::{Opened, Store};
+use crate::operation::entrance::Entrance;
+use crate::operation::{Means, Operation, ask};
+use crate::store::{Opened, Store, StoreError};
 use crate::web::{TOKEN_FLAG, TOKEN_VARIABLE};
 use crate::workspace::Versions;
 
@@ -70,6 +72,16 @@ impl Client {
             .to_owned())
     }
 
+    /// The same, and makes a SQLite database that is not there yet: for what one does before the first start.
+    pub(super) async fn open_or_make(options: &ServerOption) -> Result<Self, Failure> {
+        let url = &options.database.database;
+        let said = |failure: StoreError| failure.to_string();
+        if options.server.is_some() || !Store::is_missing(url).map_err(said)? {
+            return Self::open(options).await;
+        }
+        Ok(Self::Here(means(Store::open(url, Arc::new(SystemClock)).await.map_err(said)?)))
+    }
+
     /// Opens the database for operations that only look, also while a server has it.
     pub(super) async fn open_to_look(options: &ServerOption) -> Result<Self, Failure> {
         if options.server.is_some() {
@@ -82,7 +94,10 @@ impl Client {
     /// Runs an operation; an error says what to do.
     pub(super) async fn run<O: Operation>(&self, operation: O) -> Result<O::Answer, Failure> {
         match self {
-            Self::Here(means) => operation.run(means).await.map_err(|error| error.to_string()),
+            Self::Here(means) => {
+                let caller = Caller::command(process_environment()("USER"));
+                ask(operation, &caller, means).await.map_err(|error| error.to_string())
+            }
             Self::There { server, token } => {
                 let body = serde_json::to_string(&operation)
                     .map_err(|error| format!("the request cannot be written: {error}"))?;
@@ -117,9 +132,19 @@ impl Client {
 
 fn means(store: Store) -> Means {
     let versions = Arc::new(Versions::new(store.clone(), process_environment()));
-    // Who pushes, if anybody does, is another process, and looks every second.
-    let (clock, wake_workers) = (Arc::new(SystemClock), Arc::new(|| ()));
-    Means { store, versions, loopback: true, client: operation::Client::Api, clock, wake_workers }
+    // Who pushes, if anybody does, is another process, and looks every second. Whoever may type commands here can make
+    // an admin whenever there is none.
+    Means {
+        store,
+        versions,
+        home: Arc::default(),
+        catalogs: Arc::default(),
+        entrance: Arc::new(Entrance::new(false)),
+        loopback: true,
+        caller: Caller::command(process_environment()("USER")),
+        clock: Arc::new(SystemClock),
+        wake_workers: Arc::new(|| ()),
+    }
 }
 
 /// What a refusal means for whoever ran the command.
@@ -129,7 +154,7 @@ fn refusal(server: &str, has_token: bool, status: u16, text: &str) -> Failure {
     match (status, error) {
         (401, Some(_)) if has_token => format!(
             "leadfold at {server} does not accept this token: set {TOKEN_VARIABLE} (or {TOKEN_FLAG}) to the one that it \
-             was started with"
+             was started with, or to one that `leadfold tokens add` made"
         ),
         (401, Some(_)) => format!(
             "leadfold at {server} has the database and wants a token: set {TOKEN_VARIABLE} (or {TOKEN_FLAG}) to the one \

@@ -8,12 +8,28 @@ use clap::builder::StyledStr;
 use super::Cli;
 
 /// The commands in the order in which one meets them. clap itself lists them in one long column.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Try it", &["demo", "init", "sandbox"]),
     ("Write the workspace", &["check", "test", "doctor", "rehearse", "schema"]),
     ("Run it", &["deploy", "serve", "ready", "apply", "versions"]),
     ("Look after it", &["migrate", "move", "backup", "restored"]),
-    ("Every day", &["explain", "people", "link", "bot", "replay", "live", "pools", "postbacks", "erase"]),
+    ("Say who may what", &["users", "tokens", "actions"]),
+    (
+        "Every day",
+        &[
+            "explain",
+            "people",
+            "link",
+            "bot",
+            "replay",
+            "live",
+            "pause",
+            "resume",
+            "pools",
+            "postbacks",
+            "erase",
+        ],
+    ),
     ("Tools", &["torture", "normalise", "completions"]),
 ];
 

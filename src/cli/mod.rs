@@ -8,6 +8,7 @@
 //! then what to do next; no full stop at the end. `…` holds what one types or writes in YAML, '…' a name that somebody
 //! else gave.
 
+mod actions;
 mod apply;
 mod backup;
 mod bot;
@@ -16,7 +17,6 @@ mod client;
 mod completions;
 mod demo;
 mod deploy;
-mod difference;
 mod doctor;
 mod erase;
 mod explain;
@@ -30,6 +30,7 @@ mod moment;
 mod moving;
 mod normalise;
 mod notify;
+mod pause;
 mod people;
 mod people_rehearse;
 mod pools;
@@ -43,7 +44,9 @@ mod schema;
 mod serve;
 mod terminal;
 mod test;
+mod tokens;
 mod torture;
+mod users;
 mod versions;
 
 use std::fmt::Display;
@@ -115,12 +118,22 @@ enum Command {
     Replay(replay::Options),
     /// Push or skip what was held while a destination only observed
     Live(live::Options),
+    /// Push nothing more to a destination until it is resumed
+    Pause(pause::Options),
+    /// Let a paused destination go on
+    Resume(pause::ResumeOptions),
     /// Erase one human's personal data, and say what CRMs still have
     Erase(erase::Options),
     /// List postbacks that wait or repeat, and count them by hand
     Postbacks(postbacks::Options),
     /// List owner pools: who got how many deals, and who takes one now
     Pools(pools::Options),
+    /// List, add and remove those who sign in to the console
+    Users(users::Options),
+    /// List, make and remove tokens of the API
+    Tokens(tokens::Options),
+    /// List what people changed: the audit log
+    Actions(actions::Options),
     /// Kill, freeze and cut real processes, and count what got lost
     Torture(torture::Options),
     /// Clean phones or emails
@@ -198,9 +211,14 @@ pub fn run() -> ExitCode {
         Command::Link(options) => in_runtime(link::run(options)),
         Command::Replay(options) => in_runtime(replay::run(options)),
         Command::Live(options) => in_runtime(live::run(options)),
+        Command::Pause(options) => in_runtime(pause::run(options)),
+        Command::Resume(options) => in_runtime(pause::resume(options)),
         Command::Erase(options) => in_runtime(erase::run(options)),
         Command::Postbacks(options) => in_runtime(postbacks::run(options)),
         Command::Pools(options) => in_runtime(pools::run(options)),
+        Command::Users(options) => in_runtime(users::run(options)),
+        Command::Tokens(options) => in_runtime(tokens::run(options)),
+        Command::Actions(options) => in_runtime(actions::run(options)),
         Command::Torture(options) => in_runtime(torture::run(options)),
         Command::Normalise(options) => normalise::run(&options),
         Command::Completions(options) => completions::run(&options),

@@ -12,6 +12,7 @@ use super::terminal::confirm;
 use super::{End, Failure, country, people_rehearse, say};
 use crate::operation::DEFAULT_REGION;
 use crate::operation::people::{LookAtDuplicates, LookAtPeople, Merge, NotSame, Said, Split};
+use crate::resolve::Language;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -210,6 +211,7 @@ async fn show(options: &ShowOptions) -> Result<End, Failure> {
         who: options.who.clone(),
         regions: options.shared.region.clone(),
         leads: Some(options.leads),
+        language: Language::English,
     };
     let found = client.run(look).await;
     client.close().await;
@@ -229,7 +231,8 @@ async fn show(options: &ShowOptions) -> Result<End, Failure> {
 
 async fn duplicates(options: &DuplicatesOptions) -> Result<End, Failure> {
     let client = Client::open_to_look(&options.server).await?;
-    let found = client.run(LookAtDuplicates { limit: Some(options.limit) }).await;
+    let found =
+        client.run(LookAtDuplicates { limit: Some(options.limit), ..LookAtDuplicates::default() }).await;
     client.close().await;
     let found = found?;
     if options.json {

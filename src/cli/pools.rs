@@ -1,15 +1,12 @@
 //! `leadfold pools`: who got how many deals, and who takes one now.
 
 use clap::Args;
-use jiff::Timestamp;
-use serde::Serialize;
 
 use super::{DatabaseOption, End, Failure, process_environment, say};
 use crate::clock::{Clock as _, SystemClock};
-use crate::decide::{Absence, attendance, back_at, spell};
 use crate::map::Workspace;
 use crate::operation::NO_VERSION;
-use crate::rules::{InactiveUsers, OwnerPool, PoolState};
+use crate::operation::pools::{PoolNow, pools_now};
 use crate::store::{Store, StoreError};
 use crate::workspace::compile_with;
 
@@ -19,10 +16,10 @@ Examples:
   leadfold pools kyiv-sales
   leadfold pools --json | jq '.pools[].owners[] | select(.available | not)'
 
-It says who got how many deals today and in total, who takes one now, and if
-not, why. A deal that stayed with the contact's owner does not count. Users who
-are inactive in the CRM are known to the running server only; their leads say so
-in `leadfold explain`.";
+It says who got how many deals today, since Monday and in total, who takes one
+now, and if not, why. A deal that stayed with the contact's owner does not
+count. Users who are inactive in the CRM are known to the running server only;
+their leads say so in `leadfold explain`.";
 
 /// Arguments of `pools`.
 #[derive(Debug, Args)]
@@ -38,36 +35,6 @@ pub(super) struct Options {
     database: DatabaseOption,
 }
 
-/// A pool with what it remembers at one destination.
-#[derive(Debug, Serialize)]
-struct Listed {
-    pool: String,
-    destination: String,
-    time_zone: String,
-    /// The day that `today` counts.
-    day: String,
-    owners: Vec<Member>,
-    fallback: Option<String>,
-    #[serde(skip)]
-    at: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Member {
-    user: String,
-    weight: u32,
-    daily_cap: Option<u32>,
-    today: u64,
-    total: u64,
-    available: bool,
-    /// Why not.
-    why: Option<String>,
-    /// When they take a deal again; `None` also when nobody can tell.
-    back_at: Option<Timestamp>,
-    #[serde(skip)]
-    back: Option<String>,
-}
-
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let failed = |failure: StoreError| failure.to_string();
     let store = Store::open_to_read(&options.database.database).await.map_err(failed)?;
@@ -77,17 +44,8 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         return Err(format!("the workspace has no owner pool '{unknown}'; it has {}", names(&workspace)));
     }
     let now = SystemClock.now();
-    let mut listed = Vec::new();
-    for destination in workspace.destinations.keys() {
-        let memory = store.pools(destination).await.map_err(failed)?;
-        for pool in workspace.owner_pools.values() {
-            if options.pools.is_empty() || options.pools.contains(&pool.name) {
-                let state = memory.iter().find(|(name, _)| *name == pool.name);
-                let state = state.map(|(_, state)| state.clone()).unwrap_or_default();
-                listed.push(list(pool, &state, destination, now));
-            }
-        }
-    }
+    let mut listed = pools_now(&store, &workspace, now).await.map_err(failed)?;
+    listed.retain(|pool| options.pools.is_empty() || options.pools.contains(&pool.pool));
     store.close().await;
     if options.json {
         say(&serde_json::json!({ "pools": listed }).to_string())?;
@@ -104,37 +62,8 @@ fn names(workspace: &Workspace) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-fn list(pool: &OwnerPool, state: &PoolState, destination: &str, now: Timestamp) -> Listed {
-    let zone = &pool.time_zone;
-    let day = zone.to_datetime(now).date();
-    let owners = attendance(pool, state, &InactiveUsers::default(), now).into_iter().map(|member| {
-        let back_at = back_at(pool, &member, now);
-        let owner = member.owner;
-        Member {
-            user: owner.user.clone(),
-            weight: owner.weight,
-            daily_cap: owner.daily_cap,
-            today: state.taken_on(day, &owner.user),
-            total: state.total.get(&owner.user).copied().unwrap_or(0),
-            available: member.absence.is_none(),
-            why: member.absence.map(Absence::text),
-            back_at,
-            back: back_at.map(|at| zone.to_datetime(at).strftime("%a %Y-%m-%d %H:%M").to_string()),
-        }
-    });
-    Listed {
-        pool: pool.name.clone(),
-        destination: destination.to_owned(),
-        time_zone: zone.iana_name().unwrap_or("UTC").to_owned(),
-        day: day.to_string(),
-        owners: owners.collect(),
-        fallback: pool.fallback.clone(),
-        at: spell(zone, now),
-    }
-}
-
-fn told(listed: &Listed) -> String {
-    let mut rows = vec![["owner", "weight", "today", "total", "now"].map(str::to_owned)];
+fn told(listed: &PoolNow) -> String {
+    let mut rows = vec![["owner", "weight", "today", "week", "total", "now"].map(str::to_owned)];
     rows.extend(listed.owners.iter().map(|member| {
         let today = match member.daily_cap {
             Some(cap) => format!("{} of {cap}", member.today),
@@ -145,13 +74,17 @@ fn told(listed: &Listed) -> String {
             (Some(why), Some(back)) => format!("{why}, back {back}"),
             (Some(why), None) => why.clone(),
         };
-        [member.user.clone(), member.weight.to_string(), today, member.total.to_string(), now]
+        let (weight, week, total) =
+            (member.weight.to_string(), member.week.to_string(), member.total.to_string());
+        [member.user.clone(), weight, today, week, total, now]
     }));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 4] = std::array::from_fn(width);
-    let lines = rows.iter().map(|[user, weight, today, total, now]| {
-        let [a, b, c, d] = widths;
-        format!("  {user:a$}  {weight:>b$}  {today:>c$}  {total:>d$}  {now}")
+    let widths: [usize; 5] = std::array::from_fn(width);
+    let lines = rows.iter().map(|[user, weight, today, week, total, now]| {
+        let [first, second, third, fourth, fifth] = widths;
+        format!(
+            "  {user:first$}  {weight:>second$}  {today:>third$}  {week:>fourth$}  {total:>fifth$}  {now}"
+        )
     });
     let mut text = format!("{} for '{}', {}", listed.pool, listed.destination, listed.at);
     for line in lines {
@@ -170,7 +103,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
-    use crate::rules::{Days, PoolOwner, Turn};
+    use crate::rules::{Days, OwnerPool, PoolOwner, PoolState, Turn};
 
     #[test]
     fn a_pool_is_told_as_a_table() {
@@ -190,14 +123,15 @@ mod tests {
         for day in [date(2026, 5, 3), date(2026, 5, 4)] {
             state.take(&Turn { user: "olha".to_owned(), day, owed: [].into() });
         }
-        let listed = list(&pool, &state, "crm", "2026-05-04T10:00:00Z".parse().unwrap());
+        let week = [("olha".to_owned(), 1)].into();
+        let listed = PoolNow::of(&pool, &state, &week, "crm", "2026-05-04T10:00:00Z".parse().unwrap());
         assert_eq!(
             told(&listed),
             "sales for 'crm', Mon 2026-05-04 10:00 UTC\n  \
-             owner  weight    today  total  now\n  \
-             olha        1  1 of 20      2  available\n  \
-             петро      10        0      0  away, back Mon 2026-05-11 00:00\n  \
-             max         1        0      0  away\n  \
+             owner  weight    today  week  total  now\n  \
+             olha        1  1 of 20     1      2  available\n  \
+             петро      10        0     0      0  away, back Mon 2026-05-11 00:00\n  \
+             max         1        0     0      0  away\n  \
              fallback: chief"
         );
         let json = serde_json::to_value(&listed).unwrap();

@@ -58,15 +58,21 @@ pub(super) struct Options {
         default_missing_value = "true"
     )]
     follow_files: Option<bool>,
+    /// Let nobody change the workspace from the console: it gives a patch to download instead
+    #[arg(long, env = "LEADFOLD_READ_ONLY_WORKSPACE", hide_env_values = true)]
+    read_only_workspace: bool,
     /// Address to listen on
     #[arg(long, env = "LEADFOLD_LISTEN", hide_env_values = true, value_name = "ADDRESS", default_value_t = loopback(8080), value_parser = listen_address)]
     listen: SocketAddr,
-    /// Token for /api and /metrics; without one they answer nobody
+    /// Start token: opens /api, /metrics and the console; beside it there are `leadfold users` and `leadfold tokens`
     #[arg(long, env = "LEADFOLD_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     api_token: Option<SecretString>,
     /// Weaker token for a web site: it opens /api/links for its visitors, and nothing else
     #[arg(long, env = "LEADFOLD_LINKS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     links_token: Option<SecretString>,
+    /// Where people open the console, such as `https://leads.example.com`: for links to it in alerts
+    #[arg(long, env = "LEADFOLD_PUBLIC_URL", hide_env_values = true, value_name = "URL", value_parser = public_url)]
+    public_url: Option<String>,
     /// How log lines look
     #[arg(long, env = "LEADFOLD_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -104,10 +110,12 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         files,
         folder: options.workspace.workspace,
         follow: if follow_files { Follow::Files } else { Follow::Database },
+        read_only_workspace: options.read_only_workspace,
         database,
         listen: options.listen,
         door,
         metrics,
+        public_url: options.public_url.filter(|url| !url.is_empty()),
         limits: Limits { body_bytes: options.max_body, ..Limits::default() },
         environment: process_environment(),
         clock: Arc::new(SystemClock),
@@ -140,6 +148,19 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     tracing::info!("stopping: finishing what was acknowledged");
     app.stop().await;
     Ok(End::Done)
+}
+
+/// The root of an address, without what a path begins with. Empty counts as none, as for other variables.
+fn public_url(text: &str) -> Result<String, String> {
+    let url = text.trim().trim_end_matches('/');
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let is_root = host.is_some_and(|host| {
+        !host.is_empty() && !host.contains(|letter: char| letter.is_whitespace() || "?#@\\".contains(letter))
+    });
+    if url.is_empty() || is_root {
+        return Ok(url.to_owned());
+    }
+    Err("write where people open the console: https://leads.example.com".to_owned())
 }
 
 /// Ctrl-C, or SIGTERM from whoever runs services here. It counts from the call on, not only once it is awaited: whoever

@@ -4,8 +4,11 @@ use std::io::{BufRead as _, IsTerminal, Write as _};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use tokio::sync::oneshot;
 
 use super::{Failure, process_environment};
+use crate::access::password::{self, Password};
 
 /// Whether what is written there may have colours: on a terminal whose user has not set `NO_COLOR`.
 pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
@@ -38,6 +41,56 @@ pub(super) fn confirm(question: &str) -> Result<bool, Failure> {
         return Err("nothing is done: nobody can be asked here. Add --yes to do it without asking".to_owned());
     }
     Ok(matches!(ask(&format!("{question} [y/N]"))?.as_str(), "y" | "yes"))
+}
+
+/// A new password: typed twice where somebody sits at the terminal, or the first line of standard input.
+pub(super) async fn new_password(of: &str, from_stdin: bool) -> Result<Password, Failure> {
+    if !from_stdin && !has_somebody() {
+        return Err(
+            "nobody can be asked for the password here. Write it to standard input, and add --password-stdin"
+                .to_owned(),
+        );
+    }
+    let password = if from_stdin { line().await? } else { unseen(&format!("New password of {of}:")).await? };
+    // Before it is typed once more.
+    password::check(&password).map_err(|error| error.to_string())?;
+    if !from_stdin && unseen("The same once more:").await? != password {
+        return Err("the two are not the same, so nothing is changed. Run it again".to_owned());
+    }
+    Ok(password)
+}
+
+/// Asks for something that is not shown while it is typed.
+async fn unseen(question: &str) -> Result<Password, Failure> {
+    let broke = |error: &dyn std::fmt::Display| format!("the terminal broke: {error}");
+    let input = std::io::stdin();
+    let before = tcgetattr(&input).map_err(|error| broke(&error))?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    write!(std::io::stderr(), "{question} ").map_err(|error| broke(&error))?;
+    tcsetattr(&input, OptionalActions::Flush, &silent).map_err(|error| broke(&error))?;
+    // Whoever gives up with Ctrl-C gets a terminal back that shows what they type.
+    let typed = tokio::select! {
+        typed = line() => typed,
+        _ = tokio::signal::ctrl_c() => Err("nothing is changed: it was broken off".to_owned()),
+    };
+    tcsetattr(&input, OptionalActions::Now, &before).map_err(|error| broke(&error))?;
+    writeln!(std::io::stderr()).map_err(|error| broke(&error))?;
+    typed
+}
+
+/// A line of standard input. On a thread of its own, which nothing waits for when the process ends before it comes.
+async fn line() -> Result<Password, Failure> {
+    let (tell, told) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line).map(|_| line);
+        // Nobody listens any more when it was broken off.
+        tell.send(read).ok();
+    });
+    let line = told.await.map_err(|_| "standard input broke".to_owned())?;
+    let line = line.map_err(|error| format!("standard input cannot be read as text: {error}"))?;
+    Ok(Password(line.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// How a command that shows what it would do, and asks, is told what to do without being asked.

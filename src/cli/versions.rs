@@ -3,12 +3,12 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::difference::{self, differences};
 use super::{DatabaseOption, End, Failure, WorkspaceOption, say};
 use crate::map::Files;
 use crate::operation::NO_VERSION;
 use crate::store::Store;
 use crate::store::versions::{COUNTED_LEADS, VersionRow};
+use crate::workspace::difference::{self, differences};
 use crate::workspace::{read_files, short};
 
 const EXAMPLES: &str = "\
@@ -86,7 +86,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
 }
 
 async fn list(store: &Store, as_json: bool) -> Result<End, Failure> {
-    let versions = store.versions().await.map_err(|failure| failure.to_string())?;
+    let versions = store.versions(COUNTED_LEADS).await.map_err(|failure| failure.to_string())?;
     if as_json {
         say(&json!({ "versions": versions }).to_string())?;
     } else if versions.is_empty() {
@@ -137,7 +137,7 @@ async fn texts(store: &Store, options: &DiffOptions, name: &str) -> Result<Files
             active.map(|(_, files)| files).ok_or_else(|| NO_VERSION.to_owned())
         }
         begin => {
-            let versions = store.versions().await.map_err(failed)?;
+            let versions = store.versions(COUNTED_LEADS).await.map_err(failed)?;
             let hash = only(begin, &versions)?;
             let files = store.version(hash).await.map_err(failed)?;
             files.ok_or_else(|| format!("version {begin} is not in the database any more"))

@@ -2,12 +2,13 @@
 //!
 //! A mapping names things as people see them in the CRM; an API wants ids. Both are accepted wherever one is looked up here.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::rules::folded;
 
 /// What an account says of itself. `None` where the CRM cannot tell, or takes any name; then nothing is compared.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Catalog {
     /// Fields of contacts that may be written.
     pub contact_fields: Option<Vec<Field>>,
@@ -20,7 +21,7 @@ pub struct Catalog {
 }
 
 /// A field of a contact or of a deal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Field {
     /// As the API names it; this is what `fields:` of a mapping writes.
     pub id: String,
@@ -31,7 +32,8 @@ pub struct Field {
 }
 
 /// Somebody who works in the CRM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CrmUser")]
 pub struct User {
     /// As the API names them.
     pub id: String,
@@ -44,7 +46,7 @@ pub struct User {
 }
 
 /// A pipeline; some CRMs call it a team or a funnel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pipeline {
     /// As the API names it.
     pub id: String,
@@ -55,7 +57,7 @@ pub struct Pipeline {
 }
 
 /// A stage of a pipeline; some CRMs call it a status.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stage {
     /// As the API names it.
     pub id: String,

@@ -22,7 +22,7 @@ use governor::{Quota, RateLimiter};
 use tokio::sync::{self, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-pub use self::budget::Budget;
+pub use self::budget::{Budget, Standing};
 use super::Priority;
 
 /// Calls are spaced this much wider than the vendor's window asks, because they do not arrive as evenly as they leave.

@@ -1,10 +1,12 @@
 //! Every outcome: its code, what happened in a sentence, what to do next, and the status of the answer.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What became of a request about a link. The codes are stable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "LinkOutcome")]
 #[expect(missing_docs, reason = "the sentences below say what each is")]
 pub enum Outcome {
     WrongPin,

@@ -1,7 +1,9 @@
 //! The `tests:` of a source file: an event, what the CRM knows, and what should come of it.
 
+use super::Files;
+use super::problem::Span;
 use super::reader::{Reader, Section};
-use super::yaml::{Kind, Node};
+use super::yaml::{self, Kind, Node};
 use crate::lead::Fields;
 use crate::plan::StepKind;
 
@@ -82,6 +84,33 @@ pub enum Filtered {
     Yes,
     /// It is filtered by this rule.
     By(String),
+}
+
+/// A request that a test names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The file that the test stands in.
+    pub file: String,
+    /// Where.
+    pub span: Span,
+    /// The request's file, relative to it.
+    pub given: String,
+}
+
+/// Every request that a test of these texts names, also of such as have errors elsewhere.
+pub fn samples(files: &Files) -> Vec<Sample> {
+    let tests = |text: &str| match yaml::parse(text).root.get("tests").map(|node| &node.kind) {
+        Some(Kind::List(tests)) => tests.clone(),
+        Some(Kind::Map { .. } | Kind::Scalar { .. }) | None => Vec::new(),
+    };
+    let of = |(file, text): (&String, &String)| {
+        let sample = |test: &Node| {
+            let node = test.get("given")?;
+            Some(Sample { file: file.clone(), span: node.span, given: node.scalar()?.to_owned() })
+        };
+        tests(text).iter().filter_map(sample).collect::<Vec<_>>()
+    };
+    files.0.iter().flat_map(of).collect()
 }
 
 pub(super) const KEYS: &[&str] = &["name", "given", "event", "ordinal", "crm", "expect"];

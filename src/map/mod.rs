@@ -15,6 +15,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+mod alerts;
 mod branch;
 mod calls;
 mod chats;
@@ -27,6 +28,7 @@ mod identity;
 mod links;
 mod names;
 mod path;
+mod placeholders;
 mod pools;
 mod postback;
 mod problem;
@@ -34,6 +36,7 @@ mod reader;
 mod rules;
 pub mod schema;
 mod scope;
+mod secrets;
 mod source;
 mod template;
 mod variables;
@@ -45,16 +48,18 @@ pub(crate) use branch::{FieldTemplates, TaskTemplate, When};
 pub use calls::Rendered;
 pub use chats::Served;
 pub(crate) use evidence::{ChatTemplate, ContactValue, IdentifierValue};
-pub use example::{CrmState, Example, Expectation, Expected, Filtered};
+pub use example::{CrmState, Example, Expectation, Expected, Filtered, Sample, samples};
 pub use names::{Mention, Name, mentions, place_of_destination};
 pub(crate) use path::JsonPath;
+pub use placeholders::{Placeholder, placeholders};
 pub use postback::PostbackRules;
 pub(crate) use postback::{first_of, name_of_event};
 pub(crate) use problem::closest;
 pub use problem::{Problem, Severity, Span};
 pub(crate) use reader::{Reader, Section};
 pub(crate) use scope::{Scope, Values, View};
-pub use source::{Broken, Mapping, Source};
+pub use secrets::{HIDDEN, diverted, hidden, revealed, token_in};
+pub use source::{Broken, Mapping, Source, name_of as source_of};
 pub(crate) use template::Sees;
 pub use template::{EvaluationError, Place, Template};
 pub(crate) use workspace::ReadNested;
@@ -109,7 +114,8 @@ pub fn compile(
     presets: &[&str],
 ) -> Compiled {
     let text = files.0.get(workspace::FILE).map(String::as_str);
-    let (mut workspace, mut problems) = workspace::read(text, environment, kinds);
+    let sources = files.0.keys().filter_map(|file| source::name_of(file).ok()).collect();
+    let (mut workspace, mut problems) = workspace::read(text, environment, kinds, &sources);
     workspace.hash = files.hash();
     for (file, text) in files.0.iter().filter(|(file, _)| *file != workspace::FILE) {
         let name = match source::name_of(file) {

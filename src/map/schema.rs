@@ -5,6 +5,7 @@
 //! the names of other files. Where in doubt it lets a value pass. Only keywords that draft 7 has as well are used, because
 //! that is what many editors understand.
 
+mod alerts;
 mod parts;
 mod postbacks;
 mod shared;
@@ -42,15 +43,7 @@ pub fn of_workspace(kinds: &[DestinationKind]) -> Json {
                 _ => anything(),
             }),
         ),
-        "alerts" => says(
-            "Telling a person.",
-            object(workspace::ALERTS_KEYS, &[], &|key| match key {
-                "webhook" => {
-                    scalar("A URL that is called once for every new cause of trouble: \"${ALERT_WEBHOOK}\".")
-                }
-                _ => anything(),
-            }),
-        ),
+        "alerts" => says("Telling a person of trouble.", alerts::alerts()),
         "vars" => variables(),
         _ => anything(),
     });

@@ -419,7 +419,7 @@ fn beginning() -> Span {
 }
 
 /// The name of a source from the name of its file; the error is a sentence.
-pub(super) fn name_of(file: &str) -> Result<&str, String> {
+pub fn name_of(file: &str) -> Result<&str, String> {
     let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml"));
     let Some(stem) = stem else {
         return Err(format!("`{file}` is no YAML file: its name must end in `.yaml`"));

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use secrecy::SecretString;
 use serde_json::Value as Json;
 
 use super::problem::{Problem, Span, suggest};
@@ -13,9 +12,10 @@ use super::source::{Broken, Source};
 use super::template::constant;
 use super::variables;
 use super::yaml::{self, Kind, Node, Tree};
-use super::{identity, links, pools};
+use super::{alerts, identity, links, pools};
 use crate::rules::{
-    Blind, BotKind, Destination, IdentityRules, LinkRules, Mode, OwnerPool, Rules, Setting, Settings,
+    AlertRules, Blind, BotKind, Destination, IdentityRules, LinkRules, Mode, OwnerPool, Rules, Setting,
+    Settings,
 };
 
 /// Name of the file.
@@ -38,8 +38,8 @@ pub struct Workspace {
     pub links: LinkRules,
     /// How long things are kept.
     pub retention: Retention,
-    /// A URL that is called once per new cause of trouble.
-    pub alerts: Option<SecretString>,
+    /// Whom to tell of trouble.
+    pub alerts: AlertRules,
     /// The sources, by name.
     pub sources: BTreeMap<String, Source>,
     /// Why `workspace.yaml` itself cannot be used. Then no source has a mapping, but tokens stay readable.
@@ -93,8 +93,6 @@ const AUDIT: Duration = Duration::from_mins(10);
 
 pub(super) const RETENTION_KEYS: &[&str] = &["bodies", "rows"];
 
-pub(super) const ALERTS_KEYS: &[&str] = &["webhook"];
-
 pub(super) const MODES: &[(&str, Mode)] =
     &[("live", Mode::Live), ("observe", Mode::Observe), ("paused", Mode::Paused)];
 
@@ -124,11 +122,12 @@ impl DestinationKind {
 /// Reads the nested settings of a destination for their problems. The adapter reads them again when it connects.
 pub(crate) type ReadNested = fn(&Reader<'_>, &Node);
 
-/// Reads `workspace.yaml`; sources and hash are filled in by the caller.
+/// Reads `workspace.yaml`; sources and hash are filled in by the caller, who knows the names of all `sources`.
 pub(super) fn read(
     text: Option<&str>,
     environment: Environment<'_>,
     kinds: &[DestinationKind],
+    sources: &BTreeSet<&str>,
 ) -> (Workspace, Vec<Problem>) {
     let mut workspace = Workspace::default();
     let reader = Reader::new(FILE, text.unwrap_or_default(), environment);
@@ -143,7 +142,7 @@ pub(super) fn read(
     }
     workspace.send_pin_at = links::send_pin(&root);
     if let Some(section) = reader.section(&root, "`workspace.yaml`", KEYS) {
-        fill(&reader, &section, kinds, &mut workspace);
+        fill(&reader, &section, kinds, sources, &mut workspace);
     }
     let (problems, defaults) = reader.finish();
     workspace.defaults_used = defaults;
@@ -151,7 +150,13 @@ pub(super) fn read(
     (workspace, problems)
 }
 
-fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], workspace: &mut Workspace) {
+fn fill(
+    reader: &Reader<'_>,
+    section: &Section<'_>,
+    kinds: &[DestinationKind],
+    sources: &BTreeSet<&str>,
+    workspace: &mut Workspace,
+) {
     for (name, node) in named(reader, section, "destinations") {
         workspace.destination_names.insert(name.to_owned());
         if let Some((destination, bot)) = destination(reader, name, node, kinds) {
@@ -178,12 +183,8 @@ fn fill(reader: &Reader<'_>, section: &Section<'_>, kinds: &[DestinationKind], w
             rows: duration("rows").unwrap_or(rows),
         };
     }
-    if let Some(section) =
-        section.get("alerts").and_then(|node| reader.section(node, "`alerts`", ALERTS_KEYS))
-    {
-        let url = section.get("webhook").and_then(|node| reader.secret(node, "`alerts.webhook`"));
-        workspace.alerts = url.filter(|url| !url.is_empty()).map(SecretString::from);
-    }
+    workspace.alerts =
+        section.get("alerts").map(|node| alerts::read(reader, node, sources)).unwrap_or_default();
     workspace.variables = variables::read(reader, section.get("vars"), &Definitions::new());
 }
 

@@ -94,6 +94,11 @@ impl NameKey {
         Self(words)
     }
 
+    /// The words, in order.
+    pub fn into_words(self) -> Vec<String> {
+        self.0
+    }
+
     /// Whether there is nothing to compare.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -2,21 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Means, Operation, OperationError};
+use crate::access::Role;
 use crate::crm;
 use crate::failpoint::failpoint;
 use crate::map::{Files, Severity};
 use crate::workspace::{readable_secrets, short};
 
-/// Asks for the active version.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Asks for the active version, with whatever secrets somebody wrote out in it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtActive {}
 
 /// The active version; both are absent before there is one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Active {
     /// Its hash.
     pub version: Option<String>,
@@ -26,6 +29,7 @@ pub struct Active {
 
 impl Operation for LookAtActive {
     const PATH: &'static str = "/api/versions/active";
+    const ROLE: Role = Role::Admin;
     type Answer = Active;
 
     async fn run(self, means: &Means) -> Result<Active, OperationError> {
@@ -37,7 +41,7 @@ impl Operation for LookAtActive {
 }
 
 /// Makes these texts the active version; every process takes them up within a second or two.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
     /// The texts by file name.
@@ -51,7 +55,7 @@ pub struct Apply {
 }
 
 /// What is active now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
     /// Its hash.
     pub version: String,
@@ -59,10 +63,39 @@ pub struct Applied {
 
 impl Operation for Apply {
     const PATH: &'static str = "/api/versions";
+    const ROLE: Role = Role::Admin;
     type Answer = Applied;
 
+    fn record(&self) -> Option<Value> {
+        Some(json!({ "version": Files(self.files.clone()).hash(), "instead_of": self.instead_of }))
+    }
+
     async fn run(self, means: &Means) -> Result<Applied, OperationError> {
+        let version = self.usable(means).await?;
         let files = Files(self.files);
+        if self.instead_of.as_ref() == Some(&version) {
+            return Ok(Applied { version });
+        }
+        let known = self.instead_of.as_deref();
+        if means.store.activate_instead_of(known, &version, &files, means.clock.now()).await? {
+            failpoint!("apply.activated");
+            return Ok(Applied { version });
+        }
+        let active = means.store.active_hash().await?;
+        let active = active.as_deref().map_or("none", short);
+        let known = known.map_or("none", short);
+        Err(OperationError::Refused(format!(
+            "nothing is changed: the active version is {active} by now and was to be {known}, so somebody applied \
+             another one meanwhile. Look at what they changed (`leadfold versions diff {known} {active}`), then apply \
+             again"
+        )))
+    }
+}
+
+impl Apply {
+    /// The hash of the version, if it can be used.
+    pub(super) async fn usable(&self, means: &Means) -> Result<String, OperationError> {
+        let files = Files(self.files.clone());
         let compiled = if self.with_secrets {
             means.versions.compile(&files).await
         } else {
@@ -82,22 +115,6 @@ impl Operation for Apply {
                 errors.join("\n")
             )));
         }
-        let version = compiled.workspace.hash;
-        if self.instead_of.as_ref() == Some(&version) {
-            return Ok(Applied { version });
-        }
-        let known = self.instead_of.as_deref();
-        if means.store.activate_instead_of(known, &version, &files, means.clock.now()).await? {
-            failpoint!("apply.activated");
-            return Ok(Applied { version });
-        }
-        let active = means.store.active_hash().await?;
-        let active = active.as_deref().map_or("none", short);
-        let known = known.map_or("none", short);
-        Err(OperationError::Refused(format!(
-            "nothing is changed: the active version is {active} by now and was to be {known}, so somebody applied \
-             another one meanwhile. Look at what they changed (`leadfold versions diff {known} {active}`), then apply \
-             again"
-        )))
+        Ok(compiled.workspace.hash)
     }
 }

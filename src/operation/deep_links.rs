@@ -5,9 +5,12 @@
 //! comes back.
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Means, Operation, OperationError};
+use crate::access::Role;
 use crate::lead::IdentifierKind;
 use crate::links::{Secret, StartParameter, deep_link, draw_token, kept, may_go_as_is, start_parameter};
 use crate::normalise;
@@ -24,7 +27,7 @@ fn ukraine() -> Vec<String> {
 }
 
 /// Makes a link into a bot.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MakeDeepLink {
     /// The bot: its name in Telegram, or its address.
@@ -59,7 +62,7 @@ pub struct MakeDeepLink {
 }
 
 /// A link into a bot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeepLink {
     /// Where somebody presses Start.
     pub url: String,
@@ -173,7 +176,12 @@ impl MakeDeepLink {
 
 impl Operation for MakeDeepLink {
     const PATH: &'static str = "/api/links/deep";
+    const ROLE: Role = Role::Operator;
     type Answer = DeepLink;
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     async fn run(self, means: &Means) -> Result<DeepLink, OperationError> {
         let (start, until) = match self.start().map_err(OperationError::Refused)? {
@@ -191,7 +199,7 @@ impl Operation for MakeDeepLink {
 }
 
 /// Asks what a start parameter is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolveStart {
     /// As the bot has it.
@@ -202,7 +210,7 @@ pub struct ResolveStart {
 }
 
 /// What a start parameter is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resolved {
     /// `none`, `crm_id`, `device`, `token` or `other`.
     pub kind: String,
@@ -222,7 +230,7 @@ pub struct Resolved {
 }
 
 /// An identifier that a token proves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Proved {
     /// What it is.
     pub kind: IdentifierKind,
@@ -234,7 +242,13 @@ pub struct Proved {
 
 impl Operation for ResolveStart {
     const PATH: &'static str = "/api/links/resolve";
+    const ROLE: Role = Role::Operator;
     type Answer = Resolved;
+    const STATUSES: &'static [u16] = &[200, 404];
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     fn status(answer: &Resolved) -> u16 {
         if answer.outcome == "unknown_link" { 404 } else { 200 }

@@ -7,9 +7,12 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Means, Operation, OperationError, default_regions};
+use crate::access::Role;
 use crate::failpoint::failpoint;
 use crate::id::{DeliveryId, PersonId};
 use crate::normalise::{self, Wanted, spellings};
@@ -20,7 +23,7 @@ use crate::store::erase_people::{Forgotten, LeadsPiece};
 const LONGEST: usize = 500;
 
 /// Whom to erase.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Who {
     /// A phone in any spelling, an email, the id of a chat or a customer, or the id of a person.
@@ -31,12 +34,12 @@ pub struct Who {
 }
 
 /// Looks what there is of a human. Changes nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct PreviewErase(pub Who);
 
 /// What there is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Erasable {
     /// Everybody who is known by it. Only one can be erased: name one of several by the id.
     pub people: Vec<Belongings>,
@@ -47,7 +50,7 @@ pub struct Erasable {
 }
 
 /// Searches the next page of stored requests for a human: those that never became a lead of anybody.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SearchRequests {
     /// Whom to look for.
@@ -61,7 +64,7 @@ pub struct SearchRequests {
 }
 
 /// Erases the next leads of a human, and at last the human.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Erase {
     /// Whom.
@@ -78,7 +81,7 @@ pub struct Erase {
 }
 
 /// How far it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Erased {
     /// What went with this request.
     pub piece: LeadsPiece,
@@ -90,12 +93,12 @@ pub struct Erased {
 
 /// Writes the file of a SQLite database anew, so that nothing that was erased is left in its free parts. Whoever sends
 /// leads waits meanwhile, about a second for each 50 MB.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RewriteFile {}
 
 /// What came of that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rewritten {
     /// Whether the log beside the file was emptied too; otherwise it is when the server stops.
     pub log_emptied: bool,
@@ -103,7 +106,12 @@ pub struct Rewritten {
 
 impl Operation for PreviewErase {
     const PATH: &'static str = "/api/erase/preview";
+    const ROLE: Role = Role::Admin;
     type Answer = Erasable;
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     async fn run(self, means: &Means) -> Result<Erasable, OperationError> {
         let mut people = Vec::new();
@@ -117,7 +125,12 @@ impl Operation for PreviewErase {
 
 impl Operation for SearchRequests {
     const PATH: &'static str = "/api/erase/requests";
+    const ROLE: Role = Role::Admin;
     type Answer = Searched;
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     async fn run(self, means: &Means) -> Result<Searched, OperationError> {
         let person = self.human.person(means).await?;
@@ -134,10 +147,12 @@ impl Operation for SearchRequests {
 
 impl Operation for Erase {
     const PATH: &'static str = "/api/erase";
+    const ROLE: Role = Role::Admin;
     type Answer = Erased;
 
     async fn run(self, means: &Means) -> Result<Erased, OperationError> {
         let Self { human, even_in_doubt, author, note } = self;
+        let author = author.or_else(|| Some(means.caller.name.clone()));
         let person = human.person(means).await?;
         let wanted = human.wanted(means, person).await?;
         for (what, text) in [("author", &author), ("note", &note)] {
@@ -177,6 +192,7 @@ impl Operation for Erase {
 
 impl Operation for RewriteFile {
     const PATH: &'static str = "/api/erase/rewrite";
+    const ROLE: Role = Role::Admin;
     type Answer = Rewritten;
 
     async fn run(self, means: &Means) -> Result<Rewritten, OperationError> {

@@ -3,9 +3,11 @@
 //! Held leads wait for this answer also once their destination is live: leads that come from then on go ahead of them, and
 //! a held lead that is pushed later is decided as one that comes after those.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Means, Operation, OperationError};
+use crate::access::Role;
 use crate::failpoint::failpoint;
 use crate::rules::Mode;
 use crate::store::held::{Answer, Held, HeldAnswer};
@@ -16,7 +18,7 @@ const PAGE: u64 = 1_000;
 const TOGETHER: i64 = 64;
 
 /// What is held at a destination. Changes nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtHeld {
     /// Where.
@@ -27,7 +29,7 @@ pub struct LookAtHeld {
 }
 
 /// What is held at a destination.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldHere {
     /// Whether the destination is written to.
     pub mode: Mode,
@@ -36,7 +38,7 @@ pub struct HeldHere {
 }
 
 /// Pushes or skips held leads.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerHeld {
     /// Where.
@@ -52,7 +54,7 @@ pub struct AnswerHeld {
 }
 
 /// What became of held leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Answered {
     /// How many were answered for. There may be more as long as it is not 0.
     pub count: u64,
@@ -60,6 +62,7 @@ pub struct Answered {
 
 impl Operation for LookAtHeld {
     const PATH: &'static str = "/api/held";
+    const ROLE: Role = Role::Viewer;
     type Answer = HeldHere;
 
     async fn run(self, means: &Means) -> Result<HeldHere, OperationError> {
@@ -71,6 +74,7 @@ impl Operation for LookAtHeld {
 
 impl Operation for AnswerHeld {
     const PATH: &'static str = "/api/held/answer";
+    const ROLE: Role = Role::Operator;
     type Answer = Answered;
 
     async fn run(self, means: &Means) -> Result<Answered, OperationError> {

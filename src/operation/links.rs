@@ -7,6 +7,7 @@
 //! A site may ask for all but issuing, with a token that is good for nothing else. Whatever speaks for the bot has the token
 //! of the whole API: it gets PINs, and it may name a person instead of showing a PIN.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,7 +20,8 @@ pub use self::issue::{IssueLink, Issued};
 pub use self::send_pin::SendPin;
 pub use self::users::{BindUser, Choice, SettleLink, UnlinkUser};
 pub use self::verify::VerifyLink;
-use super::{Client, Means, OperationError};
+use super::{Means, OperationError};
+use crate::access::{self, Role};
 use crate::id::{MergeId, PersonId};
 use crate::links::{Outcome, Secret, kept};
 use crate::normalise;
@@ -29,8 +31,9 @@ use crate::store::links::{Answered, Caller};
 const LONGEST: usize = 256;
 
 /// The id of a user of the site: a text or a whole number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Value", into = "String")]
+#[schemars(extend("type" = ["string", "integer"]))]
 pub struct UserId(pub String);
 
 impl TryFrom<Value> for UserId {
@@ -58,7 +61,8 @@ impl From<UserId> for String {
 }
 
 /// What came of a request about a link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "LinkAnswer")]
 pub struct Answer {
     /// In a word.
     pub outcome: Outcome,
@@ -93,7 +97,7 @@ pub struct Answer {
 }
 
 /// Why the visitor cannot simply be the user who is logged in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contradiction {
     /// As whom they are known; absent where the user of the request is another person's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,15 +161,15 @@ fn told(means: &Means, answered: Answered, ticket: Option<String>) -> Answer {
     Answer::of(answered, ticket)
 }
 
-/// Who tries: the client, and whom it says it does it for.
-fn caller(client: Client, visitor: Option<&str>) -> Caller {
+/// Who tries: who asks, and whom they say they do it for.
+fn caller(asker: &access::Caller, visitor: Option<&str>) -> Caller {
     let visitor = visitor.map(str::trim).filter(|visitor| !visitor.is_empty());
-    let name = format!("{}\n{}", client.as_str(), visitor.unwrap_or_default());
+    let name = format!("{}\n{}", asker.name, visitor.unwrap_or_default());
     Caller { id: kept(Secret::Caller, &name), is_visitor: visitor.is_some() }
 }
 
-fn only_the_bot(client: Client, field: &str) -> Result<(), OperationError> {
-    if client == Client::Api {
+fn only_the_bot(asker: &access::Caller, field: &str) -> Result<(), OperationError> {
+    if asker.role >= Role::Operator {
         return Ok(());
     }
     Err(OperationError::Forbidden(format!(

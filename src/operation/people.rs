@@ -5,27 +5,31 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Means, Operation, OperationError, default_regions};
+use super::{Means, Operation, OperationError, default_regions, without_personal_data};
+use crate::access::Role;
 use crate::crm;
 use crate::id::{MergeId, PersonId};
 use crate::normalise::spellings;
 use crate::plan::RecordId;
+use crate::resolve::Language;
 use crate::store::StoreError;
 use crate::store::corrections::{Asked, By, ContactOf, KeptApart, MadeOne, NotDone, TakenApart};
-use crate::store::profile::{PossibleDuplicate, Profile};
+use crate::store::profile::{Brief, DuplicatePlace, PossibleDuplicate, Profile};
 
 /// People of one answer.
 const MOST_PEOPLE: usize = 20;
-/// Possible duplicates of one answer.
+/// Possible duplicates, or people in a few words, of one answer.
 const MOST_DUPLICATES: i64 = 200;
 /// How often something that is just on its way to a CRM is waited for, and how long each time.
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 
 /// Asks for everybody who is meant by a text.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtPeople {
     /// An id, a phone in any spelling, an email, a chat id.
@@ -36,10 +40,13 @@ pub struct LookAtPeople {
     /// Newest leads of each.
     #[serde(default)]
     pub leads: Option<i64>,
+    /// `en` or `uk`, for the sentences.
+    #[serde(default)]
+    pub language: Language,
 }
 
 /// Everybody who is meant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct People {
     /// Each with all that is known of them.
     pub people: Vec<Profile>,
@@ -47,13 +54,16 @@ pub struct People {
 
 impl Operation for LookAtPeople {
     const PATH: &'static str = "/api/people";
+    const ROLE: Role = Role::Viewer;
     type Answer = People;
 
     async fn run(self, means: &Means) -> Result<People, OperationError> {
         let leads = self.leads.unwrap_or(5).clamp(0, 200);
         let mut people = Vec::new();
         for person in found(means, &self.who, &self.regions).await?.into_iter().take(MOST_PEOPLE) {
-            let Some(mut profile) = means.store.profile(person, leads).await? else { continue };
+            let Some(mut profile) = means.store.profile_in(person, leads, self.language).await? else {
+                continue;
+            };
             add_pages(means, &mut profile.contacts).await;
             people.push(profile);
         }
@@ -62,16 +72,22 @@ impl Operation for LookAtPeople {
 }
 
 /// Asks for people who may be one, oldest first.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtDuplicates {
     /// At most so many; 50 when absent.
     #[serde(default)]
     pub limit: Option<i64>,
+    /// Those behind this one: the last of the page before.
+    #[serde(default)]
+    pub after: Option<DuplicatePlace>,
+    /// `en` or `uk`, for the sentences.
+    #[serde(default)]
+    pub language: Language,
 }
 
 /// People who may be one, until somebody says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Duplicates {
     /// Each pair with its evidence.
     pub duplicates: Vec<PossibleDuplicate>,
@@ -79,16 +95,49 @@ pub struct Duplicates {
 
 impl Operation for LookAtDuplicates {
     const PATH: &'static str = "/api/people/duplicates";
+    const ROLE: Role = Role::Viewer;
     type Answer = Duplicates;
 
     async fn run(self, means: &Means) -> Result<Duplicates, OperationError> {
         let limit = self.limit.unwrap_or(50).clamp(1, MOST_DUPLICATES);
-        Ok(Duplicates { duplicates: means.store.possible_duplicates(None, limit).await? })
+        let after = self.after.as_ref();
+        let duplicates = means.store.possible_duplicates(None, after, self.language, limit).await?;
+        Ok(Duplicates { duplicates })
+    }
+}
+
+/// Asks who came last.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LookAtNewestPeople {
+    /// Those before this one: the last of the page before.
+    #[serde(default)]
+    pub before: Option<PersonId>,
+    /// At most so many; 50 when absent.
+    #[serde(default)]
+    pub limit: Option<i64>,
+}
+
+/// Who came last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NewestPeople {
+    /// The newest first.
+    pub people: Vec<Brief>,
+}
+
+impl Operation for LookAtNewestPeople {
+    const PATH: &'static str = "/api/people/newest";
+    const ROLE: Role = Role::Viewer;
+    type Answer = NewestPeople;
+
+    async fn run(self, means: &Means) -> Result<NewestPeople, OperationError> {
+        let limit = self.limit.unwrap_or(50).clamp(1, MOST_DUPLICATES);
+        Ok(NewestPeople { people: means.store.newest_people(self.before, limit).await? })
     }
 }
 
 /// Who says something, and whether they only look.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Said {
     /// Who, in their words.
@@ -105,7 +154,7 @@ pub struct Said {
 impl Said {
     fn by(&self, means: &Means) -> By {
         By {
-            author: self.author.clone(),
+            author: Some(self.author.clone().unwrap_or_else(|| means.caller.name.clone())),
             note: self.note.clone(),
             only_look: self.only_look,
             clock: std::sync::Arc::clone(&means.clock),
@@ -114,7 +163,7 @@ impl Said {
 }
 
 /// Two people are one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Merge {
     /// The one.
@@ -134,7 +183,12 @@ pub struct Merge {
 
 impl Operation for Merge {
     const PATH: &'static str = "/api/people/merge";
+    const ROLE: Role = Role::Operator;
     type Answer = MadeOne;
+
+    fn record(&self) -> Option<Value> {
+        (!self.said.only_look).then(|| without_personal_data(self))
+    }
 
     async fn run(self, means: &Means) -> Result<MadeOne, OperationError> {
         let one = the_one(means, &self.one, &self.regions).await?;
@@ -155,7 +209,7 @@ impl Operation for Merge {
 }
 
 /// Two people are not one any more.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
     /// The merge that is undone, or a person with one merge.
@@ -170,7 +224,12 @@ pub struct Split {
 
 impl Operation for Split {
     const PATH: &'static str = "/api/people/split";
+    const ROLE: Role = Role::Operator;
     type Answer = TakenApart;
+
+    fn record(&self) -> Option<Value> {
+        (!self.said.only_look).then(|| without_personal_data(self))
+    }
 
     async fn run(self, means: &Means) -> Result<TakenApart, OperationError> {
         let merge = self.merge(means).await?;
@@ -195,16 +254,16 @@ impl Split {
             return match means.store.merge_of(PersonId(id.0)).await? {
                 Ok(merge) => Ok(merge),
                 Err(NotDone::Unknown(_)) => Ok(id),
-                Err(not) => Err(refused(&not)),
+                Err(not) => Err(not.into()),
             };
         }
         let person = the_one(means, &self.what, &self.regions).await?;
-        means.store.merge_of(person).await?.map_err(|not| refused(&not))
+        means.store.merge_of(person).await?.map_err(OperationError::NotDone)
     }
 }
 
 /// Two people are two.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotSame {
     /// The one.
@@ -221,18 +280,19 @@ pub struct NotSame {
 
 impl Operation for NotSame {
     const PATH: &'static str = "/api/people/not-same";
+    const ROLE: Role = Role::Operator;
     type Answer = KeptApart;
+
+    fn record(&self) -> Option<Value> {
+        (!self.said.only_look).then(|| without_personal_data(self))
+    }
 
     async fn run(self, means: &Means) -> Result<KeptApart, OperationError> {
         let one = the_one(means, &self.one, &self.regions).await?;
         let other = the_one(means, &self.other, &self.regions).await?;
         let kept = means.store.keep_apart(one, other, self.said.by(means)).await?;
-        kept.map_err(|not| refused(&not))
+        kept.map_err(OperationError::NotDone)
     }
-}
-
-fn refused(not: &NotDone) -> OperationError {
-    OperationError::Refused(not.to_string())
 }
 
 /// Asks again as long as something is just on its way to a CRM: that takes moments, unless the CRM does not answer.
@@ -243,10 +303,10 @@ where
     for _ in 1..TRIES {
         match ask().await? {
             Err(NotDone::UnderWay(_)) if !only_look => tokio::time::sleep(BETWEEN_TRIES).await,
-            done => return done.map_err(|not| refused(&not)),
+            done => return done.map_err(OperationError::NotDone),
         }
     }
-    ask().await?.map_err(|not| refused(&not))
+    ask().await?.map_err(OperationError::NotDone)
 }
 
 async fn found(means: &Means, who: &str, regions: &[String]) -> Result<Vec<PersonId>, OperationError> {

@@ -1,9 +1,11 @@
 //! Postbacks for people: what waits, what was dropped as a repeat, and correcting both.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Means, Operation, OperationError};
+use crate::access::Role;
 use crate::id::DeliveryId;
 use crate::prepare::counting;
 use crate::store::postback_hand::{Corrected, NotCorrected};
@@ -15,7 +17,7 @@ const PAGE: i64 = 100;
 const LARGEST_PAGE: i64 = 1_000;
 
 /// Lists postbacks in one state. Changes nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtPostbacks {
     /// Which state; waiting, when nobody says.
@@ -33,7 +35,7 @@ pub struct LookAtPostbacks {
 }
 
 /// A page of postbacks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Postbacks {
     /// Oldest first.
     pub postbacks: Vec<PostbackRow>,
@@ -42,7 +44,7 @@ pub struct Postbacks {
 }
 
 /// Counts a repeat that was none, or one that was uncounted: it gets the next ordinal, and what a branch has for that.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CountPostback {
     /// The id of its delivery, its event or its lead.
@@ -50,7 +52,7 @@ pub struct CountPostback {
 }
 
 /// Takes a counted postback's ordinal back, because it was a repeat. Nothing that was done is taken back.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UncountPostback {
     /// The id of its delivery, its event or its lead.
@@ -59,6 +61,7 @@ pub struct UncountPostback {
 
 impl Operation for LookAtPostbacks {
     const PATH: &'static str = "/api/postbacks";
+    const ROLE: Role = Role::Viewer;
     type Answer = Postbacks;
 
     async fn run(self, means: &Means) -> Result<Postbacks, OperationError> {
@@ -74,6 +77,7 @@ impl Operation for LookAtPostbacks {
 
 impl Operation for CountPostback {
     const PATH: &'static str = "/api/postbacks/count";
+    const ROLE: Role = Role::Operator;
     type Answer = Corrected;
 
     async fn run(self, means: &Means) -> Result<Corrected, OperationError> {
@@ -89,6 +93,7 @@ impl Operation for CountPostback {
 
 impl Operation for UncountPostback {
     const PATH: &'static str = "/api/postbacks/uncount";
+    const ROLE: Role = Role::Operator;
     type Answer = Corrected;
 
     async fn run(self, means: &Means) -> Result<Corrected, OperationError> {

@@ -5,11 +5,13 @@ mod preview;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::preview::{Group, Preview, PreviewReplay, Sample};
 use super::{Means, Operation, OperationError};
+use crate::access::Role;
 use crate::failpoint::failpoint;
 use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
 use crate::map::Workspace;
@@ -32,7 +34,7 @@ const UNREADABLE: &str = "unreadable";
 const MOST_NAMED: usize = 1_000;
 
 /// Replays the next page of a selection.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
     /// Which leads.
@@ -48,7 +50,7 @@ pub struct Replay {
 }
 
 /// What became of a page.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replayed {
     /// How many go on.
     pub count: u64,
@@ -60,6 +62,7 @@ pub struct Replayed {
 
 impl Operation for Replay {
     const PATH: &'static str = "/api/replay";
+    const ROLE: Role = Role::Operator;
     type Answer = Replayed;
 
     async fn run(self, means: &Means) -> Result<Replayed, OperationError> {

@@ -16,12 +16,14 @@
 mod expected;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use self::expected::expected;
 use super::{Means, Operation, OperationError, default_regions};
+use crate::access::Role;
 use crate::decide::{Chats, PersonChat};
 use crate::event::{Delivery, TRIGGER};
 use crate::id::{DeliveryId, PersonId};
@@ -35,7 +37,7 @@ use crate::store::links::ChatKey;
 use crate::token::{TokenHash, to_hex};
 
 /// Calls a trigger.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
     /// Its name: that of its file.
@@ -61,7 +63,7 @@ pub struct Trigger {
 }
 
 /// Who is meant: exactly one of these.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Address {
     /// A chat id, in whichever bot has it.
@@ -84,8 +86,9 @@ pub struct Address {
 }
 
 /// A text, or a number that is one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Value", into = "String")]
+#[schemars(extend("type" = ["string", "number"]))]
 pub struct Text(pub String);
 
 impl TryFrom<Value> for Text {
@@ -111,8 +114,9 @@ impl From<Text> for String {
 }
 
 /// What became of a trigger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "TriggerOutcome")]
 #[expect(missing_docs, reason = "see the table above")]
 pub enum Outcome {
     Accepted,
@@ -125,7 +129,7 @@ pub enum Outcome {
 }
 
 /// The answer to a trigger.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Triggered {
     /// In a word.
     pub outcome: Outcome,
@@ -154,7 +158,13 @@ impl Triggered {
 
 impl Operation for Trigger {
     const PATH: &'static str = "/api/triggers";
+    const ROLE: Role = Role::Operator;
     type Answer = Triggered;
+    const STATUSES: &'static [u16] = &[200, 202, 404, 409, 422];
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     fn status(answer: &Triggered) -> u16 {
         match answer.outcome {

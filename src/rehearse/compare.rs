@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::decide::Decision;
@@ -26,18 +27,19 @@ struct Place {
 }
 
 /// How a place counts when leads are grouped by what changes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     /// One of a few words: another one is another change.
     Word,
     /// Whatever people write: that it changes is the change.
+    #[default]
     Value,
     /// A value in a step of the plan for this destination.
     InPlan(String),
 }
 
 /// One place at which two outcomes differ.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// The place, such as `branch`, `deal.stage` or `plan for crm`.
     pub place: String,

@@ -14,7 +14,8 @@ pub mod people;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use self::calls::{Known, called_for};
 pub use self::compare::Difference;
@@ -36,7 +37,7 @@ use crate::trial::imagine;
 const PAGE: usize = 200;
 
 /// What a rehearsal came to.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Rehearsal {
     /// Deliveries that were looked at.
     pub deliveries: usize,
@@ -57,7 +58,8 @@ pub struct Rehearsal {
 }
 
 /// Events that change in the same way.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RehearsedGroup")]
 pub struct Group {
     /// The source they came to.
     pub source: String,
@@ -72,7 +74,7 @@ pub struct Group {
 }
 
 /// A difference of a group.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Shown {
     /// As in the example.
     #[serde(flatten)]
@@ -82,7 +84,7 @@ pub struct Shown {
 }
 
 /// One event that stands for its group.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Example {
     /// Its lead, when it has one.
     pub lead: Option<LeadId>,
@@ -102,6 +104,8 @@ pub struct Rehearsing<'a> {
     destinations: BTreeMap<String, Destination>,
     groups: BTreeMap<(String, Shape), Group>,
     rehearsal: Rehearsal,
+    /// The oldest delivery that was looked at.
+    before: Option<DeliveryId>,
 }
 
 /// What both versions meet at a destination.
@@ -119,7 +123,8 @@ impl<'a> Rehearsing<'a> {
             let pools = store.pools(name).await?.into_iter().collect();
             destinations.insert(name.clone(), Destination { can, pools });
         }
-        Ok(Self { store, old, new, destinations, groups: BTreeMap::new(), rehearsal: Rehearsal::default() })
+        let (groups, rehearsal, before) = (BTreeMap::new(), Rehearsal::default(), None);
+        Ok(Self { store, old, new, destinations, groups, rehearsal, before })
     }
 
     /// Runs at most so many deliveries, the newest first. `progress` is told how many are done.
@@ -129,21 +134,30 @@ impl<'a> Rehearsing<'a> {
         at_most: usize,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Rehearsal, StoreError> {
-        let mut before = None;
-        loop {
-            let left = at_most - self.rehearsal.deliveries;
-            let page = self.store.stored_deliveries(selection, before, left.min(PAGE)).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.delivery.id);
-            for stored in &page {
-                self.delivery(stored).await?;
-            }
+        while self.page(selection, at_most).await? {
             progress(self.rehearsal.deliveries);
         }
+        Ok(self.finish())
+    }
+
+    /// Runs the next page of at most so many deliveries in all, the newest first. Returns whether there was one.
+    pub async fn page(&mut self, selection: &Selection, at_most: usize) -> Result<bool, StoreError> {
+        let left = at_most.saturating_sub(self.rehearsal.deliveries);
+        let page = self.store.stored_deliveries(selection, self.before, left.min(PAGE)).await?;
+        let Some(last) = page.last() else { return Ok(false) };
+        self.before = Some(last.delivery.id);
+        for stored in &page {
+            self.delivery(stored).await?;
+        }
+        Ok(true)
+    }
+
+    /// What it came to so far.
+    pub fn finish(self) -> Rehearsal {
         let mut rehearsal = self.rehearsal;
         rehearsal.groups = self.groups.into_values().collect();
         rehearsal.groups.sort_by_key(|group| std::cmp::Reverse(group.count));
-        Ok(rehearsal)
+        rehearsal
     }
 
     async fn delivery(&mut self, stored: &StoredDelivery) -> Result<(), StoreError> {

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::decision::{Decision, Finding, Outcome, Refusal, Rule};
 use super::merge::MergeRule;
@@ -13,12 +14,15 @@ use crate::id::PersonId;
 use crate::lead::IdentifierKind;
 use crate::plan::Reason;
 
-/// A language that we speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A language that we speak, by its ISO 639-1 code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Language {
     /// English.
+    #[default]
+    #[serde(rename = "en")]
     English,
     /// Ukrainian.
+    #[serde(rename = "uk")]
     Ukrainian,
 }
 
@@ -158,7 +162,7 @@ const SENTENCES: &[(&str, &str, &str)] = &[
 ];
 
 /// A decision in words: what people and programs are told.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Told {
     /// The stable word of what decided; none for leads of before decisions were written down.
     pub rule: Option<String>,
@@ -178,7 +182,7 @@ impl Told {
 }
 
 /// One finding in words.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Sentence {
     /// Its stable word.
     pub code: String,

@@ -4,6 +4,7 @@
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::lease::{Lease, bump};
@@ -76,7 +77,7 @@ impl AuditEnd {
 }
 
 /// An audit as people see it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AuditDetail {
     /// Of which step.
     pub step: String,
@@ -95,7 +96,7 @@ pub struct AuditDetail {
 }
 
 impl Store {
-    /// Audits of a destination that are due, the oldest first.
+    /// Audits of a destination that are due, the oldest first; none while somebody paused it.
     pub async fn due_audits(
         &self,
         destination: &str,
@@ -107,7 +108,7 @@ impl Store {
                 "SELECT audits.step, audits.action, audits.sync, syncs.lead, syncs.state, steps.state, steps.ended_at \
                  FROM audits JOIN syncs ON syncs.id = audits.sync LEFT JOIN steps ON steps.id = audits.step \
                  WHERE audits.destination = $1 AND audits.done_at IS NULL AND audits.due_at <= $2 \
-                 ORDER BY audits.due_at LIMIT $3",
+                 AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = $1) ORDER BY audits.due_at LIMIT $3",
                 args![destination, now.as_millisecond(), limit],
             )
             .await?;
@@ -117,7 +118,8 @@ impl Store {
     /// When the next audit of a destination is due, of those that [`due_audits`](Self::due_audits) gives then.
     pub async fn next_audit(&self, destination: &str) -> Result<Option<Timestamp>, StoreError> {
         let sql = "SELECT audits.due_at FROM audits JOIN syncs ON syncs.id = audits.sync \
-                   WHERE audits.destination = $1 AND audits.done_at IS NULL ORDER BY audits.due_at LIMIT 1";
+                   WHERE audits.destination = $1 AND audits.done_at IS NULL \
+                   AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = $1) ORDER BY audits.due_at LIMIT 1";
         let rows = self.read(sql, args![destination]).await?;
         rows.first().map(|row| row.timestamp(0)).transpose()
     }

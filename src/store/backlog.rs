@@ -39,14 +39,17 @@ pub(super) fn open_syncs() -> String {
 }
 
 impl Store {
+    /// When the oldest delivery came that nobody has prepared yet.
+    pub async fn oldest_unprepared(&self) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT received_at FROM deliveries WHERE state = 'received' ORDER BY id LIMIT 1";
+        self.read(sql, args![]).await?.first().map(|row| row.timestamp(0)).transpose()
+    }
+
     /// Reads what waits. Costs as much as there is waiting, however large the registry is.
     pub async fn backlog(&self) -> Result<Backlog, StoreError> {
-        let oldest = self
-            .read("SELECT received_at FROM deliveries WHERE state = 'received' ORDER BY id LIMIT 1", args![])
-            .await?;
         let syncs = self.read(&open_syncs(), args![]).await?;
         Ok(Backlog {
-            oldest_received: oldest.first().map(|row| row.timestamp(0)).transpose()?,
+            oldest_received: self.oldest_unprepared().await?,
             syncs: syncs
                 .iter()
                 .map(|row| {

@@ -21,6 +21,8 @@ use crate::resolve::{Decision, Language};
 /// The last arguments are so many syncs that whoever claims has in hand, whatever the rows say: one that was put down may
 /// have been put down by a commit without an answer, and then the same is entered once more.
 ///
+/// Of a destination that somebody paused nothing is claimed.
+///
 /// One that is changing hands just now is passed over by `locks` until it has. Two of one human may still be claimed at
 /// once, when they become one during this statement: then the plan of the second is refused.
 pub(super) fn claim(live: bool, in_hand: usize, locks: &str) -> String {
@@ -35,7 +37,8 @@ pub(super) fn claim(live: bool, in_hand: usize, locks: &str) -> String {
         )
     };
     let free = format!(
-        "s.destination = $1 AND s.next_at <= $3 AND s.claimed <> $2 {mine} AND s.id NOT IN ({}) AND NOT EXISTS (SELECT 1 FROM syncs e \
+        "s.destination = $1 AND s.next_at <= $3 AND s.claimed <> $2 {mine} AND s.id NOT IN ({}) \
+           AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = $1) AND NOT EXISTS (SELECT 1 FROM syncs e \
            WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
              AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence)))",
         list(5, in_hand),

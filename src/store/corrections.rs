@@ -8,6 +8,7 @@ mod work;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::work::{KeepApart, MakeOne, TakeApart};
@@ -101,7 +102,7 @@ pub enum NotDone {
 }
 
 /// A lead that is just being brought to a destination.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnderWay {
     /// Which.
     pub lead: LeadId,
@@ -127,7 +128,7 @@ fn listed(merges: &[(MergeId, Timestamp, PersonId)]) -> String {
 }
 
 /// A contact in a CRM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContactOf {
     /// Whose it is in the end.
     pub person: PersonId,
@@ -141,7 +142,7 @@ pub struct ContactOf {
 }
 
 /// Two people who are one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MadeOne {
     /// The row that says so.
     pub merge: MergeId,
@@ -162,7 +163,7 @@ pub struct MadeOne {
 }
 
 /// Two people who are not one any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TakenApart {
     /// The merge that is undone.
     pub merge: MergeId,
@@ -196,7 +197,7 @@ pub struct TakenApart {
 pub const MOST_NAMED: i64 = 20;
 
 /// An identifier and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Given {
     /// What it is.
     pub kind: IdentifierKind,
@@ -209,7 +210,7 @@ pub struct Given {
 }
 
 /// What a step left in a CRM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Written {
     /// Of which lead.
     pub lead: LeadId,
@@ -222,7 +223,7 @@ pub struct Written {
 }
 
 /// Two people who are not one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeptApart {
     /// The one.
     pub one: PersonId,

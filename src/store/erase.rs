@@ -24,6 +24,7 @@
 //! | `leads.id`, `leads.event`, `leads.source`, `leads.version`, `leads.person`, `leads.state` | stay; what needed attention is `filtered`, because nobody can see to it any more |
 //! | `leads.why` | replaced by when it was erased and what its state was |
 //! | `leads.lead`, `leads.conflicts`, `leads.decision`, `leads.afterwards` | go, and with them the calls to come |
+//! | `lead_names.word` | the row goes |
 //! | `syncs.id`, `syncs.lead`, `syncs.destination`, `syncs.person`, `syncs.state`, `syncs.owner`, `syncs.carried_by` | stay (the owner is who sells); what was open, held or needed attention is `filtered` |
 //! | `syncs.why`, `syncs.reasons`, `syncs.found` | replaced, and go |
 //! | `steps.id`, `steps.sync`, `steps.kind`, `steps.state`, `steps.record` | stay: what CRMs still have. Steps that were not sent go |
@@ -32,8 +33,8 @@
 //! | `erased_records.person`, `erased_records.destination`, `erased_records.kind`, `erased_records.record` | made by erasing: ids of records |
 //! | `pools.destination`, `pools.pool`, `pools.state` | stay: turns of who sells |
 //! | `leases.destination`, `leases.holder`, `leases.budget`, `processes.id`, `processes.name` | stay: of processes |
-//! | `alerts.cause` | stays: a word and a place |
-//! | `alerts.text` | goes, of all alerts: what was told may name anybody, and nothing reads it again |
+//! | `alerts.cause`, `alert_messages.cause`, `alert_messages.channel` | stay: a word and a place |
+//! | `alerts.text`, `alert_messages.text` | go, of all alerts: what was told may name anybody |
 //! | `counters.name`, `probe.bytes` | stay: nobody's |
 //! | `audits.step`, `audits.sync`, `audits.destination`, `audits.kind`, `audits.result`, `audits.records` | stay: ids of records; what was still to be looked for is not looked for any more |
 //! | `audits.action`, `audits.note` | go |
@@ -48,6 +49,10 @@
 //! | `web_users.namespace`, `web_users.chat_scope`, `web_users.chat`, `web_users.user_id` | the row goes |
 //! | `start_tokens.id`, `start_tokens.data`, `start_tokens.used_by`, `start_token_identifiers.token`, `start_token_identifiers.kind`, `start_token_identifiers.scope`, `start_token_identifiers.value` | the rows go, of every token that stands for something of theirs |
 //! | `link_failures.caller` | stays for a day: a hash of who tried PINs, whom no row names |
+//! | `users.name`, `users.password`, `users.role`, `access_tokens.name`, `access_tokens.hash`, `access_tokens.role`, `sessions.hash`, `sessions.kind`, `sessions.name` | stay: of those who work with leadfold |
+//! | `actions.id`, `actions.who`, `actions.role`, `actions.through`, `actions.operation`, `actions.asked`, `actions.outcome` | stay: what was asked is masked when it is written |
+//! | `pauses.destination`, `pauses.who` | stay: of those who work with leadfold |
+//! | `hourly.kind`, `hourly.subject`, `hourly.name` | stay: counts, and who sells |
 //!
 //! What other people's leads say of them stays masked (`+38•••67`), as in logs. What other people wrote about them (their
 //! number in somebody else's message) is somebody else's message: it is counted and named, and left.
@@ -58,6 +63,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::erase_people::{EraseLeads, Forget, Forgotten, LeadsPiece};
@@ -85,7 +91,7 @@ pub(super) const IN_DOUBT: &str = "EXISTS (SELECT 1 FROM steps WHERE steps.sync 
     AND steps.state IN ('sent', 'unknown'))";
 
 /// Somebody, and everything that is kept of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Belongings {
     /// Who; the person as they are after all merges.
     pub person: String,
@@ -106,7 +112,7 @@ pub struct Belongings {
 }
 
 /// What a CRM has.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct HeldRecord {
     /// Where.
     pub destination: String,
@@ -119,7 +125,7 @@ pub struct HeldRecord {
 }
 
 /// A page of the search through stored requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Searched {
     /// Requests that were looked at.
     pub looked_at: u64,

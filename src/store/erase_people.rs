@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -13,6 +14,7 @@ use super::erase::{IN_DOUBT, IN_HAND, IS_ERASED, erased};
 use super::erase_requests::{empty_requests_of, identifiers_of};
 use super::facts::forget_facts;
 use super::merges::{MERGED, lock_people};
+use super::names::forget_names;
 use super::postback_hand::forget_postbacks;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, json, list};
 use super::start_tokens::forget_links;
@@ -27,7 +29,7 @@ use crate::plan::{Action, Call, ContactFields, DealFields, Reason, TaskFields};
 const TOGETHER: usize = 16;
 
 /// What a piece of a person's leads came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeadsPiece {
     /// Leads that were erased.
     pub leads: u64,
@@ -42,7 +44,7 @@ pub struct LeadsPiece {
 }
 
 /// What became of a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Forgotten {
     /// Nothing personal is kept any more.
@@ -200,6 +202,7 @@ pub(super) async fn clear_leads(
     for piece in syncs.chunks(ROWS_PER_STATEMENT) {
         clear_steps(connection, piece, millis).await?;
     }
+    forget_names(connection, &arguments).await?;
     let sql = format!("SELECT id, state, why FROM leads WHERE id IN ({of}) ORDER BY id");
     for row in connection.fetch(&sql, arguments).await? {
         let state = row.text(1)?;
@@ -356,7 +359,9 @@ impl Work for Forget {
                 return Ok(Forgotten::MoreCame);
             }
             forget_unowned_chats(connection, self.wanted.ids()).await?;
-            connection.execute("UPDATE alerts SET text = ''", args![]).await?;
+            for table in ["alerts", "alert_messages"] {
+                connection.execute(&format!("UPDATE {table} SET text = ''"), args![]).await?;
+            }
             connection
                 .execute(
                     "INSERT INTO corrections (id, kind, one, author, note, at) VALUES ($1, 'erase', $2, $3, $4, $5)",

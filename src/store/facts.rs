@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,7 +32,7 @@ pub struct PersonFacts {
 }
 
 /// A value that a mapping remembers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PersonField {
     /// The value.
     pub value: Value,
@@ -40,7 +41,7 @@ pub struct PersonField {
 }
 
 /// A click id that brought somebody.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PersonClick {
     /// The id.
     pub click: String,
@@ -49,7 +50,7 @@ pub struct PersonClick {
 }
 
 /// A chat in which a person can be reached, or could be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KnownChat {
     /// In what its id counts, such as `telegram:shop`.
     pub scope: String,
@@ -74,7 +75,7 @@ pub struct KnownChat {
 }
 
 /// What became of a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KnownStatus {
     /// The platform's word.
     pub status: String,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sql::{Arg, Connection, args, json, list};
@@ -11,7 +12,7 @@ use super::{Store, StoreError, Work};
 use crate::plan::Reason;
 
 /// What is held at a destination.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     /// How many leads.
     pub count: u64,
@@ -24,8 +25,9 @@ pub struct Held {
 }
 
 /// What becomes of held leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "HeldAnswer")]
 pub enum Answer {
     /// They are decided anew and brought to the CRM.
     Push,

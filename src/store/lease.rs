@@ -145,10 +145,13 @@ impl Store {
         self.write(Seize { destination: destination.to_owned(), holder: holder.to_owned() }).await
     }
 
-    /// Those destinations of a process that have something due which is in nobody's hands. One statement for all of them.
+    /// Those destinations of a process that have something due which is in nobody's hands, and that nobody paused. One
+    /// statement for all of them.
     pub async fn due_destinations(&self, process: &str, now: Timestamp) -> Result<Vec<String>, StoreError> {
         let sql = format!(
-            "SELECT leases.destination FROM leases WHERE leases.holder = $1 AND EXISTS (SELECT 1 FROM syncs \
+            "SELECT leases.destination FROM leases WHERE leases.holder = $1 \
+             AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = leases.destination) \
+             AND EXISTS (SELECT 1 FROM syncs \
              WHERE syncs.destination = leases.destination AND syncs.{OPEN} AND syncs.next_at <= $2 \
              AND syncs.claimed <> leases.epoch)"
         );

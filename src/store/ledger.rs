@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::afterwards;
 use super::doubles::tell_of_two_contacts;
+use super::hourly::{Kind, Tally};
 use super::lease::{Lease, bump_noting};
 use super::pins::{SentPin, pin_sent};
 use super::pools::count_turns;
@@ -259,6 +260,12 @@ impl Work for Group {
                 let people = format!("SELECT person FROM syncs WHERE id IN ({})", list(1, ended.len()));
                 tell_of_two_contacts(connection, &people, ended, now).await?;
             }
+            let (mut tally, destination) = (Tally::default(), self.lease.destination.as_str());
+            tally.add_ends(connection, destination, &at_their_end, now).await?;
+            for (pool, turn) in &turns {
+                tally.add(Kind::Turn, now, destination, &format!("{pool}\t{}", turn.user), 1);
+            }
+            tally.store(connection).await?;
             count_turns(connection, &self.lease, turns.into_iter()).await?;
             Ok(taken)
         })

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::link_work::{IssueLink, RenewPin, Settle, VerifyLink};
@@ -23,7 +24,7 @@ use crate::rules::IdentityRules;
 use crate::token::TokenHash;
 
 /// A chat, as identifiers name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ChatKey {
     /// In what the id counts: `sendpulse:<bot>`, `telegram:<bot>`.
     pub scope: String,

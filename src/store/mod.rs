@@ -20,26 +20,33 @@
 //! | [`ledger`], `record` | plans, steps and outcomes, many in one transaction |
 //! | [`audits`] | steps that were sent again, and are looked for once more |
 //! | `pools`, `budgets` | what owner pools remember; what was used of a rate budget |
-//! | [`held`] | leads that wait for an answer |
+//! | [`held`], [`pauses`] | leads that wait for an answer; destinations that somebody paused |
+//! | [`hourly`], [`standing`] | counters by the hour; where destinations stand |
 //! | [`replay`], `selection`, `replay_work`, `replan` | leads that go once more |
 //! | [`rehearsal`], [`partition`] | deliveries and what was known when they came, and who left all leads: to run them again |
 //! | [`versions`] | texts of the workspace, and which of them are active |
 //! | [`erase`], `erase_requests`, `erase_people` | one human's data goes, and what is left of them; the table of every column |
-//! | [`registry`], `faces`, [`backlog`], [`fates`], `alerts` | for people: leads, what waits, what became of all, who was told |
+//! | [`listing`], `names` | the registry as people page through it: filters, and finding leads by what somebody typed |
+//! | [`deliveries`] | deliveries one by one, also those that became no lead |
+//! | [`registry`], `faces`, [`backlog`], [`fates`], [`attention`], [`alerts`] | for people: leads, what waits, what became of all, what needs somebody, who was told |
+//! | [`access`], [`actions`] | users, access tokens and sessions; what people changed |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
 //! | [`retention`], `retention_work` | what is old goes |
 //! | `open`, `checks`, `lock` | opening, and what is refused; one process on a SQLite file |
-//! | `sql`, `row`, `error` | one text for both databases, what they answer, and what it means when they do not |
+//! | `sql`, `statement`, `row`, `error` | one text for both databases, what they answer, and what it means when they do not |
 //! | [`schema`], [`moving`] | bringing a database up to date; moving a registry from SQLite to PostgreSQL |
 //! | `session`, `health`, `apart` | what a database that hangs, breaks or is full means, and until when; a connection apart |
 //!
 //! What it deliberately lacks: a repository trait (a mock would hide the SQL), an object mapper, foreign keys.
 
+pub mod access;
 mod acquaint;
+pub mod actions;
 pub mod afterwards;
-mod alerts;
+pub mod alerts;
 mod apart;
 mod arrivals;
+pub mod attention;
 pub mod audits;
 pub mod backlog;
 pub mod backup;
@@ -51,6 +58,7 @@ mod checks;
 mod claims;
 mod context;
 pub mod corrections;
+pub mod deliveries;
 mod doubles;
 pub mod erase;
 pub mod erase_people;
@@ -62,18 +70,22 @@ pub mod facts;
 pub mod fates;
 mod health;
 pub mod held;
+pub mod hourly;
 pub mod inbox;
 pub mod lease;
 pub mod ledger;
 mod link_work;
 pub mod links;
+pub mod listing;
 mod lock;
 mod merges;
 mod moved;
 pub mod moving;
+mod names;
 mod open;
 mod ordinals;
 pub mod partition;
+pub mod pauses;
 pub mod pins;
 mod pools;
 pub mod postback_hand;
@@ -95,7 +107,9 @@ mod row;
 pub mod schema;
 mod selection;
 mod session;
+pub mod standing;
 pub mod start_tokens;
+mod statement;
 pub mod syncs;
 pub mod versions;
 mod web_users;
@@ -213,6 +227,11 @@ impl Store {
                 path.display()
             ))),
         }
+    }
+
+    /// Whether there is no database yet, where opening it would make one.
+    pub fn is_missing(url: &str) -> Result<bool, StoreError> {
+        Ok(!is_postgres(url)? && !sqlite_options(url)?.get_filename().exists())
     }
 
     /// Opens an existing database for writing, or finds the process that has it: SQLite has one writer.

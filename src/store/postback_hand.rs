@@ -5,6 +5,7 @@
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ordinals::{Ordinals, give_back};
@@ -19,7 +20,7 @@ use crate::id::{DeliveryId, EventId, LeadId, PersonId};
 use crate::plan::Reason;
 
 /// What became of a postback that somebody corrected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Corrected {
     /// As it stands now.
     pub postback: PostbackRow,

@@ -18,6 +18,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::postback_work::{CountPostbacks, ReadAgain, SetAside};
@@ -49,7 +50,7 @@ pub struct Counting {
 }
 
 /// Where a postback stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PostbackState {
     /// Its turn comes.
@@ -90,7 +91,7 @@ impl PostbackState {
 }
 
 /// A postback, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PostbackRow {
     /// The request it came in.
     pub delivery: DeliveryId,

@@ -144,6 +144,17 @@ pub enum EventOutcome {
     NeedsAttention(Reason),
 }
 
+impl EventOutcome {
+    /// The state of its lead.
+    pub(super) fn state(&self) -> &'static str {
+        match self {
+            Self::Lead { .. } => "mapped",
+            Self::Filtered(_) => "filtered",
+            Self::NeedsAttention(_) => "needs-attention",
+        }
+    }
+}
+
 /// How a batch went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrepareCounts {
@@ -165,13 +176,13 @@ impl PrepareCounts {
     /// Counts new events by what became of them.
     pub(super) fn add_fresh(&mut self, fresh: &[&PreparedEvent]) {
         for event in fresh {
-            let (count, state) = match event.outcome {
-                EventOutcome::Lead { .. } => (&mut self.leads, "mapped"),
-                EventOutcome::Filtered(_) => (&mut self.filtered, "filtered"),
-                EventOutcome::NeedsAttention(_) => (&mut self.needs_attention, "needs-attention"),
+            let count = match event.outcome {
+                EventOutcome::Lead { .. } => &mut self.leads,
+                EventOutcome::Filtered(_) => &mut self.filtered,
+                EventOutcome::NeedsAttention(_) => &mut self.needs_attention,
             };
             *count += 1;
-            *self.by_source.entry((event.source.clone(), state)).or_default() += 1;
+            *self.by_source.entry((event.source.clone(), event.outcome.state())).or_default() += 1;
         }
     }
 }

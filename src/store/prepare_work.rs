@@ -10,6 +10,8 @@ use tokio::time::sleep;
 use super::chats::Chats;
 use super::event_keys::{Keyed, take_and_insert};
 use super::facts::Remembered;
+use super::hourly::{Kind, REDELIVERY, Tally};
+use super::names::store_names;
 use super::people::People;
 use super::postback_work::{THEIR_TURN, keep_postbacks};
 use super::prepare::{
@@ -150,6 +152,13 @@ async fn store(
     counts.redeliveries = u64::try_from(events.len() - fresh.len()).unwrap_or(u64::MAX);
     counts.add_fresh(&fresh);
     insert_leads(connection, &fresh, rules, clock, now).await?;
+    let mut tally = Tally::default();
+    for (_, _, event) in &events {
+        if firsts.get(&event.id).is_some_and(|first| *first != event.id) {
+            tally.add(Kind::Lead, event.received_at.as_millisecond(), &event.source, REDELIVERY, 1);
+        }
+    }
+    tally.store(connection).await?;
     Ok(counts)
 }
 
@@ -207,6 +216,7 @@ pub(super) async fn insert_leads(
         People::load(connection, redeemed.values().map(AsRef::as_ref), holders, rules, now).await?;
     let mut leads = Vec::with_capacity(fresh.len());
     let mut syncs = Vec::new();
+    let mut names = Vec::new();
     let (mut chats, mut remembered) = (Chats::default(), Remembered::default());
     for (event, place) in fresh.iter().zip(0_i64..) {
         let mut row = |branch: Option<i64>,
@@ -258,6 +268,7 @@ pub(super) async fn insert_leads(
                     );
                 }
                 let branch = i64::try_from(*branch).unwrap_or(i64::MAX);
+                names.extend(lead.contact.name.as_deref().map(|name| (place, name)));
                 let person = resolution.person;
                 let decision = json(&resolution.decision)?;
                 let to_come = to_come.as_ref().map(json).transpose()?;
@@ -273,6 +284,13 @@ pub(super) async fn insert_leads(
     chats.store(connection).await?;
     remembered.store_clicks(connection).await?;
     let first = take_places(connection, fresh.len()).await?;
+    // Only whoever has the counter of places writes these, so nobody waits for them.
+    let mut tally = Tally::default();
+    for event in fresh {
+        let at = event.received_at.as_millisecond();
+        tally.add(Kind::Lead, at, &event.source, event.outcome.state(), 1);
+    }
+    tally.store(connection).await?;
     for (row, sequence) in leads.iter_mut().zip(first..) {
         row.push(Arg::from(sequence));
     }
@@ -295,6 +313,7 @@ pub(super) async fn insert_leads(
             "",
         )
         .await?;
+    store_names(connection, names.into_iter().map(|(place, name)| (first + place, name))).await?;
     remembered.store_fields(connection, first).await?;
     people.merge(connection, clock).await
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::corrections::{ContactOf, Given, MOST_NAMED};
 use super::facts::{KnownChat, PersonClick, PersonFacts, PersonField};
@@ -15,10 +17,10 @@ use super::sql::{Arg, Row, args, list};
 use super::{Store, StoreError};
 use crate::id::{LeadId, MergeId, PersonId};
 use crate::lead::{IdentifierKind, Proof};
-use crate::resolve::{Decision, Language};
+use crate::resolve::{Decision, Language, Told};
 
 /// A person with all that is known of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Profile {
     /// Ours.
     pub id: PersonId,
@@ -53,7 +55,7 @@ pub struct Profile {
 }
 
 /// An identifier of a person. Spellings of one are one row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IdentifierRow {
     /// What it is.
     pub kind: IdentifierKind,
@@ -70,7 +72,7 @@ pub struct IdentifierRow {
 }
 
 /// Two people who became one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MergeRow {
     /// By which it is undone.
     pub id: MergeId,
@@ -87,7 +89,7 @@ pub struct MergeRow {
 }
 
 /// What somebody said.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CorrectionRow {
     /// `merge`, `split`, `same`, `not_same` or `erase`.
     pub kind: String,
@@ -106,7 +108,7 @@ pub struct CorrectionRow {
 }
 
 /// Two people who may be one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PossibleDuplicate {
     /// The one.
     pub one: Brief,
@@ -120,12 +122,24 @@ pub struct PossibleDuplicate {
     pub at: Timestamp,
 }
 
+/// The place of a pair among all that may be one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DuplicatePlace {
+    /// Since when it is known.
+    pub at: Timestamp,
+    /// The one.
+    pub one: PersonId,
+    /// The other.
+    pub other: PersonId,
+}
+
 /// A person in a few words.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Brief {
     /// Ours.
     pub id: String,
-    /// As in their newest lead.
+    /// As in the newest of their leads that has one.
     pub name: Option<String>,
     /// Their phones, emails, chats and customer ids, as they are shown.
     pub identifiers: Vec<String>,
@@ -135,6 +149,10 @@ pub struct Brief {
 
 /// Identifiers of a person in a few words.
 const FEW: i64 = 6;
+
+/// Whoever came last, but for those who are somebody else by now.
+pub(super) const NEWEST_PEOPLE: &str =
+    "SELECT id FROM persons WHERE id < $1 AND merged_into IS NULL ORDER BY id DESC LIMIT $2";
 
 impl Store {
     /// The people who have one of these values, or are one of these ids; those that somebody is by now.
@@ -169,8 +187,18 @@ impl Store {
         Ok(people)
     }
 
-    /// A person with all that is known of them; `None` when there is none with this id.
+    /// A person with all that is known of them, in English; `None` when there is none with this id.
     pub async fn profile(&self, person: PersonId, leads: i64) -> Result<Option<Profile>, StoreError> {
+        self.profile_in(person, leads, Language::English).await
+    }
+
+    /// The same, and why they may be others in this language.
+    pub async fn profile_in(
+        &self,
+        person: PersonId,
+        leads: i64,
+        language: Language,
+    ) -> Result<Option<Profile>, StoreError> {
         let sql =
             "SELECT created_at, (SELECT COUNT(*) FROM leads WHERE person = $1) FROM persons WHERE id = $1";
         let rows = self.read(sql, args![person]).await?;
@@ -193,7 +221,7 @@ impl Store {
             leads: self.all(&sql, args![person, leads], lead_row).await?,
             merges: self.merges(person).await?,
             corrections: self.corrections(person).await?,
-            possible_duplicates: self.possible_duplicates(Some(person), MOST_NAMED).await?,
+            possible_duplicates: self.possible_duplicates(Some(person), None, language, MOST_NAMED).await?,
             apart: self.all(APART_FROM, args![person], |row| row.id(0)).await?,
         }))
     }
@@ -295,18 +323,26 @@ impl Store {
         .await
     }
 
-    /// People who may be one, of whom nobody has said whether they are; oldest first.
+    /// People who may be one, of whom nobody has said whether they are: of one person or of all, behind `after`, oldest
+    /// first, and why in this language.
     pub async fn possible_duplicates(
         &self,
         of: Option<PersonId>,
+        after: Option<&DuplicatePlace>,
+        language: Language,
         limit: i64,
     ) -> Result<Vec<PossibleDuplicate>, StoreError> {
         let mut arguments = args![limit];
-        let whose = if let Some(person) = of {
-            arguments.push(person.into());
-            "(possible.one = $2 OR possible.other = $2) AND"
-        } else {
-            ""
+        let whose = match (of, after) {
+            (Some(person), _) => {
+                arguments.push(person.into());
+                "(possible.one = $2 OR possible.other = $2) AND"
+            }
+            (None, Some(after)) => {
+                arguments.extend(args![after.at.as_millisecond(), after.one, after.other]);
+                "(possible.at, possible.one, possible.other) > ($2, $3, $4) AND"
+            }
+            (None, None) => "",
         };
         let sql = format!(
             "SELECT possible.one, possible.other, possible.lead, possible.at, leads.decision \
@@ -319,7 +355,7 @@ impl Store {
         for row in self.read(&sql, arguments).await? {
             let (one, other) = (row.id(0)?, row.id(1)?);
             let why = match row.optional_json::<Decision>(4)? {
-                Some(decision) => self.tell(&decision, Language::English).await?.texts(),
+                Some(decision) => self.tell(&decision, language).await?.texts(),
                 None => Vec::new(),
             };
             found.push(PossibleDuplicate {
@@ -331,6 +367,45 @@ impl Store {
             });
         }
         Ok(found)
+    }
+
+    /// How many pairs of people may be one; counts no further than `at_most`.
+    pub async fn count_possible_duplicates(&self, at_most: i64) -> Result<i64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM possible_duplicates possible WHERE NOT EXISTS (SELECT 1 FROM apart \
+             WHERE apart.one = possible.one AND apart.other = possible.other) LIMIT $1) AS counted";
+        self.read(sql, args![at_most]).await?.first().map_or(Ok(0), |row| row.int(0))
+    }
+
+    /// People before this one, whoever came last first.
+    pub async fn newest_people(
+        &self,
+        before: Option<PersonId>,
+        limit: i64,
+    ) -> Result<Vec<Brief>, StoreError> {
+        // Ids begin with their moment.
+        let before = before.unwrap_or(PersonId(Uuid::max()));
+        let mut people = Vec::new();
+        for row in self.read(NEWEST_PEOPLE, args![before, limit]).await? {
+            people.push(self.brief(row.id(0)?).await?);
+        }
+        Ok(people)
+    }
+
+    /// Why the newest leads of a person are theirs, in this language; nothing of leads of before that was written down.
+    pub async fn decisions(
+        &self,
+        person: PersonId,
+        limit: i64,
+        language: Language,
+    ) -> Result<BTreeMap<LeadId, Told>, StoreError> {
+        let sql = "SELECT id, decision FROM leads WHERE person = $1 ORDER BY sequence DESC LIMIT $2";
+        let mut decisions = BTreeMap::new();
+        for row in self.read(sql, args![person, limit]).await? {
+            if let Some(decision) = row.optional_json::<Decision>(1)? {
+                decisions.insert(row.id(0)?, self.tell(&decision, language).await?);
+            }
+        }
+        Ok(decisions)
     }
 
     /// A person in a few words.
@@ -349,7 +424,10 @@ impl Store {
         let newest = self.all(&sql, args![person], |row| Ok((lead_row(row)?, row.int(8)?))).await?;
         let newest = newest.into_iter().next();
         let leads = newest.as_ref().map_or(0, |(_, count)| *count);
-        let name = newest.and_then(|(lead, _)| Some(lead.contact?.get("name")?.as_str()?.to_owned()));
+        let mut name = newest.and_then(|(lead, _)| Some(lead.contact?.get("name")?.as_str()?.to_owned()));
+        if name.is_none() && leads > 1 {
+            name = self.name(person).await?;
+        }
         Ok(Brief { id: person.to_string(), name, identifiers, leads })
     }
 }

@@ -2,6 +2,7 @@
 //! person types.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -44,7 +45,7 @@ pub struct Counts {
 }
 
 /// A lead in a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeadRow {
     /// Ours.
     pub id: LeadId,
@@ -65,7 +66,7 @@ pub struct LeadRow {
 }
 
 /// A lead and everything that happened to it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct LeadDetail {
     /// The row as in a list.
     #[serde(flatten)]
@@ -89,7 +90,7 @@ pub struct LeadDetail {
 }
 
 /// One sync with its reasons and steps.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SyncDetail {
     /// Ours.
     pub id: String,
@@ -114,7 +115,7 @@ pub struct SyncDetail {
 }
 
 /// One step of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct StepDetail {
     /// Ours; the marker in the CRM record.
     pub id: String,
@@ -263,8 +264,8 @@ impl Store {
         let rows = self
             .read(
                 &format!(
-                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event, leads.decision, leads.afterwards FROM {WITH_SYNC} \
-                     WHERE leads.id = $1"
+                    "SELECT {LEAD_COLUMNS}, leads.version, leads.conflicts, leads.event, leads.decision, leads.afterwards \
+                     FROM {WITH_SYNC} WHERE leads.id = $1"
                 ),
                 args![id],
             )

@@ -14,6 +14,7 @@ use super::afterwards::ToCome;
 use super::chats::Chats;
 use super::erase::IS_ERASED;
 use super::facts::Remembered;
+use super::names::{forget_names, store_names};
 use super::people::People;
 use super::prepare::EventOutcome;
 use super::replay::{How, Item, LeftAlone, Remapped, SNAGS, snag};
@@ -261,6 +262,8 @@ async fn store_lead(
         // Retention or an erasure was faster.
         return Ok(Err(LeftAlone::Emptied));
     }
+    forget_names(connection, &[lead.lead.into()]).await?;
+    store_names(connection, mapped.contact.name.as_deref().map(|name| (*sequence, name)).into_iter()).await?;
     if *moved {
         connection
             .execute("UPDATE syncs SET person = $2 WHERE lead = $1", args![lead.lead, resolution.person])

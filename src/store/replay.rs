@@ -18,6 +18,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::erase::ERASED_CODE;
@@ -34,7 +35,7 @@ use crate::plan::{Action, Reason};
 use crate::rules::IdentityRules;
 
 /// How a lead is replayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
     /// The stored lead goes on.
@@ -46,7 +47,7 @@ pub enum How {
 }
 
 /// Which leads are meant. Everything that is given must hold; nothing given means nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Selection {
     /// These leads.
@@ -120,7 +121,7 @@ pub(super) fn snag(row: &Row, first: usize) -> Result<Option<Snag>, StoreError> 
 }
 
 /// Why a selected lead is left as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftAlone {
     /// It is being brought to the CRM now.

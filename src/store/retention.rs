@@ -73,12 +73,16 @@ pub struct Removed {
     pub chats: u64,
     /// Links to a site, tokens of links into bots, and failures to open one.
     pub links: u64,
+    /// Entries of the audit log.
+    pub actions: u64,
+    /// Sessions of the console that have ended.
+    pub sessions: u64,
 }
 
 impl Removed {
     /// Counts another part.
     pub fn add(&mut self, other: Self) {
-        let Self { bodies, deliveries, leads, keys, versions, chats, links } = other;
+        let Self { bodies, deliveries, leads, keys, versions, chats, links, actions, sessions } = other;
         self.bodies += bodies;
         self.deliveries += deliveries;
         self.leads += leads;
@@ -86,6 +90,8 @@ impl Removed {
         self.versions += versions;
         self.chats += chats;
         self.links += links;
+        self.actions += actions;
+        self.sessions += sessions;
     }
 }
 
@@ -196,7 +202,7 @@ pub(super) const OLDEST_UNPREPARED: &str = "SELECT MIN(received_at) FROM deliver
      UNION ALL SELECT MIN(received_at) FROM postbacks WHERE state = 'waiting'";
 
 /// The smallest id that can have been given at this moment: ids of deliveries begin with their milliseconds.
-pub(super) fn first_id_of(moment: Timestamp) -> DeliveryId {
+pub fn first_id_of(moment: Timestamp) -> DeliveryId {
     let millis = u128::try_from(moment.as_millisecond()).unwrap_or(0);
     DeliveryId(Uuid::from_u128(millis << 80))
 }

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
 use super::error::Failure;
+use super::names::forget_names;
 use super::retention::{Batch, EMPTIED, NOT_ENDED, REMOVED, Removed, Round, What, millis_of};
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, list};
 use super::{StoreError, Work};
@@ -141,6 +142,7 @@ impl RemoveOld {
         delete(connection, "steps", "sync", &syncs, "").await?;
         let final_ones = "AND state IN ('synced', 'filtered')";
         let gone = delete(connection, "syncs", "id", &syncs, final_ones).await?;
+        forget_names(connection, &leads).await?;
         removed.leads = delete(connection, "leads", "id", &leads, "").await?;
         let fresh = ids(connection, "syncs", "lead", &leads).await?;
         if usize::try_from(gone) != Ok(syncs.len()) || !fresh.is_empty() {

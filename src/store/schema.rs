@@ -53,6 +53,12 @@ pub(super) fn migrator() -> Migrator {
         migration(12, "calls", include_str!("../../migrations/0012_calls.sql")),
         migration(13, "postbacks", include_str!("../../migrations/0013_postbacks.sql")),
         migration(14, "pins", include_str!("../../migrations/0014_pins.sql")),
+        migration(15, "access", include_str!("../../migrations/0015_access.sql")),
+        migration(16, "actions", include_str!("../../migrations/0016_actions.sql")),
+        migration(17, "console", include_str!("../../migrations/0017_console.sql")),
+        migration(18, "arrivals", include_str!("../../migrations/0018_arrivals.sql")),
+        migration(19, "attention", include_str!("../../migrations/0019_attention.sql")),
+        migration(20, "counters", include_str!("../../migrations/0020_counters.sql")),
     ])
 }
 

@@ -8,17 +8,22 @@ use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
-use super::alerts::NEWEST_CAUSES;
+use super::alerts::{HEARD, LATE};
+use super::attention::{HELD, HELD_PLACES, NEWEST_WAITING, UNREADABLE, WAITING, WAITING_SOURCES, Where};
 use super::backlog::open_syncs;
 use super::claims::{claim, claimed_rows, claimed_steps};
 use super::context;
+use super::deliveries::{self, Kind};
 use super::error::{Failure, failure};
 use super::event_keys::taken_keys;
 use super::lease::Lease;
 use super::ledger::{Dated, Entry};
+use super::listing::{BY_ID, Filter, Sought, Standing, Statements, Turn, statements};
+use super::names::{SoughtName, behind, words_that_begin};
 use super::pools::WAKE_WAITING;
 use super::prepare::oldest_received;
 use super::prepare_work::requeue;
+use super::profile::NEWEST_PEOPLE;
 use super::record::{self, Record, put_back_statement};
 use super::registry::{leads_of, newest_leads};
 use super::rehearsal::stored;
@@ -112,11 +117,37 @@ async fn what_waits_is_counted_in_its_index() {
 }
 
 #[tokio::test]
-async fn causes_are_read_from_the_newest_on() {
-    seeks(NEWEST_CAUSES, args![], &["leads_needs_attention", "syncs_needs_attention"]).await;
-    let plan = plan(NEWEST_CAUSES, args![]).await;
-    let sorted = plan.iter().position(|line| line.contains("TEMP B-TREE")).unwrap();
-    assert_eq!(sorted, plan.len() - 1, "only the newest are sorted: {plan:#?}");
+async fn what_is_late_is_looked_for_among_what_is_live() {
+    seeks(LATE, args!["crm", 1], &["syncs_due (destination=? AND priority=?)"]).await;
+    seeks(HEARD, args![DeliveryId(Uuid::nil())], &["deliveries_1 (id>?)"]).await;
+}
+
+#[tokio::test]
+async fn what_needs_somebody_is_read_and_counted_in_indexes_of_its_own() {
+    for (at, index) in [
+        (Where::Source, "leads_causes (<expr>=? AND source=?)"),
+        (Where::Destination, "syncs_causes (<expr>=? AND destination=?)"),
+    ] {
+        // One seek for each place and each word of it.
+        let causes = plan(&at.causes(), args![]).await;
+        let seeks_of = causes.iter().filter(|line| line.contains("_causes (")).count();
+        assert!(seeks_of == 3 && causes.iter().any(|line| line.contains("(<expr>>?)")), "{causes:#?}");
+        seeks(&at.count(), args!["crm", "crm_rejected", 1_001], &[index]).await;
+        seeks(&at.newest(), args!["crm", "crm_rejected", 3], &[index]).await;
+        let sorted = plan(&at.count(), args!["crm", "crm_rejected", 1_001]).await;
+        assert!(sorted.iter().all(|line| !line.contains("TEMP B-TREE")), "{sorted:#?}");
+    }
+    seeks(UNREADABLE, args![1_001], &["deliveries_unreadable"]).await;
+    seeks(WAITING_SOURCES, args![], &["deliveries_waiting (source>?)"]).await;
+    seeks(WAITING, args!["shop", 1_001], &["deliveries_waiting (source=?)"]).await;
+    seeks(NEWEST_WAITING, args!["shop"], &["deliveries_waiting (source=?)"]).await;
+    seeks(HELD_PLACES, args![], &["syncs_held (destination>?)"]).await;
+    seeks(HELD, args!["crm", 1_001], &["syncs_held (destination=?)"]).await;
+}
+
+#[tokio::test]
+async fn the_newest_people_are_not_looked_for_among_all() {
+    seeks(NEWEST_PEOPLE, args!["z", 30], &["persons_1 (id<?)"]).await;
 }
 
 #[tokio::test]
@@ -162,11 +193,107 @@ async fn what_is_to_be_prepared_is_measured_in_its_index() {
 async fn a_rehearsal_of_last_year_does_not_begin_today() {
     let id = DeliveryId(Uuid::nil());
     seeks(&stored(""), args![1, 2, 200, id, id], &["deliveries_1 (id>? AND id<?)"]).await;
+    let of_one = stored(" AND id < $6 AND source = $7");
+    let indexes = ["deliveries_source (source=? AND id>? AND id<?)"];
+    seeks(&of_one, args![1, 2, 200, id, id, id, "a"], &indexes).await;
+    let plan = plan(&of_one, args![1, 2, 200, id, id, id, "a"]).await;
+    assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "nothing is sorted: {plan:#?}");
 }
 
 #[tokio::test]
 async fn the_newest_leads_are_not_looked_for_among_all() {
     seeks(&newest_leads(), args![7, 50], &["leads_sequence (sequence<?)", "syncs_lead"]).await;
+}
+
+/// That every part of a page is walked along its index, and only what was found is sorted.
+async fn pages(filter: Filter, sought: Option<Sought>, indexes: &[&str]) {
+    let place = |filter: &Filter| if filter.is_by_receipt() { "7-7" } else { "7" }.parse().unwrap();
+    for turn in [Turn::Newest, Turn::Before(place(&filter)), Turn::After(place(&filter))] {
+        let Statements { found, how_far, arguments, .. } = statements(&filter, sought.as_ref(), turn, 51);
+        seeks(&found, arguments.clone(), indexes).await;
+        seeks(&how_far, arguments.clone(), &[]).await;
+        let plan = plan(&found, arguments).await;
+        // Whatever one part of several gives is put in order; a single one is in order as it is.
+        let inside: Vec<&String> = plan.iter().take_while(|line| !line.contains("SCAN part")).collect();
+        assert!(inside.iter().all(|line| !line.contains("TEMP B-TREE")), "{filter:?} {turn:?}: {plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_leads_walks_along_an_index() {
+    let filter = Filter::default;
+    let source = || Some("shop".to_owned());
+    let destination = || Some("crm".to_owned());
+    let at = Some(Timestamp::UNIX_EPOCH);
+    pages(filter(), None, &["leads_sequence"]).await;
+    pages(Filter { source: source(), ..filter() }, None, &["leads_by_source (<expr>=?"]).await;
+    pages(Filter { from: at, to: at, ..filter() }, None, &["leads_by_receipt (<expr>>?"]).await;
+    pages(Filter { source: source(), to: at, ..filter() }, None, &["leads_by_source (<expr>=? AND"]).await;
+    pages(Filter { destination: destination(), ..filter() }, None, &["syncs_by_destination (<expr>=?"]).await;
+    pages(
+        Filter { destination: destination(), source: source(), ..filter() },
+        None,
+        &["syncs_by_destination"],
+    )
+    .await;
+    pages(Filter { destination: destination(), from: at, ..filter() }, None, &["leads_by_receipt"]).await;
+    for (standing, indexes) in [
+        (Standing::NeedsAttention, &["syncs_needs_attention", "leads_needs_attention"] as &[&str]),
+        (Standing::Open, &["syncs_open"]),
+        (Standing::Held, &["syncs_held_in_order"]),
+        (Standing::Filtered, &["syncs_filtered", "leads_filtered"]),
+        (Standing::Synced, &["leads_sequence", "syncs_lead"]),
+    ] {
+        let standing = Some(standing);
+        pages(Filter { standing, ..filter() }, None, indexes).await;
+        pages(Filter { standing, source: source(), from: at, ..filter() }, None, &[]).await;
+        pages(Filter { standing, destination: destination(), ..filter() }, None, &["(lead=?)"]).await;
+    }
+    let text = || Filter { text: Some("somebody".to_owned()), ..filter() };
+    let people = Sought { people: vec!["a".to_owned(), "b".to_owned()], ..Sought::default() };
+    pages(text(), Some(people), &["leads_person (person=?"]).await;
+    let name = |further: &[&str]| SoughtName {
+        words: vec![b"olena".to_vec(), b"oleh".to_vec()],
+        further: further.iter().map(|word| (*word).to_owned()).collect(),
+        too_many: false,
+    };
+    let named = |further: &[&str]| Some(Sought { name: Some(name(further)), ..Sought::default() });
+    pages(text(), named(&[]), &["sqlite_autoindex_lead_names_1 (word=?"]).await;
+    pages(text(), named(&["koval"]), &["lead_names_1 (word=?", "lead_names_sequence (sequence=?)"]).await;
+    pages(text(), Some(Sought::default()), &[]).await;
+}
+
+#[tokio::test]
+async fn what_somebody_types_is_found_by_seeks() {
+    seeks(&words_that_begin(), args![b"ol".to_vec(), behind(b"ol")], &["lead_names_1 (word>? AND word<?)"])
+        .await;
+    let indexes =
+        ["leads_1 (id=?)", "leads_event (event=?)", "events_delivery (delivery=?)", "steps_1 (id=?)"];
+    seeks(BY_ID, args!["x"], &indexes).await;
+    let plan = plan(BY_ID, args!["x"]).await;
+    assert!(plan.iter().any(|line| line.contains("event_keys_1 (source=? AND key=?)")), "{plan:#?}");
+}
+
+#[tokio::test]
+async fn a_page_of_deliveries_walks_along_an_index() {
+    let id = DeliveryId(Uuid::nil());
+    for (kind, index) in [
+        (None, "deliveries_1"),
+        (Some(Kind::Received), "deliveries_received"),
+        (Some(Kind::Unreadable), "deliveries_unreadable"),
+        (Some(Kind::Waiting), "deliveries_waiting_in_order"),
+        (Some(Kind::Refused), "deliveries_refused"),
+        (Some(Kind::Redelivery), "events_repeats"),
+    ] {
+        for turn in [deliveries::Turn::Newest, deliveries::Turn::Before(id), deliveries::Turn::After(id)] {
+            for source in [None, Some("shop")] {
+                let (found, _, arguments) = deliveries::statements(kind, source, turn, 51);
+                let plan = plan(&found, arguments).await;
+                assert!(plan.iter().any(|line| line.contains(index)), "{kind:?}: {plan:#?}");
+                assert!(plan.iter().all(|line| !line.contains("TEMP B-TREE")), "{kind:?}: {plan:#?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

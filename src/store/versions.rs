@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::sql::{Connection, args, json};
 use super::{Store, StoreError, Work};
@@ -22,7 +23,7 @@ pub struct RememberedSource {
 }
 
 /// A version in the list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionRow {
     /// SHA-256 (hex) over its texts.
     pub hash: String,
@@ -30,10 +31,23 @@ pub struct VersionRow {
     pub first_active: Timestamp,
     /// Since when it is the active one; `None` when it is not.
     pub active_since: Option<Timestamp>,
-    /// How many of the newest [`COUNTED_LEADS`] it made.
+    /// How many of the newest leads it made, among as many as were counted.
     pub leads: i64,
     /// When the delivery of one of those came that came last.
     pub last_lead: Option<Timestamp>,
+}
+
+/// Leads that a branch took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The source.
+    pub source: String,
+    /// Hash of the version that made them.
+    pub version: String,
+    /// Place of the branch in that version's mapping, from 0.
+    pub branch: usize,
+    /// How many.
+    pub leads: i64,
 }
 
 /// Leads that are counted by version, the newest: a list of versions must not read the whole registry.
@@ -91,15 +105,15 @@ impl Store {
         self.write(RememberSources { sources, now: now.as_millisecond() }).await
     }
 
-    /// Every version that was ever active, the newest first.
-    pub async fn versions(&self) -> Result<Vec<VersionRow>, StoreError> {
+    /// Every version that was ever active, the newest first, with its leads among so many of the newest.
+    pub async fn versions(&self, counted: i64) -> Result<Vec<VersionRow>, StoreError> {
         let sql = "SELECT versions.hash, versions.created_at, active_version.since, COALESCE(made.leads, 0), made.last \
              FROM versions LEFT JOIN active_version ON active_version.hash = versions.hash \
              LEFT JOIN (SELECT version, COUNT(*) AS leads, MAX(received_at) AS last \
                FROM (SELECT version, received_at FROM leads ORDER BY sequence DESC LIMIT $1) AS newest \
                GROUP BY version) AS made ON made.version = versions.hash \
              ORDER BY versions.created_at DESC, versions.hash";
-        let rows = self.read(sql, args![COUNTED_LEADS]).await?;
+        let rows = self.read(sql, args![counted]).await?;
         rows.iter()
             .map(|row| {
                 Ok(VersionRow {
@@ -109,6 +123,20 @@ impl Store {
                     leads: row.int(3)?,
                     last_lead: row.optional_timestamp(4)?,
                 })
+            })
+            .collect()
+    }
+
+    /// How many of the newest leads each branch of each version took.
+    pub async fn branches(&self, newest: i64) -> Result<Vec<Taken>, StoreError> {
+        let sql = "SELECT source, version, branch, COUNT(*) FROM \
+             (SELECT source, version, branch FROM leads ORDER BY sequence DESC LIMIT $1) AS newest \
+             WHERE branch IS NOT NULL GROUP BY source, version, branch ORDER BY source, version, branch";
+        let rows = self.read(sql, args![newest]).await?;
+        rows.iter()
+            .map(|row| {
+                let branch = usize::try_from(row.int(2)?).unwrap_or(usize::MAX);
+                Ok(Taken { source: row.text(0)?, version: row.text(1)?, branch, leads: row.int(3)? })
             })
             .collect()
     }

@@ -1,4 +1,4 @@
-//! Who may use anything but `/in` and health: whoever has the token.
+//! Who may use `/api` and `/metrics`: whoever has a token. The console lets browsers in by sessions ([`crate::console`]).
 //!
 //! A request from the same host is no proof: a proxy runs there too. Only `demo` does without a token. It listens on
 //! loopback, where a page of a stranger can reach it by a name that resolves to 127.0.0.1 (DNS rebinding), so there the
@@ -11,10 +11,13 @@ use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::operation::Client;
+use super::api::storage_failed;
+use super::openapi;
+use crate::access::{Caller, Role, START_TOKEN, Through};
+use crate::store::Store;
 use crate::token::{self, TokenHash};
 
 /// The flag that sets the token.
@@ -25,9 +28,9 @@ pub const TOKEN_VARIABLE: &str = "LEADFOLD_API_TOKEN";
 /// How requests are let in. Not printable: a weak token can be guessed from its hash.
 #[derive(Clone)]
 pub enum Access {
-    /// With a token.
+    /// With a token, or a session that began with a password or a token.
     Token {
-        /// For everything; nobody gets in where none is set.
+        /// The one that leadfold was started with: it may everything.
         api: Option<TokenHash>,
         /// For what a web site asks about its links, and nothing else.
         links: Option<TokenHash>,
@@ -39,26 +42,49 @@ pub enum Access {
     },
 }
 
-/// Lets a request through, or says how to be let through.
-pub(super) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    match admit(&access, path, request.headers()) {
-        Ok(client) => {
-            let mut request = request;
-            request.extensions_mut().insert(client);
-            next.run(request).await
-        }
-        Err(refusal) => refusal.into_response(),
-    }
+/// What decides about a request for the API.
+pub(super) struct Gate {
+    pub(super) access: Access,
+    pub(super) store: Store,
 }
 
+/// Lets a request through, or says how to be let through.
+pub(super) async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let caller = match admit(&gate.access, request.uri().path(), request.headers()) {
+        Ok(Admission::As(caller)) => caller,
+        Ok(Admission::WhoeverHas(hash)) => match gate.store.access_token(&hash).await {
+            Ok(Some(token)) => Caller { name: token.name, role: token.role, through: Through::Api },
+            Ok(None) => return unknown_token().into_response(),
+            Err(failure) => return storage_failed(&failure),
+        },
+        Err(refusal) => return refusal.into_response(),
+    };
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// What is known of a request without the database.
 #[derive(Debug, PartialEq, Eq)]
-struct Refusal {
+enum Admission {
+    As(Caller),
+    /// Somebody with a token that is none of those that leadfold was started with.
+    WhoeverHas(TokenHash),
+}
+
+/// Why a request is not let in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
     status: StatusCode,
     text: String,
 }
 
 impl Refusal {
+    fn unauthorised(text: String) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, text }
+    }
+}
+
+impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(json!({ "error": self.text }))).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
@@ -69,48 +95,63 @@ impl Refusal {
     }
 }
 
+fn unknown_token() -> Refusal {
+    Refusal::unauthorised(format!(
+        "this token is not known here; use the one that leadfold was started with ({TOKEN_FLAG} or {TOKEN_VARIABLE}), or \
+         one that `leadfold tokens add` made"
+    ))
+}
+
 /// Below this a web site may ask, with a token of its own; each operation says whether it is for sites.
 const FOR_SITES: &str = "/api/links/";
 
-fn admit(access: &Access, path: &str, headers: &HeaderMap) -> Result<Client, Refusal> {
-    let unauthorised = |text: String| Err(Refusal { status: StatusCode::UNAUTHORIZED, text });
-    let is = |expected: &Option<TokenHash>, given: &str| {
-        expected.as_ref().is_some_and(|expected| token::same(expected, &token::hash(given)))
-    };
-    match access {
-        Access::Token { links, .. }
-            if path.starts_with(FOR_SITES) && bearer(headers).is_some_and(|given| is(links, given)) =>
-        {
-            Ok(Client::Site)
-        }
-        Access::Token { api: Some(_), .. } => match bearer(headers) {
-            Some(given) if matches!(access, Access::Token { api, .. } if is(api, given)) => Ok(Client::Api),
-            Some(_) => unauthorised(format!(
-                "this is not the token; use the one that leadfold was started with ({TOKEN_FLAG} or {TOKEN_VARIABLE})"
-            )),
-            None => unauthorised(format!(
-                "send the header `Authorization: Bearer <token>` with the token that leadfold was started with \
-                 ({TOKEN_FLAG} or {TOKEN_VARIABLE})"
-            )),
-        },
-        Access::Token { api: None, .. } => unauthorised(format!(
-            "no token is set, so nobody is let in; start leadfold with {TOKEN_FLAG} or {TOKEN_VARIABLE}"
-        )),
+fn admit(access: &Access, path: &str, headers: &HeaderMap) -> Result<Admission, Refusal> {
+    let (api, links) = match access {
+        Access::Token { api, links } => (api, links),
         Access::Demo { port } => {
-            let host = single(headers, &header::HOST).is_some_and(|host| is_loopback(host, *port));
-            let origin = !headers.contains_key(header::ORIGIN)
-                || single(headers, &header::ORIGIN)
-                    .and_then(|origin| origin.strip_prefix("http://"))
-                    .is_some_and(|origin| is_loopback(origin, *port));
-            if host && origin {
-                return Ok(Client::Api);
-            }
-            Err(Refusal {
-                status: StatusCode::FORBIDDEN,
-                text: format!("the demo answers only to its own pages; open http://127.0.0.1:{port}/"),
-            })
+            from_this_machine(headers, *port)?;
+            return Ok(Admission::As(demo(Through::Api)));
         }
+    };
+    let Some(given) = bearer(headers) else {
+        return Err(Refusal::unauthorised(format!(
+            "send the header `Authorization: Bearer <token>` with the token that leadfold was started with ({TOKEN_FLAG} or \
+             {TOKEN_VARIABLE}), or with one that `leadfold tokens add` made"
+        )));
+    };
+    let given = token::hash(given);
+    let is = |expected: &Option<TokenHash>| expected.is_some_and(|expected| token::same(&expected, &given));
+    let caller =
+        |name: &str, role| Ok(Admission::As(Caller { name: name.to_owned(), role, through: Through::Api }));
+    // What can be asked for is no secret.
+    if (path.starts_with(FOR_SITES) || path == openapi::PATH) && is(links) {
+        return caller("site", Role::Site);
     }
+    if is(api) {
+        return caller(START_TOKEN, Role::Admin);
+    }
+    Ok(Admission::WhoeverHas(given))
+}
+
+/// Whoever looks at the demo.
+pub fn demo(through: Through) -> Caller {
+    Caller { name: "demo".to_owned(), role: Role::Admin, through }
+}
+
+/// Lets in what the demo's own pages send. A page of a stranger can reach it by a name that resolves to 127.0.0.1.
+pub fn from_this_machine(headers: &HeaderMap, port: u16) -> Result<(), Refusal> {
+    let host = single(headers, &header::HOST).is_some_and(|host| is_loopback(host, port));
+    let origin = !headers.contains_key(header::ORIGIN)
+        || single(headers, &header::ORIGIN)
+            .and_then(|origin| origin.strip_prefix("http://"))
+            .is_some_and(|origin| is_loopback(origin, port));
+    if host && origin {
+        return Ok(());
+    }
+    Err(Refusal {
+        status: StatusCode::FORBIDDEN,
+        text: format!("the demo answers only to its own pages; open http://127.0.0.1:{port}/"),
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -148,7 +189,8 @@ mod tests {
     fn the_token_opens_and_nothing_else() {
         let access = Access::Token { api: Some(token::hash("s3cret")), links: None };
         let check = |pairs: &[(&'static str, &str)], expect: bool| {
-            assert_eq!(admit(&access, "/api/leads", &headers(pairs)).is_ok(), expect, "{pairs:?}");
+            let admitted = admit(&access, "/api/leads", &headers(pairs));
+            assert_eq!(matches!(admitted, Ok(Admission::As(_))), expect, "{pairs:?}");
         };
         check(&[("authorization", "Bearer s3cret")], true);
         check(&[("authorization", "bearer s3cret")], true);
@@ -165,8 +207,10 @@ mod tests {
     fn a_refusal_says_how_to_set_the_token() {
         let (set, unset) = (Some(token::hash("s3cret")), None);
         for access in [Access::Token { api: set, links: None }, Access::Token { api: unset, links: None }] {
-            for pairs in [&[][..], &[("authorization", "Bearer wrong")][..]] {
-                let refusal = admit(&access, "/api/leads", &headers(pairs)).unwrap_err();
+            let refusal = admit(&access, "/api/leads", &headers(&[])).unwrap_err();
+            let wrong = admit(&access, "/api/leads", &headers(&[("authorization", "Bearer wrong")])).unwrap();
+            assert_eq!(wrong, Admission::WhoeverHas(token::hash("wrong")));
+            for refusal in [refusal, unknown_token()] {
                 assert_eq!(refusal.status, StatusCode::UNAUTHORIZED);
                 assert!(refusal.text.contains("--api-token") && refusal.text.contains("LEADFOLD_API_TOKEN"));
             }
@@ -177,33 +221,37 @@ mod tests {
     fn an_unset_token_is_no_token() {
         let unset = Access::Token { api: None, links: None };
         for path in ["/api/leads", "/api/links/verify"] {
-            assert!(admit(&unset, path, &headers(&[("authorization", "Bearer ")])).is_err());
+            let admitted = admit(&unset, path, &headers(&[("authorization", "Bearer ")]));
+            assert!(!matches!(admitted, Ok(Admission::As(_))));
         }
     }
 
     #[test]
     fn a_site_asks_about_its_links_and_nothing_else() {
         let access = Access::Token { api: Some(token::hash("s3cret")), links: Some(token::hash("weak")) };
-        let check = |path: &str, token: &str, expect: Option<Client>| {
-            let bearer = format!("Bearer {token}");
-            assert_eq!(
-                admit(&access, path, &headers(&[("authorization", &bearer)])).ok(),
-                expect,
-                "{path} {token}"
-            );
+        let role = |access: &Access, path: &str, token: &str| match admit(
+            access,
+            path,
+            &headers(&[("authorization", &format!("Bearer {token}"))]),
+        ) {
+            Ok(Admission::As(caller)) => Some(caller.role),
+            Ok(Admission::WhoeverHas(_)) | Err(_) => None,
         };
-        check("/api/links/verify", "weak", Some(Client::Site));
-        check("/api/links/verify", "s3cret", Some(Client::Api));
+        let check = |path: &str, token: &str, expect: Option<Role>| {
+            assert_eq!(role(&access, path, token), expect, "{path} {token}");
+        };
+        check("/api/links/verify", "weak", Some(Role::Site));
+        check("/api/links/verify", "s3cret", Some(Role::Admin));
         check("/api/links/verify", "wrong", None);
+        check(openapi::PATH, "weak", Some(Role::Site));
         check("/api/links", "weak", None);
         check("/api/leads", "weak", None);
         check("/api/people", "weak", None);
         check("/metrics", "weak", None);
         check("/", "weak", None);
         let alone = Access::Token { api: None, links: Some(token::hash("weak")) };
-        let weak = headers(&[("authorization", "Bearer weak")]);
-        assert_eq!(admit(&alone, "/api/links/verify", &weak).ok(), Some(Client::Site));
-        assert!(admit(&alone, "/api/leads", &weak).is_err());
+        assert_eq!(role(&alone, "/api/links/verify", "weak"), Some(Role::Site));
+        assert_eq!(role(&alone, "/api/leads", "weak"), None);
     }
 
     #[test]

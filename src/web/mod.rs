@@ -3,33 +3,43 @@
 mod access;
 pub mod api;
 mod health;
-pub mod operations;
+pub mod openapi;
+mod operations;
 
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::any;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::sync::watch;
 
-pub use self::access::{Access, TOKEN_FLAG, TOKEN_VARIABLE};
+use self::access::Gate;
+pub use self::access::{Access, TOKEN_FLAG, TOKEN_VARIABLE, demo, from_this_machine};
 pub use self::health::Readiness;
+use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// Health for everybody; `pages`, `/metrics` and the answer to unknown paths for those whom `access` lets in.
-///
-/// `pages` brings no fallback of its own.
+/// Health for everybody; `api` and `/metrics` for those whom `access` lets in; and the console, which lets people in itself and
+/// answers wherever nothing is.
 pub fn router(
     access: Access,
+    store: Store,
     ready: watch::Receiver<Readiness>,
     trouble: watch::Receiver<Option<String>>,
     metrics: Metrics,
-    pages: Router,
+    api: Router,
+    console: Router,
 ) -> Router {
-    let guarded = pages
+    let guarded = api
         .merge(health::metrics(metrics))
-        .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "error": "nothing is at this address" }))))
-        .layer(from_fn_with_state(Arc::new(access), access::guard));
-    health::health(ready, trouble).merge(guarded)
+        .route("/api/{*rest}", any(nothing_here))
+        .layer(from_fn_with_state(Arc::new(Gate { access, store }), access::guard));
+    health::health(ready, trouble).merge(guarded).merge(console)
+}
+
+async fn nothing_here() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, Json(json!({ "error": "nothing is at this address" })))
 }

@@ -44,7 +44,7 @@ async fn pages_hold_every_lead_once_newest_first() {
         let leads = page["leads"].as_array().unwrap();
         sizes.push(leads.len());
         sequences.extend(leads.iter().map(|lead| lead["sequence"].as_i64().unwrap()));
-        match page["next"].as_i64() {
+        match page["next"].as_str() {
             Some(next) => path = format!("/api/leads?limit=3&before={next}"),
             None => break,
         }
@@ -123,7 +123,7 @@ async fn wrong_questions_are_answered_with_what_to_do() {
         ),
         (&*format!("/api/leads/{nobody}?lang=uk"), 400, "takes language"),
         ("/api/leads?limit=many", 400, "limit"),
-        ("/api/leads?page=2", 400, "takes before, limit, q and region"),
+        ("/api/leads?page=2", 400, "takes before, after, limit, q, region, source"),
         ("/api/nothing", 404, "nothing is at this address"),
     ] {
         let (given, text) = rig.get(path).await;
@@ -141,7 +141,7 @@ async fn wrong_questions_are_answered_with_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_token_opens_what_is_not_health() {
     let rig = rig().await;
-    for path in ["/api/leads", "/metrics", "/"] {
+    for path in ["/api/leads", "/metrics", "/api/nothing"] {
         for token in [None, Some("wrong"), Some("")] {
             let (status, text) = rig.get_as(token, path).await;
             assert_eq!(status, 401, "{path} {token:?}");

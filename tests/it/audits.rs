@@ -19,7 +19,7 @@ use crate::rig::{IMPATIENT, MAPPING, PATIENCE, Rig, event, metrics, now_millis, 
 const LATE: Duration = Duration::from_secs(5);
 
 /// The system's clock, put forward.
-struct Ahead(AtomicI64);
+pub(crate) struct Ahead(pub(crate) AtomicI64);
 
 impl Clock for Ahead {
     fn now(&self) -> Timestamp {

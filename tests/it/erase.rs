@@ -15,13 +15,16 @@ use crate::rig::{IMPATIENT, MAPPING, Rig, event, now_millis, until};
 use crate::store;
 
 /// Everything of the human that stands in no other text, in any spelling.
-const SECRETS: [&str; 11] = [
+const SECRETS: [&str; 13] = [
     "671239876",
     "67 123 98 76",
     "67) 123-98-76",
     "uliana.nepovtorna",
     "Неповторна",
     "Nepovtorna",
+    // As a word that is searched for, also as PostgreSQL shows bytes.
+    "nepovtorna",
+    "6e65706f76746f726e61",
     "zz91827364",
     "yy55443322",
     "xx10293847",

@@ -9,12 +9,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use jiff::Timestamp;
-use leadfold::clock::ManualClock;
+use leadfold::clock::{Clock as _, ManualClock, SystemClock};
 use leadfold::event::{Preset, preset};
 use leadfold::receive::{Connections, Entry, Limits, Receiver, Sources, router, serve};
-use leadfold::store::StoreError;
 use leadfold::store::inbox::{Arrival, Inbox};
+use leadfold::store::{Store, StoreError};
 use leadfold::token;
 use leadfold::web::{self, Access};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -341,12 +342,19 @@ async fn health_is_open_and_everything_else_is_guarded() {
     let metrics = crate::rig::metrics();
     let (ready, state) = watch::channel(Err("the database is not open yet".to_owned()));
     let access = Access::Token { api: Some(token::hash("api")), links: None };
-    let pages = axum::Router::new().route("/api/leads", axum::routing::get(async || "[]"));
+    let api = axum::Router::new().route("/api/leads", axum::routing::get(async || "[]"));
+    let console = axum::Router::new().fallback(async || StatusCode::IM_A_TEAPOT);
+    let folder = std::env::temp_dir().join(format!("leadfold-test-{}", SystemClock.new_id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let database = format!("sqlite://{}", folder.join("leadfold.db").display());
+    let store = Store::open(&database, Arc::new(SystemClock)).await.unwrap();
     let (inbox, _queue) = Inbox::channel(1);
     let (_sources, current) = watch::channel(Arc::new(Sources(sources())));
     let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let receiver = Receiver::new(inbox, current, clock, Limits::default());
-    let app = router(receiver).merge(web::router(access, state, watch::channel(None).1, metrics, pages));
+    let trouble = watch::channel(None).1;
+    let app =
+        router(receiver).merge(web::router(access, store.clone(), state, trouble, metrics, api, console));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
@@ -372,15 +380,20 @@ async fn health_is_open_and_everything_else_is_guarded() {
 
     let key = "Authorization: Bearer api\r\n";
     assert_eq!(status(&ask("/in/bot/wrong", "").await), 404);
-    for (path, with_key) in [("/metrics", 200), ("/api/leads", 200), ("/nothing", 404), ("/", 404)] {
+    for (path, with_key) in [("/metrics", 200), ("/api/leads", 200), ("/api/nothing", 404)] {
         let answer = ask(path, "").await;
         assert_eq!(status(&answer), 401, "{path}");
         assert!(has_header(&answer, "www-authenticate: Bearer realm=\"leadfold\""), "{answer}");
         assert_eq!(status(&ask(path, key).await), with_key, "{path}");
+    }
+    for path in ["/", "/nothing", "/apis"] {
+        assert_eq!(status(&ask(path, "").await), 418, "{path}: the console has a door of its own");
     }
     let answer = ask("/metrics", key).await;
     let count = r#"leadfold_deliveries_total{source="bot",answer="unknown_path"}"#;
     assert!(body(&answer).contains(count), "{answer}");
     shutdown.cancel();
     serving.await.unwrap().unwrap();
+    store.close().await;
+    std::fs::remove_dir_all(folder).unwrap();
 }

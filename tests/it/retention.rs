@@ -8,6 +8,7 @@ use leadfold::map::Workspace;
 use leadfold::retention::Retention;
 use leadfold::sandbox::Faults;
 use leadfold::store::Store;
+use leadfold::store::access::Holder;
 use leadfold::store::retention::{Batch, Removed, What};
 use leadfold::workspace::{Environment, compile_without_secrets};
 use serde_json::{Value, json};
@@ -106,8 +107,14 @@ async fn what_is_old_goes_and_what_nobody_has_seen_to_stays(postgres: Option<Dat
     assert_eq!(before, [7, 5, 4, 3, 4, 4], "deliveries, events, leads, syncs, steps, keys");
     let people = [count(&rig, "persons").await, count(&rig, "identifiers").await, count(&rig, "links").await];
 
+    let hash = leadfold::token::hash("a browser that was left open");
+    rig.app().store.begin_session(&hash, &Holder::Start(hash), "", SystemClock.now()).await.unwrap();
     let later = Later::of(&rig, &rig.app().store);
-    assert_eq!(later.round_after(DAY * 89).await, Removed::default(), "nothing is old yet");
+    let removed = later.round_after(SignedDuration::from_hours(11)).await;
+    assert_eq!(removed, Removed::default(), "it may be used again");
+    let removed = later.round_after(DAY * 89).await;
+    assert_eq!(removed, Removed { sessions: 1, ..Removed::default() }, "nothing else is old yet");
+    assert_eq!(count(&rig, "sessions").await, 0);
     assert_eq!(later.round_after(SignedDuration::from_mins(59)).await, Removed::default());
     // Olena's two deliveries, the blocked one and the one without a phone. The request that waits still meets the keys.
     let removed = later.round_after(DAY).await;
@@ -141,7 +148,9 @@ async fn what_is_old_goes_and_what_nobody_has_seen_to_stays(postgres: Option<Dat
     assert_eq!(rows(&rig).await, [7, 6, 5, 4, 6, 4]);
 
     let removed = later.round_after(DAY * 310).await;
-    assert_eq!(removed, Removed { deliveries: 6, leads: 4, keys: 3, ..Removed::default() });
+    let expect = Removed { deliveries: 6, leads: 4, keys: 3, actions: 1, ..Removed::default() };
+    assert_eq!(removed, expect, "the replay is in the audit log as long as what it replayed");
+    assert_eq!(count(&rig, "actions").await, 0);
     assert_eq!(rows(&rig).await, [1, 1, 1, 1, 2, 1], "Borys's");
     assert_eq!(later.round_after(DAY).await, Removed::default());
     let now = [count(&rig, "persons").await, count(&rig, "identifiers").await, count(&rig, "links").await];

@@ -17,6 +17,7 @@ use leadfold::store::registry::Counts;
 use leadfold::sync::{Hold, Presence};
 use leadfold::telemetry::Metrics;
 pub(crate) use leadfold::torture::schedule::spellings;
+use leadfold::workspace::Environment;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -113,11 +114,16 @@ pub(crate) struct Rig {
     pub(crate) postgres: Option<Database>,
     pub(crate) files: Files,
     pub(crate) follow: Follow,
+    pub(crate) read_only_workspace: bool,
+    /// Where `${NAME}` gets its value; nothing is set unless a test does it.
+    pub(crate) environment: Environment,
     pub(crate) listen: SocketAddr,
     pub(crate) clock: Arc<dyn Clock>,
     /// The token of `/api`; without one it is open, as in the demo.
     pub(crate) token: Option<&'static str>,
-    client: reqwest::Client,
+    /// Where people open its console, for links.
+    pub(crate) public_url: Option<String>,
+    pub(crate) client: reqwest::Client,
 }
 
 /// The lease of a destination in the hands of a worker that a test starts by itself.
@@ -192,9 +198,12 @@ impl Rig {
             postgres,
             files,
             follow: Follow::Files,
+            read_only_workspace: false,
+            environment: Arc::new(|_| None),
             listen: ([127, 0, 0, 1], 0).into(),
             clock,
             token: None,
+            public_url: None,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
         })
     }
@@ -216,6 +225,7 @@ impl Rig {
             files: self.files.clone(),
             folder: self.workspace(),
             follow: self.follow,
+            read_only_workspace: self.read_only_workspace,
             database: self.database(),
             listen: self.listen,
             door: self.token.map_or(Door::Demo, |token| Door::Token {
@@ -223,8 +233,9 @@ impl Rig {
                 links: Some(LINKS_TOKEN.into()),
             }),
             metrics: metrics(),
+            public_url: self.public_url.clone(),
             limits: Limits::default(),
-            environment: Arc::new(|_| None),
+            environment: Arc::clone(&self.environment),
             clock: Arc::clone(&self.clock),
         }
     }

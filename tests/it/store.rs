@@ -120,7 +120,8 @@ impl Story {
         self.who_becomes_another_in_our_hands_goes_back_into_the_queue().await;
         self.nothing_stays_in_dead_hands().await;
         self.one_unreadable_row_stops_nobody().await;
-        self.pools_versions_sources_and_alerts_are_remembered().await;
+        self.pools_versions_and_sources_are_remembered().await;
+        self.trouble_is_told_once_and_once_more_when_it_is_over().await;
         self.store.close().await;
     }
 
@@ -821,7 +822,7 @@ impl Story {
         assert_eq!(self.state(broken).await, "needs-attention");
     }
 
-    async fn pools_versions_sources_and_alerts_are_remembered(&self) {
+    async fn pools_versions_and_sources_are_remembered(&self) {
         let lease = self.lease("memory").await;
         let leads = self.leads(&[said("memory", &[(ByPhone, "+380671110018")])]).await;
         let (_, sync) = leads[0];
@@ -875,7 +876,7 @@ impl Story {
         self.store.activate("two", &files("two"), self.now()).await.unwrap();
         self.store.activate("one", &files("one"), self.now()).await.unwrap();
         assert_eq!(self.store.active_hash().await.unwrap().as_deref(), Some("one"));
-        let versions = self.store.versions().await.unwrap();
+        let versions = self.store.versions(100).await.unwrap();
         let active: Vec<_> = versions
             .iter()
             .filter(|version| version.active_since.is_some())
@@ -894,16 +895,48 @@ impl Story {
         let remembered = self.store.remembered_sources().await.unwrap();
         assert_eq!(remembered, [source("a", "1"), source("b", "2")], "also what was removed");
 
-        let causes = self.store.untold_causes().await.unwrap();
-        let codes: Vec<&str> = causes.iter().filter_map(|(cause, _)| cause.split(':').next()).collect();
+        let mut codes: Vec<String> =
+            self.store.causes().await.unwrap().into_iter().map(|cause| cause.code).collect();
+        codes.sort();
         assert_eq!(codes, ["internal_error", "lead_unreadable"], "one for each cause");
-        let cause = causes[0].0.as_str();
-        self.store.told(cause, "told", self.now()).await.unwrap();
-        self.store.told(cause, "told again", self.now()).await.unwrap();
-        assert!(self.store.was_told(cause).await.unwrap());
-        assert_eq!(self.store.untold_causes().await.unwrap().len(), 1);
-        self.store.forget_cause(cause).await.unwrap();
-        assert_eq!(self.store.untold_causes().await.unwrap().len(), 2, "it is news again");
+    }
+
+    /// What is to be said to whom, as several processes at once find it.
+    async fn trouble_is_told_once_and_once_more_when_it_is_over(&self) {
+        let (store, now) = (&self.store, self.now());
+        let only = async || {
+            let messages = store.messages().await.unwrap();
+            assert_eq!(messages.len(), 1, "{messages:?}");
+            messages.into_iter().next().unwrap()
+        };
+        for text in ["first", "second"] {
+            store.notice("paused:shop", text, now).await.unwrap();
+            store.address("paused:shop", "webhook", text).await.unwrap();
+        }
+        let troubles = store.troubles().await.unwrap();
+        assert_eq!((troubles[0].cause.as_str(), troubles[0].text.as_str()), ("paused:shop", "first"));
+        let message = only().await;
+        assert_eq!((message.text.as_str(), message.told, message.next_at), ("first", false, 0));
+        let at_once = tokio::join!(store.take_message(&message, now), store.take_message(&message, now));
+        assert!(at_once.0.unwrap() != at_once.1.unwrap(), "one of them sends it");
+        assert!(!store.take_message(&message, now).await.unwrap());
+        store.message_refused(&message, now).await.unwrap();
+        assert_eq!((only().await.tries, only().await.next_at), (1, now.as_millisecond()));
+        let again = only().await;
+        assert!(store.take_message(&again, now).await.unwrap());
+        // It is over and forgotten while the channel takes it: so that is to be said.
+        store.end_trouble("paused:shop").await.unwrap();
+        store.forget_message(&again).await.unwrap();
+        store.message_taken(&again).await.unwrap();
+        let told = only().await;
+        assert!(told.told && told.tries == 0 && store.troubles().await.unwrap().is_empty());
+        store.message_taken(&told).await.unwrap();
+        let known = only().await;
+        assert!(!known.told);
+        store.forget_message(&told).await.unwrap();
+        assert_eq!(only().await, known, "what was known meanwhile is not forgotten");
+        store.forget_message(&known).await.unwrap();
+        assert!(store.messages().await.unwrap().is_empty());
     }
 }
 

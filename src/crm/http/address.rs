@@ -17,7 +17,7 @@ pub(super) struct Resolver {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the host `{host}` resolves to the private address {address}, which is not connected to; \
-     if that is meant, set `allow_private_addresses: true` on the destination"
+     if that is meant, set `allow_private_addresses: true` there"
 )]
 struct PrivateAddress {
     host: String,
@@ -34,6 +34,19 @@ impl Resolve for Resolver {
             Ok(admitted)
         })
     }
+}
+
+/// Where a host is, for a connection that is not HTTP, under the same rule. An address says what it is.
+pub async fn resolve(host: &str, port: u16, allow_private: bool) -> Result<SocketAddr, String> {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = literal.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, port));
+    }
+    let found = tokio::net::lookup_host((host, port)).await;
+    let addresses = found.map_err(|error| format!("the host `{host}` is not found: {error}"))?.collect();
+    let admitted = admit(host, addresses, allow_private || is_localhost(host));
+    let first = admitted.map_err(|refused| refused.to_string())?.into_iter().next();
+    first.ok_or_else(|| format!("the host `{host}` has no address"))
 }
 
 /// One private address among public ones spoils the name: which one is connected to would be chance.

@@ -22,6 +22,7 @@ use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+pub use self::address::resolve;
 use self::body::{BodyError, Received, sentence};
 pub use self::classify::{Judge, Verdict};
 pub use self::post::{ask_server, post_json, post_sample, post_to_server};

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use governor::clock::Clock;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Gate, Hold, LONGEST_HOLD, Limiter, PARTS};
+use super::{Gate, Hold, LONGEST_HOLD, Limiter, PARTS, Window};
 
 /// The clocks of two machines may differ by so much.
 const SKEW: Duration = Duration::from_secs(5);
@@ -28,6 +29,30 @@ pub struct Budget {
     pub held_until: Option<Timestamp>,
     /// When a window is as if nothing had been called, by what it says; those that are so already are not here.
     pub fresh_at: BTreeMap<String, Timestamp>,
+}
+
+/// Where one window stands, for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Standing {
+    /// The window as its vendor says it.
+    pub window: String,
+    /// Our share of it, in calls a second.
+    pub per_second: f64,
+    /// How much of what may go at once is used, from 0 to 1.
+    pub used: f64,
+}
+
+impl Window {
+    /// Where it stands by what was noted.
+    pub fn standing(&self, share: f64, budget: &Budget, now: Timestamp) -> Standing {
+        let (unit, burst) = self.schedule(if share > 0.0 { share.min(1.0) } else { 1.0 });
+        let window = self.to_string();
+        let used = budget.fresh_at.get(&window).map(|at| wait(*at, now)).unwrap_or_default();
+        let room = unit.as_secs_f64() * burst.max(1.0);
+        let used = if room > 0.0 { (used.as_secs_f64() / room).clamp(0.0, 1.0) } else { 0.0 };
+        let per_second = 1.0 / unit.as_secs_f64().max(1e-9);
+        Standing { window, per_second, used }
+    }
 }
 
 impl Limiter {

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::refused;
+use crate::access::Role;
 use crate::id::PersonId;
 use crate::links::{Secret, draw, draw_pin, kept, kept_pin, pin_key};
 use crate::operation::people::the_one;
@@ -18,7 +21,7 @@ fn yes() -> bool {
 }
 
 /// Issues a link for somebody whom a bot knows, or draws another PIN for one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssueLink {
     /// For whom: an id of the chat, a phone, an email, the id of a person.
@@ -42,7 +45,7 @@ pub struct IssueLink {
 }
 
 /// A link, for the bot to send. Not printable: whoever reads link and PIN is the person.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Issued {
     /// The public id.
     pub buid: String,
@@ -66,7 +69,12 @@ pub struct Issued {
 
 impl Operation for IssueLink {
     const PATH: &'static str = "/api/links/issue";
+    const ROLE: Role = Role::Operator;
     type Answer = Issued;
+
+    fn record(&self) -> Option<Value> {
+        None
+    }
 
     async fn run(self, means: &Means) -> Result<Issued, OperationError> {
         let rules = means.active().await?.links.clone();

@@ -1,8 +1,10 @@
 //! Another PIN into the chat of a link: a site asks for it, and never sees it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, LONGEST, caller, refused};
+use crate::access::Role;
 use crate::links::{Outcome, Secret, kept, pin_key};
 use crate::operation::triggers::{self, Outcome as Came, send_pin};
 use crate::operation::{Means, Operation, OperationError};
@@ -10,7 +12,7 @@ use crate::store::links::Answered;
 
 /// Asks for another PIN of a link, because the one that was typed is wrong or too old. It is drawn when the bot sends it; the
 /// one before stays good until then.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendPin {
     /// The public id in the link.
@@ -22,8 +24,9 @@ pub struct SendPin {
 
 impl Operation for SendPin {
     const PATH: &'static str = "/api/links/pin";
-    const FOR_SITES: bool = true;
+    const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()
@@ -43,7 +46,7 @@ impl Operation for SendPin {
         };
         let answer = |outcome| Ok(Answer::of(Answered::just(outcome), None));
         let link = kept(Secret::Link, &self.buid);
-        let caller = caller(means.client, self.visitor.as_deref());
+        let caller = caller(&means.caller, self.visitor.as_deref());
         let asked = means.store.ask_for_pin(link, pin_key(&self.buid), caller, means.clock.now()).await?;
         let asked = match asked {
             Err(why) => return answer(why),

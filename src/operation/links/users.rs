@@ -1,9 +1,11 @@
 //! Which user of the site somebody is: binding, settling a conflict, and taking the link away.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::issue::{NOBODYS, after, chat_of, named};
 use super::{Answer, LONGEST, UserId, caller, only_the_bot, refused, told};
+use crate::access::Role;
 use crate::links::{Outcome, Secret, draw, kept};
 use crate::operation::people::the_one;
 use crate::operation::{Means, Operation, OperationError, default_regions};
@@ -11,7 +13,7 @@ use crate::rules::LinkRules;
 use crate::store::links::{Answered, Caller, LinkKey, NewLink, Settlement, Unlinked, Use};
 
 /// Says which user somebody is: who has just registered or logged in, with a ticket; or whom the bot has registered.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BindUser {
     /// Of the answer to `verify`.
@@ -35,8 +37,9 @@ pub struct BindUser {
 
 impl Operation for BindUser {
     const PATH: &'static str = "/api/links/bind";
-    const FOR_SITES: bool = true;
+    const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()
@@ -46,7 +49,7 @@ impl Operation for BindUser {
         let ticket = match (&self.ticket, &self.who) {
             (Some(ticket), None) => ticket.clone(),
             (None, Some(who)) => {
-                only_the_bot(means.client, "who")?;
+                only_the_bot(&means.caller, "who")?;
                 self.ticket_for(means, who).await?
             }
             (Some(_), Some(_)) | (None, None) => {
@@ -56,7 +59,7 @@ impl Operation for BindUser {
             }
         };
         let what = Use::Bind(self.user_id.0);
-        settle(means, ticket, what, caller(means.client, self.visitor.as_deref())).await
+        settle(means, ticket, what, caller(&means.caller, self.visitor.as_deref())).await
     }
 }
 
@@ -79,7 +82,7 @@ impl BindUser {
 }
 
 /// Settles a conflict.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettleLink {
     /// Of the answer that said so.
@@ -92,7 +95,7 @@ pub struct SettleLink {
 }
 
 /// What a visitor wants who is known as somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
     /// To be the user who is logged in, and not the other any more.
@@ -103,8 +106,9 @@ pub enum Choice {
 
 impl Operation for SettleLink {
     const PATH: &'static str = "/api/links/settle";
-    const FOR_SITES: bool = true;
+    const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()
@@ -115,12 +119,12 @@ impl Operation for SettleLink {
             Choice::Rebind => Use::Rebind,
             Choice::Keep => Use::Keep,
         };
-        settle(means, self.ticket, what, caller(means.client, self.visitor.as_deref())).await
+        settle(means, self.ticket, what, caller(&means.caller, self.visitor.as_deref())).await
     }
 }
 
 /// Takes a link between a chat and a user away: somebody logs out in the bot, or removes the bot on the site.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnlinkUser {
     /// From the site: the user.
@@ -139,14 +143,14 @@ pub struct UnlinkUser {
 
 impl Operation for UnlinkUser {
     const PATH: &'static str = "/api/links/unlink";
-    const FOR_SITES: bool = true;
+    const ROLE: Role = Role::Site;
     type Answer = Answer;
 
     async fn run(self, means: &Means) -> Result<Answer, OperationError> {
         let whose = match (self.user_id, &self.who) {
             (Some(user), None) => Unlinked::User(user.0),
             (None, Some(who)) => {
-                only_the_bot(means.client, "who")?;
+                only_the_bot(&means.caller, "who")?;
                 let person = the_one(means, who, &self.regions).await?;
                 let chats = means.store.chats_of(person).await?;
                 let named = named(&chats, who, self.chat.as_deref())?;

@@ -1,8 +1,10 @@
 //! Who a visitor is that opened a link.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, LONGEST, UserId, caller, refused, told};
+use crate::access::Role;
 use crate::lead::IdentifierKind;
 use crate::links::{Secret, draw, kept};
 use crate::normalise;
@@ -11,7 +13,7 @@ use crate::resolve::Key;
 use crate::store::links::Attempt;
 
 /// Asks who a visitor is that opened a link.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyLink {
     /// The public id in the link.
@@ -38,8 +40,9 @@ pub struct VerifyLink {
 
 impl Operation for VerifyLink {
     const PATH: &'static str = "/api/links/verify";
-    const FOR_SITES: bool = true;
+    const ROLE: Role = Role::Site;
     type Answer = Answer;
+    const STATUSES: &'static [u16] = &[200, 404, 429];
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()
@@ -68,7 +71,7 @@ impl Operation for VerifyLink {
             pin: self.pin,
             user: self.user_id.map(String::from),
             contacts,
-            caller: caller(means.client, self.visitor.as_deref()),
+            caller: caller(&means.caller, self.visitor.as_deref()),
             ticket: kept(Secret::Ticket, &ticket),
             rules: means.active().await?.identity.clone(),
             clock: means.clock.clone(),

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Again, UNREADABLE, checked, is_of_deliveries, observes, remapped};
+use crate::access::Role;
 use crate::id::LeadId;
 use crate::map::Workspace;
 use crate::operation::{Means, Operation, OperationError};
@@ -20,7 +23,7 @@ const COUNTED_AT_ONCE: usize = 5_000;
 const SAMPLES: usize = 5;
 
 /// What a replay would do. Changes nothing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PreviewReplay {
     /// Which leads.
@@ -33,7 +36,7 @@ pub struct PreviewReplay {
 }
 
 /// What a replay would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Preview {
     /// How many would be replayed: leads, by destination, or deliveries that could not be read.
     pub count: u64,
@@ -50,7 +53,7 @@ pub struct Preview {
 }
 
 /// Leads that stand in one place for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
     /// Where they stand.
     pub state: String,
@@ -65,7 +68,7 @@ pub struct Group {
 }
 
 /// One lead, mapped again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// Which.
     pub lead: LeadId,
@@ -73,10 +76,14 @@ pub struct Sample {
     pub before: String,
     /// What the active mapping makes of it.
     pub after: String,
+    /// The lead that it makes of it, where it makes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapped: Option<Value>,
 }
 
 impl Operation for PreviewReplay {
     const PATH: &'static str = "/api/replay/preview";
+    const ROLE: Role = Role::Viewer;
     type Answer = Preview;
 
     async fn run(self, means: &Means) -> Result<Preview, OperationError> {
@@ -135,8 +142,10 @@ fn count(groups: &mut BTreeMap<(String, Option<String>, String), Group>, item: I
 }
 
 async fn sample(means: &Means, workspace: &Arc<Workspace>, item: &Item) -> Result<Sample, StoreError> {
+    let mut mapped = None;
     let after = match remapped(means, workspace, item.lead).await? {
         Ok(Again::Mapped(EventOutcome::Lead { lead, .. }, _)) => {
+            mapped = serde_json::to_value(&*lead).ok();
             format!("branch '{}', to {}", lead.branch, lead.to.join(", "))
         }
         Ok(Again::Mapped(EventOutcome::Filtered(why), _)) => format!("filtered: {}", why.text),
@@ -145,7 +154,7 @@ async fn sample(means: &Means, workspace: &Arc<Workspace>, item: &Item) -> Resul
         Err((_, why)) => format!("left alone: {why}"),
     };
     let why = item.why.as_ref().map_or_else(String::new, |why| format!(": {}", why.text));
-    Ok(Sample { lead: item.lead, before: format!("{}{why}", item.state), after })
+    Ok(Sample { lead: item.lead, before: format!("{}{why}", item.state), after, mapped })
 }
 
 async fn preview_deliveries(

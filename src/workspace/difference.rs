@@ -8,15 +8,15 @@ use crate::map::Files;
 const CONTEXT: usize = 2;
 
 /// One file that differs.
-pub(super) struct Changed {
+pub struct Changed {
     /// Its name.
-    pub(super) file: String,
+    pub file: String,
     /// Lines that are only in the new text.
-    pub(super) added: usize,
+    pub added: usize,
     /// Lines that are only in the old one.
-    pub(super) removed: usize,
+    pub removed: usize,
     /// The difference, as `diff -u` writes it.
-    pub(super) text: String,
+    pub text: String,
     /// Whether all of the file differs.
     whole: Option<Whole>,
 }
@@ -28,7 +28,7 @@ enum Whole {
 }
 
 /// The files that differ, by name.
-pub(super) fn differences(old: &Files, new: &Files) -> Vec<Changed> {
+pub fn differences(old: &Files, new: &Files) -> Vec<Changed> {
     let mut names: Vec<&String> = old.0.keys().chain(new.0.keys()).collect();
     names.sort();
     names.dedup();
@@ -62,7 +62,7 @@ fn changed(name: &str, old: Option<&String>, new: Option<&String>) -> Option<Cha
 }
 
 /// The difference in short: of a file that is new or gone, that it is.
-pub(super) fn told_in_short(changed: &[Changed]) -> String {
+pub fn told_in_short(changed: &[Changed]) -> String {
     let one = |changed: &Changed| match changed.whole {
         Some(Whole::New) => format!("new:  {} ({} lines)", changed.file, changed.added),
         Some(Whole::Gone) => format!("gone: {} ({} lines)", changed.file, changed.removed),
@@ -72,13 +72,13 @@ pub(super) fn told_in_short(changed: &[Changed]) -> String {
 }
 
 /// The difference as people read it; empty when there is none.
-pub(super) fn told(changed: &[Changed]) -> String {
+pub fn told(changed: &[Changed]) -> String {
     let texts: Vec<&str> = changed.iter().map(|changed| changed.text.as_str()).collect();
     texts.join("\n")
 }
 
 /// The difference for programs.
-pub(super) fn json(changed: &[Changed]) -> serde_json::Value {
+pub fn json(changed: &[Changed]) -> serde_json::Value {
     let one = |changed: &Changed| {
         serde_json::json!({ "file": changed.file, "added": changed.added, "removed": changed.removed,
             "diff": changed.text })

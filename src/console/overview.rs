@@ -1,0 +1,252 @@
+//! The overview: leads by hour or day and source, what became of them, which duplicates were prevented, how long it took.
+
+mod chart;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::routing::get;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use self::chart::{Bar, Series, chart};
+use super::Console;
+use super::guard::Reader;
+use super::page::{Failure, Section, page};
+use crate::operation::ask;
+use crate::operation::overview::{LookAtOverview, Overview};
+
+/// Sources that have a colour of their own; the smaller ones are together.
+const COLOURS: usize = 5;
+
+pub(super) fn routes() -> Router<Console> {
+    Router::new().route("/overview", get(show))
+}
+
+/// How far back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+enum Range {
+    #[default]
+    #[serde(rename = "24h")]
+    Day,
+    #[serde(rename = "7d")]
+    Week,
+    #[serde(rename = "30d")]
+    Month,
+}
+
+impl Range {
+    const ALL: [Self; 3] = [Self::Day, Self::Week, Self::Month];
+
+    fn hours(self) -> u32 {
+        match self {
+            Self::Day => 24,
+            Self::Week => 7 * 24,
+            Self::Month => 30 * 24,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Day => "24h",
+            Self::Week => "7d",
+            Self::Month => "30d",
+        }
+    }
+
+    fn name(self, reader: &Reader) -> &'static str {
+        match self {
+            Self::Day => reader.say("Last 24 hours", "Останні 24 години"),
+            Self::Week => reader.say("7 days", "7 днів"),
+            Self::Month => reader.say("30 days", "30 днів"),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Asked {
+    range: Option<String>,
+}
+
+async fn show(
+    State(console): State<Console>,
+    reader: Reader,
+    Query(asked): Query<Asked>,
+) -> Result<Markup, Failure> {
+    let range = Range::ALL.into_iter().find(|range| Some(range.word()) == asked.range.as_deref());
+    let range = range.unwrap_or_default();
+    let overview = ask(LookAtOverview { hours: range.hours() }, &reader.caller, &console.means).await?;
+    let title = Section::Overview.name(&reader);
+    Ok(page(&reader, Some(Section::Overview), title, &content(&reader, range, &overview)))
+}
+
+fn content(reader: &Reader, range: Range, overview: &Overview) -> Markup {
+    html! {
+        nav.ranges aria-label=(reader.say("Period", "Період")) {
+            @for each in Range::ALL {
+                a href={ "/overview?range=" (each.word()) } aria-current=[(each == range).then_some("page")] { (each.name(reader)) }
+            }
+        }
+        (numbers(reader, overview))
+        h2 { (reader.say("Leads by source", "Ліди за джерелами")) }
+        (leads(reader, range, overview))
+        h2 { (reader.say("What became of them", "Що з ними стало")) }
+        (outcomes(reader, overview))
+        h2 { (reader.say("Time to the CRM", "Час до CRM")) }
+        (times(reader, overview))
+    }
+}
+
+fn numbers(reader: &Reader, overview: &Overview) -> Markup {
+    let new: i64 = overview.leads.iter().map(|hour| hour.count).sum();
+    let prevented = overview.prevented;
+    let cards = [
+        (new, reader.say("new leads", "нових лідів")),
+        (overview.contacts_made, reader.say("contacts made", "контактів створено")),
+        (overview.deals_made, reader.say("deals made", "угод створено")),
+        (prevented.redeliveries, reader.say("redeliveries caught", "повторних доставок відсіяно")),
+        (
+            prevented.contacts_found,
+            reader.say("contacts found, not made twice", "контактів знайдено, а не продубльовано"),
+        ),
+        (prevented.tasks_instead, reader.say("tasks instead of second deals", "завдань замість других угод")),
+    ];
+    html! {
+        ul.numbers {
+            @for (number, name) in cards { li.sheet { b { (reader.number(number)) } " " span.faint { (name) } } }
+        }
+    }
+}
+
+/// The beginning of a bar, and what it is called.
+fn slots(reader: &Reader, range: Range, overview: &Overview) -> Vec<(Slot, String)> {
+    if range == Range::Day {
+        let hours = 0..i64::from(range.hours());
+        let begins = hours.map(|hour| overview.since + SignedDuration::from_hours(hour));
+        return begins
+            .filter(|begin| *begin <= overview.until)
+            .map(|begin| {
+                let at = begin.to_zoned(reader.zone.clone());
+                (Slot::Hour(begin), format!("{:02}:{:02}", at.hour(), at.minute()))
+            })
+            .collect();
+    }
+    let day = |at: Timestamp| reader.zone.to_datetime(at).date();
+    let (mut next, last) = (day(overview.since), day(overview.until));
+    let mut days = Vec::new();
+    while next <= last {
+        days.push((Slot::Day(next), format!("{:02}.{:02}", next.day(), next.month())));
+        let Ok(tomorrow) = next.tomorrow() else { break };
+        next = tomorrow;
+    }
+    days
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    Hour(Timestamp),
+    Day(Date),
+}
+
+fn leads(reader: &Reader, range: Range, overview: &Overview) -> Markup {
+    let mut by_source: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut counts: BTreeMap<(Slot, &str), i64> = BTreeMap::new();
+    for hour in &overview.leads {
+        let slot = match range {
+            Range::Day => Slot::Hour(hour.hour),
+            Range::Week | Range::Month => Slot::Day(reader.zone.to_datetime(hour.hour).date()),
+        };
+        *by_source.entry(&hour.source).or_default() += hour.count;
+        *counts.entry((slot, &hour.source)).or_default() += hour.count;
+    }
+    if by_source.is_empty() {
+        return html! { p.message { (reader.say("No lead has come in this time.", "За цей час лідів не було.")) } };
+    }
+    let mut largest: Vec<(&str, i64)> = by_source.into_iter().collect();
+    largest.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let own: Vec<&str> = largest.iter().take(COLOURS).map(|(source, _)| *source).collect();
+    let rest: BTreeSet<&str> = largest.iter().skip(COLOURS).map(|(source, _)| *source).collect();
+    let mut names: Vec<String> = own.iter().map(|source| (*source).to_owned()).collect();
+    if !rest.is_empty() {
+        names.push(reader.say("others", "інші").to_owned());
+    }
+    let bars = slots(reader, range, overview).into_iter().map(|(slot, name)| {
+        let of = |source: &str| counts.get(&(slot, source)).copied().unwrap_or(0);
+        let mut parts: Vec<i64> = own.iter().map(|source| of(source)).collect();
+        if !rest.is_empty() {
+            parts.push(rest.iter().map(|source| of(source)).sum());
+        }
+        Bar { name, parts }
+    });
+    let title = reader.say("New leads by source", "Нові ліди за джерелами");
+    chart(reader, title, &Series { names, bars: bars.collect() })
+}
+
+fn outcomes(reader: &Reader, overview: &Overview) -> Markup {
+    let states = [
+        ("synced", reader.say("Brought there", "Передано"), "good"),
+        ("filtered", reader.say("Filtered", "Відфільтровано"), ""),
+        ("needs-attention", reader.say("Needs attention", "Потребує уваги"), "bad"),
+    ];
+    html! {
+        @if overview.ended.is_empty() {
+            p.message { (reader.say("Nothing has come to its end in this time.", "За цей час нічого не завершено.")) }
+        } @else {
+            table.cards {
+                thead { tr {
+                    th scope="col" { (reader.say("Destination", "Призначення")) }
+                    @for (_, name, _) in states { th.number scope="col" { (name) } }
+                } }
+                tbody {
+                    @for (destination, counts) in &overview.ended {
+                        tr {
+                            td data-name=(reader.say("Destination", "Призначення")) { (destination) }
+                            @for (state, name, class) in states {
+                                @let count = counts.get(state).copied().unwrap_or(0);
+                                td.number data-name=(name) {
+                                    @if count > 0 && class == "bad" { span.badge.bad { (reader.number(count)) } }
+                                    @else { (reader.number(count)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn times(reader: &Reader, overview: &Overview) -> Markup {
+    let span = |millis: i64| reader.span(SignedDuration::from_millis(millis));
+    html! {
+        @if overview.took.is_empty() {
+            p.message { (reader.say("No new lead was brought to a CRM in this time.", "За цей час у CRM не передано жодного нового ліда.")) }
+        } @else {
+            table.cards {
+                thead { tr {
+                    th scope="col" { (reader.say("Destination", "Призначення")) }
+                    th.number scope="col" { (reader.say("Half within", "Половина за")) " (p50)" }
+                    th.number scope="col" { (reader.say("95 of 100 within", "95 зі 100 за")) " (p95)" }
+                    th.number scope="col" { (reader.say("Leads", "Лідів")) }
+                } }
+                tbody {
+                    @for (destination, took) in &overview.took {
+                        tr {
+                            td data-name=(reader.say("Destination", "Призначення")) { (destination) }
+                            td.number data-name="p50" { (span(took.p50)) }
+                            td.number data-name="p95" { (span(took.p95)) }
+                            td.number data-name=(reader.say("Leads", "Лідів")) { (reader.number(took.leads)) }
+                        }
+                    }
+                }
+            }
+            p.hint { (reader.say(
+                "From the request to the last step in the CRM. Replays and backfill do not count.",
+                "Від запиту до останнього кроку в CRM. Повтори та історичні ліди не враховано.",
+            )) }
+        }
+    }
+}
