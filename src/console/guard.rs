@@ -82,8 +82,8 @@ async fn reader(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<Opt
     let (caller, key, signed_in) = match &*console.access {
         Access::Demo { port } => {
             from_this_machine(headers, *port).map_err(IntoResponse::into_response)?;
-            // Origin and Host were checked, and there is no session to make a key from.
-            (demo(Through::Console), String::new(), false)
+            // There is no session to make a key from.
+            (demo(Through::Console), console.own_key.to_string(), false)
         }
         Access::Token { .. } => {
             let Some(cookie) = cookies.get(SESSION) else { return Ok(None) };
@@ -133,6 +133,17 @@ impl Reader {
     pub(super) fn believe(&self, key: &str) -> Result<(), Failure> {
         let (expected, given): (TokenHash, TokenHash) = (token::hash(&self.key), token::hash(key));
         token::same(&expected, &given).then_some(()).ok_or(Failure::Forged)
+    }
+
+    /// What the address of a page has in it that goes on by itself with what the reader began: anybody can write an address
+    /// and lead the reader there, and nobody else can make this.
+    pub(super) fn proof(&self, of: &str) -> String {
+        token::to_hex(&token::hash(format!("begun {} {of}", self.key)))
+    }
+
+    /// Whether the reader began it.
+    pub(super) fn began(&self, of: &str, proof: &str) -> bool {
+        token::same(&token::hash(self.proof(of)), &token::hash(proof))
     }
 
     /// Whether they may do what this role may.
