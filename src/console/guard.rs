@@ -27,6 +27,8 @@ use crate::web::{Access, demo, from_this_machine};
 
 /// The cookie of a session.
 pub(super) const SESSION: &str = "leadfold_session";
+/// The cookie of a browser in which somebody signed in before.
+pub(super) const KNOWN: &str = "leadfold_known";
 /// The cookies of what a browser likes.
 pub(super) const LANGUAGE: &str = "leadfold_language";
 pub(super) const ZONE: &str = "leadfold_zone";
