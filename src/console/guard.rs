@@ -75,8 +75,24 @@ pub(super) async fn guard(State(console): State<Console>, mut request: Request, 
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Failure>() {
         Some(failure) => page::failed(&reader, &failure),
+        None if is_unreadable(&response) => page::failed(&reader, &Failure::Unreadable(response.status())),
         None => response,
     }
+}
+
+/// Whether this is what axum answers to an address or a form that it cannot read: a line for developers, which quotes it.
+fn is_unreadable(response: &Response) -> bool {
+    let is_plain = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let refusals = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        StatusCode::UNPROCESSABLE_ENTITY,
+    ];
+    is_plain && refusals.contains(&response.status())
 }
 
 async fn reader(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<Option<Reader>, Response> {

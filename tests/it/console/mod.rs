@@ -6,6 +6,7 @@ mod attacks_door;
 mod attacks_forms;
 mod attacks_kill;
 mod attacks_secrets;
+mod attacks_text;
 mod attention;
 mod commands;
 mod destinations;
