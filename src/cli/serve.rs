@@ -88,6 +88,20 @@ pub(super) struct Options {
     drain: u32,
 }
 
+/// Characters of the shortest token that is taken where strangers come. Guesses at a token are not counted, because that would
+/// let strangers keep out whoever has it; so it must be one that nobody guesses.
+const SHORTEST_TOKEN: usize = 16;
+
+/// Why a token can be guessed.
+fn guessable(name: &str, token: &SecretString) -> Option<String> {
+    (token.expose_secret().chars().count() < SHORTEST_TOKEN).then(|| {
+        format!(
+            "{name} can be guessed: it is shorter than {SHORTEST_TOKEN} characters. Make another one, for instance with \
+             `openssl rand -hex 32`, and set it also wherever it is used"
+        )
+    })
+}
+
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     start_logs(options.log_format, &options.log).map_err(|error| error.to_string())?;
     let metrics = Metrics::start().map_err(|error| error.to_string())?;
@@ -104,6 +118,13 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         return Err(
             "LEADFOLD_LINKS_TOKEN is the token of the whole API: give the web site one of its own".to_owned()
         );
+    }
+    for (name, token) in [("LEADFOLD_API_TOKEN", &api), ("LEADFOLD_LINKS_TOKEN", &links)] {
+        let Some(flaw) = token.as_ref().and_then(|token| guessable(name, token)) else { continue };
+        if !options.listen.ip().is_loopback() {
+            return Err(flaw.into());
+        }
+        tracing::warn!("{flaw}");
     }
     let door = Door::Token { api, links };
     let app = App::start(AppOptions {

@@ -198,6 +198,8 @@ pub(super) enum Failure {
     NotDone(NotDone),
     /// Something about users and access tokens is not so.
     Access(AccessError),
+    /// The address or the form is not one of ours, so it was not even read; with what HTTP says of it.
+    Unreadable(StatusCode),
     /// The registry does not answer.
     Storage,
 }
@@ -225,6 +227,7 @@ impl Failure {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Unreadable(status) => *status,
             Self::Forged | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Refused(_) | Self::NotDone(_) | Self::Access(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
@@ -278,6 +281,17 @@ pub(super) fn failed(reader: &Reader, failure: &Failure) -> Response {
         Failure::Access(not) => {
             (reader.say("This was not done", "Цього не зроблено"), access::why_not(reader, *not).to_owned())
         }
+        Failure::Unreadable(_) => (
+            reader.say("This cannot be read", "Це не вдалося прочитати"),
+            reader
+                .say(
+                    "The address is cut short or mistyped, or the form is too large or of an older page. Nothing was changed: \
+                     go back, load the page again, and repeat it.",
+                    "Адреса обірвана чи введена з помилкою, або форма завелика чи зі старої сторінки. Нічого не змінено: \
+                     поверніться, оновіть сторінку і повторіть.",
+                )
+                .to_owned(),
+        ),
         Failure::Storage => (
             reader.say("The registry does not answer", "Реєстр не відповідає"),
             reader

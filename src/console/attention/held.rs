@@ -34,6 +34,22 @@ pub(super) struct Asked {
     up_to: Option<i64>,
     #[serde(default)]
     count: u64,
+    /// That the reader began it.
+    #[serde(default)]
+    begun: String,
+}
+
+impl Asked {
+    /// The answer that the reader began to give, and up to where.
+    fn under_way(&self, reader: &Reader) -> Option<(Answer, i64)> {
+        let (answer, up_to) = self.answer.zip(self.up_to)?;
+        reader.began(&what(&self.destination, answer, up_to), &self.begun).then_some((answer, up_to))
+    }
+}
+
+/// What a reader began.
+fn what(destination: &str, answer: Answer, up_to: i64) -> String {
+    format!("{} {up_to} {destination}", word(answer))
 }
 
 pub(super) async fn look(
@@ -44,7 +60,7 @@ pub(super) async fn look(
     let look = LookAtHeld { destination: asked.destination.clone(), limit: Some(MOST) };
     let here = ask(look, &reader.caller, &console.means).await?;
     let content = html! {
-        @if let (Some(answer), Some(up_to), true) = (asked.answer, asked.up_to, reader.may(Role::Operator)) {
+        @if let Some((answer, up_to)) = asked.under_way(&reader).filter(|_| reader.may(Role::Operator)) {
             p.message role="status" { (leads(&reader, asked.count)) " " (reader.say("done so far.", "уже опрацьовано.")) }
             form method="post" action="/attention/held" data-go-on {
                 (fields(&reader, &asked.destination, up_to, answer))
@@ -180,7 +196,9 @@ pub(super) async fn answer(
         }
     }
     let (up_to, count) = (given.up_to.to_string(), given.count.to_string());
+    let begun = reader.proof(&what(&given.destination, given.answer, given.up_to));
     let pairs = [
+        ("begun", begun.as_str()),
         ("destination", given.destination.as_str()),
         ("answer", word(given.answer)),
         ("up_to", &up_to),

@@ -227,9 +227,18 @@ pub(super) struct Progress {
     /// How many were left as they are.
     #[serde(default)]
     left: u64,
+    /// That the reader began it.
+    #[serde(default)]
+    begun: String,
 }
 
 impl Progress {
+    /// What the reader began: these leads, in this way.
+    fn what(&self) -> String {
+        let chosen = self.chosen();
+        format!("replay {} {}", query(&chosen.pairs(chosen.how())), self.up_to)
+    }
+
     fn chosen(&self) -> Chosen {
         Chosen { at: self.at, place: self.place.clone(), code: self.code.clone(), how: Some(self.how) }
     }
@@ -274,14 +283,20 @@ pub(super) async fn replay(
             break;
         }
     }
-    let numbers = progress.numbers();
+    let (numbers, begun) = (progress.numbers(), reader.proof(&progress.what()));
     let mut pairs = chosen.pairs(chosen.how()).to_vec();
+    pairs.push(("begun", &begun));
     pairs.extend(numbers.iter().map(|(name, value)| (*name, value.as_str())));
     Ok(Redirect::to(&format!("/attention/replay/progress?{}", query(&pairs))))
 }
 
-pub(super) async fn progress(reader: Reader, Query(progress): Query<Progress>) -> Markup {
+pub(super) async fn progress(reader: Reader, Query(progress): Query<Progress>) -> Result<Markup, Redirect> {
     let chosen = progress.chosen();
+    if !reader.began(&progress.what(), &progress.begun) {
+        // Whoever was led here sees what would happen, and decides.
+        let pairs = query(&chosen.pairs(chosen.how()));
+        return Err(Redirect::to(&format!("/attention/replay?{pairs}")));
+    }
     let [done, total] = [progress.count.saturating_add(progress.left), progress.total]
         .map(|number| i64::try_from(number).unwrap_or(i64::MAX));
     let content = html! {
@@ -303,5 +318,5 @@ pub(super) async fn progress(reader: Reader, Query(progress): Query<Progress>) -
             "Що вже повторено, піде далі саме, навіть якщо закрити цю сторінку.",
         )) }
     };
-    page(&reader, Some(Section::Attention), &chosen.title(&reader), &content)
+    Ok(page(&reader, Some(Section::Attention), &chosen.title(&reader), &content))
 }

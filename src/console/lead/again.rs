@@ -13,10 +13,12 @@ use crate::console::Console;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, key, page};
 use crate::id::LeadId;
-use crate::operation::ask;
 use crate::operation::replay::{Preview, PreviewReplay, Replay};
+use crate::operation::{allow, ask};
 use crate::rules::Mode;
+use crate::store::registry::LeadDetail;
 use crate::store::replay::{How, LeftAlone, Selection};
+use crate::token;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
@@ -28,6 +30,9 @@ pub(super) struct Given {
     how: How,
     #[serde(default)]
     key: String,
+    /// Where the lead stood when the reader looked.
+    #[serde(default)]
+    seen: String,
 }
 
 const HOWS: [How; 3] = [How::Resume, How::Replan, How::Force];
@@ -92,6 +97,12 @@ pub(super) async fn buttons(console: &Console, reader: &Reader, lead: LeadId) ->
     })
 }
 
+/// Where a lead stands, so that a button that is pressed twice, or long after somebody else pressed it, makes no second deal.
+fn standing(lead: &LeadDetail) -> String {
+    let syncs = lead.syncs.iter().map(|sync| (&sync.id, &sync.state, sync.planned_at));
+    token::to_hex(&token::hash(format!("{:?}", syncs.collect::<Vec<_>>())))
+}
+
 /// What would come of it.
 pub(super) async fn look(
     State(console): State<Console>,
@@ -111,6 +122,7 @@ pub(super) async fn look(
             form method="post" action={ "/leads/" (id) "/again" } {
                 (key(&reader))
                 input type="hidden" name="how" value=(word(how));
+                input type="hidden" name="seen" value=(standing(&lead));
                 button.danger[how == How::Force] { (name) }
                 " " a href={ "/leads/" (id) } { (reader.say("Leave it", "Нічого не робити")) }
             }
@@ -199,7 +211,11 @@ pub(super) async fn replay(
     Form(given): Form<Given>,
 ) -> Result<Redirect, Failure> {
     reader.believe(&given.key)?;
-    let id: LeadId = id.parse().map_err(|_| Failure::NotFound)?;
+    allow::<Replay>(&reader.caller)?;
+    let (id, lead) = found(&console, &reader, &id).await?;
+    if given.how == How::Force && standing(&lead) != given.seen {
+        return Ok(Redirect::to(&format!("/leads/{id}?done=changed")));
+    }
     let replay = Replay { select: only(id), how: given.how, after: None, up_to: None };
     let replayed = ask(replay, &reader.caller, &console.means).await?;
     let done = match replayed.left_alone.keys().next() {
@@ -219,6 +235,15 @@ pub(super) fn done(reader: &Reader, word: &str) -> Option<(bool, &'static str)> 
         "resume" => reader.say("It goes on.", "Лід пішов далі."),
         "replan" => reader.say("It is planned again.", "Лід сплановано заново."),
         "force" => reader.say("Its deal is being made.", "Угода створюється."),
+        "changed" => {
+            return Some((
+                false,
+                reader.say(
+                    "Nothing was done: the lead has changed since you looked. See what became of it.",
+                    "Нічого не зроблено: відколи ви дивилися, лід змінився. Подивіться, що з ним сталося.",
+                ),
+            ));
+        }
         "nothing" => {
             return Some((false, reader.say("Nothing was done.", "Нічого не зроблено.")));
         }
