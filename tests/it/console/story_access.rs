@@ -103,7 +103,7 @@ async fn users_come_do_what_they_may_and_go() {
         tab.fill("New password", OWN).await;
         tab.click("Change password").await;
         tab.sees("You are signed out everywhere but here.").await;
-        assert_eq!(olena.get("/destinations").await.location(), "/sign-in?next=/destinations");
+        assert_eq!(olena.get("/destinations").await.location(), "/sign-in?next=%2Fdestinations");
         tab.click("Sign out").await;
         sign_in(&tab, "olena", PASSWORD).await;
         tab.sees("Name, password or token is wrong.").await;
