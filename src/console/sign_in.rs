@@ -228,10 +228,10 @@ fn page(language: Language, next: &str, refused: Option<Refused>, open: bool, is
                 @if is_first {
                     div.message {
                         (say(
-                            "Nobody can sign in with a password yet. Add yourself on the server, or come in with a token below.",
-                            "Ще ніхто не має пароля. Додайте себе на сервері або увійдіть із токеном нижче.",
+                            "Nobody can sign in with a password yet. Add yourself on the server, or come in with a token (below).",
+                            "Ще ніхто не має пароля. Додайте себе на сервері або увійдіть із токеном (нижче).",
                         ))
-                        pre { "leadfold users add olena --role admin" }
+                        pre tabindex="0" { "leadfold users add olena --role admin" }
                     }
                 }
                 form method="post" action="/sign-in" {
@@ -240,7 +240,7 @@ fn page(language: Language, next: &str, refused: Option<Refused>, open: bool, is
                     label { (say("Password", "Пароль")) input name="password" type="password" autocomplete="current-password" required; }
                     button { (title) }
                 }
-                details open[is_first] {
+                details {
                     summary { (say("With a token", "З токеном")) }
                     form method="post" action="/sign-in" {
                         input type="hidden" name="next" value=(next);
