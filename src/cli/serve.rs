@@ -64,7 +64,7 @@ pub(super) struct Options {
     /// Address to listen on
     #[arg(long, env = "LEADFOLD_LISTEN", hide_env_values = true, value_name = "ADDRESS", default_value_t = loopback(8080), value_parser = listen_address)]
     listen: SocketAddr,
-    /// Token for /api and /metrics; without one they answer nobody
+    /// Start token: opens /api, /metrics and the console; beside it there are `leadfold users` and `leadfold tokens`
     #[arg(long, env = "LEADFOLD_API_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     api_token: Option<SecretString>,
     /// Weaker token for a web site: it opens /api/links for its visitors, and nothing else

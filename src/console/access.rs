@@ -183,7 +183,7 @@ fn shown_once(reader: &Reader, added: &Added) -> Markup {
         div.message.good role="status" {
             (reader.say("Copy the token of ", "Скопіюйте токен ")) b { (added.name) }
             (reader.say(" now: nobody can see it again.", " зараз: більше його ніхто не побачить."))
-            pre { code { (added.token) } }
+            pre tabindex="0" { code { (added.token) } }
         }
     }
 }

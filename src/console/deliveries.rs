@@ -307,7 +307,7 @@ fn request(reader: &Reader, detail: &DeliveryDetail, event: Option<&Event>) -> M
                     (payload::named(reader, "query", query))
                 } @else if let Some(query) = &detail.query {
                     h3 { (reader.say("Query", "Параметри")) }
-                    pre { (query) }
+                    pre tabindex="0" { (query) }
                 }
                 @if let Some(headers) = event.map(|event| &event.headers).filter(|headers| has(headers)) {
                     h3 { (reader.say("Headers", "Заголовки")) }

@@ -231,7 +231,7 @@ fn page(language: Language, next: &str, refused: Option<Refused>, open: bool, is
                             "Nobody can sign in with a password yet. Add yourself on the server, or come in with a token (below).",
                             "Ще ніхто не має пароля. Додайте себе на сервері або увійдіть із токеном (нижче).",
                         ))
-                        pre { "leadfold users add olena --role admin" }
+                        pre tabindex="0" { "leadfold users add olena --role admin" }
                     }
                 }
                 form method="post" action="/sign-in" {

