@@ -136,6 +136,13 @@ fn words(reader: &Reader, operation: &str) -> Option<&'static str> {
         "/api/tokens/add" => ("Made an access token", "Створено токен доступу"),
         "/api/tokens/remove" => ("Removed an access token", "Вилучено токен доступу"),
         "/api/versions" => ("Made a version of the workspace active", "Увімкнено версію налаштувань"),
+        "/api/versions/active" => ("Read the files of the active version", "Прочитано файли активної версії"),
+        "/api/versions/back" => {
+            ("Went back to an earlier version of the workspace", "Повернуто попередню версію налаштувань")
+        }
+        "/api/mappings/save" => ("Saved mappings", "Збережено мапінги"),
+        "/api/destinations/pause" => ("Paused a destination", "Призупинено призначення"),
+        "/api/destinations/resume" => ("Let a destination go on", "Відновлено призначення"),
         "/api/replay" => ("Replayed leads", "Повторено ліди"),
         "/api/held/answer" => ("Answered for held leads", "Вирішено щодо затриманих лідів"),
         "/api/people/merge" => ("Made two people one", "Об’єднано двох людей"),

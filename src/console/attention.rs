@@ -26,6 +26,7 @@ use crate::operation::attention::{Attention, LookAtAttention};
 use crate::rules::Mode;
 use crate::store::alerts::Trouble;
 use crate::store::attention::{Caused, HeldAt, HowMany, Requests, Where};
+use crate::store::pauses::Pause;
 
 pub(super) fn routes() -> Router<Console> {
     Router::new()
@@ -71,10 +72,12 @@ async fn overview(
 }
 
 fn sections(reader: &Reader, attention: &Attention) -> Markup {
-    let Attention { causes, unreadable, waiting, held, troubles, modes } = attention;
-    let nothing = causes.is_empty() && unreadable.is_empty() && waiting.is_empty() && held.is_empty();
+    let Attention { causes, unreadable, waiting, held, troubles, modes, paused } = attention;
+    let leads = causes.is_empty() && unreadable.is_empty() && waiting.is_empty() && held.is_empty();
+    let by_workspace = || modes.iter().filter(|(_, mode)| **mode == Mode::Paused);
+    let nothing = leads && troubles.is_empty() && paused.is_empty() && by_workspace().next().is_none();
     html! {
-        @if nothing && troubles.is_empty() {
+        @if nothing {
             p.message.good { (reader.say("Nothing needs you now.", "Зараз нічого не потребує вашої уваги.")) }
         }
         @for trouble in troubles { (standing(reader, trouble)) }
@@ -82,7 +85,8 @@ fn sections(reader: &Reader, attention: &Attention) -> Markup {
         @for one in held { (held_at(reader, one, modes.get(&one.destination))) }
         @for one in unreadable { (requests(reader, one, true)) }
         @for one in waiting { (requests(reader, one, false)) }
-        @for (name, _) in modes.iter().filter(|(_, mode)| **mode == Mode::Paused) {
+        @for (name, pause) in paused { (paused_by_hand(reader, name, pause)) }
+        @for (name, _) in by_workspace() {
             article.sheet {
                 h2 { (reader.say("A destination is paused", "Напрямок на паузі")) " " span.badge { (name) } }
                 p { (reader.say(
@@ -90,6 +94,20 @@ fn sections(reader: &Reader, attention: &Attention) -> Markup {
                     "У workspace.yaml стоїть mode: paused. Ліди збережено, вони підуть далі, коли це змінити.",
                 )) }
             }
+        }
+    }
+}
+
+fn paused_by_hand(reader: &Reader, name: &str, pause: &Pause) -> Markup {
+    html! {
+        article.sheet {
+            h2 { (reader.say("A destination is paused by hand", "Напрямок призупинили вручну")) " " span.badge { (name) } }
+            p.faint { (pause.who) ", " (reader.say("since ", "з ")) (reader.moment(pause.since)) }
+            p { strong { (reader.say("What to do: ", "Що зробити: ")) } (reader.say(
+                "Resume it once the reason is gone. Its leads are kept, and nobody is told that they wait.",
+                "Відновіть його, щойно причина зникне. Ліди збережено, і про їхнє очікування ніхто не отримує сповіщень.",
+            )) }
+            a.button href="/destinations" { (reader.say("To the destinations", "До призначень")) }
         }
     }
 }

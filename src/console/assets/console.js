@@ -16,6 +16,11 @@ if (zone && !document.cookie.includes(`leadfold_zone=${zone}`)) {
   document.cookie = `leadfold_zone=${zone}; path=/; max-age=31536000; samesite=lax`;
 }
 
+// A link of an alert leads to a place on a page, also of somebody who has to sign in first: no server sees that part.
+each("form[action='/sign-in']", (form) => {
+  form.action += location.hash;
+});
+
 // A click on a value of a request copies its placeholder. Its title says it where this does not run.
 function copyPlaceholders(place) {
   const said = document.createElement("p");

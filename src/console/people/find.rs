@@ -11,7 +11,7 @@ use super::super::page::{Failure, Section, page};
 use super::{called, path_of};
 use crate::id::PersonId;
 use crate::operation::ask;
-use crate::operation::people::{LookAtNewestPeople, LookAtPeople, People};
+use crate::operation::people::{LookAtNewestPeople, LookAtPeople, MOST_PEOPLE, People};
 use crate::store::profile::Brief;
 
 /// People of one page.
@@ -67,11 +67,18 @@ pub(super) async fn list(
         html! {
             @if people.is_empty() {
                 p.message { (reader.say(
-                    "Nobody is known by this. Try a phone with its country, an email, a chat id or a lead’s id.",
-                    "За цим нікого не знайдено. Спробуйте телефон з кодом країни, пошту, id чату або id ліда.",
+                    "Nobody is known by this. Try a phone with its country, an email, the beginning of a name, a chat id or a \
+                     lead’s id.",
+                    "За цим нікого не знайдено. Спробуйте телефон з кодом країни, пошту, початок імені, id чату або id \
+                     ліда.",
                 )) }
             } @else {
-                p { (reader.say("Several people have this:", "Це є в кількох людей:")) }
+                p {
+                    (reader.say("Several people have this:", "Це є в кількох людей:"))
+                    @if people.len() >= MOST_PEOPLE {
+                        " " span.faint { (reader.say("there may be more, so type more of it.", "можливо, є й інші: уточніть запит.")) }
+                    }
+                }
                 (table(&reader, &people))
             }
             p { a href="/people" { (reader.say("Everybody", "Усі люди")) } }
@@ -85,7 +92,7 @@ fn search(reader: &Reader, who: &str) -> Markup {
     html! {
         form.filters role="search" action="/people" {
             label {
-                (reader.say("Phone, email, chat or id", "Телефон, пошта, чат або id"))
+                (reader.say("Phone, email, name, chat or id", "Телефон, пошта, ім’я, чат або id"))
                 input type="search" name="q" value=(who) size="32" autocomplete="off" maxlength="300";
             }
             button { (reader.say("Find", "Знайти")) }

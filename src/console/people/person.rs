@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::Console;
 use super::super::guard::Reader;
 use super::super::page::{Failure, Section, done, elsewhere, key, page};
+use super::super::reasons::badge;
 use super::compare::ask_for_other;
 use super::find::found;
 use super::{DONE, brief, called, contact, leads, pair, path_of, words};
@@ -99,7 +100,7 @@ pub(super) async fn person(
             article.sheet {
                 p {
                     a href=(format!("/leads/{}", lead.id)) { (reader.moment(lead.received_at)) }
-                    " · " (lead.source) " · " span.badge { (lead.state) }
+                    " · " (lead.source) " · " (badge(&reader, &lead.state))
                 }
                 @if let Some(told) = decisions.get(&lead.id) {
                     @for sentence in told.why.iter().chain(&told.why_not) { p { (sentence.text) } }

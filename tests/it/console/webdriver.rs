@@ -101,6 +101,23 @@ impl Tab {
         self.do_it(Method::POST, &format!("/element/{element}/click"), Some(json!({}))).await;
     }
 
+    /// The same in the row, sheet or form that says this.
+    pub(crate) async fn click_in(&self, place: &str, words: &str) {
+        let what = format!(
+            "//*[self::tr or self::article or self::section or self::form][contains(normalize-space(), \"{place}\")]\
+             //*[self::a or self::button or self::summary or self::label][normalize-space()=\"{words}\"]"
+        );
+        let element = self.find(&what).await;
+        self.do_it(Method::POST, &format!("/element/{element}/click"), Some(json!({}))).await;
+    }
+
+    /// Chooses in the list of this label what says this.
+    pub(crate) async fn choose(&self, label: &str, words: &str) {
+        let element = self.field(label).await;
+        let text = json!({ "text": words });
+        self.do_it(Method::POST, &format!("/element/{element}/value"), Some(text)).await;
+    }
+
     /// Types into the field of this label, over what is in it.
     pub(crate) async fn fill(&self, label: &str, text: &str) {
         let element = self.field(label).await;
@@ -137,6 +154,21 @@ impl Tab {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// The page, which has been seen to be there, does not say this.
+    pub(crate) async fn lacks(&self, words: &str) {
+        let text = self.text().await.unwrap();
+        assert!(!text.contains(words), "the page says '{words}': {text}");
+    }
+
+    /// Loads the page again until it says this.
+    pub(crate) async fn sees_in_time(&self, words: &str) {
+        until_within(PATIENCE, &format!("the page says '{words}'"), async || {
+            self.reload().await;
+            self.text().await.is_ok_and(|text| text.contains(words))
+        })
+        .await;
     }
 
     /// What the page says now.
