@@ -99,7 +99,7 @@ fn notes(reader: &Reader, found: &Page) -> Markup {
 
 fn nothing(reader: &Reader, asked: &Asked) -> Markup {
     html! {
-        p.message {
+        p.message #none {
             @if asked.is_all() {
                 (reader.say(
                     "No lead has come yet. As soon as a source sends its first request, it stands here.",

@@ -71,8 +71,11 @@ function listen(place) {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector("#leads tbody");
     const table = document.querySelector("#leads tbody");
-    if (!fresh || !table) {
-      if (fresh) tell(newest - known);
+    if (!fresh) return;
+    if (!table) {
+      // The first of a list that was empty brings the table with it.
+      document.querySelector("#none")?.replaceWith(document.adoptNode(fresh.closest(".scroll")));
+      known = newest;
       return;
     }
     const before = new Set([...table.rows].map((row) => row.dataset.id));
@@ -217,9 +220,14 @@ each("[data-editor]", (form) => {
     text.setSelectionRange(start, start);
     text.scrollTop = (line - 5) * parseFloat(getComputedStyle(text).lineHeight);
   });
-  const beginning = text.value;
+  // What a button sent is saved only when it says so: until then it would be lost as well.
+  const beginning = "unsaved" in form.dataset ? null : text.value;
   let leaving = false;
-  form.addEventListener("submit", () => { leaving = true; });
+  form.addEventListener("submit", () => {
+    leaving = true;
+    // A patch is downloaded, and the page stays.
+    setTimeout(() => { leaving = false; }, 1000);
+  });
   window.addEventListener("beforeunload", (event) => {
     if (!leaving && text.value !== beginning) event.preventDefault();
   });

@@ -220,6 +220,11 @@ async fn show(
     let is_admin = reader.caller.role >= Role::Admin;
     let can_save = is_admin && look.read_only.is_none();
     let source = file.trim_end_matches(".yaml");
+    let unsaved = match came {
+        Came::Opened => false,
+        Came::Checked(checked) => checked.differs,
+        Came::Rehearsed(_) | Came::Refused(..) => true,
+    };
     let content = html! {
         (trail(reader, Some(file)))
         @if let Some(why) = &look.read_only { (not_here(reader, why)) }
@@ -228,7 +233,7 @@ async fn show(
             "Тепер діє інша версія, ніж та, з якої почалася ця зміна: хтось зберіг свою. Скопіюйте потрібне й відкрийте файл знову.",
         )) } }
         @if let Came::Refused(why, _) = came { p.message.bad role="alert" { (why) } }
-        form.editor method="post" action={ "/mappings/" (file) "/edit" } data-editor={ "/mappings/" (file) "/check" } data-names={ "/mappings/names?source=" (source) } data-words=(reader.say("Words that fit here", "Що тут можна написати")) {
+        form.editor method="post" action={ "/mappings/" (file) "/edit" } data-editor={ "/mappings/" (file) "/check" } data-unsaved[unsaved] data-names={ "/mappings/names?source=" (source) } data-words=(reader.say("Words that fit here", "Що тут можна написати")) {
             (key(reader))
             input type="hidden" name="of" value=(edited.of);
             label for="text" { (reader.say("Text of ", "Текст ")) (file) }
