@@ -61,7 +61,7 @@ async fn somebody_is_found_by_whatever_one_knows_and_told_whole() {
             ("Юрій", "Юрій"),
         ] {
             look_for(&tab, typed).await;
-            tab.sees("Known by").await;
+            tab.sees("known since").await;
             let heading = tab.run("return document.querySelector('h1').innerText", json!([])).await;
             assert_eq!(heading, name, "{typed}");
         }
@@ -136,7 +136,7 @@ async fn the_queue_is_answered_and_an_answer_is_taken_back() {
         tab.sees("she called us").await;
         for (chat, name) in [("a-1", "Олена"), ("b-1", "Олена Ш.")] {
             look_for(&tab, chat).await;
-            tab.sees("Known by").await;
+            tab.sees("known since").await;
             let heading = tab.run("return document.querySelector('h1').innerText", json!([])).await;
             assert_eq!(heading, name);
         }
