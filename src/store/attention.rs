@@ -116,7 +116,7 @@ pub struct HeldAt {
 }
 
 /// The word of a reason, as the migration has it in the indexes.
-const CODE: &str = "SUBSTR(why, 10, LENGTH(SUBSTR(why, 10)) - LENGTH(LTRIM(SUBSTR(why, 10), \
+pub(super) const CODE: &str = "SUBSTR(why, 10, LENGTH(SUBSTR(why, 10)) - LENGTH(LTRIM(SUBSTR(why, 10), \
     'abcdefghijklmnopqrstuvwxyz0123456789_')))";
 
 impl Where {
