@@ -79,7 +79,7 @@ async fn many_requests_are_looked_at_in_part_and_read_again_in_whole() {
         // It took longer than one piece may: the script presses the button.
         page.is(200).says("done so far.");
         let [after, count] = ["after", "count"].map(|name| field(&page.text, name));
-        let further = [&form[..], &[("after", &after), ("count", &count)]].concat();
+        let further = [&form[..], &[("after", after.as_str()), ("count", count.as_str())]].concat();
         page = browser.post_and_follow("/attention/replay", &further).await;
     }
     page.is(200).says("Replayed:").says(&format!("{REQUESTS}\u{a0}")).says_nothing_of("There are many");
@@ -110,7 +110,9 @@ async fn many_held_leads_are_looked_at_in_part_and_answered_for_in_whole() {
     let mut page = browser.post_and_follow("/attention/held", &form).await;
     while page.text.contains("data-go-on") {
         let count = field(&page.text, "count");
-        page = browser.post_and_follow("/attention/held", &[&form[..], &[("count", &count)]].concat()).await;
+        page = browser
+            .post_and_follow("/attention/held", &[&form[..], &[("count", count.as_str())]].concat())
+            .await;
     }
     assert_eq!(rig.counts().await.held, 0, "the answer is for all of them: {}", page.text);
     rig.end().await;
