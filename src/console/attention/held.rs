@@ -19,8 +19,8 @@ use crate::operation::held::{AnswerHeld, HeldHere, LookAtHeld};
 use crate::rules::Mode;
 use crate::store::held::Answer;
 
-/// Leads of one answer: as many as are looked at while somebody waits for the page.
-const MOST: u64 = 10_000;
+/// Leads that are looked at for the page; an answer is for all that are held by then.
+const LOOKED_AT: u64 = 50;
 /// Leads of one piece of it.
 const PIECE: u64 = 500;
 /// How long one request goes on with the next pieces.
@@ -57,8 +57,13 @@ pub(super) async fn look(
     reader: Reader,
     Query(asked): Query<Asked>,
 ) -> Result<Markup, Failure> {
-    let look = LookAtHeld { destination: asked.destination.clone(), limit: Some(MOST) };
-    let here = ask(look, &reader.caller, &console.means).await?;
+    let look = LookAtHeld { destination: asked.destination.clone(), limit: Some(LOOKED_AT) };
+    // Before they are looked at: whoever comes in between is not answered for.
+    let newest = console.means.store.pulse().await?.newest;
+    let mut here = ask(look, &reader.caller, &console.means).await?;
+    if here.held.count >= LOOKED_AT {
+        here.held.up_to = newest;
+    }
     let content = html! {
         @if let Some((answer, up_to)) = asked.under_way(&reader).filter(|_| reader.may(Role::Operator)) {
             p.message role="status" { (leads(&reader, asked.count)) " " (reader.say("done so far.", "уже опрацьовано.")) }
@@ -86,8 +91,13 @@ fn what_is_held(reader: &Reader, here: &HeldHere) -> Markup {
         @if here.held.count == 0 {
             p.message { (reader.say("Nothing is held here.", "Тут нічого не утримано.")) }
         } @else {
+            @if here.held.count >= LOOKED_AT {
+                p.message { (reader.say(
+                    "There are many. This is what becomes of the oldest that were looked at; an answer is for all of them.",
+                    "Їх багато. Ось що буде з найстарішими з них, які переглянуто; відповідь стосується всіх.",
+                )) }
+            }
             p {
-                @if here.held.count >= MOST { (reader.say("The oldest ", "Найстаріші ")) }
                 (leads(reader, here.held.count))
                 @if let Some(oldest) = here.held.oldest { ", " (reader.say("since ", "з ")) (reader.moment(oldest)) }
                 ". " (reader.say("If they are pushed, leadfold would:", "Якщо їх передати, leadfold зробить:"))

@@ -21,8 +21,8 @@ use crate::operation::ask;
 use crate::operation::replay::{Preview, PreviewReplay, Replay};
 use crate::store::replay::{How, LeftAlone, Selection};
 
-/// Leads of one replay: as many as are counted while somebody waits for the page.
-const MOST: u64 = 10_000;
+/// Leads that are looked at for the page; a replay goes on with all that there are.
+const LOOKED_AT: u64 = 50;
 /// How long one request goes on with the next pieces.
 const PIECE: Duration = Duration::from_secs(2);
 
@@ -109,19 +109,29 @@ pub(super) async fn look(
     Query(chosen): Query<Chosen>,
 ) -> Result<Markup, Failure> {
     let how = chosen.how();
-    let preview = PreviewReplay { select: chosen.selection(), how, limit: Some(MOST) };
+    let preview = PreviewReplay { select: chosen.selection(), how, limit: None, look_at: Some(LOOKED_AT) };
     let preview = ask(preview, &reader.caller, &console.means).await?;
     let count = i64::try_from(preview.count).unwrap_or(i64::MAX);
+    // Ids begin with their moment: all that there are by now, and none that comes while somebody reads this. How many they
+    // are nobody has counted.
+    let (up_to, total) = if preview.more {
+        (Some(console.means.clock.new_id()), 0)
+    } else {
+        (preview.up_to.filter(|_| count > 0), count)
+    };
     let content = html! {
         @if chosen.at != At::Unreadable { (ways(&reader, &chosen, how)) }
         (what_follows(&reader, &chosen, &preview))
-        @if let Some(up_to) = preview.up_to.filter(|_| count > 0 && reader.may(Role::Operator)) {
+        @if let Some(up_to) = up_to.filter(|_| reader.may(Role::Operator)) {
             form method="post" action="/attention/replay" {
                 (key(&reader))
                 (chosen.fields())
                 input type="hidden" name="up_to" value=(up_to);
-                input type="hidden" name="total" value=(count);
-                div.actions { button { (reader.say("Replay", "Повторити")) " " (chosen.things(&reader, count)) } }
+                input type="hidden" name="total" value=(total);
+                div.actions { button {
+                    (reader.say("Replay", "Повторити")) " "
+                    @if preview.more { (reader.say("all of them", "усі")) } @else { (chosen.things(&reader, count)) }
+                } }
             }
         }
         p { a href="/attention" { (reader.say("Back", "Назад")) } }
@@ -148,15 +158,16 @@ fn ways(reader: &Reader, chosen: &Chosen, how: How) -> Markup {
 fn what_follows(reader: &Reader, chosen: &Chosen, preview: &Preview) -> Markup {
     let count = i64::try_from(preview.count).unwrap_or(i64::MAX);
     html! {
+        @if preview.more {
+            p.message { (reader.say(
+                "There are many. This is what becomes of the oldest that were looked at:",
+                "Їх багато. Ось що буде з найстарішими з них, які переглянуто:",
+            )) }
+        }
         @if preview.count == 0 {
             p.message { (reader.say("There is nothing to replay this way.", "У цей спосіб повторювати нічого.")) }
         } @else {
-            p {
-                (chosen.things(reader, count)) " " (reader.say("would go on.", "піде далі."))
-                @if preview.count >= MOST {
-                    " " (reader.say("There may be more: replay again afterwards.", "Можливо, є ще: потім повторіть знову."))
-                }
-            }
+            p { (chosen.things(reader, count)) " " (reader.say("would go on.", "піде далі.")) }
             ul { @for group in preview.groups.iter().take(20) { li {
                 (reader.number(i64::try_from(group.count).unwrap_or(i64::MAX))) " · " (group.place)
                 @if let Some(cause) = &group.cause { " · " span.code { (cause) } }
@@ -301,9 +312,14 @@ pub(super) async fn progress(reader: Reader, Query(progress): Query<Progress>) -
         .map(|number| i64::try_from(number).unwrap_or(i64::MAX));
     let content = html! {
         p role="status" {
-            (reader.number(done)) " " (reader.say("of", "з")) " " (chosen.things(&reader, total))
+            @if total > 0 {
+                (reader.number(done)) " " (reader.say("of", "з")) " " (chosen.things(&reader, total))
+            } @else {
+                (chosen.things(&reader, done)) " " (reader.say("done so far.", "уже опрацьовано."))
+            }
         }
-        progress max=(total.max(1)) value=(done) aria-label=(reader.say("Progress", "Перебіг")) {}
+        // Without a value it says that it goes on, and not how far it is.
+        progress max=(total.max(1)) value=[(total > 0).then_some(done)] aria-label=(reader.say("Progress", "Перебіг")) {}
         form method="post" action="/attention/replay" data-go-on {
             (key(&reader))
             (chosen.fields())

@@ -111,8 +111,8 @@ pub(super) async fn look(
     Query(Asked { how }): Query<Asked>,
 ) -> Result<Markup, Failure> {
     let (id, lead) = found(&console, &reader, &id).await?;
-    let preview =
-        ask(PreviewReplay { select: only(id), how, limit: None }, &reader.caller, &console.means).await?;
+    let preview = PreviewReplay { select: only(id), how, limit: None, look_at: None };
+    let preview = ask(preview, &reader.caller, &console.means).await?;
     let (name, what) = words(&reader, how);
     let content = html! {
         p { a href={ "/leads/" (id) } { "← " (title(&reader, &lead)) } }
