@@ -173,7 +173,7 @@ async fn user(
     let mark = kept.as_ref().map(|kept| entrance::mark(&name, kept));
     let mark = mark.zip(known).filter(|(mark, known)| token::same(&token::hash(mark), &token::hash(known)));
     let place = match &mark {
-        Some((mark, _)) if entrance.allows_try(mark) => None,
+        Some((mark, _)) if entrance.allows_known(mark) => None,
         None if entrance.allows_try(&name) => match entrance.place() {
             Some(place) => Some(place),
             None => return Ok(Came::TooOften),

@@ -34,6 +34,8 @@ const STRANGERS: usize = 64;
 pub struct Entrance {
     needs_admin: bool,
     names: DefaultKeyedRateLimiter<u16>,
+    /// Apart from the names: whoever tries all of those must not use up these.
+    known: DefaultKeyedRateLimiter<u16>,
     hashing: Semaphore,
     strangers: Semaphore,
 }
@@ -52,6 +54,7 @@ impl Entrance {
         Self {
             needs_admin,
             names: RateLimiter::keyed(quota),
+            known: RateLimiter::keyed(quota),
             hashing: Semaphore::new(HASHED_TOGETHER),
             strangers: Semaphore::new(STRANGERS),
         }
@@ -64,8 +67,12 @@ impl Entrance {
 
     /// Whether whoever gives this name may try now.
     pub fn allows_try(&self, name: &str) -> bool {
-        let [first, second, ..] = token::hash(name);
-        self.names.check_key(&(u16::from_be_bytes([first, second]) % BUCKETS)).is_ok()
+        self.names.check_key(&bucket(name)).is_ok()
+    }
+
+    /// Whether somebody may try now who was here before; `by` is their [`mark`], or whatever else nobody can make up.
+    pub fn allows_known(&self, by: &str) -> bool {
+        self.known.check_key(&bucket(by)).is_ok()
     }
 
     /// A place among the strangers who wait, until it is dropped; `None` when too many do.
@@ -91,6 +98,11 @@ impl Entrance {
         let _turn = self.hashing.acquire().await.ok()?;
         tokio::task::spawn_blocking(hash).await.ok()
     }
+}
+
+fn bucket(text: &str) -> u16 {
+    let [first, second, ..] = token::hash(text);
+    u16::from_be_bytes([first, second]) % BUCKETS
 }
 
 #[cfg(test)]
@@ -140,6 +152,15 @@ mod tests {
         assert_eq!(mark("olena", "$argon2id$a"), mark("olena", "$argon2id$a"));
         assert_ne!(mark("olena", "$argon2id$a"), mark("olena", "$argon2id$b"));
         assert_ne!(mark("olena", "$argon2id$a"), mark("petro", "$argon2id$a"));
+    }
+
+    #[test]
+    fn whoever_tries_all_names_uses_up_nobodys_mark() {
+        let entrance = Entrance::new(true);
+        for number in 0..60_000 {
+            entrance.allows_try(&number.to_string());
+        }
+        assert!(entrance.allows_known(&mark("olena", "$argon2id$a")));
     }
 
     #[test]

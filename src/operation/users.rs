@@ -184,7 +184,7 @@ impl Operation for ChangeOwnPassword {
         };
         password::check(&new)?;
         // Not counted with those who have only the name.
-        if !means.entrance.allows_try(&format!("signed in as {name}")) {
+        if !means.entrance.allows_known(&format!("signed in as {name}")) {
             return Err(AccessError::TooOften.into());
         }
         let is = old.0.len() <= password::LONGEST && means.entrance.is(old, Some(before.clone())).await;
