@@ -5,6 +5,7 @@ mod attacks;
 mod attention;
 mod commands;
 mod destinations;
+mod keyboard;
 mod live;
 mod mappings;
 mod people;
