@@ -86,7 +86,7 @@ fn what_is_held(reader: &Reader, here: &HeldHere) -> Markup {
 
 /// Kinds of steps, as a list of them is kept.
 fn steps(reader: &Reader, plan: &str) -> String {
-    plan.split(", ").map(|word| kind(reader, word)).collect::<Vec<_>>().join(", ")
+    plan.split(", ").map(|word| kind(reader, word).to_lowercase()).collect::<Vec<_>>().join(", ")
 }
 
 fn answers(reader: &Reader, destination: &str, here: &HeldHere) -> Markup {

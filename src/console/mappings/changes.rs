@@ -119,8 +119,8 @@ fn side(reader: &Reader, value: Option<&str>) -> Markup {
     html! {
         @match value {
             None => span.faint { (reader.say("nothing", "нічого")) },
-            Some(text) if text.chars().count() > LONGEST => { span translate="no" { (text.chars().take(LONGEST).collect::<String>()) "…" } }
-            Some(text) => { span translate="no" { (text) } }
+            Some(text) if text.chars().count() > LONGEST => { (text.chars().take(LONGEST).collect::<String>()) "…" }
+            Some(text) => { (text) }
         }
     }
 }

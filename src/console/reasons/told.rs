@@ -132,6 +132,10 @@ const SHAPES: &[(&str, &str)] = &[
         "Дію {1} нікому виконати: у людини немає чату з {2}.",
     ),
     ("the condition (`when`) of no branch holds: {}", "Не виконалася умова (when) жодної гілки: {1}."),
+    (
+        "the body is not JSON: {}; check the body that the platform is set to send, or choose `preset: form` if it sends form fields",
+        "Тіло запиту — не JSON. Перевірте, що надсилає платформа, або виберіть preset: form, якщо вона надсилає поля форми.",
+    ),
     // What people did.
     ("Replayed on {} ({}).", "Повторено {1}."),
     ("Mapped and planned again on {} by version {}.", "Зіставлено і сплановано заново {1} за версією {2}."),
@@ -287,6 +291,7 @@ mod tests {
             include_str!("../../operation/replay/preview.rs"),
             include_str!("../../crm/limit.rs"),
             include_str!("../../operation/mod.rs"),
+            include_str!("../../event/json_body.rs"),
         ];
         let joined: String = SOURCES
             .concat()
