@@ -102,6 +102,20 @@ fn guessable(name: &str, token: &SecretString) -> Option<String> {
     })
 }
 
+/// Who has a way into the console now; users come and go while it runs.
+fn who_may_sign_in(has_users: bool, has_token: bool) -> &'static str {
+    match (has_users, has_token) {
+        (true, true) => "users sign in with their passwords, or anybody with LEADFOLD_API_TOKEN",
+        (true, false) => "users sign in with their passwords",
+        (false, true) => {
+            "sign in with LEADFOLD_API_TOKEN, or get a password: `leadfold users add <name> --role admin`"
+        }
+        (false, false) => {
+            "nobody can sign in yet: `leadfold users add <name> --role admin` gives the first password"
+        }
+    }
+}
+
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     start_logs(options.log_format, &options.log).map_err(|error| error.to_string())?;
     let metrics = Metrics::start().map_err(|error| error.to_string())?;
@@ -112,6 +126,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     // An empty variable is how many tools write one that is not set.
     let set = |token: Option<SecretString>| token.filter(|token| !token.expose_secret().is_empty());
     let (api, links) = (set(options.api_token), set(options.links_token));
+    let has_token = api.is_some();
     if let (Some(api), Some(links)) = (&api, &links)
         && api.expose_secret() == links.expose_secret()
     {
@@ -145,7 +160,11 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     .map_err(|error| error.to_string())?;
     let mut stopped = pin!(stop_signal()?);
     let mut hang_up = signal(SignalKind::hangup())?;
-    say(&format!("leadfold receives on http://{}/in/<source>/<token>", app.address))?;
+    let has_users = app.store.has_users().await.map_err(|error| error.to_string())?;
+    let (address, who) = (app.address, who_may_sign_in(has_users, has_token));
+    say(&format!(
+        "leadfold receives on http://{address}/in/<source>/<token>\nits console is on http://{address}/: {who}"
+    ))?;
     notify(Event::Ready);
     loop {
         tokio::select! {

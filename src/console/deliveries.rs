@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, page};
-use super::reasons::{badge, few_words, marked};
+use super::reasons::{badge, few_words, kept, marked};
 use super::registry::{Choices, Tab, connect, select, tabs};
 use crate::event::{Delivery, Event, preset};
 use crate::id::DeliveryId;
@@ -245,7 +245,7 @@ fn about(reader: &Reader, detail: &DeliveryDetail) -> Markup {
                 dd { time datetime=(row.received_at) { (reader.moment(row.received_at)) } }
                 dt { (reader.say("Source", "Джерело")) } dd { (row.source) }
                 dt { (reader.say("State", "Стан")) }
-                dd { (badge(reader, &row.state)) @if let Some(why) = &row.why { " " (marked(reader, why)) } }
+                dd { (badge(reader, &row.state)) @if let Some(why) = &row.why { " " (kept(reader, why)) } }
                 dt { "id" } dd { code { (row.id) } }
             }
             @if let Some(at) = detail.emptied_at {

@@ -4,6 +4,8 @@ mod again;
 mod syncs;
 mod version;
 
+pub(super) use self::syncs::kind;
+
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::routing::{get, post};

@@ -124,15 +124,15 @@ fn numbers(reader: &Reader, overview: &Overview) -> Markup {
     let new: i64 = overview.leads.iter().map(|hour| hour.count).sum();
     let prevented = overview.prevented;
     let cards = [
-        (new, reader.say("new leads", "нових лідів")),
-        (overview.contacts_made, reader.say("contacts made", "контактів створено")),
-        (overview.deals_made, reader.say("deals made", "угод створено")),
-        (prevented.redeliveries, reader.say("redeliveries caught", "повторних доставок відсіяно")),
+        (new, reader.say("new leads", "Нові ліди")),
+        (overview.contacts_made, reader.say("contacts made", "Створено контактів")),
+        (overview.deals_made, reader.say("deals made", "Створено угод")),
+        (prevented.redeliveries, reader.say("redeliveries caught", "Відсіяно повторних запитів")),
         (
             prevented.contacts_found,
-            reader.say("contacts found, not made twice", "контактів знайдено, а не продубльовано"),
+            reader.say("contacts found, not made twice", "Контактів знайдено, а не продубльовано"),
         ),
-        (prevented.tasks_instead, reader.say("tasks instead of second deals", "завдань замість других угод")),
+        (prevented.tasks_instead, reader.say("tasks instead of second deals", "Завдань замість других угод")),
     ];
     html! {
         ul.numbers {
@@ -149,7 +149,7 @@ fn drawn(reader: &Reader, title: &str, series: Option<Series>, nothing: &str) ->
 fn outcomes(reader: &Reader, overview: &Overview) -> Markup {
     let states = [
         ("synced", reader.say("Brought there", "Передано"), "good"),
-        ("filtered", reader.say("Filtered", "Відфільтровано"), ""),
+        ("filtered", reader.say("Filtered", "Відсіяно"), ""),
         ("needs-attention", reader.say("Needs attention", "Потребує уваги"), "bad"),
     ];
     html! {

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::guard::{KEY, Reader};
+use super::reasons::kept;
 use super::{access, assets, people};
 use crate::access::{AccessError, Role};
 use crate::operation::OperationError;
@@ -82,8 +83,11 @@ impl Section {
 
 /// A whole page.
 pub(super) fn page(reader: &Reader, section: Option<Section>, title: &str, content: &Markup) -> Markup {
+    // Many things are called alike: a lead and its person, the requests of a source. Tabs tell them apart by their section.
+    let of = section.map(|section| section.name(reader)).filter(|name| *name != title);
+    let in_tab = of.map_or_else(|| title.to_owned(), |name| format!("{title} · {name}"));
     html! {
-        (head(reader.language, title))
+        (head(reader.language, &in_tab))
         body {
             a.skip href="#content" { (reader.say("To the content", "До вмісту")) }
             header.bar {
@@ -302,8 +306,7 @@ pub(super) fn failed(reader: &Reader, failure: &Failure) -> Response {
                 .to_owned(),
         ),
     };
-    let content =
-        html! { p.message { (text) } p { a href="/" { (reader.say("To the registry", "До реєстру")) } } };
+    let content = html! { p.message.bad role="alert" { (kept(reader, &text)) } p { a href="/" { (reader.say("To the registry", "До реєстру")) } } };
     (failure.status(), page(reader, None, title, &content)).into_response()
 }
 

@@ -111,7 +111,10 @@ const UKRAINIAN: &[(&str, &str)] = &[
     ("owner_picked", "Відповідального обрано за чергою з пулу."),
     ("phone_and_email_disagree", "Телефон і пошта вказують на різні контакти."),
     ("phone_rejected", "Телефон непридатний, і мапінг такі ліди відхиляє."),
-    ("pin_not_said", "Виклик бота не передає PIN як є: запишіть у мапінгу {{ pin }} без фільтра, і хай відвідувач попросить інший."),
+    (
+        "pin_not_said",
+        "Виклик бота не передає PIN як є: запишіть у мапінгу {{ pin }} без фільтра, і хай відвідувач попросить інший.",
+    ),
     ("place_kept", "Угода лишається у своїй воронці та на своєму етапі."),
     ("record_of_another_person", "Запис у CRM належить іншій людині."),
     ("replayed", "Повторено на вимогу."),
@@ -260,7 +263,11 @@ mod tests {
             assert!(!whole(reader, &reason).into_string().contains("<b>"));
         };
         check(&ukrainian, "no_open_deal", "У контакту немає відкритої угоди.");
-        check(&ukrainian, "needs_name_or_chat", "Немає жодного з потрібного: лід збережено, він піде разом із першим, де щось із цього буде.");
+        check(
+            &ukrainian,
+            "needs_name_or_chat",
+            "Немає жодного з потрібного: лід збережено, він піде разом із першим, де щось із цього буде.",
+        );
         check(&ukrainian, "of_a_later_version", "Contact 7 has <b>no</b> open deal.");
         check(&Reader::for_tests(), "no_open_deal", "Contact 7 has <b>no</b> open deal.");
     }
@@ -269,7 +276,11 @@ mod tests {
     fn what_others_said_stays_as_they_said_it() {
         let ukrainian = Reader { language: Language::Ukrainian, ..Reader::for_tests() };
         let check = |code: &str, text: &str, expect: &str| {
-            assert_eq!(whole(&ukrainian, &json!({ "code": code, "text": text })).into_string(), expect, "{code}");
+            assert_eq!(
+                whole(&ukrainian, &json!({ "code": code, "text": text })).into_string(),
+                expect,
+                "{code}"
+            );
         };
         check(
             "crm_rejected",
@@ -295,7 +306,9 @@ mod tests {
                 let path = entry.unwrap().path();
                 if path.is_dir() && !path.ends_with("tests") {
                     folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+                } else if path.extension().is_some_and(|extension| extension == "rs")
+                    && !path.ends_with("tests.rs")
+                {
                     let text = std::fs::read_to_string(&path).unwrap();
                     let code = text.split("#[cfg(test)]").next().unwrap();
                     for after in code.split("Reason::new(").skip(1).chain(code.split(".say(").skip(1)) {

@@ -21,6 +21,12 @@ each("form[action='/sign-in']", (form) => {
   form.action += location.hash;
 });
 
+// Why something was not done is where whoever asked for it goes on.
+each("[role=alert]", (why) => {
+  why.tabIndex = -1;
+  why.focus();
+});
+
 // A click on a value of a request copies its placeholder. Its title says it where this does not run.
 function copyPlaceholders(place) {
   const said = document.createElement("p");

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::super::Console;
 use super::super::guard::Reader;
+use super::super::lead::kind;
 use super::super::page::{Failure, Section, key, page};
 use super::query;
 use crate::access::Role;
@@ -78,7 +79,7 @@ pub(super) async fn look(
         }
         p { a href="/attention" { (reader.say("Back", "Назад")) } }
     };
-    let title = format!("{} · {}", reader.say("Held leads", "Утримані ліди"), asked.destination);
+    let title = format!("{} · {}", reader.say("Held leads", "Затримані ліди"), asked.destination);
     Ok(page(&reader, Some(Section::Attention), &title, &content))
 }
 
@@ -89,7 +90,7 @@ fn leads(reader: &Reader, count: u64) -> String {
 fn what_is_held(reader: &Reader, here: &HeldHere) -> Markup {
     html! {
         @if here.held.count == 0 {
-            p.message { (reader.say("Nothing is held here.", "Тут нічого не утримано.")) }
+            p.message { (reader.say("Nothing is held here.", "Тут нічого не затримано.")) }
         } @else {
             @if here.held.count >= LOOKED_AT {
                 p.message { (reader.say(
@@ -103,10 +104,15 @@ fn what_is_held(reader: &Reader, here: &HeldHere) -> Markup {
                 ". " (reader.say("If they are pushed, leadfold would:", "Якщо їх передати, leadfold зробить:"))
             }
             ul { @for (plan, count) in here.held.plans.iter().take(20) { li {
-                (plan) " · " (leads(reader, *count))
+                (steps(reader, plan)) " · " (leads(reader, *count))
             } } }
         }
     }
+}
+
+/// Kinds of steps, as a list of them is kept.
+fn steps(reader: &Reader, plan: &str) -> String {
+    plan.split(", ").map(|word| kind(reader, word).to_lowercase()).collect::<Vec<_>>().join(", ")
 }
 
 fn answers(reader: &Reader, destination: &str, here: &HeldHere) -> Markup {
@@ -127,7 +133,7 @@ fn answers(reader: &Reader, destination: &str, here: &HeldHere) -> Markup {
             p.hint { (reader.say(
                 "The destination only observes. Let a few of the oldest through to see how they look in the CRM; set mode: live \
                  to push the rest.",
-                "Напрямок лише спостерігає. Пропустіть кілька найстаріших, щоб побачити, як вони виглядають у CRM; щоб передати \
+                "Призначення лише спостерігає. Пропустіть кілька найстаріших, щоб побачити, як вони виглядають у CRM; щоб передати \
                  решту, поставте mode: live.",
             )) }
             div.actions {

@@ -8,12 +8,14 @@ use axum::extract::{Query, State};
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::Console;
 use super::super::guard::Reader;
 use super::super::page::{Failure, Section, key, page};
+use super::super::reasons::{kept, whole};
 use super::advice::advice;
 use super::query;
 use crate::access::Role;
@@ -170,8 +172,10 @@ fn what_follows(reader: &Reader, chosen: &Chosen, preview: &Preview) -> Markup {
             p { (chosen.things(reader, count)) " " (reader.say("would go on.", "піде далі.")) }
             ul { @for group in preview.groups.iter().take(20) { li {
                 (reader.number(i64::try_from(group.count).unwrap_or(i64::MAX))) " · " (group.place)
-                @if let Some(cause) = &group.cause { " · " span.code { (cause) } }
-                div.faint { (group.example) }
+                @if let Some(cause) = &group.cause {
+                    " · " (advice(cause).title(reader))
+                    div.faint { (whole(reader, &json!({ "code": cause, "text": group.example }))) }
+                } @else { div.faint { (kept(reader, &group.example)) } }
             } } }
         }
         @if !preview.left_alone.is_empty() {
@@ -183,7 +187,7 @@ fn what_follows(reader: &Reader, chosen: &Chosen, preview: &Preview) -> Markup {
         @if !preview.samples.is_empty() {
             h2 { (reader.say("What becomes of the first ones", "Що стане з першими")) }
             ul { @for sample in &preview.samples { li {
-                a href=(format!("/leads/{}", sample.lead)) { (reader.say("A lead", "Лід")) } " → " (sample.after)
+                a href=(format!("/leads/{}", sample.lead)) { (reader.say("A lead", "Лід")) } " → " (kept(reader, &sample.after))
             } } }
         }
     }

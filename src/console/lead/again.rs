@@ -5,13 +5,14 @@ use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 
 use super::{found, text, title};
 use crate::console::Console;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, key, page};
+use crate::console::reasons::{kept, whole};
 use crate::id::LeadId;
 use crate::operation::replay::{Preview, PreviewReplay, Replay};
 use crate::operation::{allow, ask};
@@ -142,11 +143,13 @@ fn foreseen(reader: &Reader, preview: &Preview, before: Option<&Value>) -> Marku
         }
         @for group in &preview.groups {
             p { (reader.say("To ", "До ")) b { (group.place) } ": " (super::badge(reader, &group.state))
-                @if !group.example.is_empty() { " " span lang="en" { (group.example) } } }
+                @if !group.example.is_empty() {
+                    " " (whole(reader, &json!({ "code": group.cause, "text": group.example })))
+                } }
         }
         @for sample in &preview.samples {
             h2 { (reader.say("What today’s mapping makes of it", "Що з нього робить сьогоднішній мапінг")) }
-            p lang="en" { (sample.after) }
+            p { (kept(reader, &sample.after)) }
             @if let Some(after) = &sample.mapped { (changes(reader, before, after)) }
         }
         @if preview.count == 0 && preview.left_alone.is_empty() {
@@ -284,7 +287,7 @@ fn left_alone(reader: &Reader, left: LeftAlone) -> &'static str {
             "Тіла запиту вже немає, тож зіставити його заново не можна.",
         ),
         LeftAlone::Erased => {
-            reader.say("Everything personal of it was erased.", "Усе особисте з нього видалено.")
+            reader.say("Everything personal of it was erased.", "Усе особисте з нього стерто.")
         }
         LeftAlone::SomebodyElses => reader.say(
             "Today’s mapping says that it is somebody else’s, and it is in the CRM already.",

@@ -79,7 +79,7 @@ fn step(reader: &Reader, step: &StepDetail) -> Markup {
 }
 
 /// A kind of step.
-pub(super) fn kind(reader: &Reader, word: &str) -> String {
+pub(in crate::console) fn kind(reader: &Reader, word: &str) -> String {
     let known = match word {
         "create contact" => reader.say("Create contact", "Створити контакт"),
         "update contact" => reader.say("Update contact", "Оновити контакт"),

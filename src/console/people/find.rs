@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::Console;
 use super::super::guard::Reader;
 use super::super::page::{Failure, Section, page};
+use super::super::registry::connect;
 use super::{called, path_of};
 use crate::id::PersonId;
 use crate::operation::ask;
@@ -109,7 +110,7 @@ async fn newest(console: &Console, reader: &Reader, before: Option<PersonId>) ->
         @if waiting > 0 {
             p.message {
                 @if waiting > COUNTED {
-                    (reader.say("More than 1,000 pairs may be one person each.", "Понад 1000 пар, можливо, — та сама людина."))
+                    (reader.say("More than 1,000 pairs may be one person each.", "Понад 1\u{a0}000 пар, можливо, — та сама людина."))
                 } @else {
                     (reader.count(
                         waiting,
@@ -122,7 +123,10 @@ async fn newest(console: &Console, reader: &Reader, before: Option<PersonId>) ->
             }
         }
         @if people.is_empty() {
-            p.faint { (reader.say("Nobody has written yet.", "Ще ніхто не писав.")) }
+            p.message {
+                (reader.say("Nobody has written yet. Whoever does stands here.", "Ще ніхто не писав. Щойно хтось напише, він з’явиться тут."))
+                (connect(reader))
+            }
         } @else {
             h2 { (reader.say("Newest", "Найновіші")) }
             (table(reader, &people))

@@ -16,7 +16,10 @@ const SHAPES: &[(&str, &str)] = &[
         "Це контакт {1}, до якого людину вже передавали.",
     ),
     ("Contact {} has this person's {}.", "У контакту {1} збігається {2}."),
-    ("The CRM answered with contact {} for this person.", "На пошук цієї людини CRM відповіла контактом {1}."),
+    (
+        "The CRM answered with contact {} for this person.",
+        "На пошук цієї людини CRM відповіла контактом {1}.",
+    ),
     (
         "Several contacts match: {} was taken, because {}. Left alone, and worth merging in the CRM: {}.",
         "Підходить кілька контактів: взято {1}, бо {2}. Решту не чіпаємо, їх варто об’єднати в CRM: {3}.",
@@ -43,7 +46,10 @@ const SHAPES: &[(&str, &str)] = &[
         "Nobody in the CRM is this person: a contact and a deal are created.",
         "Цієї людини в CRM ще немає: створюємо контакт і угоду.",
     ),
-    ("Nobody in the CRM is this person: a contact is created.", "Цієї людини в CRM ще немає: створюємо контакт."),
+    (
+        "Nobody in the CRM is this person: a contact is created.",
+        "Цієї людини в CRM ще немає: створюємо контакт.",
+    ),
     (
         "The phone says contact {}, the email says contact {}.",
         "Телефон вказує на контакт {1}, пошта — на контакт {2}.",
@@ -112,15 +118,31 @@ const SHAPES: &[(&str, &str)] = &[
         "Разом ідуть попередні ліди цієї людини ({1}), що чекали; вони додають: {2}.",
     ),
     ("'{}' is called: {} in the person's {} chat.", "Викликаємо {1}: {2}, у чаті {3}."),
-    ("'{}' is called: {} in the chat that the mapping names.", "Викликаємо {1}: {2}, у чаті, який називає мапінг."),
+    (
+        "'{}' is called: {} in the chat that the mapping names.",
+        "Викликаємо {1}: {2}, у чаті, який називає мапінг.",
+    ),
     ("'{}' is called: {}.", "Викликаємо {1}: {2}."),
-    ("`{}` has nobody to go to: the person blocked the bot ('{}').", "Дію {1} нікому виконати: людина заблокувала бота {2}."),
-    ("`{}` has nobody to go to: the person has no chat there ('{}').", "Дію {1} нікому виконати: у людини немає чату з {2}."),
+    (
+        "`{}` has nobody to go to: the person blocked the bot ('{}').",
+        "Дію {1} нікому виконати: людина заблокувала бота {2}.",
+    ),
+    (
+        "`{}` has nobody to go to: the person has no chat there ('{}').",
+        "Дію {1} нікому виконати: у людини немає чату з {2}.",
+    ),
     ("the condition (`when`) of no branch holds: {}", "Не виконалася умова (when) жодної гілки: {1}."),
+    (
+        "the body is not JSON: {}; check the body that the platform is set to send, or choose `preset: form` if it sends form fields",
+        "Тіло запиту — не JSON. Перевірте, що надсилає платформа, або виберіть preset: form, якщо вона надсилає поля форми.",
+    ),
     // What people did.
     ("Replayed on {} ({}).", "Повторено {1}."),
     ("Mapped and planned again on {} by version {}.", "Зіставлено і сплановано заново {1} за версією {2}."),
-    ("Held while '{}' was only observed; pushed on {}.", "Було затримано, доки {1} лише спостерігало; передано {2}."),
+    (
+        "Held while '{}' was only observed; pushed on {}.",
+        "Було затримано, доки {1} лише спостерігало; передано {2}.",
+    ),
     // What stands.
     (
         "Leads wait for destination '{}' longer than {}: the oldest came on {}.",
@@ -133,6 +155,11 @@ const SHAPES: &[(&str, &str)] = &[
     (
         "Nothing came from source '{}' for longer than {}: the last request came on {}. Look whether the bot works and still posts here.",
         "Від джерела {1} нічого немає довше за {2}: останній запит прийшов {3}.",
+    ),
+    // What somebody may not.
+    (
+        "this takes the role {}, and {} has the role {}. An admin can give another: `{}`",
+        "Для цього потрібна роль «{1}», а в {2} — «{3}». Іншу роль може дати адміністратор у розділі «Доступ».",
     ),
     // What a replay would do.
     ("branch '{}', to {}", "гілка {1}, до {2}"),
@@ -155,6 +182,9 @@ const WORDS: &[(&str, &str)] = &[
     ("it is the oldest", "він найдавніший"),
     ("nothing that this lead lacks", "нічого нового"),
     ("it has no members", "у ньому нікого"),
+    ("viewer", "спостерігач"),
+    ("operator", "оператор"),
+    ("admin", "адміністратор"),
 ];
 
 /// Why somebody of a pool was passed over, behind their name.
@@ -223,12 +253,11 @@ mod tests {
         );
         check(
             "The owner is olha, whose turn it was in pool kyiv. Skipped: petro (daily cap of 5 reached), ira (away).",
-            Some("Відповідальний — olha: така черга в пулі kyiv. Пропущено: petro (денний ліміт: 5), ira (відсутній)."),
+            Some(
+                "Відповідальний — olha: така черга в пулі kyiv. Пропущено: petro (денний ліміт: 5), ira (відсутній).",
+            ),
         );
-        check(
-            "Replayed on 2026-11-22T08:41:00Z (resume).",
-            Some("Повторено 22\u{a0}Nov\u{a0}2026, 08:41."),
-        );
+        check("Replayed on 2026-11-22T08:41:00Z (resume).", Some("Повторено 22\u{a0}Nov\u{a0}2026, 08:41."));
         check("at most 200 calls in 1s", Some("щонайбільше 200 запитів за 1 с"));
         check("Contact 7 has no open deal. Or has it?", None);
         check("", None);
@@ -261,6 +290,8 @@ mod tests {
             include_str!("../../store/replay_work.rs"),
             include_str!("../../operation/replay/preview.rs"),
             include_str!("../../crm/limit.rs"),
+            include_str!("../../operation/mod.rs"),
+            include_str!("../../event/json_body.rs"),
         ];
         let joined: String = SOURCES
             .concat()

@@ -77,7 +77,7 @@ async fn a_cause_is_corrected_and_all_of_it_goes_on() {
         .says("2\u{a0}ліди")
         .says("Із сьогоднішнім мапінгом")
         .says("Що стане з першими")
-        .says("branch 'all'");
+        .says("гілка all");
     let up_to = field(&seen.text, "up_to");
     assert_eq!(rig.counts().await.needs_attention, 2, "looking changes nothing");
     operator.get(&format!("{look}&how=resume")).await.is(200).says("У цей спосіб повторювати нічого");

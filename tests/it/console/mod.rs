@@ -10,6 +10,7 @@ mod attacks_text;
 mod attention;
 mod commands;
 mod destinations;
+mod keyboard;
 mod live;
 mod mappings;
 mod people;
