@@ -48,9 +48,9 @@ impl Note<'_> {
         self.with_link(&self.line().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
     }
 
-    fn with_link(&self, line: &str) -> String {
+    fn with_link(&self, words: &str) -> String {
         let link = self.link.as_ref().map_or_else(String::new, |link| format!("\n{link}"));
-        format!("{line}{link}")
+        format!("{words}{link}")
     }
 
     /// A line for a list of mails.

@@ -137,7 +137,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     for (name, token) in [("LEADFOLD_API_TOKEN", &api), ("LEADFOLD_LINKS_TOKEN", &links)] {
         let Some(flaw) = token.as_ref().and_then(|token| guessable(name, token)) else { continue };
         if !options.listen.ip().is_loopback() {
-            return Err(flaw.into());
+            return Err(flaw);
         }
         tracing::warn!("{flaw}");
     }

@@ -212,9 +212,9 @@ pub(super) async fn answer(
         }
     }
     let (up_to, count) = (given.up_to.to_string(), given.count.to_string());
-    let begun = reader.proof(&what(&given.destination, given.answer, given.up_to));
+    let proof = reader.proof(&what(&given.destination, given.answer, given.up_to));
     let pairs = [
-        ("begun", begun.as_str()),
+        ("begun", proof.as_str()),
         ("destination", given.destination.as_str()),
         ("answer", word(given.answer)),
         ("up_to", &up_to),

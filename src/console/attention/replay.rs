@@ -298,9 +298,9 @@ pub(super) async fn replay(
             break;
         }
     }
-    let (numbers, begun) = (progress.numbers(), reader.proof(&progress.what()));
+    let (numbers, proof) = (progress.numbers(), reader.proof(&progress.what()));
     let mut pairs = chosen.pairs(chosen.how()).to_vec();
-    pairs.push(("begun", &begun));
+    pairs.push(("begun", &proof));
     pairs.extend(numbers.iter().map(|(name, value)| (*name, value.as_str())));
     Ok(Redirect::to(&format!("/attention/replay/progress?{}", query(&pairs))))
 }

@@ -100,7 +100,7 @@ async fn a_session_that_began_by_a_wrong_clock_is_none() {
     .await;
     browser.get("/").await.is(200);
     let year = 365 * 24 * 60 * minute;
-    rig.sql(&format!("UPDATE sessions SET created_at = created_at + {0}, seen_at = seen_at + {0}", year))
+    rig.sql(&format!("UPDATE sessions SET created_at = created_at + {year}, seen_at = seen_at + {year}"))
         .await;
     assert_eq!(browser.get("/").await.status, 303, "it would last for more than a year");
     rig.end().await;
