@@ -163,6 +163,8 @@ fn leads(t: &Texts) -> Vec<String> {
              why = CASE WHEN {N} % 200 = 1 THEN {at_crm} WHEN {N} % 100 = 2 THEN {held} WHEN {N} % 100 = 5 THEN {skipped} END, \
              reasons = '[{{\"code\":\"new_contact\",\"text\":\"Nobody in the CRM has this phone.\"}}]', planned_at = next_at"
         ),
+        r#"UPDATE steps SET kind = 'create contact', action = '{"do":"create_contact","contact":{"name":"Olena","phones":[],"emails":[],"owner":null,"fields":{}}}'"#
+            .to_owned(),
         "UPDATE steps SET state = 'planned', record = NULL, sent_at = NULL, ended_at = NULL \
          WHERE sync IN (SELECT id FROM syncs WHERE state IN ('held', 'ready'))"
             .to_owned(),

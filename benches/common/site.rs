@@ -233,16 +233,18 @@ impl Site {
     /// The operations of the API that only look, which must be all that there are.
     async fn operations(&self, lead: &str, phone: &str) -> Outcome<Vec<(String, Ask)>> {
         let select = |select: Value| json!({ "select": select, "how": "resume", "limit": 200 });
-        let edit = json!({ "file": "sendpulse.yaml", "text": SENDPULSE });
         let versions: Value =
             serde_json::from_str(&self.ask(&("/api/versions/list".to_owned(), Some(json!({})))).await?)?;
         let version = |place: usize| versions["versions"][place]["hash"].clone();
+        let active = self.ask(&("/api/mappings".to_owned(), Some(json!({})))).await?;
+        let active: Value = serde_json::from_str(&active)?;
+        let edit = json!({ "of": active["version"], "files": { "sendpulse.yaml": SENDPULSE } });
         let operations = [
             ("/api/actions", "", json!({})),
             ("/api/actions", "of one", json!({ "who": "petro" })),
             ("/api/attention", "", json!({})),
             ("/api/destinations", "", json!({})),
-            ("/api/held", "", json!({ "destination": "trial", "limit": 200 })),
+            ("/api/held", "", json!({ "destination": "trial", "limit": 50 })),
             ("/api/mappings", "", json!({})),
             ("/api/mappings", "of a file", json!({ "file": "sendpulse.yaml" })),
             ("/api/mappings/address", "", json!({ "source": "sendpulse" })),
