@@ -25,7 +25,7 @@ use crate::sandbox::{Faults, Sandbox, SandboxOptions, Stats};
 use crate::store::StoreError;
 use crate::sync::WorkerHandle;
 use crate::telemetry::{LogFormat, Metrics, start_logs};
-use crate::workspace::{Environment, read_files};
+use crate::workspace::{Environment, finish_edit, read_files};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -220,6 +220,7 @@ struct Texts {
 /// The mappings of the folder, of `mappings/` here, or the built-in ones.
 fn workspace(folder: Option<&Path>) -> Result<Texts, Failure> {
     let of = |folder: &Path| {
+        finish_edit(folder)?;
         Ok(Texts { files: read_files(folder)?, folder: folder.to_owned(), follow: Follow::Files })
     };
     match folder {

@@ -18,7 +18,7 @@ use crate::app::{App, Door, Follow, Options as AppOptions};
 use crate::clock::SystemClock;
 use crate::receive::Limits;
 use crate::telemetry::{LogFormat, Metrics, start_logs};
-use crate::workspace::read_files;
+use crate::workspace::{finish_edit, read_files};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -120,9 +120,12 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     start_logs(options.log_format, &options.log).map_err(|error| error.to_string())?;
     let metrics = Metrics::start().map_err(|error| error.to_string())?;
     tokio::spawn(metrics.clone().keep_small());
-    let files = read_files(&options.workspace.workspace)?;
     let database = options.database.database;
     let follow_files = options.follow_files.unwrap_or_else(|| database.starts_with("sqlite:"));
+    if follow_files && !options.read_only_workspace {
+        finish_edit(&options.workspace.workspace)?;
+    }
+    let files = read_files(&options.workspace.workspace)?;
     // An empty variable is how many tools write one that is not set.
     let set = |token: Option<SecretString>| token.filter(|token| !token.expose_secret().is_empty());
     let (api, links) = (set(options.api_token), set(options.links_token));

@@ -229,11 +229,17 @@ async fn show(
     let content = html! {
         (trail(reader, Some(file)))
         @if let Some(why) = &look.read_only { (not_here(reader, why)) }
-        @if look.version != edited.of { p.message.bad { (reader.say(
-            "Another version is active by now than the one that this edit began with: somebody saved meanwhile. Copy what you need, and open the file again.",
-            "Тепер діє інша версія, ніж та, з якої почалася ця зміна: хтось зберіг свою. Скопіюйте потрібне й відкрийте файл знову.",
-        )) } }
-        @if let Came::Refused(why, _) = came { p.message.bad role="alert" { (marked(reader, why)) } }
+        @if look.version != edited.of {
+            p.message.bad role="alert" {
+                (reader.say(
+                    "Nothing is changed: somebody else saved meanwhile, and this edit began with the version before. Copy what you typed, open the file again, and repeat it there. What they changed stands under ",
+                    "Нічого не змінено: тим часом хтось зберіг свою зміну, а ця почалася з попередньої версії. Скопіюйте введене, відкрийте файл знову й повторіть там. Що змінили вони, видно в розділі ",
+                ))
+                a href="/mappings/versions" { (reader.say("Versions", "Версії")) } "."
+            }
+        } @else if let Came::Refused(why, _) = came {
+            p.message.bad role="alert" { (marked(reader, why)) }
+        }
         form.editor method="post" action={ "/mappings/" (file) "/edit" } data-editor={ "/mappings/" (file) "/check" } data-unsaved[unsaved] data-names={ "/mappings/names?source=" (source) } data-words=(reader.say("Words that fit here", "Що тут можна написати")) {
             (key(reader))
             input type="hidden" name="of" value=(edited.of);
