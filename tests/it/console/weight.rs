@@ -83,6 +83,7 @@ async fn many_requests_are_looked_at_in_part_and_read_again_in_whole() {
         page = browser.post_and_follow("/attention/replay", &further).await;
     }
     page.is(200).says("Replayed:").says(&format!("{REQUESTS}\u{a0}")).says_nothing_of("There are many");
+    rig.settle().await;
     rig.end().await;
 }
 
