@@ -181,7 +181,7 @@ async fn what_is_held_is_pushed_or_skipped() {
     rig.restart().await;
     let browser = Browser::of(&rig, Role::Operator).await;
     browser.speak("uk");
-    browser.get("/attention").await.says("Напрямок уже працює");
+    browser.get("/attention").await.says("Призначення вже працює");
     browser.get("/attention/held?destination=crm").await.says("Передати в CRM");
     browser.post_and_follow("/attention/held", &answer("push")).await.says("Пішли до CRM: 2\u{a0}ліди.");
     rig.settle().await;
