@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use leadfold::app::{App, Door, Follow, Options};
-use leadfold::clock::SystemClock;
+use leadfold::clock::{Clock as _, SystemClock};
 use leadfold::map::Files;
 use leadfold::receive::Limits;
 use leadfold::telemetry::Metrics;
@@ -78,6 +78,7 @@ impl Site {
         Ok(Self { app, client, rows })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "it asks as a browser does, which has no client of ours")]
     pub(crate) async fn ask(&self, (path, body): &Ask) -> Outcome<String> {
         let method = if body.is_some() { Method::POST } else { Method::GET };
         let mut request = self.client.request(method, format!("http://{}{path}", self.app.address));
@@ -135,7 +136,7 @@ impl Site {
         let phone = text(&last["contact"]["phone"]);
         let email = text(&last["contact"]["email"]);
         let day = |days: i64| {
-            let at = Timestamp::now() - SignedDuration::from_hours(24 * days);
+            let at = SystemClock.now() - SignedDuration::from_hours(24 * days);
             at.to_string().get(..10).unwrap_or_default().to_owned()
         };
         let (half, from, to) = (self.rows / 2, day(200), day(100));

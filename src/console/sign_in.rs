@@ -1,6 +1,6 @@
 //! Signing in: with a name and a password, or with a token.
 //!
-//! How often somebody may try a password is said by [`entrance`](crate::operation::entrance). Tokens are not counted, here as
+//! How often somebody may try a password is said by [`crate::operation::entrance`]. Tokens are not counted, here as
 //! little as on `/api`: they are 256 random bits, or the start token, which `serve` wants long where strangers come; and whoever
 //! counted them together would let any stranger keep out everybody who has one.
 
