@@ -194,6 +194,12 @@ impl Caller {
         Self { name: "nobody".to_owned(), role: Role::Site, through: Through::Api }
     }
 
+    /// Whether they started leadfold, or were told how: they have its environment, and so its secrets, anyway. No user and
+    /// no access token can be called like the start token.
+    pub fn may_know_secrets(&self) -> bool {
+        self.through == Through::Command || self.name == START_TOKEN
+    }
+
     /// Whether a web site asks.
     pub fn is_site(&self) -> bool {
         self.role == Role::Site

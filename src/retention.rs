@@ -31,6 +31,8 @@
 //! process that only receives because it cannot take the active version, nothing is removed, nor while `workspace.yaml`
 //! has an error: then nobody knows what it says.
 //!
+//! The same rounds make leads of earlier releases findable by name: their words are stored a page at a time, once.
+//!
 //! `SQLite` uses freed pages again before its file grows, and does not make the file smaller; `VACUUM INTO` writes a small
 //! copy. `PostgreSQL`'s autovacuum does the same for its tables.
 
@@ -222,6 +224,13 @@ impl Retention {
             tokio::time::sleep(PAUSE * PAUSES).await;
         }
         removed.sessions += self.store.remove_sessions(now).await?;
+        while !stop.is_cancelled() {
+            let began = Instant::now();
+            if !self.store.catch_up_on_names(round, after(self.clock.now(), PATIENCE)).await? {
+                break;
+            }
+            tokio::time::sleep(PAUSE.max(began.elapsed() * PAUSES)).await;
+        }
         Ok(kept)
     }
 }

@@ -2,12 +2,14 @@
 //! is the active one is a row of the database: see [`crate::app`].
 
 pub mod difference;
+mod edit;
 mod home;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use self::edit::finish as finish_edit;
 pub use self::home::{Follow, Home, Place};
 use crate::crm;
 use crate::event::PRESETS;

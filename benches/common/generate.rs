@@ -30,7 +30,7 @@ enum Connection {
 /// Deliveries per statement.
 const PIECE: u64 = 250_000;
 /// How far back the first delivery came.
-const SPAN: u64 = 400 * 24 * 60 * 60 * 1000;
+pub(crate) const SPAN: u64 = 400 * 24 * 60 * 60 * 1000;
 
 impl Registry {
     pub(crate) async fn create_in_postgres(server: &str, name: &str) -> Outcome<Self> {
@@ -58,19 +58,27 @@ impl Registry {
         Ok(size.unsigned_abs())
     }
 
-    /// Fills a registry that has its schema and nothing else.
-    pub(crate) async fn fill(&self, rows: u64) -> Outcome<()> {
-        let mut connection = self.connect().await?;
+    /// Fills a registry that has its schema and nothing else, and says of what.
+    pub(crate) async fn fill(&self, rows: u64) -> Outcome<Texts> {
         let texts = Texts { kind: self.kind, rows, humans: (rows / 4).max(1), start: now_millis() - SPAN };
+        let mut statements = Vec::new();
         let mut first = 0;
         while first < rows {
             let last = (first + PIECE).min(rows);
-            for sql in texts.piece(first, last) {
-                run(&mut connection, &sql).await?;
-            }
+            statements.extend(texts.piece(first, last));
             first = last;
         }
-        run(&mut connection, &format!("UPDATE counters SET value = {rows} WHERE name = 'sequence'")).await?;
+        statements.push(format!("UPDATE counters SET value = {rows} WHERE name = 'sequence'"));
+        self.run(&statements).await?;
+        Ok(texts)
+    }
+
+    /// Runs statements that write much.
+    pub(crate) async fn run(&self, statements: &[String]) -> Outcome<()> {
+        let mut connection = self.connect().await?;
+        for sql in statements {
+            run(&mut connection, sql).await.map_err(|failure| format!("{failure} in {sql}"))?;
+        }
         match connection {
             Connection::Sqlite(mut connection) => {
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
@@ -125,22 +133,24 @@ async fn run(connection: &mut Connection, sql: &str) -> Outcome<()> {
     Ok(())
 }
 
-struct Texts {
-    kind: Kind,
-    rows: u64,
-    humans: u64,
-    start: u64,
+/// What rows are made of.
+pub(crate) struct Texts {
+    pub(crate) kind: Kind,
+    pub(crate) rows: u64,
+    pub(crate) humans: u64,
+    /// When the first delivery came.
+    pub(crate) start: u64,
 }
 
 impl Texts {
-    fn hex(&self, number: &str, digits: u32) -> String {
+    pub(crate) fn hex(&self, number: &str, digits: u32) -> String {
         match self.kind {
             Kind::Sqlite => format!("printf('%0{digits}x', {number})"),
             Kind::Postgres => format!("lpad(to_hex(({number})::bigint), {digits}, '0')"),
         }
     }
 
-    fn decimal(&self, number: &str, digits: u32) -> String {
+    pub(crate) fn decimal(&self, number: &str, digits: u32) -> String {
         match self.kind {
             Kind::Sqlite => format!("printf('%0{digits}d', {number})"),
             Kind::Postgres => format!("lpad(({number})::text, {digits}, '0')"),
@@ -148,12 +158,12 @@ impl Texts {
     }
 
     /// When the delivery of a number came, in milliseconds.
-    fn at(&self, number: &str) -> String {
-        format!("({} + ({number}) * {})", self.start, (SPAN / self.rows).max(1))
+    pub(crate) fn at(&self, number: &str) -> String {
+        format!("({} + CAST({number} AS BIGINT) * {})", self.start, (SPAN / self.rows).max(1))
     }
 
     /// An id as of that moment, another one for each letter.
-    fn id(&self, letter: char, number: &str) -> String {
+    pub(crate) fn id(&self, letter: char, number: &str) -> String {
         let at = self.at(number);
         format!(
             "{} || '-' || {} || '-7000-8{:03x}-' || {}",
@@ -165,8 +175,21 @@ impl Texts {
     }
 
     /// A number below a billion that no other of these has, in no order.
-    fn scattered(number: &str) -> String {
+    pub(crate) fn scattered(number: &str) -> String {
         format!("(({number}) * 387420489) % 999999937")
+    }
+
+    /// A word of letters, another one for each number below ten million.
+    pub(crate) fn word(&self, number: &str) -> String {
+        let letter = if self.kind == Kind::Sqlite { "char" } else { "chr" };
+        let scattered = Self::scattered(number);
+        let letters: Vec<String> = (0..5)
+            .map(|place| {
+                let of = 26_u64.pow(place);
+                format!("{letter}(CAST(97 + ({scattered}) / {of} % 26 AS INTEGER))")
+            })
+            .collect();
+        format!("('k' || {})", letters.join(" || "))
     }
 
     fn piece(&self, first: u64, last: u64) -> Vec<String> {
@@ -226,7 +249,7 @@ impl Texts {
                  CASE WHEN {mapped} THEN '{contact}' END, '[]', {at} FROM series"
             ),
         );
-        for word in ["'olena'".to_owned(), format!("'k' || {}", self.hex(&Self::scattered("n"), 8))] {
+        for word in ["'olena'".to_owned(), self.word("n")] {
             let word = match self.kind {
                 Kind::Sqlite => format!("CAST({word} AS BLOB)"),
                 Kind::Postgres => format!("convert_to({word}, 'UTF8')"),

@@ -39,8 +39,18 @@ impl Note<'_> {
 
     /// The line, and the link below it.
     fn words(&self) -> String {
+        self.with_link(&self.line())
+    }
+
+    /// The same for chat tools, which take `<…>` for a link or for a call to everybody: a CRM may quote what a stranger wrote
+    /// (Slack's documentation: "Escaping text").
+    fn words_for_chat(&self) -> String {
+        self.with_link(&self.line().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
+    }
+
+    fn with_link(&self, words: &str) -> String {
         let link = self.link.as_ref().map_or_else(String::new, |link| format!("\n{link}"));
-        format!("{}{link}", self.line())
+        format!("{words}{link}")
     }
 
     /// A line for a list of mails.
@@ -75,7 +85,7 @@ impl Channel {
         let AlertRules { webhook, telegram, email, .. } = rules;
         match (self, webhook, telegram, email) {
             (Self::Webhook, Some(url), ..) => {
-                let body = json!({ "text": note.words(), "cause": note.cause, "over": note.over, "link": note.link });
+                let body = json!({ "text": note.words_for_chat(), "cause": note.cause, "over": note.over, "link": note.link });
                 taken(post_json(url, body.to_string()).await)
             }
             (Self::Telegram, _, Some(chat), _) => telegram_message(chat, note).await,
@@ -118,6 +128,11 @@ mod tests {
         let note = |text, over| Note { cause: "crm_rejected:crm", text, over, link: None };
         assert_eq!(note("'crm' refuses it.", false).words(), "leadfold: 'crm' refuses it.");
         assert_eq!(note("'crm' refuses it.", true).words(), "leadfold: it is over: 'crm' refuses it.");
+        let quoted = note("it says <!channel> <https://evil.example|A & B>", false);
+        assert_eq!(
+            quoted.words_for_chat(),
+            "leadfold: it says &lt;!channel&gt; &lt;https://evil.example|A &amp; B&gt;"
+        );
         assert_eq!(note("", true).words(), "leadfold: it is over: crm_rejected:crm");
         assert_eq!(note("", true).subject(), "leadfold: over: crm rejected (crm)");
         let link = Some("https://leads.example.com/attention#crm_rejected:crm".to_owned());

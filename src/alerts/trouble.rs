@@ -119,8 +119,10 @@ impl Alerts {
         let now = self.clock.now();
         let allowed = workspace.alerts.late_after;
         let due = before(now, allowed);
+        let by_hand = self.store.pauses().await?;
         let live = workspace.destinations.values().filter(|destination| destination.mode == Mode::Live);
-        for Destination { name, .. } in live {
+        // Whoever paused a destination knows that its leads wait.
+        for Destination { name, .. } in live.filter(|destination| !by_hand.contains_key(&destination.name)) {
             if let Some(since) = self.store.late_at(name, due).await? {
                 let text = format!(
                     "Leads wait for destination '{name}' longer than {}: the oldest came on {since:.0}.",

@@ -25,7 +25,7 @@ use crate::sandbox::{Faults, Sandbox, SandboxOptions, Stats};
 use crate::store::StoreError;
 use crate::sync::WorkerHandle;
 use crate::telemetry::{LogFormat, Metrics, start_logs};
-use crate::workspace::{Environment, read_files};
+use crate::workspace::{Environment, finish_edit, read_files};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -220,6 +220,7 @@ struct Texts {
 /// The mappings of the folder, of `mappings/` here, or the built-in ones.
 fn workspace(folder: Option<&Path>) -> Result<Texts, Failure> {
     let of = |folder: &Path| {
+        finish_edit(folder)?;
         Ok(Texts { files: read_files(folder)?, folder: folder.to_owned(), follow: Follow::Files })
     };
     match folder {
@@ -256,12 +257,13 @@ async fn result(app: &App, stats: &Stats) -> Result<Value, Failure> {
 
 /// What to do with a demo that stays up.
 fn next(app: &App, crm: &str, hook: &str) -> String {
-    let registry = format!("http://{}/api/leads", app.address);
     format!(
-        "\nLook:   {crm}/ (the CRM and the bots), {registry} (the registry, newest first)\n\
+        "\nLook:   http://{}/ (the console: every lead and why; no password, from this machine only), {crm}/ (the CRM and \
+         the bots)\n\
          Send:   curl -d @fixtures/sendpulse/01_new_lead_telegram.json {hook}   (the same again is a redelivery)\n\
          Break:  curl -d '{{\"timeout_after\": 0.5}}' {crm}/faults   then send again; or edit mappings/, and send \
-         something new. Ctrl-C ends"
+         something new. Ctrl-C ends",
+        app.address
     )
 }
 

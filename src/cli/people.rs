@@ -114,7 +114,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ShowOptions {
-    /// An id, a phone in any spelling, an email, or a chat id
+    /// An id, a phone in any spelling, an email, a chat id, or the beginning of a name
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     who: String,
     /// Show so many of their leads, the newest first
@@ -220,7 +220,8 @@ async fn show(options: &ShowOptions) -> Result<End, Failure> {
         say(&json!(found).to_string())?;
     } else if found.people.is_empty() {
         say(&format!(
-            "Nobody is known by '{}'. Give an id, a phone (with --region for its country), an email or a chat id.",
+            "Nobody is known by '{}'. Give an id, a phone (with --region for its country), an email, a chat id or the beginning of a \
+             name.",
             options.who
         ))?;
     } else {

@@ -161,7 +161,9 @@ async fn look_and_replay(client: &Client, options: Options) -> Result<End, Failu
         from: options.from,
         to: options.to,
     };
-    let preview = client.run(PreviewReplay { select: select.clone(), how, limit: options.limit }).await?;
+    let preview = client
+        .run(PreviewReplay { select: select.clone(), how, limit: options.limit, look_at: None })
+        .await?;
     if !options.asking.json {
         say(&told(&preview, how, counted))?;
     }

@@ -18,7 +18,7 @@ use crate::app::{App, Door, Follow, Options as AppOptions};
 use crate::clock::SystemClock;
 use crate::receive::Limits;
 use crate::telemetry::{LogFormat, Metrics, start_logs};
-use crate::workspace::read_files;
+use crate::workspace::{finish_edit, read_files};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,22 +88,61 @@ pub(super) struct Options {
     drain: u32,
 }
 
+/// Characters of the shortest token that is taken where strangers come. Guesses at a token are not counted, because that would
+/// let strangers keep out whoever has it; so it must be one that nobody guesses.
+const SHORTEST_TOKEN: usize = 16;
+
+/// Why a token can be guessed.
+fn guessable(name: &str, token: &SecretString) -> Option<String> {
+    (token.expose_secret().chars().count() < SHORTEST_TOKEN).then(|| {
+        format!(
+            "{name} can be guessed: it is shorter than {SHORTEST_TOKEN} characters. Make another one, for instance with \
+             `openssl rand -hex 32`, and set it also wherever it is used"
+        )
+    })
+}
+
+/// Who has a way into the console now; users come and go while it runs.
+fn who_may_sign_in(has_users: bool, has_token: bool) -> &'static str {
+    match (has_users, has_token) {
+        (true, true) => "users sign in with their passwords, or anybody with LEADFOLD_API_TOKEN",
+        (true, false) => "users sign in with their passwords",
+        (false, true) => {
+            "sign in with LEADFOLD_API_TOKEN, or get a password: `leadfold users add <name> --role admin`"
+        }
+        (false, false) => {
+            "nobody can sign in yet: `leadfold users add <name> --role admin` gives the first password"
+        }
+    }
+}
+
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     start_logs(options.log_format, &options.log).map_err(|error| error.to_string())?;
     let metrics = Metrics::start().map_err(|error| error.to_string())?;
     tokio::spawn(metrics.clone().keep_small());
-    let files = read_files(&options.workspace.workspace)?;
     let database = options.database.database;
     let follow_files = options.follow_files.unwrap_or_else(|| database.starts_with("sqlite:"));
+    if follow_files && !options.read_only_workspace {
+        finish_edit(&options.workspace.workspace)?;
+    }
+    let files = read_files(&options.workspace.workspace)?;
     // An empty variable is how many tools write one that is not set.
     let set = |token: Option<SecretString>| token.filter(|token| !token.expose_secret().is_empty());
     let (api, links) = (set(options.api_token), set(options.links_token));
+    let has_token = api.is_some();
     if let (Some(api), Some(links)) = (&api, &links)
         && api.expose_secret() == links.expose_secret()
     {
         return Err(
             "LEADFOLD_LINKS_TOKEN is the token of the whole API: give the web site one of its own".to_owned()
         );
+    }
+    for (name, token) in [("LEADFOLD_API_TOKEN", &api), ("LEADFOLD_LINKS_TOKEN", &links)] {
+        let Some(flaw) = token.as_ref().and_then(|token| guessable(name, token)) else { continue };
+        if !options.listen.ip().is_loopback() {
+            return Err(flaw);
+        }
+        tracing::warn!("{flaw}");
     }
     let door = Door::Token { api, links };
     let app = App::start(AppOptions {
@@ -124,7 +163,11 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
     .map_err(|error| error.to_string())?;
     let mut stopped = pin!(stop_signal()?);
     let mut hang_up = signal(SignalKind::hangup())?;
-    say(&format!("leadfold receives on http://{}/in/<source>/<token>", app.address))?;
+    let has_users = app.store.has_users().await.map_err(|error| error.to_string())?;
+    let (address, who) = (app.address, who_may_sign_in(has_users, has_token));
+    say(&format!(
+        "leadfold receives on http://{address}/in/<source>/<token>\nits console is on http://{address}/: {who}"
+    ))?;
     notify(Event::Ready);
     loop {
         tokio::select! {

@@ -183,14 +183,14 @@ fn shown_once(reader: &Reader, added: &Added) -> Markup {
         div.message.good role="status" {
             (reader.say("Copy the token of ", "Скопіюйте токен ")) b { (added.name) }
             (reader.say(" now: nobody can see it again.", " зараз: більше його ніхто не побачить."))
-            pre { code { (added.token) } }
+            pre tabindex="0" { code { (added.token) } }
         }
     }
 }
 
 fn table_of_users(reader: &Reader, users: &[User]) -> Markup {
     if users.is_empty() {
-        return html! { p { (reader.say("Nobody signs in with a password yet.", "Ще ніхто не входить із паролем.")) } };
+        return html! { p.message { (reader.say("Nobody signs in with a password yet. Add the first user below.", "Ще ніхто не входить із паролем. Додайте першого користувача нижче.")) } };
     }
     let (name, may, since, change) = (
         reader.say("Name", "Ім’я"),
@@ -220,7 +220,7 @@ fn table_of_users(reader: &Reader, users: &[User]) -> Markup {
 
 fn table_of_tokens(reader: &Reader, tokens: &[AccessToken]) -> Markup {
     if tokens.is_empty() {
-        return html! { p { (reader.say("There is none.", "Жодного немає.")) } };
+        return html! { p.message { (reader.say("There is no token. Programs need one, people do not.", "Токенів немає. Вони потрібні програмам, а не людям.")) } };
     }
     let (name, may, since, change) = (
         reader.say("Name", "Назва"),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, page};
+use super::reasons::marked;
 use crate::access::START_TOKEN;
 use crate::operation::actions::LookAtActions;
 use crate::operation::tokens::LookAtTokens;
@@ -69,7 +70,7 @@ fn path_of(who: Option<&str>, before: &str) -> String {
 
 fn table(reader: &Reader, actions: &[Action]) -> Markup {
     if actions.is_empty() {
-        return html! { p { (reader.say("Nothing was changed here.", "Тут нічого не змінювали.")) } };
+        return html! { p.message { (reader.say("Nothing was changed here.", "Тут нічого не змінювали.")) } };
     }
     let (when, who, what, came) = (
         reader.say("When", "Коли"),
@@ -85,7 +86,7 @@ fn table(reader: &Reader, actions: &[Action]) -> Markup {
                 td data-name=(who) { b { (action.who) } div.asked { (through(reader, &action.through)) } }
                 td data-name=(what) {
                     @match words(reader, &action.operation) { Some(words) => (words), None => code { (action.operation) } }
-                    @if let Some(asked) = asked(&action.asked) { div.asked { (asked) } }
+                    @if let Some(asked) = asked(&action.asked) { div.asked translate="no" { (asked) } }
                 }
                 td data-name=(came) { (outcome(reader, action.outcome.as_deref())) }
             } } }
@@ -97,7 +98,7 @@ fn outcome(reader: &Reader, outcome: Option<&str>) -> Markup {
     html! {
         @match outcome {
             Some(DONE) => span.badge.good { (reader.say("done", "зроблено")) },
-            Some(why) => { span.badge.bad { (reader.say("not done", "не зроблено")) } div.asked { (why) } },
+            Some(why) => { span.badge.bad { (reader.say("not done", "не зроблено")) } div.asked { (marked(reader, why)) } },
             None => span.badge.wait { (reader.say("not known: it is going on, or was broken off", "невідомо: ще триває або перервалося")) },
         }
     }
@@ -136,6 +137,13 @@ fn words(reader: &Reader, operation: &str) -> Option<&'static str> {
         "/api/tokens/add" => ("Made an access token", "Створено токен доступу"),
         "/api/tokens/remove" => ("Removed an access token", "Вилучено токен доступу"),
         "/api/versions" => ("Made a version of the workspace active", "Увімкнено версію налаштувань"),
+        "/api/versions/active" => ("Read the files of the active version", "Прочитано файли чинної версії"),
+        "/api/versions/back" => {
+            ("Went back to an earlier version of the workspace", "Повернуто попередню версію налаштувань")
+        }
+        "/api/mappings/save" => ("Saved mappings", "Збережено мапінги"),
+        "/api/destinations/pause" => ("Paused a destination", "Призупинено призначення"),
+        "/api/destinations/resume" => ("Let a destination go on", "Відновлено призначення"),
         "/api/replay" => ("Replayed leads", "Повторено ліди"),
         "/api/held/answer" => ("Answered for held leads", "Вирішено щодо затриманих лідів"),
         "/api/people/merge" => ("Made two people one", "Об’єднано двох людей"),
@@ -165,6 +173,40 @@ mod tests {
         check(json!({ "who": ["a"], "limit": null, "yes": true }), Some("who: [\"a\"], yes: true"));
         check(json!({}), None);
         check(json!("x"), None);
+    }
+
+    /// Of every operation that leaves a record, found where operations are written.
+    #[test]
+    fn every_action_has_words_in_both_languages() {
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/operation")];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                for operation in text.split("const PATH: &'static str = \"").skip(1) {
+                    let (path, rest) = operation.split_once('"').unwrap();
+                    let rest = rest.split_once("async fn run").map_or(rest, |(before, _)| before);
+                    let own = rest
+                        .split_once("fn record(&self) -> Option<Value> {")
+                        .map(|(_, record)| record.trim_start());
+                    let by_role = ["Role::Operator;", "Role::Admin;"].iter().any(|role| rest.contains(role));
+                    if own.map_or(by_role, |record| !record.starts_with("None")) {
+                        found.push(path.to_owned());
+                    }
+                }
+            }
+        }
+        assert!(found.len() > 15 && found.iter().any(|path| path == "/api/erase"), "{found:?}");
+        let ukrainian = Reader { language: crate::resolve::Language::Ukrainian, ..Reader::for_tests() };
+        for path in found {
+            let (english, ukrainian) = (words(&Reader::for_tests(), &path), words(&ukrainian, &path));
+            assert!(english.is_some() && ukrainian.is_some() && english != ukrainian, "{path} has no words");
+        }
     }
 
     #[test]

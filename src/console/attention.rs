@@ -15,17 +15,20 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use maud::{Markup, html};
 use serde::Deserialize;
+use serde_json::json;
 
 use self::advice::advice;
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, done, page};
+use super::reasons::{kept, whole};
 use crate::access::Role;
 use crate::operation::ask;
 use crate::operation::attention::{Attention, LookAtAttention};
 use crate::rules::Mode;
 use crate::store::alerts::Trouble;
 use crate::store::attention::{Caused, HeldAt, HowMany, Requests, Where};
+use crate::store::pauses::Pause;
 
 pub(super) fn routes() -> Router<Console> {
     Router::new()
@@ -71,10 +74,12 @@ async fn overview(
 }
 
 fn sections(reader: &Reader, attention: &Attention) -> Markup {
-    let Attention { causes, unreadable, waiting, held, troubles, modes } = attention;
-    let nothing = causes.is_empty() && unreadable.is_empty() && waiting.is_empty() && held.is_empty();
+    let Attention { causes, unreadable, waiting, held, troubles, modes, paused } = attention;
+    let leads = causes.is_empty() && unreadable.is_empty() && waiting.is_empty() && held.is_empty();
+    let by_workspace = || modes.iter().filter(|(_, mode)| **mode == Mode::Paused);
+    let nothing = leads && troubles.is_empty() && paused.is_empty() && by_workspace().next().is_none();
     html! {
-        @if nothing && troubles.is_empty() {
+        @if nothing {
             p.message.good { (reader.say("Nothing needs you now.", "Зараз нічого не потребує вашої уваги.")) }
         }
         @for trouble in troubles { (standing(reader, trouble)) }
@@ -82,9 +87,10 @@ fn sections(reader: &Reader, attention: &Attention) -> Markup {
         @for one in held { (held_at(reader, one, modes.get(&one.destination))) }
         @for one in unreadable { (requests(reader, one, true)) }
         @for one in waiting { (requests(reader, one, false)) }
-        @for (name, _) in modes.iter().filter(|(_, mode)| **mode == Mode::Paused) {
+        @for (name, pause) in paused { (paused_by_hand(reader, name, pause)) }
+        @for (name, _) in by_workspace() {
             article.sheet {
-                h2 { (reader.say("A destination is paused", "Напрямок на паузі")) " " span.badge { (name) } }
+                h2 { (reader.say("A destination is paused", "Призначення на паузі")) " " span.badge { (name) } }
                 p { (reader.say(
                     "The workspace says mode: paused. Its leads are kept, and go on when that is changed.",
                     "У workspace.yaml стоїть mode: paused. Ліди збережено, вони підуть далі, коли це змінити.",
@@ -94,10 +100,24 @@ fn sections(reader: &Reader, attention: &Attention) -> Markup {
     }
 }
 
+fn paused_by_hand(reader: &Reader, name: &str, pause: &Pause) -> Markup {
+    html! {
+        article.sheet {
+            h2 { (reader.say("A destination is paused by hand", "Призначення призупинили вручну")) " " span.badge { (name) } }
+            p.faint { (pause.who) ", " (reader.say("since ", "з ")) (reader.moment(pause.since)) }
+            p { strong { (reader.say("What to do: ", "Що зробити: ")) } (reader.say(
+                "Resume it once the reason is gone. Its leads are kept, and nobody is told that they wait.",
+                "Відновіть його, щойно причина зникне. Ліди збережено, і про їхнє очікування ніхто не отримує сповіщень.",
+            )) }
+            a.button href="/destinations" { (reader.say("To the destinations", "До призначень")) }
+        }
+    }
+}
+
 /// A number with its noun, and that there may be more.
 fn leads(reader: &Reader, many: HowMany) -> String {
     if many.more {
-        return reader.say("more than 1,000 leads", "понад 1000 лідів").to_owned();
+        return reader.say("more than 1,000 leads", "понад 1\u{a0}000 лідів").to_owned();
     }
     reader.count(many.count, ["lead", "leads"], ["лід", "ліди", "лідів"])
 }
@@ -115,18 +135,17 @@ fn cause(reader: &Reader, caused: &Caused) -> Markup {
             h2 { (advice.title(reader)) " " span.badge { (caused.cause.place) } }
             p.faint {
                 (leads(reader, caused.leads)) ", "
-                (reader.say("since ", "з ")) (reader.moment(caused.since)) " · "
-                span.code { (caused.cause.code) }
+                (reader.say("since ", "з ")) (reader.moment(caused.since))
             }
             p { strong { (reader.say("What to do: ", "Що зробити: ")) } (advice.todo(reader)) }
             ul.plain { @for (number, example) in caused.examples.iter().enumerate() { li {
                 a href=(format!("/leads/{}", example.lead)) {
-                    (example.name.as_deref().unwrap_or(reader.say("A lead", "Лід")))
+                    span translate="no" { (example.name.as_deref().unwrap_or(reader.say("A lead", "Лід"))) }
                 }
                 " " span.faint { (reader.moment(example.received_at)) }
                 // Leads of one cause often stopped for the very same reason, which is said once.
                 @if number.checked_sub(1).and_then(|before| caused.examples.get(before)).map(|before| &before.why) != Some(&example.why) {
-                    div { (example.why) }
+                    div { (whole(reader, &json!({ "code": caused.cause.code, "text": example.why }))) }
                 }
             } } }
             @if reader.may(Role::Operator) {
@@ -140,10 +159,10 @@ fn standing(reader: &Reader, trouble: &Trouble) -> Markup {
     let (kind, place) = trouble.cause.split_once(':').unwrap_or((&trouble.cause, ""));
     let (title, todo) = match kind {
         "paused" => (
-            reader.say("A destination is paused", "Напрямок на паузі"),
+            reader.say("A destination is paused", "Призначення на паузі"),
             reader.say(
-                "Correct what it says. The queue is kept, and goes on by itself once the CRM lets us in again.",
-                "Виправте те, на що вона вказує. Чергу збережено, вона піде далі сама, щойно CRM знову нас пустить.",
+                "Correct what is said above. The queue is kept, and goes on by itself once the CRM lets us in again.",
+                "Виправте те, що названо вище. Чергу збережено, вона піде далі сама, щойно CRM знову нас пустить.",
             ),
         ),
         "silent" => (
@@ -157,7 +176,7 @@ fn standing(reader: &Reader, trouble: &Trouble) -> Markup {
             reader.say("Leads wait too long", "Ліди чекають надто довго"),
             reader.say(
                 "Look at the destination: its budget, its errors, how much waits.",
-                "Подивіться на напрямок: ліміт запитів, помилки, скільки чекає.",
+                "Подивіться на призначення: ліміт запитів, помилки, скільки чекає.",
             ),
         ),
         _ => (reader.say("Something is wrong", "Щось не так"), ""),
@@ -166,7 +185,7 @@ fn standing(reader: &Reader, trouble: &Trouble) -> Markup {
         article.sheet id=(trouble.cause) {
             h2 { (title) " " span.badge.bad { (place) } }
             p.faint { (reader.say("Since ", "З ")) (reader.moment(trouble.since)) }
-            @if !trouble.text.is_empty() { p { (trouble.text) } }
+            @if !trouble.text.is_empty() { p { (kept(reader, &trouble.text)) } }
             @if !todo.is_empty() { p { strong { (reader.say("What to do: ", "Що зробити: ")) } (todo) } }
         }
     }
@@ -181,12 +200,12 @@ fn held_at(reader: &Reader, held: &HeldAt, mode: Option<&Mode>) -> Markup {
                 @if mode.is_some() {
                     (reader.say(
                         "The destination only observes: these leads are decided, and nothing is written.",
-                        "Напрямок лише спостерігає: щодо цих лідів усе вирішено, але нічого не записано.",
+                        "Призначення лише спостерігає: щодо цих лідів усе вирішено, але нічого не записано.",
                     ))
                 } @else {
                     (reader.say(
                         "The destination is live by now. These came before: push them to the CRM, or skip them.",
-                        "Напрямок уже працює. Ці прийшли раніше: передайте їх у CRM або пропустіть.",
+                        "Призначення вже працює. Ці ліди прийшли раніше: передайте їх у CRM або пропустіть.",
                     ))
                 }
             }
@@ -225,7 +244,7 @@ fn requests(reader: &Reader, requests: &Requests, unreadable: bool) -> Markup {
                     ))
                 }
             }
-            p { (why) }
+            p { (kept(reader, why)) }
             @if unreadable && reader.may(Role::Operator) {
                 a.button href=(format!("/attention/replay?{}", query(&[("at", "unreadable"), ("place", source)]))) {
                     (reader.say("Read them again…", "Прочитати ще раз…"))
@@ -236,6 +255,6 @@ fn requests(reader: &Reader, requests: &Requests, unreadable: bool) -> Markup {
 }
 
 /// A query of these values.
-fn query(pairs: &[(&str, &str)]) -> String {
+pub(super) fn query(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }

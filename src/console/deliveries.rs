@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, page};
-use super::reasons::{badge, few_words};
-use super::registry::{Choices, Tab, select, tabs};
+use super::reasons::{badge, few_words, kept, marked};
+use super::registry::{Choices, Tab, connect, select, tabs};
 use crate::event::{Delivery, Event, preset};
 use crate::id::DeliveryId;
 use crate::store::deliveries::{DeliveryDetail, DeliveryRow, EventRow, Kind, Page, Turn};
@@ -48,6 +48,11 @@ impl Asked {
         }
     }
 
+    /// Whether nothing is looked for.
+    fn is_all(&self) -> bool {
+        self.kind.is_empty() && self.source.is_empty() && self.before.is_none() && self.after.is_none()
+    }
+
     fn address(&self, further: Option<(&str, DeliveryId)>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in [("kind", &self.kind), ("source", &self.source)] {
@@ -79,7 +84,17 @@ async fn list(
         (tabs(&reader, Tab::Deliveries))
         (form(&reader, &asked, &choices))
         @if found.deliveries.is_empty() {
-            p.message { (reader.say("No request is like this.", "Таких запитів немає.")) }
+            p.message {
+                @if asked.is_all() {
+                    (reader.say(
+                        "Nothing has come yet. Give the address of a source to whatever sends the leads.",
+                        "Ще нічого не надходило. Вкажіть адресу джерела там, звідки приходять ліди.",
+                    ))
+                    (connect(&reader))
+                } @else {
+                    (reader.say("No request is like this.", "Таких запитів немає."))
+                }
+            }
         } @else {
             (table(&reader, &found.deliveries))
         }
@@ -141,7 +156,7 @@ fn table(reader: &Reader, deliveries: &[DeliveryRow]) -> Markup {
                             }
                             td data-name=(source) { (row.source) " " span.faint { (row.method) } }
                             td data-name=(state) { (badge(reader, &row.state)) }
-                            td.why data-name=(why) { @if let Some(why) = &row.why { (few_words(why)) } }
+                            td.why data-name=(why) { @if let Some(why) = &row.why { (marked(reader, &few_words(why))) } }
                         }
                     }
                 }
@@ -196,7 +211,8 @@ async fn delivery(
         }
         (request(&reader, &detail, events.first()))
     };
-    Ok(page(&reader, Some(Section::Registry), reader.say("Request", "Запит"), &content))
+    let title = format!("{} · {}", reader.say("Request", "Запит"), detail.row.source);
+    Ok(page(&reader, Some(Section::Registry), &title, &content))
 }
 
 /// The preset of a source, also of one that is gone.
@@ -229,7 +245,7 @@ fn about(reader: &Reader, detail: &DeliveryDetail) -> Markup {
                 dd { time datetime=(row.received_at) { (reader.moment(row.received_at)) } }
                 dt { (reader.say("Source", "Джерело")) } dd { (row.source) }
                 dt { (reader.say("State", "Стан")) }
-                dd { (badge(reader, &row.state)) @if let Some(why) = &row.why { " " span lang="en" { (why) } } }
+                dd { (badge(reader, &row.state)) @if let Some(why) = &row.why { " " (kept(reader, why)) } }
                 dt { "id" } dd { code { (row.id) } }
             }
             @if let Some(at) = detail.emptied_at {
@@ -291,7 +307,7 @@ fn request(reader: &Reader, detail: &DeliveryDetail, event: Option<&Event>) -> M
                     (payload::named(reader, "query", query))
                 } @else if let Some(query) = &detail.query {
                     h3 { (reader.say("Query", "Параметри")) }
-                    pre { (query) }
+                    pre tabindex="0" { (query) }
                 }
                 @if let Some(headers) = event.map(|event| &event.headers).filter(|headers| has(headers)) {
                     h3 { (reader.say("Headers", "Заголовки")) }

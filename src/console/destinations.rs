@@ -7,8 +7,10 @@ use axum::{Form, Router};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::attention::query;
 use super::guard::Reader;
 use super::page::{self, Failure, Section, page};
+use super::reasons::kept;
 use super::{Console, pools};
 use crate::access::Role;
 use crate::crm::limit::Standing;
@@ -24,7 +26,7 @@ const DONE: &[(&str, &str, &str)] = &[
     (
         "paused",
         "It is paused. What is under way is finished; new leads wait.",
-        "Поставлено на паузу. Розпочате завершиться, нові ліди чекатимуть.",
+        "Поставлено на паузу. Розпочате буде завершено, нові ліди чекатимуть.",
     ),
     ("resumed", "It goes on.", "Роботу відновлено."),
     ("unchanged", "Somebody else did this before you.", "Хтось уже зробив це до вас."),
@@ -89,8 +91,8 @@ fn content(reader: &Reader, done: Option<&str>, now: &DestinationsNow) -> Markup
         @if let Some(done) = done { p.message.good role="status" { (done) } }
         @if now.destinations.is_empty() {
             p.message { (reader.say(
-                "The workspace has no destination yet: name one under `destinations:` in workspace.yaml.",
-                "У робочому просторі ще немає призначень: додайте його в розділ `destinations:` файлу workspace.yaml.",
+                "The workspace has no destination yet: name one under destinations: in workspace.yaml.",
+                "У налаштуваннях ще немає призначень: додайте перше в розділ destinations: файлу workspace.yaml.",
             )) }
         }
         @for destination in &now.destinations { (one(reader, destination)) }
@@ -129,8 +131,9 @@ fn one(reader: &Reader, now: &DestinationNow) -> Markup {
                     dt { (reader.say("Held", "Затримано")) }
                     dd {
                         (leads(reader, waiting.held)) " "
-                        span.faint { (reader.say("— they wait for your answer: ", "— чекають вашої відповіді: "))
-                            code { "leadfold live " (now.name) } }
+                        a href=(format!("/attention/held?{}", query(&[("destination", &now.name)]))) {
+                            (reader.say("They wait for your answer", "Чекають вашої відповіді"))
+                        }
                     }
                 }
                 dt { (reader.say("Rate budget", "Ліміт запитів")) }
@@ -220,10 +223,10 @@ fn standing(reader: &Reader, window: &Standing) -> Markup {
     let used = percent(window.used);
     html! {
         div.window {
-            meter min="0" max="1" high="0.9" value=(format!("{:.3}", window.used)) aria-label=(window.window) { (used) }
+            meter min="0" max="1" high="0.9" value=(format!("{:.3}", window.used)) aria-label=(reader.say("Rate budget", "Ліміт запитів")) { (used) }
             " " (used) " " (reader.say("used", "використано"))
             ", " (percent(1.0 - window.used)) " " (reader.say("left", "лишилося"))
-            span.faint { " · " (window.window) }
+            span.faint { " · " (kept(reader, &window.window)) }
         }
     }
 }
@@ -280,7 +283,7 @@ fn last_errors(reader: &Reader, errors: &[LastError]) -> Markup {
                         }
                         " " time.faint datetime=(error.at) { (reader.moment(error.at)) }
                         @if error.leads > 1 { " · " (reader.count(error.leads, ["lead", "leads"], ["лід", "ліди", "лідів"])) }
-                        div { (error.text) }
+                        div { (kept(reader, &error.text)) }
                     }
                 }
             }

@@ -27,6 +27,8 @@ use crate::web::{Access, demo, from_this_machine};
 
 /// The cookie of a session.
 pub(super) const SESSION: &str = "leadfold_session";
+/// The cookie of a browser in which somebody signed in before.
+pub(super) const KNOWN: &str = "leadfold_known";
 /// The cookies of what a browser likes.
 pub(super) const LANGUAGE: &str = "leadfold_language";
 pub(super) const ZONE: &str = "leadfold_zone";
@@ -73,8 +75,24 @@ pub(super) async fn guard(State(console): State<Console>, mut request: Request, 
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Failure>() {
         Some(failure) => page::failed(&reader, &failure),
+        None if is_unreadable(&response) => page::failed(&reader, &Failure::Unreadable(response.status())),
         None => response,
     }
+}
+
+/// Whether this is what axum answers to an address or a form that it cannot read: a line for developers, which quotes it.
+fn is_unreadable(response: &Response) -> bool {
+    let is_plain = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let refusals = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        StatusCode::UNPROCESSABLE_ENTITY,
+    ];
+    is_plain && refusals.contains(&response.status())
 }
 
 async fn reader(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<Option<Reader>, Response> {
@@ -82,8 +100,8 @@ async fn reader(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<Opt
     let (caller, key, signed_in) = match &*console.access {
         Access::Demo { port } => {
             from_this_machine(headers, *port).map_err(IntoResponse::into_response)?;
-            // Origin and Host were checked, and there is no session to make a key from.
-            (demo(Through::Console), String::new(), false)
+            // There is no session to make a key from.
+            (demo(Through::Console), console.own_key.to_string(), false)
         }
         Access::Token { .. } => {
             let Some(cookie) = cookies.get(SESSION) else { return Ok(None) };
@@ -133,6 +151,17 @@ impl Reader {
     pub(super) fn believe(&self, key: &str) -> Result<(), Failure> {
         let (expected, given): (TokenHash, TokenHash) = (token::hash(&self.key), token::hash(key));
         token::same(&expected, &given).then_some(()).ok_or(Failure::Forged)
+    }
+
+    /// What the address of a page has in it that goes on by itself with what the reader began: anybody can write an address
+    /// and lead the reader there, and nobody else can make this.
+    pub(super) fn proof(&self, of: &str) -> String {
+        token::to_hex(&token::hash(format!("begun {} {of}", self.key)))
+    }
+
+    /// Whether the reader began it.
+    pub(super) fn began(&self, of: &str, proof: &str) -> bool {
+        token::same(&token::hash(self.proof(of)), &token::hash(proof))
     }
 
     /// Whether they may do what this role may.

@@ -4,6 +4,8 @@ mod again;
 mod syncs;
 mod version;
 
+pub(super) use self::syncs::kind;
+
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::routing::{get, post};
@@ -14,7 +16,7 @@ use serde_json::Value;
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, page};
-use super::reasons::{badge, whole};
+use super::reasons::{badge, field, flaw as flaw_in_words, marked, whole};
 use crate::access::Role;
 use crate::id::LeadId;
 use crate::resolve::Sentence;
@@ -55,7 +57,7 @@ async fn lead(
         p.lead-state {
             @if lead.syncs.is_empty() { (badge(&reader, &lead.row.state)) }
             @for sync in &lead.syncs { span.stands { (badge(&reader, &sync.state)) " " span.faint { "→ " (sync.destination) } } }
-            " " span.faint { (reader.say("from ", "з ")) (lead.row.source) }
+            " " span.faint { (reader.say("from ", "з джерела ")) (lead.row.source) }
         }
         @if lead.syncs.is_empty() {
             @if let Some(why) = &lead.row.why { p.message { (whole(&reader, why)) } }
@@ -128,7 +130,7 @@ fn mapped(reader: &Reader, lead: &LeadDetail, active: Option<&str>) -> Markup {
         li {
             h2 { (reader.say("Mapped", "Зіставлено")) }
             p {
-                @if let Some(branch) = of("/branch") { (reader.say("Branch ", "Гілка ")) b { (text(Some(branch))) } ", " }
+                @if let Some(branch) = of("/branch") { (reader.say("Branch ", "Гілка ")) b translate="no" { (text(Some(branch))) } ", " }
                 (reader.say("version ", "версія ")) code { (short(&lead.version)) }
                 @if active == Some(lead.version.as_str()) {
                     (reader.say(", which is today’s", ", вона ж сьогоднішня"))
@@ -162,8 +164,8 @@ fn mapped(reader: &Reader, lead: &LeadDetail, active: Option<&str>) -> Markup {
                 (normalised(reader, of("/contact/phones"), "e164"))
                 (normalised(reader, of("/contact/emails"), "address"))
                 @for flaw in list(of("/flaws")) {
-                    p { span.badge.wait { (text(flaw.get("field"))) } " "
-                        q { (text(flaw.get("raw"))) } ": " span lang="en" { (text(flaw.get("text"))) } }
+                    p { span.badge.wait { (field(reader, &text(flaw.get("field")))) } " "
+                        q translate="no" { (text(flaw.get("raw"))) } ": " (marked(reader, &flaw_in_words(reader, flaw))) }
                 }
                 @if list(of("/contact/phones")).is_empty() && list(of("/contact/emails")).is_empty() && list(of("/flaws")).is_empty() {
                     p.faint { (reader.say("Neither phone nor email came with it.", "Ні телефону, ні пошти в ньому немає.")) }
@@ -232,7 +234,7 @@ fn text(value: Option<&Value>) -> String {
 
 fn pair(name: &str, value: Option<&Value>) -> Markup {
     let value = text(value);
-    html! { @if !value.is_empty() { dt { (name) } dd { (value) } } }
+    html! { @if !value.is_empty() { dt { (name) } dd translate="no" { (value) } } }
 }
 
 fn fields(value: Option<&Value>) -> Markup {

@@ -25,6 +25,7 @@ use serde::Deserialize;
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, done, page};
+use super::reasons::marked;
 use crate::access::Role;
 use crate::operation::ask;
 use crate::operation::mappings::{FileTold, LookAtMappings, Mappings, Tested, Told};
@@ -176,7 +177,7 @@ fn lately(reader: &Reader, counted: i64) -> Markup {
 fn not_here(reader: &Reader, why: &str) -> Markup {
     html! {
         p.message {
-            (reader.say("Edits are not saved here: ", "Зміни тут не зберігаються: ")) (why) ". "
+            (reader.say("Edits are not saved here: ", "Зміни тут не зберігаються: ")) (marked(reader, why)) ". "
             (reader.say(
                 "An edit can be checked, rehearsed, and taken along as a patch.",
                 "Зміну можна перевірити, прорепетирувати й забрати як патч.",
@@ -197,8 +198,8 @@ fn problems(reader: &Reader, file: &str, problems: &[Told]) -> Markup {
                         } @else {
                             a href={ "/mappings/" (problem.file) "#L" (problem.line) } { (problem.file) ":" (problem.line) ":" (problem.column) }
                         }
-                        " " (problem.message)
-                        @if let Some(help) = &problem.help { span.hint { " — " (help) } }
+                        " " (marked(reader, &problem.message))
+                        @if let Some(help) = &problem.help { span.hint { " — " (marked(reader, help)) } }
                     }
                 }
             }
@@ -217,8 +218,8 @@ fn tests(reader: &Reader, tests: &[Tested]) -> Markup {
                         (Some(_), true) => span.badge.bad { (reader.say("fails", "не пройшов")) },
                         (Some(_), false) => span.badge { (reader.say("not run", "не запускався")) },
                     }
-                    " " (test.name) " " a.faint href={ "#L" (test.line) } { (reader.say("line ", "рядок ")) (test.line) }
-                    @if let Some(failure) = &test.failure { div.hint { (failure) } }
+                    " " span translate="no" { (test.name) } " " a.faint href={ "#L" (test.line) } { (reader.say("line ", "рядок ")) (test.line) }
+                    @if let Some(failure) = &test.failure { div.hint { (marked(reader, failure)) } }
                 }
             }
         }

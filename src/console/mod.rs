@@ -21,7 +21,7 @@
 //! House rules: a page writes both languages side by side ([`guard::Reader::say`]), so that none can be forgotten; text that
 //! others sent is only ever written through `maud`, which escapes it; nothing is styled or run in line, so that the content
 //! security policy can forbid it; a form that changes something calls [`guard::Reader::key`] and goes through
-//! [`crate::operation::ask`].
+//! [`crate::operation::ask`]; no address makes a page do something by itself, unless it has the reader's [proof](guard::Reader::proof).
 
 mod access;
 mod account;
@@ -56,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::assets::version as assets_version;
 use self::live::Live;
 use crate::operation::Means;
+use crate::token;
 use crate::web::Access;
 
 /// What pages work with.
@@ -64,12 +65,15 @@ struct Console {
     means: Means,
     access: Arc<Access>,
     live: Arc<Live>,
+    /// What forms carry where nobody signs in.
+    own_key: Arc<str>,
 }
 
 /// The pages, with who may see them decided; also what answers where nothing is.
 /// Pages that are told of news are let go by `stop`.
 pub fn router(means: Means, access: Access, stop: CancellationToken) -> Router {
-    let console = Console { means, access: Arc::new(access), live: Arc::new(Live::new(stop)) };
+    let own_key = guard::form_key(&token::to_hex(&means.clock.secret())).into();
+    let console = Console { means, access: Arc::new(access), live: Arc::new(Live::new(stop)), own_key };
     Router::new()
         .route("/", get(registry::list))
         .route("/live", get(live::live))

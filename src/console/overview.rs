@@ -1,26 +1,22 @@
-//! The overview: leads by hour or day and source, what became of them, which duplicates were prevented, how long it took.
+//! The overview: leads by hour or day and source, what became of them, which duplicates were prevented, how long it took;
+//! each as a chart.
 
 mod chart;
-
-use std::collections::{BTreeMap, BTreeSet};
+mod series;
 
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::get;
-use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use self::chart::{Bar, Series, chart};
+use self::chart::{Series, chart};
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, page};
 use crate::operation::ask;
 use crate::operation::overview::{LookAtOverview, Overview};
-
-/// Sources that have a colour of their own; the smaller ones are together.
-const COLOURS: usize = 5;
 
 pub(super) fn routes() -> Router<Console> {
     Router::new().route("/overview", get(show))
@@ -92,10 +88,34 @@ fn content(reader: &Reader, range: Range, overview: &Overview) -> Markup {
         }
         (numbers(reader, overview))
         h2 { (reader.say("Leads by source", "Ліди за джерелами")) }
-        (leads(reader, range, overview))
+        (drawn(
+            reader,
+            reader.say("New leads by source", "Нові ліди за джерелами"),
+            series::leads(reader, range, overview),
+            reader.say("No lead has come in this time.", "За цей час лідів не було."),
+        ))
         h2 { (reader.say("What became of them", "Що з ними стало")) }
+        (drawn(
+            reader,
+            reader.say("What became of leads", "Що стало з лідами"),
+            series::outcomes(reader, range, overview),
+            reader.say("Nothing has come to its end in this time.", "За цей час нічого не завершено."),
+        ))
         (outcomes(reader, overview))
+        h2 { (reader.say("Duplicates that were prevented", "Відвернуті дублі")) }
+        (drawn(
+            reader,
+            reader.say("Duplicates that were prevented", "Відвернуті дублі"),
+            series::prevented(reader, range, overview),
+            reader.say("Nobody came twice in this time.", "За цей час ніхто не приходив двічі."),
+        ))
         h2 { (reader.say("Time to the CRM", "Час до CRM")) }
+        (drawn(
+            reader,
+            reader.say("Time from the request to the CRM", "Час від запиту до CRM"),
+            series::times(reader, range, overview),
+            reader.say("No new lead was brought to a CRM in this time.", "За цей час у CRM не передано жодного нового ліда."),
+        ))
         (times(reader, overview))
     }
 }
@@ -104,15 +124,15 @@ fn numbers(reader: &Reader, overview: &Overview) -> Markup {
     let new: i64 = overview.leads.iter().map(|hour| hour.count).sum();
     let prevented = overview.prevented;
     let cards = [
-        (new, reader.say("new leads", "нових лідів")),
-        (overview.contacts_made, reader.say("contacts made", "контактів створено")),
-        (overview.deals_made, reader.say("deals made", "угод створено")),
-        (prevented.redeliveries, reader.say("redeliveries caught", "повторних доставок відсіяно")),
+        (new, reader.say("new leads", "Нові ліди")),
+        (overview.contacts_made, reader.say("contacts made", "Створено контактів")),
+        (overview.deals_made, reader.say("deals made", "Створено угод")),
+        (prevented.redeliveries, reader.say("redeliveries caught", "Відсіяно повторних запитів")),
         (
             prevented.contacts_found,
-            reader.say("contacts found, not made twice", "контактів знайдено, а не продубльовано"),
+            reader.say("contacts found, not made twice", "Контактів знайдено, а не продубльовано"),
         ),
-        (prevented.tasks_instead, reader.say("tasks instead of second deals", "завдань замість других угод")),
+        (prevented.tasks_instead, reader.say("tasks instead of second deals", "Завдань замість других угод")),
     ];
     html! {
         ul.numbers {
@@ -121,80 +141,19 @@ fn numbers(reader: &Reader, overview: &Overview) -> Markup {
     }
 }
 
-/// The beginning of a bar, and what it is called.
-fn slots(reader: &Reader, range: Range, overview: &Overview) -> Vec<(Slot, String)> {
-    if range == Range::Day {
-        let hours = 0..i64::from(range.hours());
-        let begins = hours.map(|hour| overview.since + SignedDuration::from_hours(hour));
-        return begins
-            .filter(|begin| *begin <= overview.until)
-            .map(|begin| {
-                let at = begin.to_zoned(reader.zone.clone());
-                (Slot::Hour(begin), format!("{:02}:{:02}", at.hour(), at.minute()))
-            })
-            .collect();
-    }
-    let day = |at: Timestamp| reader.zone.to_datetime(at).date();
-    let (mut next, last) = (day(overview.since), day(overview.until));
-    let mut days = Vec::new();
-    while next <= last {
-        days.push((Slot::Day(next), format!("{:02}.{:02}", next.day(), next.month())));
-        let Ok(tomorrow) = next.tomorrow() else { break };
-        next = tomorrow;
-    }
-    days
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Slot {
-    Hour(Timestamp),
-    Day(Date),
-}
-
-fn leads(reader: &Reader, range: Range, overview: &Overview) -> Markup {
-    let mut by_source: BTreeMap<&str, i64> = BTreeMap::new();
-    let mut counts: BTreeMap<(Slot, &str), i64> = BTreeMap::new();
-    for hour in &overview.leads {
-        let slot = match range {
-            Range::Day => Slot::Hour(hour.hour),
-            Range::Week | Range::Month => Slot::Day(reader.zone.to_datetime(hour.hour).date()),
-        };
-        *by_source.entry(&hour.source).or_default() += hour.count;
-        *counts.entry((slot, &hour.source)).or_default() += hour.count;
-    }
-    if by_source.is_empty() {
-        return html! { p.message { (reader.say("No lead has come in this time.", "За цей час лідів не було.")) } };
-    }
-    let mut largest: Vec<(&str, i64)> = by_source.into_iter().collect();
-    largest.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let own: Vec<&str> = largest.iter().take(COLOURS).map(|(source, _)| *source).collect();
-    let rest: BTreeSet<&str> = largest.iter().skip(COLOURS).map(|(source, _)| *source).collect();
-    let mut names: Vec<String> = own.iter().map(|source| (*source).to_owned()).collect();
-    if !rest.is_empty() {
-        names.push(reader.say("others", "інші").to_owned());
-    }
-    let bars = slots(reader, range, overview).into_iter().map(|(slot, name)| {
-        let of = |source: &str| counts.get(&(slot, source)).copied().unwrap_or(0);
-        let mut parts: Vec<i64> = own.iter().map(|source| of(source)).collect();
-        if !rest.is_empty() {
-            parts.push(rest.iter().map(|source| of(source)).sum());
-        }
-        Bar { name, parts }
-    });
-    let title = reader.say("New leads by source", "Нові ліди за джерелами");
-    chart(reader, title, &Series { names, bars: bars.collect() })
+/// A chart, or a sentence where there is nothing to draw.
+fn drawn(reader: &Reader, title: &str, series: Option<Series>, nothing: &str) -> Markup {
+    series.map_or_else(|| html! { p.message { (nothing) } }, |series| chart(reader, title, &series))
 }
 
 fn outcomes(reader: &Reader, overview: &Overview) -> Markup {
     let states = [
         ("synced", reader.say("Brought there", "Передано"), "good"),
-        ("filtered", reader.say("Filtered", "Відфільтровано"), ""),
+        ("filtered", reader.say("Filtered", "Відсіяно"), ""),
         ("needs-attention", reader.say("Needs attention", "Потребує уваги"), "bad"),
     ];
     html! {
-        @if overview.ended.is_empty() {
-            p.message { (reader.say("Nothing has come to its end in this time.", "За цей час нічого не завершено.")) }
-        } @else {
+        @if !overview.ended.is_empty() {
             table.cards {
                 thead { tr {
                     th scope="col" { (reader.say("Destination", "Призначення")) }
@@ -222,9 +181,7 @@ fn outcomes(reader: &Reader, overview: &Overview) -> Markup {
 fn times(reader: &Reader, overview: &Overview) -> Markup {
     let span = |millis: i64| reader.span(SignedDuration::from_millis(millis));
     html! {
-        @if overview.took.is_empty() {
-            p.message { (reader.say("No new lead was brought to a CRM in this time.", "За цей час у CRM не передано жодного нового ліда.")) }
-        } @else {
+        @if !overview.took.is_empty() {
             table.cards {
                 thead { tr {
                     th scope="col" { (reader.say("Destination", "Призначення")) }

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::guard::{KEY, Reader};
+use super::reasons::kept;
 use super::{access, assets, people};
 use crate::access::{AccessError, Role};
 use crate::operation::OperationError;
@@ -82,8 +83,11 @@ impl Section {
 
 /// A whole page.
 pub(super) fn page(reader: &Reader, section: Option<Section>, title: &str, content: &Markup) -> Markup {
+    // Many things are called alike: a lead and its person, the requests of a source. Tabs tell them apart by their section.
+    let of = section.map(|section| section.name(reader)).filter(|name| *name != title);
+    let in_tab = of.map_or_else(|| title.to_owned(), |name| format!("{title} · {name}"));
     html! {
-        (head(reader.language, title))
+        (head(reader.language, &in_tab))
         body {
             a.skip href="#content" { (reader.say("To the content", "До вмісту")) }
             header.bar {
@@ -198,6 +202,8 @@ pub(super) enum Failure {
     NotDone(NotDone),
     /// Something about users and access tokens is not so.
     Access(AccessError),
+    /// The address or the form is not one of ours, so it was not even read; with what HTTP says of it.
+    Unreadable(StatusCode),
     /// The registry does not answer.
     Storage,
 }
@@ -225,6 +231,7 @@ impl Failure {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Unreadable(status) => *status,
             Self::Forged | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Refused(_) | Self::NotDone(_) | Self::Access(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
@@ -278,6 +285,17 @@ pub(super) fn failed(reader: &Reader, failure: &Failure) -> Response {
         Failure::Access(not) => {
             (reader.say("This was not done", "Цього не зроблено"), access::why_not(reader, *not).to_owned())
         }
+        Failure::Unreadable(_) => (
+            reader.say("This cannot be read", "Це не вдалося прочитати"),
+            reader
+                .say(
+                    "The address is cut short or mistyped, or the form is too large or of an older page. Nothing was changed: \
+                     go back, load the page again, and repeat it.",
+                    "Адреса обірвана чи введена з помилкою, або форма завелика чи зі старої сторінки. Нічого не змінено: \
+                     поверніться, оновіть сторінку і повторіть.",
+                )
+                .to_owned(),
+        ),
         Failure::Storage => (
             reader.say("The registry does not answer", "Реєстр не відповідає"),
             reader
@@ -288,8 +306,7 @@ pub(super) fn failed(reader: &Reader, failure: &Failure) -> Response {
                 .to_owned(),
         ),
     };
-    let content =
-        html! { p.message { (text) } p { a href="/" { (reader.say("To the registry", "До реєстру")) } } };
+    let content = html! { p.message.bad role="alert" { (kept(reader, &text)) } p { a href="/" { (reader.say("To the registry", "До реєстру")) } } };
     (failure.status(), page(reader, None, title, &content)).into_response()
 }
 

@@ -1,13 +1,44 @@
 //! States and reasons in words.
 //!
-//! A reason is stored as its word and an English sentence with everything that it is about. In Ukrainian the word has a
-//! sentence here; what the English one names beside it is shown below it where there is room.
+//! A reason is stored as its word and an English sentence with everything that it is about. In Ukrainian the most usual
+//! sentences are told whole ([`told`]); else the word has a sentence here, beside which the English one stands only where it
+//! holds what others said: the CRM, or a mapping. Whatever stays English is marked so, for those who have pages read to them.
+
+mod flaws;
+mod told;
 
 use maud::{Markup, html};
 use serde_json::Value;
 
 use super::guard::Reader;
 use crate::resolve::Language;
+
+pub(super) use self::flaws::{field, flaw};
+
+/// Words of reasons whose sentence holds what others said, or what nobody finds without it.
+const HOLDS_MORE: &[&str] = &[
+    "blind_step_unknown",
+    "call_error",
+    "crm_keeps_failing",
+    "crm_rejected",
+    "deal_not_counted",
+    "internal_error",
+    "lead_unreadable",
+    "look_up_rejected",
+    "mapping_error",
+    "mapping_unreadable",
+    "never_confirmed",
+    "no_recipient",
+    "not_sent",
+    "record_of_another_person",
+    "retry",
+    "search_rejected",
+    "twins_told",
+    "two_contacts",
+    "unauthorised",
+    "unknown_outcome",
+    "written_twice",
+];
 
 /// Word and sentence in Ukrainian.
 const UKRAINIAN: &[(&str, &str)] = &[
@@ -28,7 +59,7 @@ const UKRAINIAN: &[(&str, &str)] = &[
     ("crm_rejected", "CRM не прийняла дані: виправте їх і повторіть."),
     ("deal_not_counted", "Одна з угод за правилами не вважається відкритою."),
     ("earlier_leads", "Разом передаємо попередні ліди цієї людини, що чекали."),
-    ("erased", "Усі особисті дані видалено."),
+    ("erased", "Усе особисте стерто."),
     ("forced", "Угоду створюємо на вимогу, хоч би що казали правила."),
     ("internal_error", "Внутрішня помилка leadfold: повідомте розробників, деталі в журналі."),
     ("lead_unreadable", "Лід збережено іншою версією leadfold, і ця його не прочитає."),
@@ -36,7 +67,9 @@ const UKRAINIAN: &[(&str, &str)] = &[
     ("look_up_rejected", "CRM відмовила в пошуку: не відомо, чи записано."),
     ("mapping_error", "Мапінг не впорався з цим запитом: виправте його і сплануйте лід заново."),
     ("mapping_unreadable", "Мапінг, за яким зроблено лід, не читається."),
+    ("needs_chat", "Немає чату: лід збережено, він піде разом із першим, де той буде."),
     ("needs_email", "Немає пошти: лід збережено, він піде разом із першим, де вона буде."),
+    ("needs_name", "Немає імені: лід збережено, він піде разом із першим, де воно буде."),
     ("needs_phone", "Немає телефону: лід збережено, він піде разом із першим, де той буде."),
     (
         "needs_phone_or_email",
@@ -59,7 +92,7 @@ const UKRAINIAN: &[(&str, &str)] = &[
     ("nobody_available", "Зараз немає кому віддати лід: чекаємо робочого часу."),
     ("not_counted", "Хтось позначив цей постбек як повтор."),
     ("not_sent", "Запит не відправлено: спробуємо ще раз."),
-    ("not_sent_there", "Поточний мапінг більше не надсилає цей лід сюди."),
+    ("not_sent_there", "Сьогоднішній мапінг більше не надсилає цей лід сюди."),
     ("note_added", "Лід приносить примітку."),
     ("note_in_task", "Ця CRM не приймає приміток: текст стоїть у завданні."),
     ("note_not_written", "Ця CRM не приймає приміток: текст лишається тут, при ліді."),
@@ -69,6 +102,7 @@ const UKRAINIAN: &[(&str, &str)] = &[
     ("open_deal", "У контакту є відкрита угода."),
     ("open_deal_on_other_contact", "Відкрита угода є на іншому контакті тієї ж людини."),
     ("other_campaign", "Постбек з іншої кампанії."),
+    ("own_link", "Людина перейшла за власним посиланням: це той самий користувач сайту."),
     ("owner_fallback", "У пулі нікого немає: відповідальний — запасний."),
     ("owner_inactive", "Відповідальний у CRM неактивний і нового не отримує."),
     ("owner_kept", "Відповідального вже обрано раніше: черга не зсувається."),
@@ -77,11 +111,16 @@ const UKRAINIAN: &[(&str, &str)] = &[
     ("owner_picked", "Відповідального обрано за чергою з пулу."),
     ("phone_and_email_disagree", "Телефон і пошта вказують на різні контакти."),
     ("phone_rejected", "Телефон непридатний, і мапінг такі ліди відхиляє."),
+    (
+        "pin_not_said",
+        "Виклик бота не передає PIN як є: запишіть у мапінгу {{ pin }} без фільтра, і хай відвідувач попросить інший.",
+    ),
     ("place_kept", "Угода лишається у своїй воронці та на своєму етапі."),
     ("record_of_another_person", "Запис у CRM належить іншій людині."),
     ("replayed", "Повторено на вимогу."),
     ("restored", "Базу відновлено з копії: перевіряємо, чи записано."),
     ("retry", "CRM тимчасово не приймає: спробуємо ще раз."),
+    ("said_to_be_one", "Хтось сказав, що це одна людина."),
     ("search_rejected", "CRM відмовила в пошуку."),
     ("several_contacts", "Контактів кілька: взято один, решту варто об’єднати в CRM."),
     ("several_open_deals", "Відкритих угод кілька: взято найновішу."),
@@ -103,28 +142,55 @@ const UKRAINIAN: &[(&str, &str)] = &[
 
 /// A reason, in a sentence.
 pub(super) fn sentence(reader: &Reader, reason: &Value) -> String {
-    let text = || reason.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = reason.get("text").and_then(Value::as_str).unwrap_or_default();
     match reader.language {
-        Language::English => text(),
-        Language::Ukrainian => ukrainian(reason).map_or_else(text, str::to_owned),
+        Language::English => text.to_owned(),
+        Language::Ukrainian => told::ukrainian(reader, text)
+            .or_else(|| ukrainian(reason).map(str::to_owned))
+            .unwrap_or_else(|| text.to_owned()),
     }
 }
 
 fn ukrainian(reason: &Value) -> Option<&'static str> {
+    const ANY_OF_SEVERAL: &str =
+        "Немає жодного з потрібного: лід збережено, він піде разом із першим, де щось із цього буде.";
     let code = reason.get("code")?.as_str()?;
-    UKRAINIAN.iter().find(|(known, _)| *known == code).map(|(_, sentence)| *sentence)
+    let known = UKRAINIAN.iter().find(|(known, _)| *known == code).map(|(_, sentence)| *sentence);
+    known.or_else(|| code.starts_with("needs_").then_some(ANY_OF_SEVERAL))
 }
 
-/// The same where there is room: with what the stored sentence names, for who reads Ukrainian.
+/// The same where there is room: with what others said in it.
 pub(super) fn whole(reader: &Reader, reason: &Value) -> Markup {
     let text = reason.get("text").and_then(Value::as_str).unwrap_or_default();
-    match (reader.language, ukrainian(reason)) {
-        (Language::Ukrainian, Some(sentence)) => {
-            html! { (sentence) " " span.faint lang="en" { (text) } }
-        }
-        (Language::Ukrainian, None) => html! { span lang="en" { (text) } },
-        (Language::English, _) => html! { (text) },
+    let code = reason.get("code").and_then(Value::as_str).unwrap_or_default();
+    if reader.language == Language::Ukrainian
+        && told::ukrainian(reader, text).is_none()
+        && let Some(sentence) = ukrainian(reason)
+        && HOLDS_MORE.contains(&code)
+    {
+        return html! { (sentence) " " (marked(reader, text)) };
     }
+    marked(reader, &sentence(reader, reason))
+}
+
+/// A sentence of ours that is kept in English.
+pub(super) fn kept(reader: &Reader, text: &str) -> Markup {
+    match reader.language {
+        Language::English => html! { (text) },
+        Language::Ukrainian => match told::ukrainian(reader, text) {
+            Some(told) => html! { (told) },
+            None => marked(reader, text),
+        },
+    }
+}
+
+/// A text that may be English, on a page that may be Ukrainian.
+pub(super) fn marked(reader: &Reader, text: &str) -> Markup {
+    let is_ours = |letter: char| matches!(letter, '\u{400}'..='\u{52f}');
+    if reader.language == Language::English || text.is_empty() || text.chars().any(is_ours) {
+        return html! { (text) };
+    }
+    html! { span lang="en" { (text) } }
 }
 
 /// The first words of a sentence, for a row.
@@ -197,7 +263,66 @@ mod tests {
             assert!(!whole(reader, &reason).into_string().contains("<b>"));
         };
         check(&ukrainian, "no_open_deal", "У контакту немає відкритої угоди.");
+        check(
+            &ukrainian,
+            "needs_name_or_chat",
+            "Немає жодного з потрібного: лід збережено, він піде разом із першим, де щось із цього буде.",
+        );
         check(&ukrainian, "of_a_later_version", "Contact 7 has <b>no</b> open deal.");
         check(&Reader::for_tests(), "no_open_deal", "Contact 7 has <b>no</b> open deal.");
+    }
+
+    #[test]
+    fn what_others_said_stays_as_they_said_it() {
+        let ukrainian = Reader { language: Language::Ukrainian, ..Reader::for_tests() };
+        let check = |code: &str, text: &str, expect: &str| {
+            assert_eq!(
+                whole(&ukrainian, &json!({ "code": code, "text": text })).into_string(),
+                expect,
+                "{code}"
+            );
+        };
+        check(
+            "crm_rejected",
+            "'crm': stage 7 is gone",
+            "CRM не прийняла дані: виправте їх і повторіть. <span lang=\"en\">'crm': stage 7 is gone</span>",
+        );
+        check("no_open_deal", "Contact 7 has no open deal.", "У контакту 7 немає відкритої угоди.");
+        check("task_off", "Whatever English says.", "Людина повернулася; за правилами завдання не ставимо.");
+        check("of_a_later_version", "So <it> is.", "<span lang=\"en\">So &lt;it&gt; is.</span>");
+        assert_eq!(kept(&ukrainian, "at most 10 calls in 1s").into_string(), "щонайбільше 10 запитів за 1 с");
+    }
+
+    /// The core says why in many places; each word has its sentence.
+    #[test]
+    fn every_reason_of_the_core_has_its_sentence() {
+        const STAGES: &[&str] = &["decide", "pipeline", "prepare", "store", "sync"];
+        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut folders: Vec<_> = STAGES.iter().map(|stage| source.join(stage)).collect();
+        let mut missing = Vec::new();
+        let mut seen = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() && !path.ends_with("tests") {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs")
+                    && !path.ends_with("tests.rs")
+                {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let code = text.split("#[cfg(test)]").next().unwrap();
+                    for after in code.split("Reason::new(").skip(1).chain(code.split(".say(").skip(1)) {
+                        let Some(rest) = after.trim_start().strip_prefix('"') else { continue };
+                        let word = rest.split('"').next().unwrap();
+                        seen += 1;
+                        if ukrainian(&json!({ "code": word })).is_none() {
+                            missing.push(format!("{word} in {}", path.display()));
+                        }
+                    }
+                }
+            }
+        }
+        assert!(seen > 50, "only {seen} reasons were found");
+        assert!(missing.is_empty(), "no sentence in Ukrainian for {missing:#?}");
     }
 }

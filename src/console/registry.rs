@@ -11,6 +11,7 @@ pub(super) use self::filter::{Choices, select};
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, page};
+use crate::access::Role;
 use crate::store::listing::Page;
 
 /// Leads of one page.
@@ -98,12 +99,13 @@ fn notes(reader: &Reader, found: &Page) -> Markup {
 
 fn nothing(reader: &Reader, asked: &Asked) -> Markup {
     html! {
-        p.message {
+        p.message #none {
             @if asked.is_all() {
                 (reader.say(
                     "No lead has come yet. As soon as a source sends its first request, it stands here.",
-                    "Лідів ще немає. Щойно джерело надішле перший запит, він з’явиться тут.",
+                    "Лідів ще немає. Щойно джерело надішле перший запит, лід з’явиться тут.",
                 ))
+                (connect(reader))
             } @else {
                 (reader.say("No lead is like this. ", "Таких лідів немає. "))
                 (reader.say(
@@ -113,6 +115,16 @@ fn nothing(reader: &Reader, asked: &Asked) -> Markup {
             }
         }
     }
+}
+
+/// Where whoever has nothing yet goes on.
+pub(super) fn connect(reader: &Reader) -> Markup {
+    let (path, words) = if reader.may(Role::Admin) {
+        ("/mappings/new", reader.say("Connect a source", "Під’єднати джерело"))
+    } else {
+        ("/mappings", reader.say("Which sources there are", "Які є джерела"))
+    };
+    html! { " " a href=(path) { (words) } }
 }
 
 fn pages(reader: &Reader, asked: &Asked, found: &Page) -> Markup {

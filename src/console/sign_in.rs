@@ -1,7 +1,8 @@
 //! Signing in: with a name and a password, or with a token.
 //!
-//! How often somebody may try is said by [`Entrance`](crate::operation::entrance::Entrance). A token is 256 random bits, or the
-//! start token; tokens count as one more name.
+//! How often somebody may try a password is said by [`crate::operation::entrance`]. Tokens are not counted, here as
+//! little as on `/api`: they are 256 random bits, or the start token, which `serve` wants long where strangers come; and whoever
+//! counted them together would let any stranger keep out everybody who has one.
 
 use axum::Form;
 use axum::extract::{Query, State};
@@ -15,10 +16,11 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::Console;
-use super::guard::{Reader, SESSION, is_of_another_site, likes, path_of_ours};
+use super::guard::{KNOWN, Reader, SESSION, is_of_another_site, likes, path_of_ours};
 use super::page::{Failure, head, languages};
 use crate::access::Name;
 use crate::access::password::{self, Password};
+use crate::operation::entrance;
 use crate::resolve::Language;
 use crate::store::access::Holder;
 use crate::telemetry::masked;
@@ -86,18 +88,15 @@ pub(super) async fn sign_in(
     }
     // What cannot be a name is nobody's, and is answered as any other that is nobody's.
     let name = given.name.parse::<Name>().map(String::from).unwrap_or_default();
-    let by_token = !given.token.is_empty();
-    if !console.means.entrance.allows_try(if by_token { "with a token" } else { &name }) {
-        return refused(StatusCode::TOO_MANY_REQUESTS, Refused::TooOften);
-    }
-    let holder = if by_token {
-        holder_of(&console, &token::hash(given.token.trim())).await
+    let holder = if given.token.is_empty() {
+        user(&console, name, given.password, cookies.get(KNOWN).map(Cookie::value)).await
     } else {
-        user(&console, name, given.password).await
+        holder_of(&console, &token::hash(given.token.trim())).await
     };
     let (holder, proof) = match holder {
-        Ok(Some(holder)) => holder,
-        Ok(None) => return refused(StatusCode::UNAUTHORIZED, Refused::Wrong),
+        Ok(Came::In(holder, proof)) => (holder, proof),
+        Ok(Came::Wrong) => return refused(StatusCode::UNAUTHORIZED, Refused::Wrong),
+        Ok(Came::TooOften) => return refused(StatusCode::TOO_MANY_REQUESTS, Refused::TooOften),
         Err(failure) => return failure.bare(),
     };
     // What somebody left open in this browser ends, whoever it was.
@@ -116,6 +115,14 @@ pub(super) async fn sign_in(
     }
 }
 
+/// Who somebody turned out to be.
+enum Came {
+    /// Their holder, and what the database has of the proof.
+    In(Holder, String),
+    Wrong,
+    TooOften,
+}
+
 /// Begins a session in this browser, unless what somebody proved to have is not theirs any more.
 pub(super) async fn begin(
     console: &Console,
@@ -129,38 +136,56 @@ pub(super) async fn begin(
     if !console.means.store.begin_session(&token::hash(&secret), holder, proof, now).await? {
         return Ok(None);
     }
-    let cookie = Cookie::build((SESSION, secret))
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(is_encrypted(headers))
-        .build();
-    Ok(Some(cookies.add(cookie)))
+    let cookie = |name: &'static str, value: String, path: &'static str| {
+        let cookie = Cookie::build((name, value)).path(path).http_only(true).same_site(SameSite::Lax);
+        cookie.secure(is_encrypted(headers))
+    };
+    let cookies = cookies.add(cookie(SESSION, secret, "/").build());
+    Ok(Some(match holder {
+        Holder::User(name) => {
+            cookies.add(cookie(KNOWN, entrance::mark(name, proof), "/sign-in").permanent().build())
+        }
+        Holder::Token(_) | Holder::Start(_) => cookies,
+    }))
 }
 
 /// Whose token this is, and what the database has of it.
-async fn holder_of(console: &Console, hash: &TokenHash) -> Result<Option<(Holder, String)>, Failure> {
+async fn holder_of(console: &Console, hash: &TokenHash) -> Result<Came, Failure> {
     if let Access::Token { api: Some(api), .. } = &*console.access
         && token::same(api, hash)
     {
-        return Ok(Some((Holder::Start(*api), String::new())));
+        return Ok(Came::In(Holder::Start(*api), String::new()));
     }
     let token = console.means.store.access_token(hash).await?;
-    Ok(token.map(|token| (Holder::Token(token.name), token::to_hex(hash))))
+    Ok(token.map_or(Came::Wrong, |token| Came::In(Holder::Token(token.name), token::to_hex(hash))))
 }
 
-/// The user of this name, if this is their password, and what the database has of it.
+/// The user of this name, if this is their password, and what the database has of it. `known` is what the browser kept of
+/// signing in before.
 async fn user(
     console: &Console,
     name: String,
     password: String,
-) -> Result<Option<(Holder, String)>, Failure> {
-    if password.len() > password::LONGEST {
-        return Ok(None);
-    }
+    known: Option<&str>,
+) -> Result<Came, Failure> {
+    let entrance = &console.means.entrance;
     let kept = console.means.store.password(&name).await?;
-    let is = console.means.entrance.is(Password(password), kept.clone()).await;
-    Ok(kept.filter(|_| is).map(|kept| (Holder::User(name), kept)))
+    let mark = kept.as_ref().map(|kept| entrance::mark(&name, kept));
+    let mark = mark.zip(known).filter(|(mark, known)| token::same(&token::hash(mark), &token::hash(known)));
+    let place = match &mark {
+        Some((mark, _)) if entrance.allows_known(mark) => None,
+        None if entrance.allows_try(&name) => match entrance.place() {
+            Some(place) => Some(place),
+            None => return Ok(Came::TooOften),
+        },
+        Some(_) | None => return Ok(Came::TooOften),
+    };
+    if password.len() > password::LONGEST {
+        return Ok(Came::Wrong);
+    }
+    let is = entrance.is(Password(password), kept.clone()).await;
+    drop(place);
+    Ok(kept.filter(|_| is).map_or(Came::Wrong, |kept| Came::In(Holder::User(name), kept)))
 }
 
 #[derive(Deserialize)]
@@ -228,10 +253,10 @@ fn page(language: Language, next: &str, refused: Option<Refused>, open: bool, is
                 @if is_first {
                     div.message {
                         (say(
-                            "Nobody can sign in with a password yet. Add yourself on the server, or come in with a token below.",
-                            "Ще ніхто не має пароля. Додайте себе на сервері або увійдіть із токеном нижче.",
+                            "Nobody can sign in with a password yet. Add yourself on the server, or come in with a token (below).",
+                            "Ще ніхто не має пароля. Додайте себе на сервері або увійдіть із токеном (нижче).",
                         ))
-                        pre { "leadfold users add olena --role admin" }
+                        pre tabindex="0" { "leadfold users add olena --role admin" }
                     }
                 }
                 form method="post" action="/sign-in" {
@@ -240,7 +265,7 @@ fn page(language: Language, next: &str, refused: Option<Refused>, open: bool, is
                     label { (say("Password", "Пароль")) input name="password" type="password" autocomplete="current-password" required; }
                     button { (title) }
                 }
-                details open[is_first] {
+                details {
                     summary { (say("With a token", "З токеном")) }
                     form method="post" action="/sign-in" {
                         input type="hidden" name="next" value=(next);

@@ -9,7 +9,7 @@ use crate::event::Event;
 /// A placeholder, and what it reads from the event that it was found in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Placeholder {
-    /// What stands between the braces: `contact.variables["Ваш телефон"]`.
+    /// What stands between the braces: `contact.variables['Ваш телефон']`.
     pub path: String,
     /// What it reads, shortened; empty for nothing.
     pub reads: String,

@@ -23,13 +23,14 @@ type Way = Vec<String>;
 
 /// The texts with every secret that is written out hidden; all else, and every line, is as it was.
 pub fn hidden(files: &Files, kinds: &[DestinationKind]) -> Files {
-    let one = |(file, text): (&String, &String)| {
-        let root = yaml::parse(text).root;
-        let secrets = secrets(file, &root, kinds).into_values().filter(|node| is_written_out(node));
-        let places = secrets.map(|node| (node.span, format!("\"{HIDDEN}\"")));
-        (file.clone(), replaced(text, places.collect()))
-    };
+    let one = |(file, text): (&String, &String)| (file.clone(), hidden_in(file, text, kinds));
     Files(files.0.iter().map(one).collect())
+}
+
+fn hidden_in(file: &str, text: &str, kinds: &[DestinationKind]) -> String {
+    let root = yaml::parse(text).root;
+    let secrets = secrets(file, &root, kinds).into_values().filter(|node| is_written_out(node));
+    replaced(text, secrets.map(|node| (node.span, format!("\"{HIDDEN}\""))).collect())
 }
 
 /// The edited texts with the secrets of `base` where they are hidden, and what is hidden where `base` has no secret.
@@ -44,11 +45,16 @@ pub fn revealed(base: &Files, edited: &Files, kinds: &[DestinationKind]) -> (Fil
         let before = base.0.get(file).map(String::as_str).unwrap_or_default();
         let tree = yaml::parse(before).root;
         let secrets = if nodes.is_empty() { BTreeMap::new() } else { secrets(file, &tree, kinds) };
-        let mut places = Vec::new();
+        let (mut places, mut not_hidden) = (Vec::new(), Vec::new());
         for (way, node) in nodes {
-            let secret = secrets.get(&way).and_then(|node| before.get(node.span.start..node.span.end));
-            match secret {
-                Some(secret) => places.push((node.span, secret.to_owned())),
+            let secret = secrets.get(&way);
+            match secret.and_then(|node| Some((node, before.get(node.span.start..node.span.end)?))) {
+                Some((secret, text)) => {
+                    if !is_written_out(secret) {
+                        not_hidden.push((node.span, text.to_owned()));
+                    }
+                    places.push((node.span, text.to_owned()));
+                }
                 None => problems.push(Problem::new(
                     Severity::Error,
                     file,
@@ -61,7 +67,21 @@ pub fn revealed(base: &Files, edited: &Files, kinds: &[DestinationKind]) -> (Fil
                 )),
             }
         }
-        files.0.insert(file.clone(), replaced(text, places));
+        // Twice in a file, or in a text that falls apart with the secret in it, what comes back would not be hidden again.
+        let first = places.first().map(|(span, _)| *span);
+        let revealed = replaced(text, places);
+        if let Some(span) = first.filter(|_| {
+            hidden_in(file, &revealed, kinds) != hidden_in(file, &replaced(text, not_hidden), kinds)
+        }) {
+            problems.push(Problem::new(
+                Severity::Error,
+                file,
+                span,
+                format!("`{HIDDEN}` stands here in a way that would show the secret"),
+                Some("leave the line as it was, once in the file, or write `${NAME}` instead".to_owned()),
+            ));
+        }
+        files.0.insert(file.clone(), revealed);
     }
     (files, problems)
 }
@@ -329,6 +349,26 @@ vars: { token: not-a-secret }
         let (_, problems) =
             revealed(&base, &Files([("new.yaml".to_owned(), SOURCE.replace("demo", HIDDEN))].into()), KINDS);
         assert_eq!(problems.len(), 1, "another file has other secrets");
+    }
+
+    #[test]
+    fn no_secret_comes_back_where_it_would_be_seen() {
+        let check = |before: &str, edited: &str, expect: bool| {
+            let (back, problems) = revealed(&files(WORKSPACE, before), &files(WORKSPACE, edited), KINDS);
+            assert_eq!(problems.is_empty(), expect, "{edited}: {problems:?}");
+            let seen = hidden(&back, KINDS).0["bot.yaml"].contains("hush");
+            assert!(!(expect && seen), "{back:?}");
+        };
+        let plain = "source:\n  token: hush\n  preset: json\nleads: []\n";
+        check(plain, "source:\n  token: ••••••\n  preset: form\n", true);
+        check(plain, "source:\n  token: ••••••\n  token: ••••••\n", false);
+        check(plain, "source: { token: \"••••••\" }\nleads: []\nsource: { token: \"••••••\" }\n", false);
+        // A plain scalar that ends early inside of braces, and one that is a comment at another place.
+        check("source:\n  token: a }hush\n", "source: { token: \"••••••\" }\n", false);
+        check("source:\n  token: a, hush\n", "source: { token: \"••••••\" }\n", false);
+        check("source:\n  token: |\n    hush\n", "source: { token: \"••••••\" }\n", false);
+        // What is not written out is shown as it is, so it may come back anywhere that it stood.
+        check("source: { token: \"${HOOK}\" }\n", "source:\n  token: ••••••\n", true);
     }
 
     #[test]

@@ -10,10 +10,11 @@ use super::{Means, Operation, OperationError};
 use crate::access::Role;
 use crate::crm;
 use crate::failpoint::failpoint;
-use crate::map::{Files, Severity};
+use crate::map::{Files, Severity, diverted, hidden};
 use crate::workspace::{readable_secrets, short};
 
-/// Asks for the active version, with whatever secrets somebody wrote out in it.
+/// Asks for the active version. Secrets that somebody wrote out in it are hidden, unless whoever asks has the token that
+/// leadfold was started with.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtActive {}
@@ -35,12 +36,17 @@ impl Operation for LookAtActive {
     async fn run(self, means: &Means) -> Result<Active, OperationError> {
         Ok(match means.store.active_version().await? {
             None => Active::default(),
-            Some((version, files)) => Active { version: Some(version), files: files.0 },
+            Some((version, files)) => {
+                let files =
+                    if means.caller.may_know_secrets() { files } else { hidden(&files, &crm::kinds()) };
+                Active { version: Some(version), files: files.0 }
+            }
         })
     }
 }
 
-/// Makes these texts the active version; every process takes them up within a second or two.
+/// Makes these texts the active version; every process takes them up within a second or two. One that changes where secrets
+/// are sent takes the token that leadfold was started with.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
@@ -71,6 +77,7 @@ impl Operation for Apply {
     }
 
     async fn run(self, means: &Means) -> Result<Applied, OperationError> {
+        self.keeps_secrets(means).await?;
         let version = self.usable(means).await?;
         let files = Files(self.files);
         if self.instead_of.as_ref() == Some(&version) {
@@ -93,6 +100,26 @@ impl Operation for Apply {
 }
 
 impl Apply {
+    /// Refuses to send secrets elsewhere for somebody who need not know them: whoever was made an admin, not whoever has the
+    /// environment. Before anything is compiled, because a message might quote what it resolves to.
+    async fn keeps_secrets(&self, means: &Means) -> Result<(), OperationError> {
+        if means.caller.may_know_secrets() {
+            return Ok(());
+        }
+        let base = means.store.active_version().await?.map(|(_, files)| files).unwrap_or_default();
+        let diverted = diverted(&base, &Files(self.files.clone()));
+        let told: Vec<String> =
+            diverted.iter().map(|problem| format!("line {}: {}", problem.line, problem.message)).collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        Err(OperationError::Refused(format!(
+            "nothing is changed: this version changes where secrets are sent. Apply it at the machine of the database, or \
+             with the token that leadfold was started with, which no access token replaces.\n{}",
+            told.join("\n")
+        )))
+    }
+
     /// The hash of the version, if it can be used.
     pub(super) async fn usable(&self, means: &Means) -> Result<String, OperationError> {
         let files = Files(self.files.clone());

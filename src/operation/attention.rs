@@ -11,6 +11,7 @@ use crate::access::Role;
 use crate::rules::Mode;
 use crate::store::alerts::Trouble;
 use crate::store::attention::{Caused, HeldAt, Requests};
+use crate::store::pauses::Pause;
 
 /// Asks what needs somebody.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,11 +29,17 @@ pub struct Attention {
     pub waiting: Vec<Requests>,
     /// Leads that were decided while their destination only observed.
     pub held: Vec<HeldAt>,
-    /// What else somebody is told of, the newest first: a destination that is paused, a source that is silent.
+    /// What else somebody is told of, the newest first: a destination that failed and is paused, one that is late, a source
+    /// that is silent.
     pub troubles: Vec<Trouble>,
     /// Destinations that the workspace does not let write.
     pub modes: BTreeMap<String, Mode>,
+    /// Destinations that somebody paused.
+    pub paused: BTreeMap<String, Pause>,
 }
+
+/// Troubles that are told of nowhere else.
+const OF_THEIR_OWN: &[&str] = &["paused", "late", "silent"];
 
 impl Operation for LookAtAttention {
     const PATH: &'static str = "/api/attention";
@@ -47,14 +54,12 @@ impl Operation for LookAtAttention {
             held: store.held_by_destination().await?,
             ..Attention::default()
         };
-        let causes = store.causes().await?;
+        // The others are told of by their leads and requests, and with these they are over: a trouble stands a little longer.
         attention.troubles = store.troubles().await?;
         attention.troubles.retain(|trouble| {
-            let is_held =
-                attention.held.iter().any(|held| trouble.cause == format!("held:{}", held.destination));
-            !is_held && causes.iter().all(|cause| cause.name() != trouble.cause)
+            trouble.cause.split_once(':').is_some_and(|(kind, _)| OF_THEIR_OWN.contains(&kind))
         });
-        for cause in causes {
+        for cause in store.causes().await? {
             attention.causes.extend(store.caused(cause).await?);
         }
         let newest = |caused: &Caused| caused.examples.first().map(|example| example.received_at);
@@ -62,6 +67,8 @@ impl Operation for LookAtAttention {
         if let Ok(workspace) = means.active().await {
             let modes = workspace.destinations.values().map(|one| (one.name.clone(), one.mode));
             attention.modes = modes.filter(|(_, mode)| *mode != Mode::Live).collect();
+            attention.paused = store.pauses().await?;
+            attention.paused.retain(|name, _| workspace.destinations.contains_key(name));
         }
         Ok(attention)
     }

@@ -40,14 +40,20 @@ pub struct Overview {
     pub leads: Vec<Hour>,
     /// Syncs that came to their end, by destination and state; as `leadfold_syncs_total`.
     pub ended: BTreeMap<String, BTreeMap<String, i64>>,
+    /// The same by the hour in which they did.
+    pub ended_by_hour: Vec<EndedHour>,
     /// What did not get into the CRM a second time.
     pub prevented: Prevented,
+    /// The same by hour; hours in which nothing was prevented are left out.
+    pub prevented_by_hour: Vec<PreventedHour>,
     /// Contacts that were made.
     pub contacts_made: i64,
     /// Deals that were made.
     pub deals_made: i64,
     /// From the request to the CRM, by destination, of new leads that were brought there.
     pub took: BTreeMap<String, Took>,
+    /// What that is reckoned from, by the hour in which they were there.
+    pub took_by_hour: Vec<TookHour>,
 }
 
 /// New leads of one hour.
@@ -59,6 +65,42 @@ pub struct Hour {
     pub source: String,
     /// What the mapping made of them.
     pub state: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// Syncs that came to their end in one hour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndedHour {
+    /// When it begins.
+    pub hour: Timestamp,
+    /// The destination.
+    pub destination: String,
+    /// How they ended.
+    pub state: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// Duplicates that were prevented in one hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreventedHour {
+    /// When it begins.
+    pub hour: Timestamp,
+    /// Which, and how many.
+    #[serde(flatten)]
+    pub prevented: Prevented,
+}
+
+/// Leads that were brought to a destination in one hour, and took about as long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TookHour {
+    /// When it begins.
+    pub hour: Timestamp,
+    /// The destination.
+    pub destination: String,
+    /// At most so many milliseconds, and more than the next smaller one that is ever told; absent: longer than all of them.
+    pub at_most: Option<i64>,
     /// How many.
     pub count: i64,
 }
@@ -99,30 +141,36 @@ impl Operation for LookAtOverview {
         let since = until - SignedDuration::from_hours(i64::from(self.hours) - 1);
         let since =
             Timestamp::from_second(since.as_second() - since.as_second().rem_euclid(3_600)).unwrap_or(since);
-        let records = store.in_all(Kind::Record, since).await?;
-        let of = |name: &str| sum(&records, name);
+        let records = store.by_hour(Kind::Record, since).await?;
         let (repeated, leads): (Vec<Counted>, Vec<Counted>) = store
             .by_hour(Kind::Lead, since)
             .await?
             .into_iter()
             .partition(|counted| counted.name == REDELIVERY);
+        let ended_by_hour: Vec<EndedHour> =
+            store.by_hour(Kind::Sync, since).await?.into_iter().map(EndedHour::from).collect();
         let mut ended: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-        for counted in store.in_all(Kind::Sync, since).await? {
-            ended.entry(counted.subject).or_default().insert(counted.name, counted.count);
+        for hour in &ended_by_hour {
+            *ended.entry(hour.destination.clone()).or_default().entry(hour.state.clone()).or_default() +=
+                hour.count;
         }
+        let took_by_hour: Vec<TookHour> =
+            store.by_hour(Kind::Took, since).await?.into_iter().map(TookHour::from).collect();
+        let prevented_by_hour = prevented(repeated.iter().chain(&records));
         Ok(Overview {
             since,
             until,
             leads: leads.into_iter().map(Hour::from).collect(),
             ended,
-            prevented: Prevented {
-                redeliveries: sum(&repeated, REDELIVERY),
-                contacts_found: of(CONTACT_FOUND),
-                tasks_instead: of(TASK_INSTEAD),
-            },
-            contacts_made: of(CONTACT_MADE),
-            deals_made: of(DEAL_MADE),
-            took: took(&store.in_all(Kind::Took, since).await?),
+            ended_by_hour,
+            prevented: prevented_by_hour
+                .iter()
+                .fold(Prevented::default(), |all, hour| all.and(hour.prevented)),
+            prevented_by_hour,
+            contacts_made: sum(&records, CONTACT_MADE),
+            deals_made: sum(&records, DEAL_MADE),
+            took: by_destination(&took_by_hour),
+            took_by_hour,
         })
     }
 }
@@ -133,20 +181,71 @@ impl From<Counted> for Hour {
     }
 }
 
+impl From<Counted> for EndedHour {
+    fn from(Counted { hour, subject, name, count }: Counted) -> Self {
+        Self { hour, destination: subject, state: name, count }
+    }
+}
+
+impl From<Counted> for TookHour {
+    fn from(Counted { hour, subject, name, count }: Counted) -> Self {
+        let at_most = name.parse().ok().filter(|bound| *bound != i64::MAX);
+        Self { hour, destination: subject, at_most, count }
+    }
+}
+
 fn sum(counted: &[Counted], name: &str) -> i64 {
     counted.iter().filter(|counted| counted.name == name).map(|counted| counted.count).sum()
 }
 
-fn took(counted: &[Counted]) -> BTreeMap<String, Took> {
-    let mut by_destination: BTreeMap<String, BTreeMap<i64, i64>> = BTreeMap::new();
-    for Counted { subject, name, count, .. } in counted {
-        let bound = name.parse().unwrap_or(i64::MAX);
-        *by_destination.entry(subject.clone()).or_default().entry(bound).or_default() += count;
+/// What was prevented, by hour.
+fn prevented<'c>(counted: impl Iterator<Item = &'c Counted>) -> Vec<PreventedHour> {
+    let mut hours: BTreeMap<Timestamp, Prevented> = BTreeMap::new();
+    for Counted { hour, name, count, .. } in counted {
+        let one = match name.as_str() {
+            REDELIVERY => Prevented { redeliveries: *count, ..Prevented::default() },
+            CONTACT_FOUND => Prevented { contacts_found: *count, ..Prevented::default() },
+            TASK_INSTEAD => Prevented { tasks_instead: *count, ..Prevented::default() },
+            _ => continue,
+        };
+        let all = hours.entry(*hour).or_default();
+        *all = all.and(one);
     }
-    let millis = |span: SignedDuration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-    let told = by_destination.into_iter().filter_map(|(destination, counts)| {
-        let (p50, p95) = (percentile(&counts, 50)?, percentile(&counts, 95)?);
-        Some((destination, Took { leads: counts.values().sum(), p50: millis(p50), p95: millis(p95) }))
-    });
+    hours.into_iter().map(|(hour, prevented)| PreventedHour { hour, prevented }).collect()
+}
+
+impl Prevented {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            redeliveries: self.redeliveries + other.redeliveries,
+            contacts_found: self.contacts_found + other.contacts_found,
+            tasks_instead: self.tasks_instead + other.tasks_instead,
+        }
+    }
+}
+
+fn by_destination(hours: &[TookHour]) -> BTreeMap<String, Took> {
+    let mut destinations: BTreeMap<&str, Vec<&TookHour>> = BTreeMap::new();
+    for hour in hours {
+        destinations.entry(&hour.destination).or_default().push(hour);
+    }
+    let told = destinations
+        .into_iter()
+        .filter_map(|(destination, hours)| Some((destination.to_owned(), Took::of(hours)?)));
     told.collect()
+}
+
+impl Took {
+    /// Of these; `None` where there is none.
+    pub fn of<'h>(hours: impl IntoIterator<Item = &'h TookHour>) -> Option<Self> {
+        let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
+        for hour in hours {
+            *counts.entry(hour.at_most.unwrap_or(i64::MAX)).or_default() += hour.count;
+        }
+        let millis = |span: SignedDuration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        let (p50, p95) = (percentile(&counts, 50)?, percentile(&counts, 95)?);
+        Some(Self { leads: counts.values().sum(), p50: millis(p50), p95: millis(p95) })
+    }
 }

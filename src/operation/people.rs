@@ -21,7 +21,9 @@ use crate::store::corrections::{Asked, By, ContactOf, KeptApart, MadeOne, NotDon
 use crate::store::profile::{Brief, DuplicatePlace, PossibleDuplicate, Profile};
 
 /// People of one answer.
-const MOST_PEOPLE: usize = 20;
+pub const MOST_PEOPLE: usize = 20;
+/// The same, as the store counts them.
+const MOST_NAMED: i64 = 20;
 /// Possible duplicates, or people in a few words, of one answer.
 const MOST_DUPLICATES: i64 = 200;
 /// How often something that is just on its way to a CRM is waited for, and how long each time.
@@ -32,7 +34,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtPeople {
-    /// An id, a phone in any spelling, an email, a chat id.
+    /// An id, a phone in any spelling, an email, a chat id, or, where nobody has it as one of these, the beginning of a name.
     pub who: String,
     /// Countries of a phone that names none, the first first.
     #[serde(default = "default_regions")]
@@ -59,8 +61,13 @@ impl Operation for LookAtPeople {
 
     async fn run(self, means: &Means) -> Result<People, OperationError> {
         let leads = self.leads.unwrap_or(5).clamp(0, 200);
+        let mut found = found(means, &self.who, &self.regions).await?;
+        if found.is_empty() {
+            // A name shows people to somebody who looks. Whoever changes something names them by what is theirs alone.
+            found = means.store.people_called(&self.who, MOST_NAMED).await?;
+        }
         let mut people = Vec::new();
-        for person in found(means, &self.who, &self.regions).await?.into_iter().take(MOST_PEOPLE) {
+        for person in found.into_iter().take(MOST_PEOPLE) {
             let Some(mut profile) = means.store.profile_in(person, leads, self.language).await? else {
                 continue;
             };

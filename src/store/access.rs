@@ -21,6 +21,9 @@ pub const IDLE: SignedDuration = SignedDuration::from_hours(12);
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How exactly the last use is written down: not at each request.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(5);
+/// How far the clocks of two processes may differ. A session that began later than that from now began by a clock that was
+/// wrong, and would outlive all others.
+const AHEAD: SignedDuration = SignedDuration::from_hours(1);
 
 /// Somebody who signs in with a password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -196,9 +199,11 @@ impl Store {
         let sql = "SELECT sessions.kind, sessions.name, COALESCE(users.role, access_tokens.role), sessions.seen_at \
              FROM sessions LEFT JOIN users ON sessions.kind = 'user' AND users.name = sessions.name \
              LEFT JOIN access_tokens ON sessions.kind = 'token' AND access_tokens.name = sessions.name \
-             WHERE sessions.hash = $1 AND sessions.seen_at >= $2 AND sessions.created_at >= $3";
+             WHERE sessions.hash = $1 AND sessions.seen_at >= $2 AND sessions.created_at >= $3 \
+             AND sessions.created_at <= $4";
         let at = now.as_millisecond();
-        let rows = self.read(sql, args![to_hex(hash), at - millis(IDLE), at - millis(LONGEST)]).await?;
+        let limits = args![to_hex(hash), at - millis(IDLE), at - millis(LONGEST), at + millis(AHEAD)];
+        let rows = self.read(sql, limits).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let name = row.text(1)?;
         let found = match row.text(0)?.as_str() {

@@ -16,7 +16,7 @@ pub const COUNTED: i64 = 1_000;
 /// Leads that are shown of a cause.
 const EXAMPLES: i64 = 3;
 /// Newest requests that are looked at one by one.
-const NEWEST: i64 = 1_000;
+const NEWEST: i64 = 300;
 
 /// Where something happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -94,7 +94,7 @@ pub struct Caused {
 pub struct Requests {
     /// From where.
     pub source: String,
-    /// How many. Of unreadable ones, among the newest [`COUNTED`] of all sources.
+    /// How many. Of unreadable ones, among the newest 300 of all sources.
     pub count: HowMany,
     /// When the first of these came.
     pub since: Timestamp,
@@ -116,7 +116,7 @@ pub struct HeldAt {
 }
 
 /// The word of a reason, as the migration has it in the indexes.
-const CODE: &str = "SUBSTR(why, 10, LENGTH(SUBSTR(why, 10)) - LENGTH(LTRIM(SUBSTR(why, 10), \
+pub(super) const CODE: &str = "SUBSTR(why, 10, LENGTH(SUBSTR(why, 10)) - LENGTH(LTRIM(SUBSTR(why, 10), \
     'abcdefghijklmnopqrstuvwxyz0123456789_')))";
 
 impl Where {

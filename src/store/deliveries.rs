@@ -11,7 +11,7 @@ use super::{Store, StoreError};
 use crate::id::{DeliveryId, EventId, LeadId};
 
 /// Deliveries that are looked at for one page where something is asked for that no index has.
-pub const LOOKED_AT: usize = 1_000;
+pub const LOOKED_AT: usize = 300;
 
 /// Deliveries of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

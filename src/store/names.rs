@@ -2,8 +2,14 @@
 //!
 //! A name is personal data: its words go with what the lead said, when it is erased, mapped again or removed.
 
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::retention::Round;
+use super::retention_work::move_on;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, list};
-use super::{Store, StoreError};
+use super::{Store, StoreError, Work};
 use crate::normalise::NameKey;
 
 /// Words that begin as somebody typed. Each is a seek of its own, so there is an end to them.
@@ -31,7 +37,57 @@ pub(super) async fn store_names<'a>(
         let words = NameKey::of(name).into_words().into_iter();
         words.map(move |word| args![word.into_bytes(), sequence])
     });
-    connection.insert_rows("lead_names (word, sequence)", rows.collect(), "").await
+    connection.insert_rows("lead_names (word, sequence)", rows.collect(), "ON CONFLICT DO NOTHING").await
+}
+
+/// Below which place leads of an earlier leadfold may have a name without words; no such counter before the first look.
+const WITHOUT_WORDS: &str = "leads whose names have no words";
+
+/// Stores the words of names that leads had before there were words: a page of them, newest first. Where it came to is
+/// remembered, so that once all are done it costs a look at a counter.
+struct CatchUp {
+    round: Round,
+    until: i64,
+}
+
+impl Work for CatchUp {
+    /// Whether there may be more.
+    type Output = bool;
+
+    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            move_on(connection, self.round, self.until).await?;
+            let sql = "SELECT COALESCE((SELECT value FROM counters WHERE name = $1), value + 1) FROM counters \
+                       WHERE name = 'sequence'";
+            let rows = connection.fetch(sql, args![WITHOUT_WORDS]).await?;
+            let below =
+                rows.first().ok_or_else(|| StoreError::damaged("counter 'sequence' is gone"))?.int(0)?;
+            if below <= 0 {
+                return Ok(false);
+            }
+            // Locked: who is erased or mapped again meanwhile must not get the words of before back.
+            let sql = format!(
+                "SELECT leads.sequence, CASE WHEN NOT EXISTS (SELECT 1 FROM lead_names n \
+                   WHERE n.sequence = leads.sequence) THEN leads.lead END \
+                 FROM leads WHERE leads.sequence < $1 ORDER BY leads.sequence DESC LIMIT {ROWS_PER_STATEMENT} {}",
+                connection.row_locks("FOR UPDATE OF leads")
+            );
+            let mut names: Vec<(i64, String)> = Vec::new();
+            let mut lowest = 0;
+            for row in &connection.fetch(&sql, args![below]).await? {
+                lowest = row.int(0)?;
+                let lead: Option<Value> = row.optional_json(1)?;
+                let name =
+                    lead.as_ref().and_then(|lead| lead.pointer("/contact/name")).and_then(Value::as_str);
+                names.extend(name.map(|name| (lowest, name.to_owned())));
+            }
+            store_names(connection, names.iter().map(|(sequence, name)| (*sequence, name.as_str()))).await?;
+            let sql = "INSERT INTO counters (name, value) VALUES ($1, $2) \
+                       ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            connection.execute(sql, args![WITHOUT_WORDS, lowest]).await?;
+            Ok(lowest > 0)
+        })
+    }
 }
 
 /// Forgets the words of the names of these leads.
@@ -64,6 +120,14 @@ pub(super) fn words_that_begin() -> String {
 }
 
 impl Store {
+    /// Makes a page of leads of an earlier leadfold findable by name, and moves the round on; says whether there may be more.
+    pub async fn catch_up_on_names(&self, round: &mut Round, until: Timestamp) -> Result<bool, StoreError> {
+        let until = until.as_millisecond();
+        let more = self.write(CatchUp { round: *round, until }).await?;
+        round.until = until;
+        Ok(more)
+    }
+
     /// What there is of a name that somebody typed; `None` when it is no name, or begins no word.
     pub(super) async fn sought_name(&self, text: &str) -> Result<Option<SoughtName>, StoreError> {
         // An address or a number holds letters as well; nobody means a name by it.

@@ -55,7 +55,7 @@ impl Work for EndRound {
 }
 
 /// Moves a round on. The value only ever grows while somebody has a round, so nobody takes another's for their own.
-async fn move_on(connection: &mut Connection, round: Round, until: i64) -> Result<(), StoreError> {
+pub(super) async fn move_on(connection: &mut Connection, round: Round, until: i64) -> Result<(), StoreError> {
     let moved = connection
         .execute(
             "UPDATE counters SET value = $1 WHERE name = 'retention' AND value = $2",

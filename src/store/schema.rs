@@ -59,6 +59,7 @@ pub(super) fn migrator() -> Migrator {
         migration(18, "arrivals", include_str!("../../migrations/0018_arrivals.sql")),
         migration(19, "attention", include_str!("../../migrations/0019_attention.sql")),
         migration(20, "counters", include_str!("../../migrations/0020_counters.sql")),
+        migration(21, "previews", include_str!("../../migrations/0021_previews.sql")),
     ])
 }
 

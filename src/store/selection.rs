@@ -1,11 +1,12 @@
 //! The statements that find what a replay is asked for, a page at a time.
 //!
 //! A page costs as much as its rows, however large the registry is, where an index holds just the rows of the state that is
-//! asked for: what needs attention, and deliveries that could not be read. For any other state the registry is walked once,
-//! in the order of leads, from page to page.
+//! asked for: what needs attention, also for one cause at one place, and deliveries that could not be read. For any other
+//! state the registry is walked once, in the order of leads, from page to page.
 
 use std::fmt::Write as _;
 
+use super::attention::CODE;
 use super::replay::{SNAGS, Selection};
 use super::sql::{Arg, list};
 use super::syncs::SyncState;
@@ -29,22 +30,26 @@ pub(super) fn items(
     }
     conditions.add_common(selection, "leads");
     if let Some(cause) = &selection.cause {
-        // A reason's JSON begins with its word.
-        let start = format!("{{\"code\":{}", serde_json::Value::from(cause.as_str()));
-        conditions.add(&format!("SUBSTR(OF.why, 1, {}) =", start.chars().count()), start);
+        conditions.add("OF.cause =", cause.as_str());
     }
     if let Some(destination) = &selection.destination {
         conditions.add("syncs.destination =", destination.as_str());
     }
     conditions.add_leads(&selection.leads);
 
+    // The word of a reason, as the indexes of causes have it: they are in the order of leads only where their place is given.
+    let of = |states: &str, table: &str, has_place: bool| {
+        let word = if has_place { CODE.to_owned() } else { format!("({CODE} || '')") };
+        let word = word.replace("why", &format!("{table}.why"));
+        format!("{states}{}", conditions.text).replace("OF.cause", &word).replace("OF.", &format!("{table}."))
+    };
     let with_syncs = states(selection, &SyncState::ALL.map(SyncState::as_str)).map(|states| {
         format!(
             "SELECT syncs.lead, leads.source, syncs.id AS sync, syncs.destination, syncs.state, syncs.why, {SNAGS}, \
              (SELECT COUNT(*) FROM links WHERE links.person = syncs.person \
                AND links.destination = syncs.destination AND links.kind = 'deal') \
              FROM syncs JOIN leads ON leads.id = syncs.lead WHERE {} ORDER BY syncs.lead LIMIT {limit}",
-            format!("{states}{}", conditions.text).replace("OF.", "syncs."),
+            of(&states, "syncs", selection.destination.is_some()),
         )
     });
     // They ended before there was anything to sync, so they have no destination.
@@ -55,7 +60,7 @@ pub(super) fn items(
         format!(
             "SELECT leads.id, leads.source, NULL AS sync, NULL, leads.state, leads.why, {none}, {none}, {none}, {none}, {none} \
              FROM leads WHERE {} AND leads.state <> 'mapped' ORDER BY leads.id LIMIT {limit}",
-            format!("{states}{}", conditions.text).replace("OF.lead", "leads.id").replace("OF.", "leads."),
+            of(&states, "leads", selection.source.is_some()).replace("leads.lead", "leads.id"),
         )
     });
     let parts: Vec<String> = [with_syncs, without]

@@ -20,7 +20,7 @@ const MOST_CHATS: i64 = 10_000;
 /// Bots that are looked at.
 const MOST_SCOPES: i64 = 200;
 /// Rows among which the last errors are looked for.
-const LOOKED_AT: i64 = 500;
+const LOOKED_AT: i64 = 200;
 /// Errors of one destination that are told.
 const TOLD: usize = 5;
 

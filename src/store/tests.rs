@@ -322,8 +322,11 @@ async fn a_page_of_a_replay_ends_where_it_ends() {
         to: at,
         ..needs_attention
     };
-    check(narrowed.clone(), None, lead, &partial).await;
-    check(Selection { destination: Some("crm".to_owned()), ..narrowed }, lead, lead, &partial[..1]).await;
+    let at_source = ["syncs_needs_attention_lead", "leads_causes_by_id (<expr>=? AND source=?"];
+    check(narrowed.clone(), None, lead, &at_source).await;
+    let there = Selection { destination: Some("crm".to_owned()), ..narrowed };
+    check(there, lead, lead, &["syncs_causes_by_lead (<expr>=? AND destination=? AND lead>? AND lead<?)"])
+        .await;
     check(states(&["synced"]), None, lead, &["syncs_lead"]).await;
     check(states(&["filtered", "needs-attention"]), lead, lead, &["syncs_lead"]).await;
 }

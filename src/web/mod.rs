@@ -8,9 +8,10 @@ mod operations;
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Json, Router};
 use serde_json::json;
@@ -37,7 +38,21 @@ pub fn router(
         .merge(health::metrics(metrics))
         .route("/api/{*rest}", any(nothing_here))
         .layer(from_fn_with_state(Arc::new(Gate { access, store }), access::guard));
-    health::health(ready, trouble).merge(guarded).merge(console)
+    let ours = health::health(ready, trouble).merge(guarded).layer(from_fn(headers));
+    ours.merge(console)
+}
+
+/// What every answer to a program says to a browser that is led there: there is nothing here to show, to run, or to keep.
+async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 async fn nothing_here() -> impl IntoResponse {

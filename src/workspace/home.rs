@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Access, access};
 
-use super::read_files;
+use super::{edit, read_files};
 use crate::map::Files;
 
 /// What says which version of the workspace runs.
@@ -108,7 +108,7 @@ impl Home {
     /// Writes what differs between the two into the folder, if that still is as in `base`. The error is a sentence, and nothing
     /// is written then, unless it says otherwise.
     ///
-    /// Each file is written beside and put in place by renaming, so nobody ever reads half of one.
+    /// Nobody ever reads half of a file, and a crash leaves all of an edit or nothing: see [`edit`].
     pub fn write(&self, base: &Files, edited: &Files) -> Result<(), String> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let there = read_files(&self.folder)?;
@@ -122,70 +122,7 @@ impl Home {
                  on it there. Wait until their version runs, or talk to them, and make this edit again"
             ));
         }
-        let failed = |file: &str, error: &io::Error| {
-            format!("nothing is changed: {file} cannot be written into {}: {error}", self.folder.display())
-        };
-        let mut written = Vec::new();
-        for (file, text) in edited.0.iter().filter(|(file, text)| base.0.get(*file) != Some(text)) {
-            match self.write_beside(file, text) {
-                Ok(beside) => written.push((beside, file)),
-                Err(error) => {
-                    forget(&written);
-                    return Err(failed(file, &error));
-                }
-            }
-        }
-        for (beside, file) in &written {
-            if let Err(error) = fs::rename(beside, self.folder.join(file)) {
-                forget(&written);
-                return Err(format!(
-                    "{file} could not be put in place: {error}. Look into the folder of the server"
-                ));
-            }
-        }
-        for file in base.0.keys().filter(|file| !edited.0.contains_key(*file)) {
-            fs::remove_file(self.folder.join(file))
-                .map_err(|error| format!("{file} could not be removed: {error}"))?;
-        }
-        File::open(&self.folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| format!("it is written, but whether it outlives a crash is not known: {error}"))
-    }
-
-    /// The file beside the one that it will replace, with the same permissions.
-    fn write_beside(&self, file: &str, text: &str) -> io::Result<PathBuf> {
-        let (place, beside) = (self.folder.join(file), self.folder.join(format!(".{file}.new")));
-        let before = match fs::symlink_metadata(&place) {
-            Ok(before) if !before.is_file() => {
-                return Err(io::Error::other(
-                    "it is a link, and what it leads to is written by somebody else",
-                ));
-            }
-            Ok(before) => Some(before.permissions()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        let write = || {
-            let mut new = File::create(&beside)?;
-            if let Some(permissions) = before {
-                new.set_permissions(permissions)?;
-            }
-            new.write_all(text.as_bytes())?;
-            new.sync_all()
-        };
-        write().inspect_err(|_| forget(&[(beside.clone(), file)]))?;
-        Ok(beside)
-    }
-}
-
-/// Takes away what was written beside. What cannot be removed is hidden by its dot, and in nobody's way.
-fn forget(written: &[(PathBuf, impl AsRef<str>)]) {
-    for (beside, file) in written {
-        if let Err(error) = fs::remove_file(beside)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(file = file.as_ref(), %error, "what was written beside it could not be removed");
-        }
+        edit::write(&self.folder, base, edited)
     }
 }
 

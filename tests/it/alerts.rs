@@ -43,6 +43,14 @@ impl Hook {
         causes
     }
 
+    /// What was said and taken, in order: the cause, whether it is over, the link.
+    pub(crate) fn told(&self) -> Vec<(String, bool, String)> {
+        let calls = self.calls.lock().unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let taken = calls.iter().skip(1);
+        taken.map(|call| (text(&call["cause"]), call["over"] == true, text(&call["link"]))).collect()
+    }
+
     pub(crate) async fn called(&self, cause: &str, times: usize) {
         let deadline = Instant::now() + PATIENCE;
         while self.causes().get(cause).copied().unwrap_or_default() < times {
@@ -60,7 +68,7 @@ async fn serve(router: Router) -> String {
 }
 
 /// The Bot API: what it was sent, and to which path.
-async fn telegram() -> (String, Arc<Mutex<Vec<(String, Value)>>>) {
+pub(crate) async fn telegram() -> (String, Arc<Mutex<Vec<(String, Value)>>>) {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&calls);
     let take = move |uri: Uri, body: String| {
@@ -71,7 +79,7 @@ async fn telegram() -> (String, Arc<Mutex<Vec<(String, Value)>>>) {
 }
 
 /// An SMTP server that speaks no TLS: every line that it was sent, mails included.
-async fn smtp() -> (u16, Arc<Mutex<Vec<String>>>) {
+pub(crate) async fn smtp() -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let lines = Arc::new(Mutex::new(Vec::new()));
@@ -112,7 +120,7 @@ async fn talk(stream: TcpStream, list: Arc<Mutex<Vec<String>>>) {
     }
 }
 
-fn mails(lines: &Mutex<Vec<String>>) -> usize {
+pub(crate) fn mails(lines: &Mutex<Vec<String>>) -> usize {
     lines.lock().unwrap().iter().filter(|line| line.as_str() == ".").count()
 }
 

@@ -351,3 +351,55 @@ async fn audits_go_with_their_lead_on_postgres() {
     let Some(database) = Database::create().await else { return };
     audits_go_with_their_lead(Some(database)).await;
 }
+
+/// Leads of a release that kept no words of names are found by name after a round, and what was erased is not.
+async fn names_of_before_are_found(postgres: Option<Database>) {
+    let rig = rig(postgres).await;
+    let at = now_millis();
+    let leads: Vec<Value> = (0..300)
+        .map(|number| {
+            let mut lead = phone(&format!("c{number}"), &format!("06700{number:05}"), at + number);
+            lead[0]["contact"]["name"] =
+                if number % 7 == 0 { Value::Null } else { "Соломія Перша".into() };
+            lead
+        })
+        .collect();
+    rig.post_all(&leads, 16).await;
+    rig.settle().await;
+    let named = async || rig.json("/api/leads?q=solomiia&limit=200").await["leads"].as_array().unwrap().len();
+    assert_eq!(named().await, 200, "a page of them");
+    let words = count(&rig, "lead_names").await;
+    let url = rig.database();
+    let newest = "sequence = (SELECT MAX(sequence) FROM lead_names)";
+    run(&url, &format!("DELETE FROM lead_names WHERE NOT {newest} RETURNING sequence")).await;
+    assert_eq!(named().await, 1);
+    let erased = "UPDATE leads SET lead = NULL WHERE sequence = 7 RETURNING sequence";
+    assert_eq!(run(&url, erased).await, [7]);
+
+    let later = Later::of(&rig, &rig.app().store);
+    assert_eq!(later.round_after(SignedDuration::from_mins(1)).await, Removed::default());
+    assert_eq!(named().await, 200);
+    let gone = words - count(&rig, "lead_names").await;
+    assert!(gone == 0 || gone == 2, "but of whoever has no lead any more: {gone} of {words}");
+    assert_eq!(count(&rig, "lead_names WHERE sequence = 7").await, 0);
+    // Once and for all: what goes later is not brought back.
+    let left = words - gone - 2;
+    assert_eq!(
+        run(&url, &format!("DELETE FROM lead_names WHERE {newest} RETURNING sequence")).await.len(),
+        2
+    );
+    later.round_after(DAY).await;
+    assert_eq!(count(&rig, "lead_names").await, left);
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn names_of_before_are_found_on_sqlite() {
+    names_of_before_are_found(None).await;
+}
+
+#[tokio::test]
+async fn names_of_before_are_found_on_postgres() {
+    let Some(database) = Database::create().await else { return };
+    names_of_before_are_found(Some(database)).await;
+}

@@ -16,6 +16,17 @@ if (zone && !document.cookie.includes(`leadfold_zone=${zone}`)) {
   document.cookie = `leadfold_zone=${zone}; path=/; max-age=31536000; samesite=lax`;
 }
 
+// A link of an alert leads to a place on a page, also of somebody who has to sign in first: no server sees that part.
+each("form[action='/sign-in']", (form) => {
+  form.action += location.hash;
+});
+
+// Why something was not done is where whoever asked for it goes on.
+each("[role=alert]", (why) => {
+  why.tabIndex = -1;
+  why.focus();
+});
+
 // A click on a value of a request copies its placeholder. Its title says it where this does not run.
 function copyPlaceholders(place) {
   const said = document.createElement("p");
@@ -66,8 +77,11 @@ function listen(place) {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector("#leads tbody");
     const table = document.querySelector("#leads tbody");
-    if (!fresh || !table) {
-      if (fresh) tell(newest - known);
+    if (!fresh) return;
+    if (!table) {
+      // The first of a list that was empty brings the table with it.
+      document.querySelector("#none")?.replaceWith(document.adoptNode(fresh.closest(".scroll")));
+      known = newest;
       return;
     }
     const before = new Set([...table.rows].map((row) => row.dataset.id));
@@ -212,9 +226,14 @@ each("[data-editor]", (form) => {
     text.setSelectionRange(start, start);
     text.scrollTop = (line - 5) * parseFloat(getComputedStyle(text).lineHeight);
   });
-  const beginning = text.value;
+  // What a button sent is saved only when it says so: until then it would be lost as well.
+  const beginning = "unsaved" in form.dataset ? null : text.value;
   let leaving = false;
-  form.addEventListener("submit", () => { leaving = true; });
+  form.addEventListener("submit", () => {
+    leaving = true;
+    // A patch is downloaded, and the page stays.
+    setTimeout(() => { leaving = false; }, 1000);
+  });
   window.addEventListener("beforeunload", (event) => {
     if (!leaving && text.value !== beginning) event.preventDefault();
   });

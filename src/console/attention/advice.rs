@@ -119,7 +119,7 @@ const ADVICE: &[Advice] = &[
         title: ["It may be in the CRM, or it may not", "Можливо, це вже в CRM, а можливо, ні"],
         todo: [
             "Open the lead, look in the CRM whether it is there. If it is not, force the lead on its page.",
-            "Відкрийте лід і подивіться в CRM, чи він там є. Якщо ні, проштовхніть його на сторінці ліда.",
+            "Відкрийте лід і подивіться в CRM, чи він там є. Якщо ні, натисніть «Примусово» на його сторінці.",
         ],
         how: How::Resume,
     },

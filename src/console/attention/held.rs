@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::super::Console;
 use super::super::guard::Reader;
+use super::super::lead::kind;
 use super::super::page::{Failure, Section, key, page};
 use super::query;
 use crate::access::Role;
@@ -19,8 +20,8 @@ use crate::operation::held::{AnswerHeld, HeldHere, LookAtHeld};
 use crate::rules::Mode;
 use crate::store::held::Answer;
 
-/// Leads of one answer: as many as are looked at while somebody waits for the page.
-const MOST: u64 = 10_000;
+/// Leads that are looked at for the page; an answer is for all that are held by then.
+const LOOKED_AT: u64 = 50;
 /// Leads of one piece of it.
 const PIECE: u64 = 500;
 /// How long one request goes on with the next pieces.
@@ -34,6 +35,22 @@ pub(super) struct Asked {
     up_to: Option<i64>,
     #[serde(default)]
     count: u64,
+    /// That the reader began it.
+    #[serde(default)]
+    begun: String,
+}
+
+impl Asked {
+    /// The answer that the reader began to give, and up to where.
+    fn under_way(&self, reader: &Reader) -> Option<(Answer, i64)> {
+        let (answer, up_to) = self.answer.zip(self.up_to)?;
+        reader.began(&what(&self.destination, answer, up_to), &self.begun).then_some((answer, up_to))
+    }
+}
+
+/// What a reader began.
+fn what(destination: &str, answer: Answer, up_to: i64) -> String {
+    format!("{} {up_to} {destination}", word(answer))
 }
 
 pub(super) async fn look(
@@ -41,10 +58,15 @@ pub(super) async fn look(
     reader: Reader,
     Query(asked): Query<Asked>,
 ) -> Result<Markup, Failure> {
-    let look = LookAtHeld { destination: asked.destination.clone(), limit: Some(MOST) };
-    let here = ask(look, &reader.caller, &console.means).await?;
+    let look = LookAtHeld { destination: asked.destination.clone(), limit: Some(LOOKED_AT) };
+    // Before they are looked at: whoever comes in between is not answered for.
+    let newest = console.means.store.pulse().await?.newest;
+    let mut here = ask(look, &reader.caller, &console.means).await?;
+    if here.held.count >= LOOKED_AT {
+        here.held.up_to = newest;
+    }
     let content = html! {
-        @if let (Some(answer), Some(up_to), true) = (asked.answer, asked.up_to, reader.may(Role::Operator)) {
+        @if let Some((answer, up_to)) = asked.under_way(&reader).filter(|_| reader.may(Role::Operator)) {
             p.message role="status" { (leads(&reader, asked.count)) " " (reader.say("done so far.", "уже опрацьовано.")) }
             form method="post" action="/attention/held" data-go-on {
                 (fields(&reader, &asked.destination, up_to, answer))
@@ -57,7 +79,7 @@ pub(super) async fn look(
         }
         p { a href="/attention" { (reader.say("Back", "Назад")) } }
     };
-    let title = format!("{} · {}", reader.say("Held leads", "Утримані ліди"), asked.destination);
+    let title = format!("{} · {}", reader.say("Held leads", "Затримані ліди"), asked.destination);
     Ok(page(&reader, Some(Section::Attention), &title, &content))
 }
 
@@ -68,19 +90,29 @@ fn leads(reader: &Reader, count: u64) -> String {
 fn what_is_held(reader: &Reader, here: &HeldHere) -> Markup {
     html! {
         @if here.held.count == 0 {
-            p.message { (reader.say("Nothing is held here.", "Тут нічого не утримано.")) }
+            p.message { (reader.say("Nothing is held here.", "Тут нічого не затримано.")) }
         } @else {
+            @if here.held.count >= LOOKED_AT {
+                p.message { (reader.say(
+                    "There are many. This is what becomes of the oldest that were looked at; an answer is for all of them.",
+                    "Їх багато. Ось що буде з найстарішими з них, які переглянуто; відповідь стосується всіх.",
+                )) }
+            }
             p {
-                @if here.held.count >= MOST { (reader.say("The oldest ", "Найстаріші ")) }
                 (leads(reader, here.held.count))
                 @if let Some(oldest) = here.held.oldest { ", " (reader.say("since ", "з ")) (reader.moment(oldest)) }
                 ". " (reader.say("If they are pushed, leadfold would:", "Якщо їх передати, leadfold зробить:"))
             }
             ul { @for (plan, count) in here.held.plans.iter().take(20) { li {
-                (plan) " · " (leads(reader, *count))
+                (steps(reader, plan)) " · " (leads(reader, *count))
             } } }
         }
     }
+}
+
+/// Kinds of steps, as a list of them is kept.
+fn steps(reader: &Reader, plan: &str) -> String {
+    plan.split(", ").map(|word| kind(reader, word).to_lowercase()).collect::<Vec<_>>().join(", ")
 }
 
 fn answers(reader: &Reader, destination: &str, here: &HeldHere) -> Markup {
@@ -101,7 +133,7 @@ fn answers(reader: &Reader, destination: &str, here: &HeldHere) -> Markup {
             p.hint { (reader.say(
                 "The destination only observes. Let a few of the oldest through to see how they look in the CRM; set mode: live \
                  to push the rest.",
-                "Напрямок лише спостерігає. Пропустіть кілька найстаріших, щоб побачити, як вони виглядають у CRM; щоб передати \
+                "Призначення лише спостерігає. Пропустіть кілька найстаріших, щоб побачити, як вони виглядають у CRM; щоб передати \
                  решту, поставте mode: live.",
             )) }
             div.actions {
@@ -180,7 +212,9 @@ pub(super) async fn answer(
         }
     }
     let (up_to, count) = (given.up_to.to_string(), given.count.to_string());
+    let proof = reader.proof(&what(&given.destination, given.answer, given.up_to));
     let pairs = [
+        ("begun", proof.as_str()),
         ("destination", given.destination.as_str()),
         ("answer", word(given.answer)),
         ("up_to", &up_to),

@@ -8,12 +8,14 @@ use axum::extract::{Query, State};
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::Console;
 use super::super::guard::Reader;
 use super::super::page::{Failure, Section, key, page};
+use super::super::reasons::{kept, whole};
 use super::advice::advice;
 use super::query;
 use crate::access::Role;
@@ -21,8 +23,8 @@ use crate::operation::ask;
 use crate::operation::replay::{Preview, PreviewReplay, Replay};
 use crate::store::replay::{How, LeftAlone, Selection};
 
-/// Leads of one replay: as many as are counted while somebody waits for the page.
-const MOST: u64 = 10_000;
+/// Leads that are looked at for the page; a replay goes on with all that there are.
+const LOOKED_AT: u64 = 50;
 /// How long one request goes on with the next pieces.
 const PIECE: Duration = Duration::from_secs(2);
 
@@ -109,19 +111,29 @@ pub(super) async fn look(
     Query(chosen): Query<Chosen>,
 ) -> Result<Markup, Failure> {
     let how = chosen.how();
-    let preview = PreviewReplay { select: chosen.selection(), how, limit: Some(MOST) };
+    let preview = PreviewReplay { select: chosen.selection(), how, limit: None, look_at: Some(LOOKED_AT) };
     let preview = ask(preview, &reader.caller, &console.means).await?;
     let count = i64::try_from(preview.count).unwrap_or(i64::MAX);
+    // Ids begin with their moment: all that there are by now, and none that comes while somebody reads this. How many they
+    // are nobody has counted.
+    let (up_to, total) = if preview.more {
+        (Some(console.means.clock.new_id()), 0)
+    } else {
+        (preview.up_to.filter(|_| count > 0), count)
+    };
     let content = html! {
         @if chosen.at != At::Unreadable { (ways(&reader, &chosen, how)) }
         (what_follows(&reader, &chosen, &preview))
-        @if let Some(up_to) = preview.up_to.filter(|_| count > 0 && reader.may(Role::Operator)) {
+        @if let Some(up_to) = up_to.filter(|_| reader.may(Role::Operator)) {
             form method="post" action="/attention/replay" {
                 (key(&reader))
                 (chosen.fields())
                 input type="hidden" name="up_to" value=(up_to);
-                input type="hidden" name="total" value=(count);
-                div.actions { button { (reader.say("Replay", "Повторити")) " " (chosen.things(&reader, count)) } }
+                input type="hidden" name="total" value=(total);
+                div.actions { button {
+                    (reader.say("Replay", "Повторити")) " "
+                    @if preview.more { (reader.say("all of them", "усі")) } @else { (chosen.things(&reader, count)) }
+                } }
             }
         }
         p { a href="/attention" { (reader.say("Back", "Назад")) } }
@@ -148,19 +160,22 @@ fn ways(reader: &Reader, chosen: &Chosen, how: How) -> Markup {
 fn what_follows(reader: &Reader, chosen: &Chosen, preview: &Preview) -> Markup {
     let count = i64::try_from(preview.count).unwrap_or(i64::MAX);
     html! {
+        @if preview.more {
+            p.message { (reader.say(
+                "There are many. This is what becomes of the oldest that were looked at:",
+                "Їх багато. Ось що буде з найстарішими з них, які переглянуто:",
+            )) }
+        }
         @if preview.count == 0 {
             p.message { (reader.say("There is nothing to replay this way.", "У цей спосіб повторювати нічого.")) }
         } @else {
-            p {
-                (chosen.things(reader, count)) " " (reader.say("would go on.", "піде далі."))
-                @if preview.count >= MOST {
-                    " " (reader.say("There may be more: replay again afterwards.", "Можливо, є ще: потім повторіть знову."))
-                }
-            }
+            p { (chosen.things(reader, count)) " " (reader.say("would go on.", "піде далі.")) }
             ul { @for group in preview.groups.iter().take(20) { li {
                 (reader.number(i64::try_from(group.count).unwrap_or(i64::MAX))) " · " (group.place)
-                @if let Some(cause) = &group.cause { " · " span.code { (cause) } }
-                div.faint { (group.example) }
+                @if let Some(cause) = &group.cause {
+                    " · " (advice(cause).title(reader))
+                    div.faint { (whole(reader, &json!({ "code": cause, "text": group.example }))) }
+                } @else { div.faint { (kept(reader, &group.example)) } }
             } } }
         }
         @if !preview.left_alone.is_empty() {
@@ -172,7 +187,7 @@ fn what_follows(reader: &Reader, chosen: &Chosen, preview: &Preview) -> Markup {
         @if !preview.samples.is_empty() {
             h2 { (reader.say("What becomes of the first ones", "Що стане з першими")) }
             ul { @for sample in &preview.samples { li {
-                a href=(format!("/leads/{}", sample.lead)) { (reader.say("A lead", "Лід")) } " → " (sample.after)
+                a href=(format!("/leads/{}", sample.lead)) { (reader.say("A lead", "Лід")) } " → " (kept(reader, &sample.after))
             } } }
         }
     }
@@ -227,9 +242,18 @@ pub(super) struct Progress {
     /// How many were left as they are.
     #[serde(default)]
     left: u64,
+    /// That the reader began it.
+    #[serde(default)]
+    begun: String,
 }
 
 impl Progress {
+    /// What the reader began: these leads, in this way.
+    fn what(&self) -> String {
+        let chosen = self.chosen();
+        format!("replay {} {}", query(&chosen.pairs(chosen.how())), self.up_to)
+    }
+
     fn chosen(&self) -> Chosen {
         Chosen { at: self.at, place: self.place.clone(), code: self.code.clone(), how: Some(self.how) }
     }
@@ -274,21 +298,32 @@ pub(super) async fn replay(
             break;
         }
     }
-    let numbers = progress.numbers();
+    let (numbers, proof) = (progress.numbers(), reader.proof(&progress.what()));
     let mut pairs = chosen.pairs(chosen.how()).to_vec();
+    pairs.push(("begun", &proof));
     pairs.extend(numbers.iter().map(|(name, value)| (*name, value.as_str())));
     Ok(Redirect::to(&format!("/attention/replay/progress?{}", query(&pairs))))
 }
 
-pub(super) async fn progress(reader: Reader, Query(progress): Query<Progress>) -> Markup {
+pub(super) async fn progress(reader: Reader, Query(progress): Query<Progress>) -> Result<Markup, Redirect> {
     let chosen = progress.chosen();
+    if !reader.began(&progress.what(), &progress.begun) {
+        // Whoever was led here sees what would happen, and decides.
+        let pairs = query(&chosen.pairs(chosen.how()));
+        return Err(Redirect::to(&format!("/attention/replay?{pairs}")));
+    }
     let [done, total] = [progress.count.saturating_add(progress.left), progress.total]
         .map(|number| i64::try_from(number).unwrap_or(i64::MAX));
     let content = html! {
         p role="status" {
-            (reader.number(done)) " " (reader.say("of", "з")) " " (chosen.things(&reader, total))
+            @if total > 0 {
+                (reader.number(done)) " " (reader.say("of", "з")) " " (chosen.things(&reader, total))
+            } @else {
+                (chosen.things(&reader, done)) " " (reader.say("done so far.", "уже опрацьовано."))
+            }
         }
-        progress max=(total.max(1)) value=(done) aria-label=(reader.say("Progress", "Перебіг")) {}
+        // Without a value it says that it goes on, and not how far it is.
+        progress max=(total.max(1)) value=[(total > 0).then_some(done)] aria-label=(reader.say("Progress", "Перебіг")) {}
         form method="post" action="/attention/replay" data-go-on {
             (key(&reader))
             (chosen.fields())
@@ -303,5 +338,5 @@ pub(super) async fn progress(reader: Reader, Query(progress): Query<Progress>) -
             "Що вже повторено, піде далі саме, навіть якщо закрити цю сторінку.",
         )) }
     };
-    page(&reader, Some(Section::Attention), &chosen.title(&reader), &content)
+    Ok(page(&reader, Some(Section::Attention), &chosen.title(&reader), &content))
 }

@@ -141,19 +141,22 @@ fn below(path: &str, key: &str) -> String {
     }
 }
 
-/// A text as the expression language reads it.
+/// A text as the expression language reads it. In single quotes where that goes: whoever pastes it into a mapping mostly does
+/// so between the double quotes of YAML, which a double quote would end.
 fn quoted(key: &str) -> String {
-    let mut text = String::from("\"");
+    let quote = if key.contains('\'') { '"' } else { '\'' };
+    let mut text = String::from(quote);
     for letter in key.chars() {
         match letter {
-            '"' | '\\' => text.extend(['\\', letter]),
+            '\\' => text.push_str("\\\\"),
+            letter if letter == quote => text.extend(['\\', letter]),
             '\n' => text.push_str("\\n"),
             '\r' => text.push_str("\\r"),
             '\t' => text.push_str("\\t"),
             other => text.push(other),
         }
     }
-    text.push('"');
+    text.push(quote);
     text
 }
 
@@ -229,7 +232,7 @@ mod tests {
             "tags": [{ "name": "five" }, "six"],
             "source": "seven", "lead": { "phone": "eight" }, "query": { "a": "nine" }, "headers": "ten",
             "in": "eleven", "true": "twelve", "is": { "not": "thirteen", "in": "fourteen" },
-            "a\"b": "fifteen", "a\\b": "sixteen", "a.b": "seventeen", "": "eighteen", "utm-source": "nineteen",
+            "a\"b": "fifteen", "it's": "a half", "it's \"so\"": "another half", "a\\b": "sixteen", "a.b": "seventeen", "": "eighteen", "utm-source": "nineteen",
             "found": "twenty", "person": "twenty one", "chat": { "id": "twenty two" }, "loop": "twenty three",
         });
         let shown = body(&Reader::for_tests(), &event).into_string();
@@ -241,7 +244,7 @@ mod tests {
             assert_eq!(mapped(&event, placeholder).as_ref(), Some(value), "{placeholder}");
         }
         assert_eq!(placeholders[0], "{{ contact.variables.phone }}");
-        assert_eq!(placeholders[1], "{{ contact.variables[\"Ваш телефон\"] }}");
+        assert_eq!(placeholders[1], "{{ contact.variables['Ваш телефон'] }}");
         assert_eq!(placeholders[4], "{{ tags[0].name }}");
     }
 

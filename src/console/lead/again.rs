@@ -5,18 +5,21 @@ use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 
 use super::{found, text, title};
 use crate::console::Console;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, key, page};
+use crate::console::reasons::{kept, whole};
 use crate::id::LeadId;
-use crate::operation::ask;
 use crate::operation::replay::{Preview, PreviewReplay, Replay};
+use crate::operation::{allow, ask};
 use crate::rules::Mode;
+use crate::store::registry::LeadDetail;
 use crate::store::replay::{How, LeftAlone, Selection};
+use crate::token;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
@@ -28,6 +31,9 @@ pub(super) struct Given {
     how: How,
     #[serde(default)]
     key: String,
+    /// Where the lead stood when the reader looked.
+    #[serde(default)]
+    seen: String,
 }
 
 const HOWS: [How; 3] = [How::Resume, How::Replan, How::Force];
@@ -92,6 +98,12 @@ pub(super) async fn buttons(console: &Console, reader: &Reader, lead: LeadId) ->
     })
 }
 
+/// Where a lead stands, so that a button that is pressed twice, or long after somebody else pressed it, makes no second deal.
+fn standing(lead: &LeadDetail) -> String {
+    let syncs = lead.syncs.iter().map(|sync| (&sync.id, &sync.state, sync.planned_at));
+    token::to_hex(&token::hash(format!("{:?}", syncs.collect::<Vec<_>>())))
+}
+
 /// What would come of it.
 pub(super) async fn look(
     State(console): State<Console>,
@@ -100,8 +112,8 @@ pub(super) async fn look(
     Query(Asked { how }): Query<Asked>,
 ) -> Result<Markup, Failure> {
     let (id, lead) = found(&console, &reader, &id).await?;
-    let preview =
-        ask(PreviewReplay { select: only(id), how, limit: None }, &reader.caller, &console.means).await?;
+    let preview = PreviewReplay { select: only(id), how, limit: None, look_at: None };
+    let preview = ask(preview, &reader.caller, &console.means).await?;
     let (name, what) = words(&reader, how);
     let content = html! {
         p { a href={ "/leads/" (id) } { "← " (title(&reader, &lead)) } }
@@ -111,6 +123,7 @@ pub(super) async fn look(
             form method="post" action={ "/leads/" (id) "/again" } {
                 (key(&reader))
                 input type="hidden" name="how" value=(word(how));
+                input type="hidden" name="seen" value=(standing(&lead));
                 button.danger[how == How::Force] { (name) }
                 " " a href={ "/leads/" (id) } { (reader.say("Leave it", "Нічого не робити")) }
             }
@@ -130,11 +143,13 @@ fn foreseen(reader: &Reader, preview: &Preview, before: Option<&Value>) -> Marku
         }
         @for group in &preview.groups {
             p { (reader.say("To ", "До ")) b { (group.place) } ": " (super::badge(reader, &group.state))
-                @if !group.example.is_empty() { " " span lang="en" { (group.example) } } }
+                @if !group.example.is_empty() {
+                    " " (whole(reader, &json!({ "code": group.cause, "text": group.example })))
+                } }
         }
         @for sample in &preview.samples {
             h2 { (reader.say("What today’s mapping makes of it", "Що з нього робить сьогоднішній мапінг")) }
-            p lang="en" { (sample.after) }
+            p { (kept(reader, &sample.after)) }
             @if let Some(after) = &sample.mapped { (changes(reader, before, after)) }
         }
         @if preview.count == 0 && preview.left_alone.is_empty() {
@@ -199,7 +214,11 @@ pub(super) async fn replay(
     Form(given): Form<Given>,
 ) -> Result<Redirect, Failure> {
     reader.believe(&given.key)?;
-    let id: LeadId = id.parse().map_err(|_| Failure::NotFound)?;
+    allow::<Replay>(&reader.caller)?;
+    let (id, lead) = found(&console, &reader, &id).await?;
+    if given.how == How::Force && standing(&lead) != given.seen {
+        return Ok(Redirect::to(&format!("/leads/{id}?done=changed")));
+    }
     let replay = Replay { select: only(id), how: given.how, after: None, up_to: None };
     let replayed = ask(replay, &reader.caller, &console.means).await?;
     let done = match replayed.left_alone.keys().next() {
@@ -219,6 +238,15 @@ pub(super) fn done(reader: &Reader, word: &str) -> Option<(bool, &'static str)> 
         "resume" => reader.say("It goes on.", "Лід пішов далі."),
         "replan" => reader.say("It is planned again.", "Лід сплановано заново."),
         "force" => reader.say("Its deal is being made.", "Угода створюється."),
+        "changed" => {
+            return Some((
+                false,
+                reader.say(
+                    "Nothing was done: the lead has changed since you looked. See what became of it.",
+                    "Нічого не зроблено: відколи ви дивилися, лід змінився. Подивіться, що з ним сталося.",
+                ),
+            ));
+        }
         "nothing" => {
             return Some((false, reader.say("Nothing was done.", "Нічого не зроблено.")));
         }
@@ -259,7 +287,7 @@ fn left_alone(reader: &Reader, left: LeftAlone) -> &'static str {
             "Тіла запиту вже немає, тож зіставити його заново не можна.",
         ),
         LeftAlone::Erased => {
-            reader.say("Everything personal of it was erased.", "Усе особисте з нього видалено.")
+            reader.say("Everything personal of it was erased.", "Усе особисте з нього стерто.")
         }
         LeftAlone::SomebodyElses => reader.say(
             "Today’s mapping says that it is somebody else’s, and it is in the CRM already.",

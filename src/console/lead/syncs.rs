@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{list, text};
 use crate::console::guard::Reader;
-use crate::console::reasons::{badge, whole};
+use crate::console::reasons::{badge, marked, whole};
 use crate::lead::Moment;
 use crate::store::audits::AuditDetail;
 use crate::store::registry::{LeadDetail, StepDetail, SyncDetail};
@@ -66,12 +66,12 @@ fn step(reader: &Reader, step: &StepDetail) -> Markup {
                     }
                 }
             }
-            @if let Some(why) = &step.why { p.answer { (reader.say("Answer: ", "Відповідь: ")) span lang="en" { (why) } } }
+            @if let Some(why) = &step.why { p.answer { (reader.say("Answer: ", "Відповідь: ")) (marked(reader, why)) } }
             @let written = written(&step.action);
             @if !written.is_empty() {
                 details {
                     summary { (reader.say("What is written", "Що записуємо")) }
-                    dl { @for (name, value) in written { dt { (name) } dd { (value) } } }
+                    dl translate="no" { @for (name, value) in written { dt { (name) } dd { (value) } } }
                 }
             }
         }
@@ -79,7 +79,7 @@ fn step(reader: &Reader, step: &StepDetail) -> Markup {
 }
 
 /// A kind of step.
-pub(super) fn kind(reader: &Reader, word: &str) -> String {
+pub(in crate::console) fn kind(reader: &Reader, word: &str) -> String {
     let known = match word {
         "create contact" => reader.say("Create contact", "Створити контакт"),
         "update contact" => reader.say("Update contact", "Оновити контакт"),
@@ -174,7 +174,7 @@ fn audited(reader: &Reader, audit: &AuditDetail) -> Markup {
             span.badge.(class) { (kind(reader, &audit.kind)) } " " (words)
             @if audit.result.is_none() { (reader.moment(audit.due_at)) }
             @if !audit.records.is_empty() { ": " code { (audit.records.join(", ")) } }
-            @if let Some(note) = &audit.note { " " span lang="en" { (note) } }
+            @if let Some(note) = &audit.note { " " (marked(reader, note)) }
         }
     }
 }

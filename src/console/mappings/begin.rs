@@ -12,6 +12,7 @@ use crate::access::Role;
 use crate::console::Console;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, key, page};
+use crate::console::reasons::marked;
 use crate::operation::OperationError;
 use crate::operation::ask;
 use crate::operation::mappings::{
@@ -100,7 +101,7 @@ async fn show(
     let content = html! {
         (trail(reader, None))
         (steps(reader, 1))
-        @if let Some(why) = refused { p.message.bad role="alert" { (why) } }
+        @if let Some(why) = refused { p.message.bad role="alert" { (marked(reader, why)) } }
         @if let Some(why) = &look.read_only {
             (not_here(reader, why))
         } @else {
@@ -112,7 +113,7 @@ async fn show(
                         @let checked = if chosen.preset.is_empty() { position == 0 } else { chosen.preset == preset.name };
                         label.choice {
                             input type="radio" name="preset" value=(preset.name) checked[checked];
-                            span { strong { (preset.name) } span.hint { (preset.summary) } }
+                            span { strong { (preset.name) } span.hint { (summary(reader, preset.name, preset.summary)) } }
                         }
                     }
                 }
@@ -149,6 +150,21 @@ async fn show(
         }
     };
     Ok(page(reader, Some(Section::Mappings), reader.say("New source", "Нове джерело"), &content))
+}
+
+/// What a preset is for.
+fn summary(reader: &Reader, name: &str, english: &str) -> Markup {
+    let ukrainian = match name {
+        "sendpulse" => "вебхуки чат-ботів SendPulse (POST, список подій у JSON)",
+        "json" => "POST із будь-яким JSON: об’єкт — одна подія, список об’єктів — подія на кожен",
+        "form" => "поля форми: POST або GET із параметрами; назви з крапками стають об’єктами",
+        "telegram" => "боти Telegram (вебхук Bot API); назва джерела — це назва бота",
+        "chatterfy" => "крок «Send webhook» у Chatterfy (GET із макросами); назва джерела — це назва бота",
+        "metabot" => "скрипт бота Metabot: lead_id у запиті — це чат, person_id — людина",
+        "esputnik" => "стрічка активностей eSputnik / Yespo (POST, список статусів у JSON)",
+        _ => english,
+    };
+    marked(reader, reader.say(english, ukrainian))
 }
 
 /// Where one is on the way to a source.

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::tests;
 use crate::console::guard::Reader;
+use crate::console::reasons::kept;
 use crate::operation::mappings::Rehearsed;
 use crate::rehearse::{Group, Rehearsal, Shown};
 
@@ -20,7 +21,7 @@ pub(super) fn table(reader: &Reader, rehearsed: &Rehearsed) -> Markup {
         (summary(reader, rehearsal))
         @if !is_complete { p.message { (reader.say(
             "Time was up before all of them were run; these are the newest.",
-            "Час вийшов раніше, ніж усе було прогнано; тут найновіші.",
+            "Час вийшов раніше, ніж перевірено все; тут найновіші.",
         )) } }
         @if !failed.is_empty() { (tests(reader, &failed)) }
         @if !rehearsal.groups.is_empty() {
@@ -95,7 +96,7 @@ fn rows(reader: &Reader, group: &Group) -> Markup {
                                 None => { (or_nothing(reader, &example.who)) }
                             }
                             div.faint { (reader.moment(example.received_at)) }
-                            @for reason in because { div.hint { (reason) } }
+                            @for reason in because { div.hint { (kept(reader, reason)) } }
                         }
                     }
                 }
@@ -135,7 +136,7 @@ fn place(reader: &Reader, place: &str) -> String {
         "why" => "чому",
         "branch" => "гілка",
         "destinations" => "куди йде",
-        "owner pool" => "група відповідальних",
+        "owner pool" => "пул відповідальних",
         "name" => "ім’я",
         "phone" => "телефон",
         "phone as typed" => "телефон, як введено",
@@ -143,8 +144,8 @@ fn place(reader: &Reader, place: &str) -> String {
         "deal.title" => "назва угоди",
         "deal.pipeline" => "воронка",
         "deal.stage" => "етап",
-        "task.title" => "назва задачі",
-        "task.text" => "текст задачі",
+        "task.title" => "назва завдання",
+        "task.text" => "текст завдання",
         "note" => "примітка",
         "chat" => "чат",
         "identifiers" => "ідентифікатори",

@@ -16,6 +16,7 @@ use crate::access::Role;
 use crate::console::Console;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, key, page};
+use crate::console::reasons::marked;
 use crate::operation::mappings::{
     CheckMappings, Checked, Edit, LookAtMappings, LookAtNames, MakePatch, Mappings, Names, RehearseMappings,
     Rehearsed, SaveMappings, Told,
@@ -220,25 +221,41 @@ async fn show(
     let is_admin = reader.caller.role >= Role::Admin;
     let can_save = is_admin && look.read_only.is_none();
     let source = file.trim_end_matches(".yaml");
+    let unsaved = match came {
+        Came::Opened => false,
+        Came::Checked(checked) => checked.differs,
+        Came::Rehearsed(_) | Came::Refused(..) => true,
+    };
     let content = html! {
         (trail(reader, Some(file)))
         @if let Some(why) = &look.read_only { (not_here(reader, why)) }
-        @if look.version != edited.of { p.message.bad { (reader.say(
-            "Another version is active by now than the one that this edit began with: somebody saved meanwhile. Copy what you need, and open the file again.",
-            "Тепер діє інша версія, ніж та, з якої почалася ця зміна: хтось зберіг свою. Скопіюйте потрібне й відкрийте файл знову.",
-        )) } }
-        @if let Came::Refused(why, _) = came { p.message.bad role="alert" { (why) } }
-        form.editor method="post" action={ "/mappings/" (file) "/edit" } data-editor={ "/mappings/" (file) "/check" } data-names={ "/mappings/names?source=" (source) } data-words=(reader.say("Words that fit here", "Що тут можна написати")) {
+        @if look.version != edited.of {
+            p.message.bad role="alert" {
+                (reader.say(
+                    "Nothing is changed: somebody else saved meanwhile, and this edit began with the version before. Copy what you typed, open the file again, and repeat it there. What they changed stands under ",
+                    "Нічого не змінено: тим часом хтось зберіг свою зміну, а ця почалася з попередньої версії. Скопіюйте введене, відкрийте файл знову й повторіть там. Що змінили вони, видно в розділі ",
+                ))
+                a href="/mappings/versions" { (reader.say("Versions", "Версії")) } "."
+            }
+        } @else if let Came::Refused(why, _) = came {
+            p.message.bad role="alert" { (marked(reader, why)) }
+        }
+        form.editor method="post" action={ "/mappings/" (file) "/edit" } data-editor={ "/mappings/" (file) "/check" } data-unsaved[unsaved] data-names={ "/mappings/names?source=" (source) } data-words=(reader.say("Words that fit here", "Що тут можна написати")) {
             (key(reader))
             input type="hidden" name="of" value=(edited.of);
             label for="text" { (reader.say("Text of ", "Текст ")) (file) }
             textarea #text name="text" rows="20" spellcheck="false" autocapitalize="off" autocomplete="off" wrap="off" aria-describedby="verdict" {
                 "\n" (edited.text)
             }
-            p.hint data-keys hidden { (reader.say(
-                "Completion comes as you type inside {{ }}, behind pipeline:, stage:, owners:, to: and under fields:; Ctrl+Space asks for it, Tab takes it, Esc closes it.",
-                "Підказки з’являються всередині {{ }}, після pipeline:, stage:, owners:, to: і під fields:; Ctrl+Пробіл — показати, Tab — вибрати, Esc — закрити.",
-            )) }
+            p.hint data-keys hidden {
+                (reader.say("Completion comes as you type inside ", "Підказки з’являються всередині ")) code { "{{ }}" }
+                (reader.say(", behind ", ", після ")) code { "pipeline: stage: owners: to:" }
+                (reader.say(" and under ", " та під ")) code { "fields:" }
+                (reader.say(
+                    "; Ctrl+Space asks for it, Tab takes it, Esc closes it.",
+                    "; Ctrl+Пробіл — показати, Tab — вибрати, Esc — закрити.",
+                ))
+            }
             div.actions {
                 button.second name="action" value="check" { (reader.say("Check", "Перевірити")) }
                 button.second name="action" value="rehearse" { (reader.say("Rehearse", "Репетиція")) }

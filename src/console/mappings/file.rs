@@ -55,8 +55,7 @@ pub(super) fn listing(text: &str, problems: &[Told]) -> Markup {
                 }
                 @for problem in here {
                     p.problem.bad[problem.is_error] {
-                        (problem.message)
-                        @if let Some(help) = &problem.help { " — " (help) }
+                        span lang="en" { (problem.message) @if let Some(help) = &problem.help { " — " (help) } }
                     }
                 }
             }
@@ -78,7 +77,7 @@ fn branches(reader: &Reader, told: &FileTold, counted: i64) -> Markup {
                 tbody {
                     @for branch in branches {
                         tr {
-                            td { (branch.branch) }
+                            td translate="no" { (branch.branch) }
                             td data-name=(reader.say("Leads go to", "Ліди йдуть у")) { (branch.to.join(", ")) }
                             td.number data-name=(reader.say("Leads lately", "Лідів останнім часом")) { (reader.number(branch.leads)) }
                         }

@@ -52,7 +52,7 @@ pub(super) async fn list(
         } }
         (lately(&reader, counted))
         @if versions.len() > SHOWN { p.hint {
-            (reader.say("Older ones: `leadfold versions`.", "Старіші: `leadfold versions`."))
+            (reader.say("Older ones: ", "Старіші: ")) code { "leadfold versions" }
         } }
     };
     Ok(page(&reader, Some(Section::Mappings), reader.say("Versions", "Версії"), &content))
@@ -101,6 +101,11 @@ pub(super) async fn one(
                 a href={ "/mappings/versions/" (before.hash) } { code { (short(&before.hash)) } }
             }
             (difference(&reader, since))
+        } @else {
+            p.message { (reader.say(
+                "It is the first version, so there is nothing to compare it with.",
+                "Це перша версія, порівнювати її немає з чим.",
+            )) }
         }
     };
     let title = format!("{} {}", reader.say("Version", "Версія"), short(&hash));

@@ -3,6 +3,7 @@
 //! A library would draw these few rectangles with its own fonts and colours in line, which the content security policy
 //! forbids; here they take their colours from the style, so that they follow light and dark.
 
+use jiff::SignedDuration;
 use maud::{Markup, html};
 
 use crate::console::guard::Reader;
@@ -19,9 +20,32 @@ const NAMES: usize = 12;
 
 /// What is drawn.
 pub(super) struct Series {
-    /// Of the parts, in the order in which they are piled up.
-    pub(super) names: Vec<String>,
+    pub(super) unit: Unit,
+    /// In the order in which they are piled up.
+    pub(super) parts: Vec<Part>,
     pub(super) bars: Vec<Bar>,
+}
+
+/// What a bar measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// How many; a part is one kind of them.
+    Count,
+    /// Milliseconds; a part reaches from the one below it up to a time of its own.
+    Time,
+}
+
+/// A part of every bar.
+pub(super) struct Part {
+    /// One of the six of the style.
+    colour: usize,
+    name: String,
+}
+
+impl Part {
+    pub(super) fn new(colour: usize, name: impl Into<String>) -> Self {
+        Self { colour, name: name.into() }
+    }
 }
 
 /// One bar.
@@ -34,11 +58,25 @@ impl Bar {
     fn whole(&self) -> i64 {
         self.parts.iter().sum()
     }
+
+    /// The numbers of its parts, as they are told.
+    fn told(&self, unit: Unit) -> Vec<i64> {
+        let mut below = 0;
+        let up_to = self.parts.iter().map(|part| {
+            below += part;
+            below
+        });
+        match unit {
+            Unit::Count => self.parts.clone(),
+            Unit::Time => up_to.collect(),
+        }
+    }
 }
 
 /// A chart with its legend and its table.
 pub(super) fn chart(reader: &Reader, title: &str, series: &Series) -> Markup {
-    let top = nice(series.bars.iter().map(Bar::whole).max().unwrap_or(0));
+    let unit = series.unit;
+    let top = unit.nice(series.bars.iter().map(Bar::whole).max().unwrap_or(0));
     let plot = HEIGHT - BELOW - ABOVE;
     let count = i64::try_from(series.bars.len()).unwrap_or(i64::MAX).max(1);
     let pitch = ((WIDTH - LEFT) / count).max(2);
@@ -50,14 +88,15 @@ pub(super) fn chart(reader: &Reader, title: &str, series: &Series) -> Markup {
                 @for line in 0..=2_i64 {
                     @let y = ABOVE + plot - plot * line / 2;
                     line.grid x1=(LEFT) x2=(WIDTH) y1=(y) y2=(y) {}
-                    text.scale x=(LEFT - 6) y=(y + 4) { (reader.number(top * line / 2)) }
+                    text.scale x=(LEFT - 6) y=(y + 4) { (unit.told(reader, top * line / 2)) }
                 }
                 @for (place, bar) in (0_i64..).zip(&series.bars) {
                     @let x = LEFT + place * pitch + (pitch - width) / 2;
                     g {
-                        title { (bar.name) ": " (reader.number(bar.whole())) }
+                        title { (bar.name) ": " (unit.told(reader, bar.whole())) }
                         @for part in pile(&bar.parts, top, plot) {
-                            rect class={ "part-" (part.index) } x=(x) y=(ABOVE + part.y) width=(width) height=(part.height) {}
+                            @let colour = series.parts.get(part.index).map_or(0, |part| part.colour);
+                            rect class={ "part-" (colour) } x=(x) y=(ABOVE + part.y) width=(width) height=(part.height) {}
                         }
                     }
                     @if usize::try_from(place).is_ok_and(|place| place % every == 0) {
@@ -68,7 +107,7 @@ pub(super) fn chart(reader: &Reader, title: &str, series: &Series) -> Markup {
             }
             figcaption {
                 ul.legend {
-                    @for (index, name) in series.names.iter().enumerate() { li { span class={ "swatch part-" (index) } {} (name) } }
+                    @for part in &series.parts { li { span class={ "swatch part-" (part.colour) } {} (part.name) } }
                 }
             }
             details {
@@ -77,15 +116,15 @@ pub(super) fn chart(reader: &Reader, title: &str, series: &Series) -> Markup {
                     table {
                         thead { tr {
                             th scope="col" { (reader.say("When", "Коли")) }
-                            @for name in &series.names { th.number scope="col" { (name) } }
-                            th.number scope="col" { (reader.say("All", "Усі")) }
+                            @for part in &series.parts { th.number scope="col" { (part.name) } }
+                            @if unit == Unit::Count { th.number scope="col" { (reader.say("All", "Усі")) } }
                         } }
                         tbody {
                             @for bar in &series.bars {
                                 tr {
                                     th scope="row" { (bar.name) }
-                                    @for part in &bar.parts { td.number { (reader.number(*part)) } }
-                                    td.number { (reader.number(bar.whole())) }
+                                    @for number in bar.told(unit) { td.number { (unit.told(reader, number)) } }
+                                    @if unit == Unit::Count { td.number { (reader.number(bar.whole())) } }
                                 }
                             }
                         }
@@ -114,6 +153,43 @@ fn pile(parts: &[i64], top: i64, plot: i64) -> Vec<Piece> {
         pieces.push(Piece { index, y: floor, height });
     }
     pieces
+}
+
+/// Where scales of time end, in milliseconds: half of each is a round time as well.
+const TIMES: [i64; 18] = [
+    100,
+    200,
+    400,
+    1_000,
+    2_000,
+    4_000,
+    10_000,
+    20_000,
+    40_000,
+    120_000,
+    240_000,
+    600_000,
+    1_200_000,
+    3_600_000,
+    14_400_000,
+    28_800_000,
+    86_400_000,
+    345_600_000,
+];
+
+impl Unit {
+    /// Where a scale ends that has room for this.
+    fn nice(self, most: i64) -> i64 {
+        let time = TIMES.into_iter().find(|time| most <= *time).filter(|_| self == Self::Time);
+        time.unwrap_or_else(|| nice(most))
+    }
+
+    fn told(self, reader: &Reader, number: i64) -> String {
+        match self {
+            Self::Count => reader.number(number),
+            Self::Time => reader.span(SignedDuration::from_millis(number)),
+        }
+    }
 }
 
 /// The next even number that is 2, 4 or 10 times a power of ten.

@@ -215,8 +215,12 @@ pub(super) async fn keep_apart(
         regions: Vec::new(),
     };
     ask(apart, &reader.caller, &console.means).await?;
-    let to = if given.queue { "/people/duplicates".to_owned() } else { path_of(given.one) };
-    Ok(back(&to, "apart", None))
+    if given.queue {
+        // Nothing else on the way back leads to these two.
+        let pair = format!("one={}&other={}", given.one, given.other);
+        return Ok(Redirect::to(&format!("/people/duplicates?done=apart&{pair}")));
+    }
+    Ok(back(&path_of(given.one), "apart", None))
 }
 
 fn merge_of(one: PersonId, other: PersonId, same: bool, said: Said) -> Merge {

@@ -19,7 +19,7 @@ const PAGE: i64 = 20;
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Asked {
-    /// The last pair of the page before: milliseconds, and the two.
+    /// The last pair of the page before: milliseconds, and the two. Without the moment, the two who were kept apart.
     at: Option<i64>,
     one: Option<PersonId>,
     other: Option<PersonId>,
@@ -50,6 +50,11 @@ pub(super) async fn queue(
                 (text)
                 @if let Some(merge) = asked.merge.filter(|_| reader.may(Role::Operator)) {
                     " " a href=(format!("/people/split?what={merge}")) { (reader.say("Undo", "Скасувати")) }
+                }
+                @if let (None, Some(one), Some(other), true) = (asked.at, asked.one, asked.other, reader.may(Role::Operator)) {
+                    " " a href=(format!("/people/merge?one={one}&with={other}")) {
+                        (reader.say("Look at them again", "Переглянути їх ще раз"))
+                    }
                 }
             }
         }

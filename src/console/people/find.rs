@@ -8,10 +8,11 @@ use serde::Deserialize;
 use super::super::Console;
 use super::super::guard::Reader;
 use super::super::page::{Failure, Section, page};
+use super::super::registry::connect;
 use super::{called, path_of};
 use crate::id::PersonId;
 use crate::operation::ask;
-use crate::operation::people::{LookAtNewestPeople, LookAtPeople, People};
+use crate::operation::people::{LookAtNewestPeople, LookAtPeople, MOST_PEOPLE, People};
 use crate::store::profile::Brief;
 
 /// People of one page.
@@ -67,11 +68,18 @@ pub(super) async fn list(
         html! {
             @if people.is_empty() {
                 p.message { (reader.say(
-                    "Nobody is known by this. Try a phone with its country, an email, a chat id or a lead’s id.",
-                    "За цим нікого не знайдено. Спробуйте телефон з кодом країни, пошту, id чату або id ліда.",
+                    "Nobody is known by this. Try a phone with its country, an email, the beginning of a name, a chat id or a \
+                     lead’s id.",
+                    "За цим нікого не знайдено. Спробуйте телефон з кодом країни, пошту, початок імені, id чату або id \
+                     ліда.",
                 )) }
             } @else {
-                p { (reader.say("Several people have this:", "Це є в кількох людей:")) }
+                p {
+                    (reader.say("Several people have this:", "Це є в кількох людей:"))
+                    @if people.len() >= MOST_PEOPLE {
+                        " " span.faint { (reader.say("there may be more, so type more of it.", "можливо, є й інші: уточніть запит.")) }
+                    }
+                }
                 (table(&reader, &people))
             }
             p { a href="/people" { (reader.say("Everybody", "Усі люди")) } }
@@ -85,7 +93,7 @@ fn search(reader: &Reader, who: &str) -> Markup {
     html! {
         form.filters role="search" action="/people" {
             label {
-                (reader.say("Phone, email, chat or id", "Телефон, пошта, чат або id"))
+                (reader.say("Phone, email, name, chat or id", "Телефон, пошта, ім’я, чат або id"))
                 input type="search" name="q" value=(who) size="32" autocomplete="off" maxlength="300";
             }
             button { (reader.say("Find", "Знайти")) }
@@ -102,7 +110,7 @@ async fn newest(console: &Console, reader: &Reader, before: Option<PersonId>) ->
         @if waiting > 0 {
             p.message {
                 @if waiting > COUNTED {
-                    (reader.say("More than 1,000 pairs may be one person each.", "Понад 1000 пар, можливо, — та сама людина."))
+                    (reader.say("More than 1,000 pairs may be one person each.", "Понад 1\u{a0}000 пар, можливо, — та сама людина."))
                 } @else {
                     (reader.count(
                         waiting,
@@ -115,7 +123,10 @@ async fn newest(console: &Console, reader: &Reader, before: Option<PersonId>) ->
             }
         }
         @if people.is_empty() {
-            p.faint { (reader.say("Nobody has written yet.", "Ще ніхто не писав.")) }
+            p.message {
+                (reader.say("Nobody has written yet. Whoever does stands here.", "Ще ніхто не писав. Щойно хтось напише, він з’явиться тут."))
+                (connect(reader))
+            }
         } @else {
             h2 { (reader.say("Newest", "Найновіші")) }
             (table(reader, &people))

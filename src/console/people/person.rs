@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::Console;
 use super::super::guard::Reader;
 use super::super::page::{Failure, Section, done, elsewhere, key, page};
+use super::super::reasons::{badge, kept, marked};
 use super::compare::ask_for_other;
 use super::find::found;
 use super::{DONE, brief, called, contact, leads, pair, path_of, words};
@@ -99,7 +100,7 @@ pub(super) async fn person(
             article.sheet {
                 p {
                     a href=(format!("/leads/{}", lead.id)) { (reader.moment(lead.received_at)) }
-                    " · " (lead.source) " · " span.badge { (lead.state) }
+                    " · " (lead.source) " · " (badge(&reader, &lead.state))
                 }
                 @if let Some(told) = decisions.get(&lead.id) {
                     @for sentence in told.why.iter().chain(&told.why_not) { p { (sentence.text) } }
@@ -167,13 +168,13 @@ fn chats(reader: &Reader, chats: &[KnownChat]) -> Markup {
                             ChatState::Active => span.badge.good { (reader.say("active", "активний")) },
                             ChatState::Blocked { why } => {
                                 span.badge.bad { (reader.say("blocked", "заблокований")) }
-                                " " span.faint { (why) " " (reader.day(one.since)) }
+                                " " span.faint { (marked(reader, why)) " " (reader.day(one.since)) }
                             },
                         }
                         @if let Some(status) = &one.status {
                             div.faint {
                                 (reader.say("last message: ", "останнє повідомлення: ")) (status.status)
-                                @if let Some(text) = &status.description { " (" (text) ")" }
+                                @if let Some(text) = &status.description { " (" (marked(reader, text)) ")" }
                             }
                         }
                     }
@@ -190,7 +191,7 @@ fn merges(reader: &Reader, person: &Profile) -> Markup {
         @if !person.merges.is_empty() {
             h2 { (reader.say("Who became one with them", "Кого з нею об’єднано")) }
             ul.plain { @for merge in &person.merges { li.sheet {
-                p { (reader.moment(merge.at)) ": " (merge.why) }
+                p { (reader.moment(merge.at)) ": " (kept(reader, &merge.why)) }
                 @match merge.undone_at {
                     Some(at) => p.faint {
                         (reader.say("Taken apart on ", "Роз’єднано: ")) (reader.moment(at)) ". "

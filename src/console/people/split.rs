@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::super::Console;
 use super::super::guard::Reader;
+use super::super::lead::kind;
 use super::super::page::{Failure, Section, key, page};
 use super::compare::said;
 use super::{back, contact, leads, not_done, path_of, words};
@@ -104,7 +105,7 @@ fn what_follows(reader: &Reader, taken: &TakenApart) -> Markup {
             ul {
                 @for written in &taken.written_since {
                     li {
-                        (written.kind) " → " (written.record.as_deref().unwrap_or("—"))
+                        (kind(reader, &written.kind)) " → " (written.record.as_deref().unwrap_or("—"))
                         " " span.faint { (written.destination) }
                     }
                 }
@@ -113,7 +114,7 @@ fn what_follows(reader: &Reader, taken: &TakenApart) -> Markup {
         @if taken.asked_to_merge {
             p { (reader.say(
                 "A task or a note in the CRM asks to merge their contacts: close it.",
-                "У CRM є завдання або нотатка з проханням об’єднати їхні контакти: закрийте її.",
+                "У CRM є завдання або примітка з проханням об’єднати їхні контакти: закрийте їх.",
             )) }
         }
     }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::console::guard::Reader;
-use crate::console::reasons::{badge, few_words, sentence};
+use crate::console::reasons::{badge, few_words, marked, sentence};
 use crate::store::listing::{Listed, ListedSync};
 use crate::store::syncs::SyncState;
 
@@ -49,7 +49,7 @@ fn contact(reader: &Reader, contact: Option<&Value>, address: &str) -> Markup {
     let (name, phone, email) = (of("name"), of("phone"), of("email"));
     let shown = name.or(phone).or(email);
     html! {
-        a href=(address) { (shown.unwrap_or(reader.say("unknown", "невідомо"))) }
+        a href=(address) { (shown.unwrap_or(reader.say("no name", "без імені"))) }
         @if shown.is_some() {
             @for further in [phone, email].into_iter().flatten().filter(|further| Some(*further) != shown) {
                 br; span.faint { (further) }
@@ -69,6 +69,6 @@ fn standing(reader: &Reader, state: &str, syncs: &[ListedSync]) -> Markup {
 fn reason(reader: &Reader, why: Option<&Value>, syncs: &[ListedSync]) -> Markup {
     let all_done = !syncs.is_empty() && syncs.iter().all(|sync| sync.state == "synced");
     html! {
-        @if let Some(why) = why.filter(|_| !all_done) { (few_words(&sentence(reader, why))) }
+        @if let Some(why) = why.filter(|_| !all_done) { (marked(reader, &few_words(&sentence(reader, why)))) }
     }
 }

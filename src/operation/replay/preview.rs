@@ -33,6 +33,9 @@ pub struct PreviewReplay {
     /// At most so many, oldest first.
     #[serde(default)]
     pub limit: Option<u64>,
+    /// Look at no more than so many: what is told is of those, and `more` says that there are others.
+    #[serde(default)]
+    pub look_at: Option<u64>,
 }
 
 /// What a replay would do.
@@ -50,6 +53,9 @@ pub struct Preview {
     pub samples: Vec<Sample>,
     /// The last of them: a replay up to here touches no others.
     pub up_to: Option<Uuid>,
+    /// There are more than were to be looked at.
+    #[serde(default)]
+    pub more: bool,
 }
 
 /// Leads that stand in one place for one reason.
@@ -87,18 +93,21 @@ impl Operation for PreviewReplay {
     type Answer = Preview;
 
     async fn run(self, means: &Means) -> Result<Preview, OperationError> {
-        let Self { select, how, limit } = self;
+        let Self { select, how, limit, look_at } = self;
         let select = checked(select, how)?;
         let limit = limit.unwrap_or(u64::MAX);
         if is_of_deliveries(&select) {
-            return preview_deliveries(means, &select, limit).await;
+            return preview_deliveries(means, &select, limit, look_at).await;
         }
         let workspace = means.active().await?;
         let mut groups: BTreeMap<(String, Option<String>, String), Group> = BTreeMap::new();
         let mut preview = Preview::default();
         let mut after = None;
+        let mut left = look_at.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         'pages: loop {
-            let (items, next) = means.store.replayable(&select, after, None, COUNTED_AT_ONCE).await?;
+            let page = left.min(COUNTED_AT_ONCE);
+            let (items, next) = means.store.replayable(&select, after, None, page).await?;
+            left = left.saturating_sub(items.len());
             for item in items {
                 let of_this_lead = Some(item.lead.0) == preview.up_to;
                 if preview.count >= limit && !of_this_lead {
@@ -117,6 +126,10 @@ impl Operation for PreviewReplay {
                 count(&mut groups, item);
             }
             match next {
+                Some(_) if left == 0 => {
+                    preview.more = true;
+                    break;
+                }
                 Some(_) => after = next,
                 None => break,
             }
@@ -161,12 +174,14 @@ async fn preview_deliveries(
     means: &Means,
     select: &Selection,
     limit: u64,
+    look_at: Option<u64>,
 ) -> Result<Preview, OperationError> {
+    let most = limit.min(look_at.unwrap_or(u64::MAX));
     let mut preview = Preview::default();
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     let mut after = None;
-    while preview.count < limit {
-        let left = usize::try_from(limit - preview.count).unwrap_or(usize::MAX).min(COUNTED_AT_ONCE);
+    while preview.count < most {
+        let left = usize::try_from(most - preview.count).unwrap_or(usize::MAX).min(COUNTED_AT_ONCE);
         let found = means.store.unreadable(select, after, left).await?;
         if found.is_empty() {
             break;
@@ -184,6 +199,7 @@ async fn preview_deliveries(
             group.count += 1;
         }
     }
+    preview.more = look_at.is_some_and(|look_at| preview.count >= look_at);
     preview.up_to = after.map(|delivery| delivery.0);
     preview.groups = groups.into_values().collect();
     preview.groups.sort_by_key(|group| std::cmp::Reverse(group.count));

@@ -217,7 +217,7 @@ pub(in crate::store) const BY_ID: &str = "\
     UNION SELECT leads.sequence FROM steps JOIN syncs ON syncs.id = steps.sync JOIN leads ON leads.id = syncs.lead \
       WHERE steps.id = $1 \
     UNION SELECT leads.sequence FROM sources CROSS JOIN event_keys CROSS JOIN leads WHERE event_keys.source = sources.name \
-      AND event_keys.key = $1 AND leads.event = event_keys.event";
+      AND event_keys.key IN ($1, 'update:' || $1) AND leads.event = event_keys.event";
 
 #[cfg(test)]
 mod tests {

@@ -77,7 +77,7 @@ async fn a_cause_is_corrected_and_all_of_it_goes_on() {
         .says("2\u{a0}ліди")
         .says("Із сьогоднішнім мапінгом")
         .says("Що стане з першими")
-        .says("branch 'all'");
+        .says("гілка all");
     let up_to = field(&seen.text, "up_to");
     assert_eq!(rig.counts().await.needs_attention, 2, "looking changes nothing");
     operator.get(&format!("{look}&how=resume")).await.is(200).says("У цей спосіб повторювати нічого");
@@ -86,13 +86,31 @@ async fn a_cause_is_corrected_and_all_of_it_goes_on() {
     operator.post("/attention/replay", &[&form[..], &[("key", "forged")]].concat()).await.is(403);
     // Between two pieces there is a page with a button, which the script presses.
     let query = "at=source&place=sendpulse&code=mapping_error&how=replan&total=2";
-    let half = operator.get(&format!("/attention/replay/progress?{query}&up_to={up_to}&count=1")).await;
+    let half = format!("/attention/replay/progress?{query}&up_to={up_to}&count=1");
+    let what = format!("replay {} {up_to}", query.trim_end_matches("&total=2"));
+    let begun = begun(&operator, &what).await;
+    // Nobody is led to a page that goes on with what they never began.
+    for forged in ["", "&begun=", &format!("&begun={}", begun.to_uppercase())] {
+        let page = operator.get(&format!("{half}{forged}")).await;
+        page.is(303);
+        assert_eq!(page.location(), format!("/attention/replay?{}", query.trim_end_matches("&total=2")));
+    }
+    let another = half.replace("replan", "force");
+    operator.get(&format!("{another}&begun={begun}")).await.is(303);
+    let half = operator.get(&format!("{half}&begun={begun}")).await;
     half.is(200).says("data-go-on").says("value=\"1\"").says("name=\"count\" value=\"1\"");
     let done = operator.post_and_follow("/attention/replay", &form).await;
     done.is(200).says("Повторено:").says("2\u{a0}ліди").says("Зараз нічого не потребує вашої уваги.");
     rig.settle().await;
     assert_eq!((rig.counts().await.needs_attention, rig.counts().await.synced), (0, 2));
     rig.end().await;
+}
+
+/// What is in the address of a page that goes on with what this browser began.
+async fn begun(browser: &Browser, what: &str) -> String {
+    let page = browser.get("/account").await;
+    let key = page.key().unwrap();
+    leadfold::token::to_hex(&leadfold::token::hash(format!("begun {key} {what}")))
 }
 
 fn field(page: &str, name: &str) -> String {
@@ -146,6 +164,12 @@ async fn what_is_held_is_pushed_or_skipped() {
     let answer = |answer| [("destination", "crm"), ("up_to", &up_to), ("answer", answer)];
     let some = [&answer("push")[..], &[("limit", "1")]].concat();
     browser.post("/attention/held", &[&some[..], &[("key", "")]].concat()).await.is(403);
+    // Nor does a link that somebody was sent skip them.
+    let led = "/attention/held?destination=crm&answer=skip&up_to=9999999999999&count=0";
+    browser.get(led).await.is(200).says_nothing_of("data-go-on").says("Skip all of them");
+    let begun = begun(&browser, "skip 9999999999999 crm").await;
+    browser.get(&format!("{led}&begun={begun}")).await.is(200).says("data-go-on");
+    browser.get("/attention/held?destination=crm").await.is(200);
     browser.post("/attention/held", &answer("push")).await.is(422);
     browser.post_and_follow("/attention/held", &some).await.says("On their way to the CRM: 1\u{a0}lead.");
     rig.settle().await;
@@ -157,7 +181,7 @@ async fn what_is_held_is_pushed_or_skipped() {
     rig.restart().await;
     let browser = Browser::of(&rig, Role::Operator).await;
     browser.speak("uk");
-    browser.get("/attention").await.says("Напрямок уже працює");
+    browser.get("/attention").await.says("Призначення вже працює");
     browser.get("/attention/held?destination=crm").await.says("Передати в CRM");
     browser.post_and_follow("/attention/held", &answer("push")).await.says("Пішли до CRM: 2\u{a0}ліди.");
     rig.settle().await;

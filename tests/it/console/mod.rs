@@ -2,15 +2,25 @@
 
 mod access;
 mod attacks;
+mod attacks_door;
+mod attacks_forms;
+mod attacks_kill;
+mod attacks_secrets;
+mod attacks_text;
 mod attention;
 mod commands;
 mod destinations;
+mod keyboard;
 mod live;
 mod mappings;
 mod people;
 mod registry;
 mod roles;
 mod stories;
+mod story_access;
+mod story_attention;
+mod story_destinations;
+mod story_people;
 mod walk;
 mod webdriver;
 mod weight;
@@ -148,6 +158,29 @@ impl Browser {
 
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Page {
         let mut request = self.client.get(format!("{}{path}", self.root));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request).await
+    }
+
+    /// Sends any body.
+    pub(crate) async fn post_with_body(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Page {
+        let mut request = self.client.post(format!("{}{path}", self.root)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request).await
+    }
+
+    /// Asks by any method, without a body.
+    pub(crate) async fn ask_by(&self, method: reqwest::Method, path: &str, headers: &[(&str, &str)]) -> Page {
+        let mut request = self.client.request(method, format!("{}{path}", self.root));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

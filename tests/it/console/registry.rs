@@ -237,7 +237,7 @@ async fn a_lead_tells_its_way_and_its_request_gives_placeholders() {
     page.says("The platform sent it again").says("Create task").says("which is today’s").says("/people/");
     browser.speak("uk");
     let page = browser.get(&format!("/leads/{newest}")).await;
-    page.says("Отримано").says("Поставити завдання").says("У контакту є відкрита угода.");
+    page.says("Отримано").says("Поставити завдання").says("є відкрита угода");
     browser.speak("en");
     let lead = rig.json(&format!("/api/leads/{newest}")).await;
     let delivery = lead["delivery"]["id"].as_str().unwrap();
@@ -292,7 +292,16 @@ async fn a_lead_goes_once_more_only_by_who_may_and_after_a_look() {
     rig.settle().await;
     assert_eq!(rig.stats().deals, 1, "planned again, nothing is made twice");
     operator.post_and_follow(&again, &[("how", "resume")]).await.says("It is there already.");
-    operator.post_and_follow(&again, &[("how", "force")]).await.says("Its deal is being made.");
+    let look = operator.get(&format!("{again}?how=force")).await;
+    let seen =
+        look.text.split_once("name=\"seen\" value=\"").unwrap().1.split('"').next().unwrap().to_owned();
+    let force = [("how", "force"), ("seen", seen.as_str())];
+    operator.post_and_follow(&again, &force).await.says("Its deal is being made.");
+    // Whoever presses it twice, or did not look, gets no second one.
+    rig.settle().await;
+    for again_pressed in [&force[..], &force[..1]] {
+        operator.post_and_follow(&again, again_pressed).await.says("has changed since you looked");
+    }
     rig.settle().await;
     assert_eq!(rig.stats().deals, 2);
 

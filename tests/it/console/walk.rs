@@ -126,6 +126,22 @@ fn kind(path: &str) -> String {
     names.iter().fold(parts.join("/"), |kind, name| format!("{kind}?{name}"))
 }
 
+/// Four Latin words in a row that neither are marked as English nor are somebody's data or code.
+const ENGLISH: &str = "
+    const elsewhere = '[lang=en], [translate=no], code, pre, .code, .json, script, style, noscript, textarea, datalist';
+    const english = /[A-Za-z]{2,}(?:[ ,;:’'()\\/-]+[A-Za-z]{2,}){3,}/;
+    const found = [];
+    const note = (element, text) => {
+        if (text && english.test(text) && !element.closest(elsewhere)) found.push(text.trim());
+    };
+    note(document.querySelector('title'), document.title);
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) note(walker.currentNode.parentElement, walker.currentNode.data);
+    for (const element of document.body.querySelectorAll('*')) {
+        for (const name of ['aria-label', 'placeholder', 'title', 'alt', 'data-name']) note(element, element.getAttribute(name));
+    }
+    return found";
+
 /// What is wrong with a page.
 async fn look_at(tab: &Tab, axe: Option<&str>, path: &str, language: &str) -> Vec<String> {
     const STATE: &str = "return {
@@ -145,6 +161,10 @@ async fn look_at(tab: &Tab, axe: Option<&str>, path: &str, language: &str) -> Ve
         "" => "registry",
         name => name,
     };
+    if language == "uk" {
+        let left = tab.run(ENGLISH, json!([])).await;
+        findings.extend(left.as_array().unwrap().iter().map(|text| format!("English is left: {text}")));
+    }
     for look in Look::ALL {
         tab.look(look).await;
         tab.keep_picture(&format!("{name}-{language}-{}", look.name)).await;

@@ -36,14 +36,19 @@ pub(crate) struct Tab {
 impl Tab {
     /// Opens one on a leadfold; says that the test is skipped where there is no browser.
     pub(crate) async fn open(rig: &Rig) -> Option<Self> {
-        #[expect(clippy::disallowed_methods, reason = "the usual way to tell a test of its browser")]
-        let Ok(driver) = std::env::var("WEBDRIVER_URL") else {
-            eprintln!(
-                "skipped: WEBDRIVER_URL names no browser to run this in; `bash tests/all.sh` starts one"
-            );
-            return None;
-        };
-        let place = PLACES.acquire().await.unwrap();
+        let driver = driver()?;
+        Some(Self::begin(rig, &driver, PLACES.acquire().await.unwrap()).await)
+    }
+
+    /// Opens two, for two people. Not one after the other: each of two tests would wait for the other's second.
+    pub(crate) async fn open_two(rig: &Rig) -> Option<(Self, Self)> {
+        let driver = driver()?;
+        let mut places = PLACES.acquire_many(2).await.unwrap();
+        let place = places.split(1).unwrap();
+        Some((Self::begin(rig, &driver, place).await, Self::begin(rig, &driver, places).await))
+    }
+
+    async fn begin(rig: &Rig, driver: &str, place: SemaphorePermit<'static>) -> Self {
         let driver = driver.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         let mut tab = Self { _place: place, client, driver, session: String::new(), root: rig.url("") };
@@ -59,18 +64,23 @@ impl Tab {
         let opened = tab.command(Method::POST, "/session", Some(wanted)).await.unwrap();
         tab.session = format!("/session/{}", opened["sessionId"].as_str().unwrap());
         tab.look(Look::ALL[0]).await;
-        Some(tab)
+        tab
     }
 
     /// Opens one in which somebody has signed in with the token that leadfold was started with.
     pub(crate) async fn signed_in(rig: &Rig) -> Option<Self> {
         let tab = Self::open(rig).await?;
-        tab.go("/").await;
-        tab.click("With a token").await;
-        tab.fill("Token", TOKEN).await;
-        tab.press_enter("Token").await;
-        tab.sees("Sign out").await;
+        tab.sign_in().await;
         Some(tab)
+    }
+
+    /// Signs in with the token that leadfold was started with.
+    pub(crate) async fn sign_in(&self) {
+        self.go("/").await;
+        self.click("With a token").await;
+        self.fill("Token", TOKEN).await;
+        self.press_enter("Token").await;
+        self.sees("Sign out").await;
     }
 
     pub(crate) async fn go(&self, path: &str) {
@@ -99,6 +109,43 @@ impl Tab {
         );
         let element = self.find(&what).await;
         self.do_it(Method::POST, &format!("/element/{element}/click"), Some(json!({}))).await;
+    }
+
+    /// The same in the row, sheet or form that says this.
+    pub(crate) async fn click_in(&self, place: &str, words: &str) {
+        self.click_on(&format!(
+            "//*[self::tr or self::article or self::section or self::form][contains(normalize-space(), \"{place}\")]\
+             //*[self::a or self::button or self::summary or self::label][normalize-space()=\"{words}\"]"
+        ))
+        .await;
+    }
+
+    /// Clicks the first that is seen of what an `XPath` finds.
+    pub(crate) async fn click_on(&self, xpath: &str) {
+        let element = self.find(xpath).await;
+        self.do_it(Method::POST, &format!("/element/{element}/click"), Some(json!({}))).await;
+    }
+
+    /// Chooses what says this from the list of this label.
+    pub(crate) async fn choose(&self, label: &str, words: &str) {
+        let list = self.field(label).await;
+        let what = json!({ "using": "xpath", "value": format!(".//option[normalize-space()=\"{words}\"]") });
+        let option = self.do_it(Method::POST, &format!("/element/{list}/element"), Some(what)).await;
+        let option = option.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+        self.do_it(Method::POST, &format!("/element/{option}/click"), Some(json!({}))).await;
+    }
+
+    /// Types into the field of this label, where its caret is.
+    pub(crate) async fn type_into(&self, label: &str, text: &str) {
+        let element = self.field(label).await;
+        self.do_it(Method::POST, &format!("/element/{element}/value"), Some(json!({ "text": text }))).await;
+    }
+
+    /// What is in the field of this label.
+    pub(crate) async fn value(&self, label: &str) -> String {
+        let element = self.field(label).await;
+        let value = self.do_it(Method::GET, &format!("/element/{element}/property/value"), None).await;
+        value.as_str().unwrap_or_default().to_owned()
     }
 
     /// Types into the field of this label, over what is in it.
@@ -139,6 +186,34 @@ impl Tab {
         }
     }
 
+    /// The page, which has been seen to be there, does not say this.
+    pub(crate) async fn lacks(&self, words: &str) {
+        let text = self.text().await.unwrap();
+        assert!(!text.contains(words), "the page says '{words}': {text}");
+    }
+
+    /// Loads the page again until it says this.
+    pub(crate) async fn sees_in_time(&self, words: &str) {
+        until_within(PATIENCE, &format!("the page says '{words}'"), async || {
+            self.reload().await;
+            self.text().await.is_ok_and(|text| text.contains(words))
+        })
+        .await;
+    }
+
+    /// Waits until the page does not say this any more.
+    pub(crate) async fn sees_no(&self, words: &str) {
+        until_within(SIGHT, &format!("the page says nothing of '{words}'"), async || {
+            self.text().await.is_ok_and(|text| !text.contains(words))
+        })
+        .await;
+    }
+
+    /// The page as it was sent, and whatever scripts made of it.
+    pub(crate) async fn source(&self) -> String {
+        self.do_it(Method::GET, "/source", None).await.as_str().unwrap().to_owned()
+    }
+
     /// What the page says now.
     pub(crate) async fn text(&self) -> Result<String, String> {
         let text = self.try_run("return document.body.innerText", json!([])).await?;
@@ -150,7 +225,8 @@ impl Tab {
         self.try_run(script, arguments).await.unwrap()
     }
 
-    async fn try_run(&self, script: &str, arguments: Value) -> Result<Value, String> {
+    /// The same, or the driver's error: there is one while the browser is on its way to another page.
+    pub(crate) async fn try_run(&self, script: &str, arguments: Value) -> Result<Value, String> {
         let body = json!({ "script": script, "args": arguments });
         self.command(Method::POST, "/execute/sync", Some(body)).await
     }
@@ -245,6 +321,16 @@ impl Tab {
         let value = answer["value"].take();
         if good { Ok(value) } else { Err(format!("{path}: {}: {}", value["error"], value["message"])) }
     }
+}
+
+/// Where the driver listens.
+#[expect(clippy::disallowed_methods, reason = "the usual way to tell a test of its browser")]
+fn driver() -> Option<String> {
+    let Ok(driver) = std::env::var("WEBDRIVER_URL") else {
+        eprintln!("skipped: WEBDRIVER_URL names no browser to run this in; `bash tests/all.sh` starts one");
+        return None;
+    };
+    Some(driver)
 }
 
 impl Drop for Tab {
