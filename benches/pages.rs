@@ -7,7 +7,8 @@
 //! from the first one, so that a new one is measured as soon as something leads to it; filters, searches and what only a
 //! large registry has are named here, and so are the reads of the API, which the OpenAPI document checks for completeness.
 //! Each is asked for in turns. It fails where a page takes more than three times as long as the small registry's, or where
-//! the registry's page weighs more than 100 KB.
+//! the registry's page weighs more than 100 KB. Reads of the API are told with the same mark, and do not make it fail: a query
+//! of a program may ask for whatever it likes.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 #[path = "common/generate.rs"]
@@ -128,7 +129,7 @@ async fn compare(
             }
         }
         let verdict = if costs.ratio() <= MOST { "" } else { "  NOT REACHED" };
-        failures += usize::from(!verdict.is_empty());
+        failures += usize::from(!verdict.is_empty() && !ask.0.starts_with("/api/"));
         let [fast, slow] = costs.millis;
         println!(
             "{what:<76}{fast:>7.2} ms{slow:>7.2} ms{:>8.1}{:>8.0}{verdict}",

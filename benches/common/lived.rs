@@ -11,6 +11,8 @@ const SENT_AGAIN: u64 = 500;
 pub(crate) const SENT_AGAIN_LEAD: u64 = 220;
 /// Whose leads the first 715 are: 500 of them are mapped.
 pub(crate) const GREAT_PERSON: u64 = 11;
+/// Rows of a page, and some more.
+const FULL_PAGE: u64 = 60;
 /// The number of a lead in the order of all, counted from 0.
 const N: &str = "(sequence - 1)";
 
@@ -25,6 +27,11 @@ pub(crate) async fn furnish(
     statements.extend(requests(texts));
     statements.extend(around(texts, files)?);
     registry.run(&statements).await
+}
+
+/// One of so many, or as many more as a page has: a page that is full is held against one that is full.
+fn share(of: u64, rows: u64) -> u64 {
+    of.min((rows / FULL_PAGE).max(1))
 }
 
 /// Inserts a row for each so-many-th number below another.
@@ -68,7 +75,7 @@ fn people(t: &Texts) -> Vec<String> {
     }
     let pair = format!("{person}, {next}, {}, {at}", t.id('l', "n"));
     statements.extend([
-        each(5, 100, humans, "possible_duplicates (one, other, lead, at)", &pair),
+        each(5, share(100, humans), humans, "possible_duplicates (one, other, lead, at)", &pair),
         each(6, 1_000, humans, "apart (one, other, since)", &format!("{person}, {next}, {at}")),
         each(
             3,
@@ -143,6 +150,7 @@ fn leads(t: &Texts) -> Vec<String> {
     ));
     let (skipped, held) = (why("'skipped'"), why("'observed'"));
     let sync = t.id('s', N);
+    let ready = share(500, t.rows);
     vec![
         format!(
             "UPDATE leads SET source = CASE WHEN {N} % 1000 = 9 THEN 'viber' WHEN {N} % 20 = 4 THEN 'site' ELSE source END, \
@@ -157,7 +165,7 @@ fn leads(t: &Texts) -> Vec<String> {
         format!(
             "UPDATE syncs SET destination = CASE WHEN {N} % 100 = 2 THEN 'trial' ELSE destination END, \
              state = CASE WHEN {N} % 200 = 1 THEN 'needs-attention' WHEN {N} % 100 = 2 THEN 'held' \
-               WHEN {N} % 500 = 3 THEN 'ready' WHEN {N} % 1000 = 4 THEN 'waiting' WHEN {N} % 100 = 5 THEN 'filtered' \
+               WHEN {N} % {ready} = 3 THEN 'ready' WHEN {N} % 1000 = 4 THEN 'waiting' WHEN {N} % 100 = 5 THEN 'filtered' \
                ELSE state END, \
              next_at = CASE WHEN {N} % 1000 = 4 THEN next_at + 2 * {SPAN} ELSE next_at END, \
              why = CASE WHEN {N} % 200 = 1 THEN {at_crm} WHEN {N} % 100 = 2 THEN {held} WHEN {N} % 100 = 5 THEN {skipped} END, \

@@ -74,7 +74,9 @@ async fn show(
 ) -> Result<Markup, Failure> {
     let range = Range::ALL.into_iter().find(|range| Some(range.word()) == asked.range.as_deref());
     let range = range.unwrap_or_default();
-    let overview = ask(LookAtOverview { hours: range.hours() }, &reader.caller, &console.means).await?;
+    let days_of = (range != Range::Day).then(|| reader.zone_name().to_owned());
+    let look = LookAtOverview { hours: range.hours(), days_of };
+    let overview = ask(look, &reader.caller, &console.means).await?;
     let title = Section::Overview.name(&reader);
     Ok(page(&reader, Some(Section::Overview), title, &content(&reader, range, &overview)))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,12 +14,16 @@ use crate::store::hourly::{
 };
 
 /// Looks at the last hours. Changes nothing.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookAtOverview {
     /// So many hours back, 1 to 8760; 24 when absent.
     #[serde(default = "a_day")]
     pub hours: u32,
+    /// An IANA time zone, such as `Europe/Kyiv`: what is told by the hour is told by its days then, each with its first hour in
+    /// which something was counted.
+    #[serde(default)]
+    pub days_of: Option<String>,
 }
 
 fn a_day() -> u32 {
@@ -141,21 +146,28 @@ impl Operation for LookAtOverview {
         let since = until - SignedDuration::from_hours(i64::from(self.hours) - 1);
         let since =
             Timestamp::from_second(since.as_second() - since.as_second().rem_euclid(3_600)).unwrap_or(since);
-        let records = store.by_hour(Kind::Record, since).await?;
-        let (repeated, leads): (Vec<Counted>, Vec<Counted>) = store
-            .by_hour(Kind::Lead, since)
-            .await?
-            .into_iter()
-            .partition(|counted| counted.name == REDELIVERY);
+        let zone = self.days_of.map(|name| {
+            let unknown =
+                || format!("'{name}' is no time zone that is known here; write one such as Europe/Kyiv");
+            TimeZone::get(&name).map_err(|_| OperationError::Refused(unknown()))
+        });
+        let zone = zone.transpose()?;
+        let counted = async |kind: Kind| match &zone {
+            Some(zone) => store.by_day(kind, since, until, zone).await,
+            None => store.by_hour(kind, since).await,
+        };
+        let records = counted(Kind::Record).await?;
+        let (repeated, leads): (Vec<Counted>, Vec<Counted>) =
+            counted(Kind::Lead).await?.into_iter().partition(|counted| counted.name == REDELIVERY);
         let ended_by_hour: Vec<EndedHour> =
-            store.by_hour(Kind::Sync, since).await?.into_iter().map(EndedHour::from).collect();
+            counted(Kind::Sync).await?.into_iter().map(EndedHour::from).collect();
         let mut ended: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
         for hour in &ended_by_hour {
             *ended.entry(hour.destination.clone()).or_default().entry(hour.state.clone()).or_default() +=
                 hour.count;
         }
         let took_by_hour: Vec<TookHour> =
-            store.by_hour(Kind::Took, since).await?.into_iter().map(TookHour::from).collect();
+            counted(Kind::Took).await?.into_iter().map(TookHour::from).collect();
         let prevented_by_hour = prevented(repeated.iter().chain(&records));
         Ok(Overview {
             since,

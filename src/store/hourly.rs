@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use super::sql::{Arg, Connection, args, list};
@@ -10,8 +11,9 @@ use super::{Store, StoreError};
 use crate::id::SyncId;
 use crate::plan::StepKind;
 
-/// Milliseconds of an hour.
+/// Milliseconds of an hour, and of a day.
 const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,6 +176,22 @@ fn met(steps: &str) -> Vec<&'static str> {
     met
 }
 
+/// The number of the day in which an hour begins, as an expression: a zone has one offset for each stretch of time.
+fn day(zone: &TimeZone, since: Timestamp, until: Timestamp) -> String {
+    let day = |offset: Offset| format!("(hour + {}) / {DAY}", i64::from(offset.seconds()) * 1_000);
+    let mut cases: Vec<String> = zone
+        .following(since)
+        .take_while(|change| change.timestamp() <= until)
+        .map(|change| {
+            format!("WHEN hour >= {} THEN {}", change.timestamp().as_millisecond(), day(change.offset()))
+        })
+        .collect();
+    // Whatever is later comes first: the first that holds counts.
+    cases.reverse();
+    let first = day(zone.to_offset(since));
+    if cases.is_empty() { first } else { format!("CASE {} ELSE {first} END", cases.join(" ")) }
+}
+
 /// How long so many in a hundred took at most, from counts by bound: between two bounds they count as spread evenly.
 /// `None` where nothing was counted.
 pub fn percentile(counts: &BTreeMap<i64, i64>, percent: u8) -> Option<SignedDuration> {
@@ -204,6 +222,23 @@ impl Store {
         self.counted(sql, kind, since).await
     }
 
+    /// The same by the days of a zone, each told by its first hour in which something was counted: however long the time is,
+    /// so many rows are read as there are days.
+    pub async fn by_day(
+        &self,
+        kind: Kind,
+        since: Timestamp,
+        until: Timestamp,
+        zone: &TimeZone,
+    ) -> Result<Vec<Counted>, StoreError> {
+        let sql = format!(
+            "SELECT MIN(hour) AS first, subject, name, CAST(SUM(count) AS BIGINT) FROM hourly \
+             WHERE kind = $1 AND hour >= $2 GROUP BY {}, subject, name ORDER BY first, subject, name",
+            day(zone, since, until)
+        );
+        self.counted(&sql, kind, since).await
+    }
+
     /// The same, all hours together.
     pub async fn in_all(&self, kind: Kind, since: Timestamp) -> Result<Vec<Counted>, StoreError> {
         let sql = "SELECT MIN(hour), subject, name, CAST(SUM(count) AS BIGINT) FROM hourly \
@@ -211,12 +246,7 @@ impl Store {
         self.counted(sql, kind, since).await
     }
 
-    async fn counted(
-        &self,
-        sql: &'static str,
-        kind: Kind,
-        since: Timestamp,
-    ) -> Result<Vec<Counted>, StoreError> {
+    async fn counted(&self, sql: &str, kind: Kind, since: Timestamp) -> Result<Vec<Counted>, StoreError> {
         let since = since.as_millisecond();
         let rows = self.read(sql, args![kind.as_str(), since - since.rem_euclid(HOUR)]).await?;
         rows.iter()
@@ -263,6 +293,23 @@ mod tests {
         check(&[(1_000, 90), (2_000, 10)], 95, Some(1_500));
         check(&[(1_000, 90), (2_000, 10)], 50, Some(777));
         check(&[(i64::MAX, 3)], 50, Some(604_800_000));
+    }
+
+    #[test]
+    fn a_day_begins_when_it_does_in_the_zone() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let kyiv = TimeZone::get("Europe/Kyiv").unwrap();
+        let check = |zone: &TimeZone, since: &str, until: &str, expect: &str| {
+            assert_eq!(day(zone, at(since), at(until)), expect, "{since} {until}");
+        };
+        check(&kyiv, "2026-11-01T00:00:00Z", "2026-11-22T00:00:00Z", "(hour + 7200000) / 86400000");
+        check(
+            &kyiv,
+            "2026-10-01T00:00:00Z",
+            "2026-11-22T00:00:00Z",
+            "CASE WHEN hour >= 1792890000000 THEN (hour + 7200000) / 86400000 ELSE (hour + 10800000) / 86400000 END",
+        );
+        check(&TimeZone::UTC, "2026-10-01T00:00:00Z", "2026-11-22T00:00:00Z", "(hour + 0) / 86400000");
     }
 
     #[test]
