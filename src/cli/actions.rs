@@ -47,9 +47,7 @@ pub(super) struct Options {
 pub(super) async fn run(options: Options) -> Result<End, Failure> {
     let Options { who, limit, before, json, server } = options;
     let client = Client::open_to_look(&server).await?;
-    let found = client.run(LookAtActions { who, before, limit: Some(limit) }).await;
-    client.close().await;
-    let found = found?;
+    let found = client.run_and_close(LookAtActions { who, before, limit: Some(limit) }).await?;
     say(&if json { json!(found).to_string() } else { told(&found) })?;
     Ok(if found.actions.is_empty() { End::FoundProblems } else { End::Done })
 }

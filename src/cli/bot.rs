@@ -115,9 +115,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         dry_run: send.dry_run,
     };
     let client = Client::open(&send.server).await?;
-    let answer = client.run(trigger).await;
-    client.close().await;
-    let answer = answer?;
+    let answer = client.run_and_close(trigger).await?;
     say(&if send.json { json!(answer).to_string() } else { told(&answer, send.dry_run) })?;
     Ok(if answer.outcome == Outcome::Accepted { End::Done } else { End::FoundProblems })
 }

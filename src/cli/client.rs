@@ -122,6 +122,13 @@ impl Client {
         }
     }
 
+    /// Runs the only operation of a command, and finishes what it wrote.
+    pub(super) async fn run_and_close<O: Operation>(self, operation: O) -> Result<O::Answer, Failure> {
+        let answer = self.run(operation).await;
+        self.close().await;
+        answer
+    }
+
     /// Finishes what was written.
     pub(super) async fn close(self) {
         if let Self::Here(means) = self {

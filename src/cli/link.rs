@@ -120,9 +120,7 @@ impl Options {
             return asked.link(text, None);
         }
         let client = Client::open(&self.server).await?;
-        let link = client.run(asked).await;
-        client.close().await;
-        link
+        client.run_and_close(asked).await
     }
 
     async fn to_site(&self, person: &str) -> Result<Issued, Failure> {
@@ -135,9 +133,7 @@ impl Options {
             minutes: self.minutes,
             regions: self.region.clone(),
         };
-        let issued = client.run(issue).await;
-        client.close().await;
-        issued
+        client.run_and_close(issue).await
     }
 }
 

@@ -61,9 +61,7 @@ pub(super) async fn resume(options: ResumeOptions) -> Result<End, Failure> {
 
 async fn ask(which: Which, operation: impl Operation<Answer = Pausing>) -> Result<End, Failure> {
     let client = Client::open(&which.server).await?;
-    let answer = client.run(operation).await;
-    client.close().await;
-    let answer = answer?;
+    let answer = client.run_and_close(operation).await?;
     if which.json {
         say(&to_string(&answer).map_err(|error| error.to_string())?)?;
     } else {

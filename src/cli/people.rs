@@ -213,9 +213,7 @@ async fn show(options: &ShowOptions) -> Result<End, Failure> {
         leads: Some(options.leads),
         language: Language::English,
     };
-    let found = client.run(look).await;
-    client.close().await;
-    let found = found?;
+    let found = client.run_and_close(look).await?;
     if options.shared.json {
         say(&json!(found).to_string())?;
     } else if found.people.is_empty() {
@@ -232,10 +230,9 @@ async fn show(options: &ShowOptions) -> Result<End, Failure> {
 
 async fn duplicates(options: &DuplicatesOptions) -> Result<End, Failure> {
     let client = Client::open_to_look(&options.server).await?;
-    let found =
-        client.run(LookAtDuplicates { limit: Some(options.limit), ..LookAtDuplicates::default() }).await;
-    client.close().await;
-    let found = found?;
+    let found = client
+        .run_and_close(LookAtDuplicates { limit: Some(options.limit), ..LookAtDuplicates::default() })
+        .await?;
     if options.json {
         say(&json!(found).to_string())?;
     } else {
@@ -308,9 +305,7 @@ async fn not_same(options: &PairOptions) -> Result<End, Failure> {
         said: words.said(false),
         regions: shared.region.clone(),
     };
-    let kept = client.run(said).await;
-    client.close().await;
-    let kept = kept?;
+    let kept = client.run_and_close(said).await?;
     say(&if shared.json { json!(kept).to_string() } else { told_kept_apart(&kept) })?;
     Ok(End::Done)
 }

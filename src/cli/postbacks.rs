@@ -114,15 +114,13 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         Command::List(options) => list(options).await,
         Command::Count(options) => {
             let client = Client::open(&options.server).await?;
-            let corrected = client.run(CountPostback { which: options.which }).await;
-            client.close().await;
-            told(&corrected?, options.json, told_counted)
+            let corrected = client.run_and_close(CountPostback { which: options.which }).await?;
+            told(&corrected, options.json, told_counted)
         }
         Command::Uncount(options) => {
             let client = Client::open(&options.server).await?;
-            let corrected = client.run(UncountPostback { which: options.which }).await;
-            client.close().await;
-            told(&corrected?, options.json, told_uncounted)
+            let corrected = client.run_and_close(UncountPostback { which: options.which }).await?;
+            told(&corrected, options.json, told_uncounted)
         }
     }
 }
@@ -130,10 +128,9 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
 async fn list(options: ListOptions) -> Result<End, Failure> {
     let ListOptions { state, source, limit, json, server } = options;
     let client = Client::open_to_look(&server).await?;
-    let found =
-        client.run(LookAtPostbacks { state: Some(state), source, after: None, limit: Some(limit) }).await;
-    client.close().await;
-    let found = found?;
+    let found = client
+        .run_and_close(LookAtPostbacks { state: Some(state), source, after: None, limit: Some(limit) })
+        .await?;
     say(&if json { json!(found).to_string() } else { told_list(state, &found) })?;
     Ok(End::Done)
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::client::{Client, ServerOption};
 use super::terminal::confirm;
-use super::users::{role, told};
+use super::users::{ListOptions, role, told};
 use super::{End, Failure, say};
 use crate::access::{Name, Role};
 use crate::operation::tokens::{AddToken, Added, LookAtTokens, RemoveToken};
@@ -66,15 +66,6 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct ListOptions {
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    server: ServerOption,
-}
-
-#[derive(Debug, Args)]
 struct AddOptions {
     /// What it is for
     name: Name,
@@ -104,9 +95,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         Command::List(options) => list(options).await,
         Command::Add(AddOptions { name, role, json, server }) => {
             let client = Client::open_or_make(&server).await?;
-            let added = client.run(AddToken { name, role }).await;
-            client.close().await;
-            let added: Added = added?;
+            let added: Added = client.run_and_close(AddToken { name, role }).await?;
             say(&if json { json!(added).to_string() } else { added.token })?;
             Ok(End::Done)
         }
@@ -115,9 +104,8 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
                 return Ok(End::FoundProblems);
             }
             let client = Client::open(&server).await?;
-            let removed = client.run(RemoveToken { name }).await;
-            client.close().await;
-            say(&format!("The token {} is removed.", removed?.name))?;
+            let removed = client.run_and_close(RemoveToken { name }).await?;
+            say(&format!("The token {} is removed.", removed.name))?;
             Ok(End::Done)
         }
     }
@@ -125,9 +113,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
 
 async fn list(options: ListOptions) -> Result<End, Failure> {
     let client = Client::open_to_look(&options.server).await?;
-    let found = client.run(LookAtTokens {}).await;
-    client.close().await;
-    let found = found?;
+    let found = client.run_and_close(LookAtTokens {}).await?;
     let rows =
         found.tokens.iter().map(|token| (token.name.as_str(), token.role, token.created_at.to_string()));
     let none = "No token was made. `leadfold tokens add crm-export --role viewer` makes one.";

@@ -93,13 +93,14 @@ enum Command {
     Remove(RemoveOptions),
 }
 
+/// Arguments of `list`, here and of [`super::tokens`].
 #[derive(Debug, Args)]
-struct ListOptions {
+pub(super) struct ListOptions {
     /// Print one JSON object instead of text
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
-    server: ServerOption,
+    pub(super) server: ServerOption,
 }
 
 #[derive(Debug, Args)]
@@ -166,25 +167,21 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
         Command::Add(AddOptions { name, role, password, server }) => {
             let password = new_password(name.as_str(), password.password_stdin).await?;
             let client = Client::open_or_make(&server).await?;
-            let added = client.run(AddUser { name, role, password }).await;
-            client.close().await;
-            let User { name, role, .. } = added?;
+            let User { name, role, .. } = client.run_and_close(AddUser { name, role, password }).await?;
             say(&format!("{name} is added as {role}, and can sign in."))?;
             Ok(End::Done)
         }
         Command::Role(RoleOptions { name, role, server }) => {
             let client = Client::open(&server).await?;
-            let changed = client.run(ChangeRole { name, role }).await;
-            client.close().await;
-            say(&format!("{} has the role {role} now.", changed?.name))?;
+            let changed = client.run_and_close(ChangeRole { name, role }).await?;
+            say(&format!("{} has the role {role} now.", changed.name))?;
             Ok(End::Done)
         }
         Command::Password(PasswordOptions { name, password, server }) => {
             let password = new_password(name.as_str(), password.password_stdin).await?;
             let client = Client::open(&server).await?;
-            let changed = client.run(SetPassword { name, password }).await;
-            client.close().await;
-            say(&format!("{} has a new password, and is signed out.", changed?.name))?;
+            let changed = client.run_and_close(SetPassword { name, password }).await?;
+            say(&format!("{} has a new password, and is signed out.", changed.name))?;
             Ok(End::Done)
         }
         Command::Remove(RemoveOptions { name, yes, server }) => {
@@ -192,9 +189,8 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
                 return Ok(End::FoundProblems);
             }
             let client = Client::open(&server).await?;
-            let removed = client.run(RemoveUser { name }).await;
-            client.close().await;
-            say(&format!("{} is removed, and signed out.", removed?.name))?;
+            let removed = client.run_and_close(RemoveUser { name }).await?;
+            say(&format!("{} is removed, and signed out.", removed.name))?;
             Ok(End::Done)
         }
     }
@@ -202,9 +198,7 @@ pub(super) async fn run(options: Options) -> Result<End, Failure> {
 
 async fn list(options: ListOptions) -> Result<End, Failure> {
     let client = Client::open_to_look(&options.server).await?;
-    let found = client.run(LookAtUsers {}).await;
-    client.close().await;
-    let found = found?;
+    let found = client.run_and_close(LookAtUsers {}).await?;
     let rows = found.users.iter().map(|user| (user.name.as_str(), user.role, user.created_at.to_string()));
     let none = "Nobody signs in with a password yet. `leadfold users add olena --role admin` adds somebody.";
     say(&if options.json { json!(found).to_string() } else { told(rows.collect(), none) })?;

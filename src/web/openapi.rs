@@ -3,6 +3,8 @@
 //! A route and what is told of it are registered by one call ([`Routes`]), and the schemas are derived from the very types that
 //! the handlers read and write: neither can have what the other lacks. Descriptions are the documentation of those types.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
@@ -19,15 +21,16 @@ use crate::operation::{Means, Operation};
 /// Where the document is.
 pub const PATH: &str = "/api/openapi.json";
 
+/// The document as it is answered, made when it is first asked for: what the program is does not change while it runs.
+static TEXT: LazyLock<String> = LazyLock::new(|| document().to_string());
+
 /// Largest request: the texts of a workspace fit in several times.
 const LARGEST_REQUEST: usize = 8 * 1024 * 1024;
 
 /// All routes below `/api`, with who may use them decided elsewhere.
 pub fn router(means: Means) -> Router {
     let Routes { router, .. } = routes();
-    // What the program is does not change while it runs.
-    let text = document().to_string();
-    let document = get(async move || ([(header::CONTENT_TYPE, "application/json")], text));
+    let document = get(async || ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str()));
     router.route(PATH, document).layer(DefaultBodyLimit::max(LARGEST_REQUEST)).with_state(means)
 }
 
