@@ -8,21 +8,20 @@
 //! the destination's lease sees to it that there is one, and [`Budget`] hands on what was used.
 
 mod budget;
+mod gate;
+mod meter;
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use governor::clock::{Clock, Reference as _};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
+use governor::clock::Clock;
 use tokio::sync::{self, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub use self::budget::{Budget, Standing};
+use self::gate::Gate;
 use super::Priority;
 
 /// Calls are spaced this much wider than the vendor's window asks, because they do not arrive as evenly as they leave.
@@ -124,88 +123,6 @@ impl Window {
             Limit::Bucket { per_second, .. } => Duration::from_secs_f64(1.0 / per_second.max(1e-6)),
         }
     }
-}
-
-/// One window with what has been used of it.
-struct Gate<C: Clock> {
-    window: Window,
-    unit: Duration,
-    capacity: u32,
-    limiter: RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddleware>,
-    clock: C,
-    level: Mutex<Option<Level<C>>>,
-}
-
-/// How long after a moment the window was as if nothing had been called.
-struct Level<C: Clock> {
-    at: C::Instant,
-    used: Duration,
-}
-
-impl<C: Clock + Clone> Gate<C> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a positive number of parts; casts from float saturate"
-    )]
-    fn new(window: Window, share: f64, clock: C) -> Self {
-        let (unit, burst) = window.schedule(share);
-        let capacity = ((burst * f64::from(PARTS)) as u32).max(window.dearest().saturating_mul(PARTS));
-        let quota = Quota::with_period(part(unit))
-            .unwrap_or(Quota::per_second(NonZeroU32::MIN))
-            .allow_burst(NonZeroU32::new(capacity).unwrap_or(NonZeroU32::MIN));
-        let limiter = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
-        Self { window, unit, capacity, limiter, clock, level: Mutex::default() }
-    }
-
-    fn part(&self) -> Duration {
-        part(self.unit)
-    }
-
-    /// Takes what the operation costs, or says how long to wait.
-    fn take(&self, operation: &str) -> Result<(), Duration> {
-        self.take_parts(self.window.cost(operation).saturating_mul(PARTS).min(self.capacity))
-    }
-
-    fn take_parts(&self, parts: u32) -> Result<(), Duration> {
-        let Some(parts) = NonZeroU32::new(parts) else { return Ok(()) };
-        // Held over both, so that the level that is remembered is that of the last call.
-        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.limiter.check_n(parts) {
-            Ok(Ok(left)) => {
-                let used = self.part() * self.capacity.saturating_sub(left.remaining_burst_capacity());
-                *level = Some(Level { at: self.clock.now(), used });
-                Ok(())
-            }
-            Ok(Err(not_until)) => Err(not_until.wait_time_from(self.clock.now())),
-            // Cannot be: the capacity holds the dearest operation. Waiting is the answer that breaks no limit.
-            Err(_) => Err(self.unit),
-        }
-    }
-
-    /// How long from now the window is as if nothing had been called.
-    fn used(&self) -> Duration {
-        let level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = |level: &Level<C>| {
-            level.used.saturating_sub(Duration::from(self.clock.now().duration_since(level.at)))
-        };
-        level.as_ref().map(left).unwrap_or_default()
-    }
-
-    /// Sees to it that at least this much is used, as far as there is room.
-    fn use_up(&self, used: Duration) {
-        let parts = |time: Duration| {
-            let parts = time.as_nanos().div_ceil(self.part().as_nanos());
-            u32::try_from(parts).unwrap_or(u32::MAX).min(self.capacity)
-        };
-        // There is room for the difference, so this does not say to wait.
-        self.take_parts(parts(used).saturating_sub(parts(self.used()))).ok();
-    }
-}
-
-/// The time that a part of a unit takes.
-fn part(unit: Duration) -> Duration {
-    (unit / PARTS).max(Duration::from_nanos(1))
 }
 
 /// The monotonic clock that also drives tokio's timers.

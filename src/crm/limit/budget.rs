@@ -15,7 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Gate, Hold, LONGEST_HOLD, Limiter, PARTS, Window};
+use super::meter::Counted;
+use super::{Gate, Hold, LONGEST_HOLD, Limit, Limiter, PARTS, Window};
 
 /// The clocks of two machines may differ by so much.
 const SKEW: Duration = Duration::from_secs(5);
@@ -29,6 +30,9 @@ pub struct Budget {
     pub held_until: Option<Timestamp>,
     /// When a window is as if nothing had been called, by what it says; those that are so already are not here.
     pub fresh_at: BTreeMap<String, Timestamp>,
+    /// What went through each window lately, for people; those through which nothing went are not here.
+    #[serde(default)]
+    pub counted: BTreeMap<String, Counted>,
 }
 
 /// Where one window stands, for people.
@@ -38,36 +42,44 @@ pub struct Standing {
     pub window: String,
     /// Our share of it, in calls a second.
     pub per_second: f64,
-    /// How much of what may go at once is used, from 0 to 1.
+    /// How much of our share is used, from 0 to 1: of a sliding window by the calls within its length, of a bucket by what is
+    /// gone from it.
     pub used: f64,
 }
 
 impl Window {
     /// Where it stands by what was noted.
     pub fn standing(&self, share: f64, budget: &Budget, now: Timestamp) -> Standing {
-        let (unit, burst) = self.schedule(if share > 0.0 { share.min(1.0) } else { 1.0 });
+        let share = if share > 0.0 { share.min(1.0) } else { 1.0 };
+        let (unit, burst) = self.schedule(share);
         let window = self.to_string();
-        let used = budget.fresh_at.get(&window).map(|at| wait(*at, now)).unwrap_or_default();
-        let room = unit.as_secs_f64() * burst.max(1.0);
-        let used = if room > 0.0 { (used.as_secs_f64() / room).clamp(0.0, 1.0) } else { 0.0 };
+        let used = match self.limit {
+            Limit::Sliding { count, length } => {
+                let counted = budget.counted.get(&window).map(|counted| counted.within(length, now));
+                counted.unwrap_or_default() / (f64::from(count.max(1)) * share)
+            }
+            Limit::Bucket { .. } => {
+                let gone = budget.fresh_at.get(&window).map(|at| wait(*at, now)).unwrap_or_default();
+                gone.as_secs_f64() / (unit.as_secs_f64() * burst).max(1e-9)
+            }
+        };
         let per_second = 1.0 / unit.as_secs_f64().max(1e-9);
-        Standing { window, per_second, used }
+        Standing { window, per_second, used: used.clamp(0.0, 1.0) }
     }
 }
 
 impl Limiter {
     /// What is used at this moment. `complete` promises that no call follows.
     pub fn budget(&self, now: Timestamp, complete: bool) -> Budget {
-        let at = |wait: Duration| now.checked_add(wait).unwrap_or(Timestamp::MAX);
-        let mut fresh_at = BTreeMap::new();
+        let held_until = self.held().map(|hold| {
+            let left = hold.asked.saturating_duration_since(Instant::now());
+            now.checked_add(left).unwrap_or(Timestamp::MAX)
+        });
+        let mut budget = Budget { complete, held_until, ..Budget::default() };
         for gate in &self.gates {
-            let used = gate.used();
-            if !used.is_zero() {
-                fresh_at.insert(gate.window.to_string(), at(used));
-            }
+            gate.note(&mut budget, now);
         }
-        let held_until = self.held().map(|hold| at(hold.asked.saturating_duration_since(Instant::now())));
-        Budget { complete, held_until, fresh_at }
+        budget
     }
 
     /// Takes over what another limiter of the account has used. Never gives back what this one has.
@@ -86,7 +98,7 @@ impl Limiter {
         let gone = budget.fresh_at.iter().filter(|(window, _)| !ours.contains(*window));
         let gone = gone.map(|(_, at)| *at).max();
         for gate in &self.gates {
-            gate.resume(budget, budget.fresh_at.get(&gate.window.to_string()).copied().or(gone), now);
+            gate.resume(budget, gone, now);
         }
     }
 }
@@ -97,7 +109,24 @@ fn wait(at: Timestamp, now: Timestamp) -> Duration {
 }
 
 impl<C: Clock + Clone> Gate<C> {
-    fn resume(&self, budget: &Budget, fresh_at: Option<Timestamp>, now: Timestamp) {
+    /// Adds what is used of it.
+    fn note(&self, budget: &mut Budget, now: Timestamp) {
+        let (window, used) = (self.window.to_string(), self.used());
+        if let Some(counted) = self.metered(|meter, since| meter.counted(since, now)) {
+            budget.counted.insert(window.clone(), counted);
+        }
+        if !used.is_zero() {
+            budget.fresh_at.insert(window, now.checked_add(used).unwrap_or(Timestamp::MAX));
+        }
+    }
+
+    /// Takes over what is noted of it, or when those windows are fresh that are `gone`.
+    fn resume(&self, budget: &Budget, gone: Option<Timestamp>, now: Timestamp) {
+        let window = self.window.to_string();
+        if let Some(counted) = budget.counted.get(&window) {
+            self.metered(|meter, since| meter.resume(counted, since, now));
+        }
+        let fresh_at = budget.fresh_at.get(&window).copied().or(gone);
         let used = fresh_at
             .map(|at| wait(at.saturating_add(SKEW).unwrap_or(Timestamp::MAX), now))
             .unwrap_or_default();

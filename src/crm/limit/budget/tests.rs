@@ -117,6 +117,44 @@ fn what_this_limiter_used_is_not_given_back() {
     assert!((19..=21).contains(&at_once(&limiter, 100)));
 }
 
+/// What is noted of a gate.
+fn noted(gate: &Gate<FakeRelativeClock>, at: Timestamp, complete: bool) -> Budget {
+    let mut budget = Budget { complete, ..Budget::default() };
+    gate.note(&mut budget, at);
+    budget
+}
+
+/// What people are shown after so many calls, so many seconds later, by this process or the next.
+#[test]
+fn a_window_is_as_used_as_its_vendor_counts_it() {
+    let check = |window: Window, share: f64, calls: usize, later: u64, expect: f64| {
+        let clock = FakeRelativeClock::default();
+        let gate = Gate::new(window, share, clock.clone());
+        for _ in 0..calls {
+            while let Err(wait) = gate.take("any") {
+                clock.advance(wait);
+            }
+        }
+        let next = Gate::new(window, share, FakeRelativeClock::default());
+        next.resume(&noted(&gate, at(0), true), None, at(0));
+        let told = |gate: &Gate<_>| window.standing(share, &noted(gate, at(0), true), at(later)).used;
+        // The next one takes it that the clocks differ by seconds, which counts in a bucket.
+        let slow = if matches!(window.limit, Limit::Bucket { .. }) { 0.2 } else { 0.0 };
+        for (used, expect) in [(told(&gate), expect), (told(&next), expect + slow)] {
+            assert!((used - expect).abs() <= 0.11, "{window} {share} {calls} {later}: {used} for {expect}");
+        }
+    };
+    let minute = Window::sliding(60, SECOND * 60);
+    // The pace has nothing left right after a call, and everything a second later; the vendor has counted one.
+    check(minute, 1.0, 1, 0, 0.02);
+    check(minute, 1.0, 30, 0, 0.5);
+    check(minute, 0.5, 30, 0, 0.97);
+    check(minute, 1.0, 200, 0, 0.97);
+    check(minute, 1.0, 200, 30, 0.49);
+    check(minute, 1.0, 200, 61, 0.0);
+    check(Window::bucket(2.0, 50), 1.0, 25, 0, 0.5);
+}
+
 /// A bucket as the vendor counts it; how far it is overdrawn at most.
 fn overdrawn(calls: &[Duration], per_second: f64, burst: u32) -> f64 {
     let (mut level, mut last, mut worst) = (f64::from(burst), Duration::ZERO, 0.0_f64);
@@ -170,16 +208,8 @@ fn live_through(window: Window, events: &[Event]) -> Vec<Duration> {
         let millis = i64::try_from(now.as_millis()).unwrap() + 1_000_000 + skew;
         Timestamp::from_millisecond(millis).unwrap()
     };
-    let note = |gate: &Gate<FakeRelativeClock>, at: Timestamp, complete| {
-        let used = gate.used();
-        Budget {
-            complete,
-            held_until: None,
-            fresh_at: (!used.is_zero()).then(|| (window.to_string(), at + used)).into_iter().collect(),
-        }
-    };
     let mut current = gate();
-    let mut stored = note(&current, wall(now, skew), false);
+    let mut stored = noted(&current, wall(now, skew), false);
     for event in events {
         match event {
             Event::Calls(count, patience) => {
@@ -198,15 +228,15 @@ fn live_through(window: Window, events: &[Event]) -> Vec<Duration> {
                 clock.advance(Duration::from_millis(*millis));
                 now += Duration::from_millis(*millis);
             }
-            Event::Note => stored = note(&current, wall(now, skew), false),
+            Event::Note => stored = noted(&current, wall(now, skew), false),
             Event::Kill | Event::Stop(_) => {
                 if let Event::Stop(other) = event {
-                    stored = note(&current, wall(now, skew), true);
+                    stored = noted(&current, wall(now, skew), true);
                     skew = *other;
                 }
                 current = gate();
                 resume_gate(&current, &stored, wall(now, skew));
-                stored = note(&current, wall(now, skew), false);
+                stored = noted(&current, wall(now, skew), false);
             }
         }
     }
