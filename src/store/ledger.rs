@@ -51,7 +51,8 @@ const CAPACITY: usize = 1024;
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// A plan, before its first step is sent, in place of what was planned and not sent. Refused when the sync has become
-    /// another person's since it was decided, or when another lead of its person has begun; then it is back in the queue.
+    /// another person's since it was decided, when another lead of its person has begun, or when somebody paused the
+    /// destination; then it is back in the queue.
     Plan(PlanToStore),
     /// A plan that is not pushed (mode observe), for people to look at; refused like any plan.
     Hold {
@@ -74,7 +75,8 @@ pub enum Entry {
         found: Option<Json>,
     },
     /// These steps are about to be sent. Refused when one of them is not in our hands any more or has come to its end, and
-    /// when nothing of its plan was sent before and its person has become one with another since: it is decided anew.
+    /// when nothing of its plan was sent before and its person has become one with another since, or its destination was
+    /// paused: it is decided anew.
     Sent {
         /// Which.
         steps: Vec<StepId>,

@@ -1,5 +1,5 @@
-//! Destinations that somebody paused: a row that the workers of all processes follow when they claim. What is under way when
-//! it is written is finished; nothing more is begun.
+//! Destinations that somebody paused: a row that the workers of all processes follow when they claim, store a plan, and send
+//! its first step. Leads of which something is written by then are finished; what a worker had only claimed goes back.
 
 use std::collections::BTreeMap;
 

@@ -15,6 +15,9 @@ use crate::plan::{Plan, Reason, RecordId, RecordKind, Step};
 /// What is said of a step that was looked for and not found.
 const NOT_THERE: &str = "looked up after the CRM had settled: it was not written";
 
+/// Of a sync: whether somebody paused its destination.
+const PAUSED: &str = "EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = syncs.destination)";
+
 /// Rows of one statement, each with its arguments in the order of the columns.
 type Rows = Vec<Vec<Arg>>;
 
@@ -80,9 +83,11 @@ pub(super) fn known_steps(lease: &Lease, entries: &[Dated]) -> Option<(String, V
         return None;
     }
     // A step that was sent may be sent once more, where that does no harm, and its first entry may have had no answer.
+    // Where somebody paused the destination, what has begun is finished and nothing is begun.
     let sql = format!(
         "SELECT steps.id, CAST(CASE WHEN syncs.claimed = $1 AND syncs.state <> 'ready' AND steps.past = 0 \
-           AND steps.state IN ('planned', 'sent', 'unknown') THEN 1 ELSE 0 END AS BIGINT) \
+           AND steps.state IN ('planned', 'sent', 'unknown') AND (NOT {PAUSED} OR EXISTS (SELECT 1 FROM steps AS begun \
+             WHERE begun.sync = syncs.id AND begun.past = 0 AND begun.state <> 'planned')) THEN 1 ELSE 0 END AS BIGINT) \
          FROM steps JOIN syncs ON syncs.id = steps.sync WHERE steps.id IN ({})",
         list(2, steps.len())
     );
@@ -94,7 +99,8 @@ fn sent(entries: &[Dated]) -> impl Iterator<Item = StepId> {
 }
 
 /// Puts syncs back into the queue that were decided for somebody who is another by now, or whose other lead has begun
-/// meanwhile: what is in flight finishes first, and the decision must see it. Says which.
+/// meanwhile: what is in flight finishes first, and the decision must see it. And all of a destination that somebody paused
+/// meanwhile. Says which.
 pub(super) async fn put_back(
     connection: &mut Connection,
     entries: &[Dated],
@@ -122,7 +128,7 @@ pub(super) fn put_back_statement(entries: &[Dated], in_hand: &HashSet<SyncId>) -
     let sql = format!(
         "UPDATE syncs SET state = 'ready', claimed = 0, next_at = decided.column3, updated_at = decided.column3 \
          FROM (VALUES {}) AS decided WHERE syncs.id = decided.column1 \
-           AND (syncs.person <> decided.column2 OR decided.column4 = 1 OR EXISTS (SELECT 1 FROM syncs AS other \
+           AND (syncs.person <> decided.column2 OR decided.column4 = 1 OR {PAUSED} OR EXISTS (SELECT 1 FROM syncs AS other \
              WHERE other.person = syncs.person AND other.destination = syncs.destination AND other.{OPEN} \
                AND other.state IN ('pushing', 'unknown') AND other.id <> syncs.id)) \
          RETURNING syncs.id",

@@ -80,7 +80,8 @@ impl Journal for SentJournal<'_> {
             let entry = Entry::Sent { steps: ids.clone(), pins };
             let entered = self.worker.ledger.enter(Arc::new(entry), at).await;
             if !entered.map_err(|failure| self.refuse(steps, failure.to_string()))? {
-                let why = "its person has become one with another since it was planned; it is decided anew";
+                let why = "since it was planned its destination was paused, or its person has become one with another; it is \
+                           decided anew";
                 return Err(self.refuse(steps, why.to_owned()));
             }
             // The last look before the request: a process that was frozen since that commit may have been given up.

@@ -6,7 +6,7 @@ use leadfold::access::Role;
 use leadfold::sandbox::Faults;
 use serde_json::{Value, json};
 
-use super::{Browser, rig};
+use super::{Browser, TOKEN, rig};
 use crate::rig::{Account, IMPATIENT, MAPPING, Rig, event, now_millis, until};
 
 const HOSTILE: &str = "<script>alert(1)</script>";
@@ -49,6 +49,41 @@ async fn a_pause_holds_everything_until_somebody_resumes() {
         log.iter().map(|row| std::array::from_fn(|column| row[column].as_str())).collect();
     let done = |path| [path, "operator", "console", "done"];
     assert_eq!(log, [done(pause), done(pause), done(resume)]);
+    rig.end().await;
+}
+
+/// What a worker has claimed waits for its turn at the CRM, and has not begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_begins_nothing_that_was_only_claimed() {
+    const LEADS: u32 = 40;
+    let mut rig =
+        Rig::prepare(Faults::default(), "timeout: 20s, settle: 700ms, rate: 600/min", MAPPING).await;
+    rig.token = Some(TOKEN);
+    rig.boot().await;
+    let burst: Vec<Value> = (0..LEADS).map(lead).collect();
+    rig.post_all(&burst, 14).await;
+    until("some are written", async || rig.stats().contacts >= 2).await;
+    let (code, _) = rig.post_to_api("/api/destinations/pause", &json!({ "destination": "crm" })).await;
+    let begun = rig.stats().contacts;
+    assert_eq!(code, 200);
+    until("what has begun is finished, and the rest is given back", async || {
+        let waiting = rig.app().store.waiting("crm").await.unwrap();
+        waiting.by_state.iter().all(|(state, count)| state == "ready" || *count == 0)
+    })
+    .await;
+    let stats = rig.stats();
+    // A call may have been on its way to the socket.
+    assert!(
+        (begun..=begun + 2).contains(&stats.contacts) && begun + 2 < LEADS as usize,
+        "{begun}, then {stats:?}"
+    );
+    assert_eq!(stats.deals, stats.contacts, "who has a contact has a deal: {stats:?}");
+
+    let (code, _) = rig.post_to_api("/api/destinations/resume", &json!({ "destination": "crm" })).await;
+    assert_eq!(code, 200);
+    rig.settle().await;
+    let stats = rig.stats();
+    assert_eq!((stats.contacts, stats.deals), (LEADS as usize, LEADS as usize), "{stats:?}");
     rig.end().await;
 }
 

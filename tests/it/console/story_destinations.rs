@@ -20,8 +20,6 @@ async fn rig(settings: &str) -> Rig {
     rig.token = Some(TOKEN);
     let bot = "  chat_bot: { bot: metabot, bot_id: 7, token: s3cret, url: 'http://127.0.0.1:9', chats: ['sendpulse:*'] }\nowner_pools:";
     rig.edit("workspace.yaml", "owner_pools:", bot);
-    // What is under way is finished before a pause holds: here that is little.
-    rig.edit("workspace.yaml", "concurrency: 48", "concurrency: 2");
     rig.boot().await;
     rig
 }
