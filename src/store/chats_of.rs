@@ -52,6 +52,14 @@ async fn owners(
     Ok(owners)
 }
 
+/// The statement that reads the chats of so many people in one scope.
+pub(super) fn chats_of_people(people: usize) -> String {
+    format!(
+        "SELECT person, value FROM identifiers WHERE kind = $1 AND scope = $2 AND person IN ({}) ORDER BY value",
+        list(3, people)
+    )
+}
+
 /// The chats of these people, by scope and person.
 async fn chats(
     connection: &mut Connection,
@@ -62,10 +70,7 @@ async fn chats(
     let people: Vec<PersonId> = people.into_iter().collect();
     for scope in scopes {
         for piece in people.chunks(ROWS_PER_STATEMENT) {
-            let sql = format!(
-                "SELECT person, value FROM identifiers WHERE kind = $1 AND scope = $2 AND person IN ({}) ORDER BY value",
-                list(3, piece.len())
-            );
+            let sql = chats_of_people(piece.len());
             let place = [Arg::from(IdentifierKind::Chat.as_str()), Arg::from(*scope)];
             let arguments = place.into_iter().chain(piece.iter().map(|person| Arg::from(*person)));
             for row in connection.fetch(&sql, arguments.collect()).await? {

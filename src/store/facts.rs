@@ -181,14 +181,20 @@ impl Reads for &Store {
     }
 }
 
+/// The statements that read the fields, clicks and chats of a person.
+pub(super) fn facts_of_a_person() -> [String; 3] {
+    [FIELDS, CLICKS, CHATS].map(|what| format!("{PRESENT_AND_MERGED} {what}"))
+}
+
 /// What is remembered of a person, of whoever they are by now; nothing of somebody who is not there.
 pub(crate) async fn person_facts(
     reads: &mut impl Reads,
     person: PersonId,
 ) -> Result<PersonFacts, StoreError> {
-    let fields = reads.rows(&format!("{PRESENT_AND_MERGED} {FIELDS}"), args![person]).await?;
-    let clicks = reads.rows(&format!("{PRESENT_AND_MERGED} {CLICKS}"), args![person]).await?;
-    let chats = reads.rows(&format!("{PRESENT_AND_MERGED} {CHATS}"), args![person]).await?;
+    let [fields, clicks, chats] = facts_of_a_person();
+    let fields = reads.rows(&fields, args![person]).await?;
+    let clicks = reads.rows(&clicks, args![person]).await?;
+    let chats = reads.rows(&chats, args![person]).await?;
     PersonFacts::read(&fields, &clicks, &chats)
 }
 

@@ -165,6 +165,14 @@ pub enum Unlinked {
     User(String),
 }
 
+/// The chats that are linked with a user of a site.
+pub(super) const LINKED_CHATS: &str = "SELECT chats.person, chats.scope, chats.value FROM web_users \
+    JOIN identifiers AS chats ON chats.kind = 'chat' AND chats.scope = web_users.chat_scope \
+      AND chats.value = web_users.chat \
+    JOIN identifiers AS users ON users.kind = 'external_customer' AND users.scope = web_users.namespace \
+      AND users.value = web_users.user_id AND users.person = chats.person \
+    WHERE web_users.namespace = $1 AND web_users.user_id = $2 ORDER BY chats.scope, chats.value";
+
 impl Store {
     /// Keeps a link; `false` when the chat is nobody's any more.
     pub async fn issue_link(&self, link: NewLink) -> Result<bool, StoreError> {
@@ -209,13 +217,7 @@ impl Store {
         namespace: &str,
         user: &str,
     ) -> Result<Vec<(PersonId, ChatKey)>, StoreError> {
-        let sql = "SELECT chats.person, chats.scope, chats.value FROM web_users \
-             JOIN identifiers AS chats ON chats.kind = 'chat' AND chats.scope = web_users.chat_scope \
-               AND chats.value = web_users.chat \
-             JOIN identifiers AS users ON users.kind = 'external_customer' AND users.scope = web_users.namespace \
-               AND users.value = web_users.user_id AND users.person = chats.person \
-             WHERE web_users.namespace = $1 AND web_users.user_id = $2 ORDER BY chats.scope, chats.value";
-        let rows = self.read(sql, args![namespace, user]).await?;
+        let rows = self.read(LINKED_CHATS, args![namespace, user]).await?;
         rows.iter().map(|row| Ok((row.id(0)?, ChatKey { scope: row.text(1)?, id: row.text(2)? }))).collect()
     }
 

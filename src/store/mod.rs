@@ -32,7 +32,7 @@
 //! | [`access`], [`actions`] | users, access tokens and sessions; what people changed |
 //! | [`backup`], [`restored`] | a copy of a SQLite database in use, and what is in doubt once it is put back |
 //! | [`retention`], `retention_work` | what is old goes |
-//! | `open`, `checks`, `lock` | opening, and what is refused; one process on a SQLite file |
+//! | `open`, `checks`, `lock`, `statistics` | opening, and what is refused; one process on a SQLite file; what its planner is told |
 //! | `sql`, `statement`, `row`, `error` | one text for both databases, what they answer, and what it means when they do not |
 //! | [`schema`], [`moving`] | bringing a database up to date; moving a registry from SQLite to PostgreSQL |
 //! | `session`, `health`, `apart` | what a database that hangs, breaks or is full means, and until when; a connection apart |
@@ -110,6 +110,7 @@ mod session;
 pub mod standing;
 pub mod start_tokens;
 mod statement;
+mod statistics;
 pub mod syncs;
 pub mod versions;
 mod web_users;
@@ -273,6 +274,7 @@ impl Store {
         let connection = writing.connect().await.map_err(|error| cannot_open(&place, &error))?;
         let mut connection = Connection::from(connection);
         schema::bring_up(&mut connection, &place, Upgrade::Any, &mut |_| {}).await?;
+        statistics::tell(&mut connection).await?;
         checks::sqlite(&mut connection).await?;
         moving::refuse_moved(&mut connection, &place).await?;
         let readers = SqlitePoolOptions::new()

@@ -175,7 +175,6 @@ impl Store {
             })
             .collect::<Result<_, StoreError>>()?;
         let mut past = Past { steps, ..Past::default() };
-        // Not the state itself: SQLite would walk along everybody's filtered leads, because they are in the order that is asked for.
         let rows = self
             .read(
                 "SELECT 'contact', record, NULL, created_at FROM links \
@@ -186,7 +185,7 @@ impl Store {
                  UNION ALL SELECT 'kept', syncs.id, leads.lead, syncs.sequence FROM syncs \
                    JOIN leads ON leads.id = syncs.lead \
                    WHERE syncs.person = $1 AND syncs.destination = $2 AND syncs.sequence < $3 \
-                     AND COALESCE(syncs.state, '') = 'filtered' AND syncs.why LIKE '{\"code\":\"needs_%' \
+                     AND syncs.state = 'filtered' AND syncs.why LIKE '{\"code\":\"needs_%' \
                      AND NOT EXISTS (SELECT 1 FROM syncs AS carrier \
                        WHERE carrier.id = syncs.carried_by AND carrier.sequence < $3) \
                  ORDER BY 4, 2",
