@@ -157,6 +157,7 @@ async fn look_and_replay(client: &Client, options: Options) -> Result<End, Failu
         states: options.state.iter().map(|state| state.word().to_owned()).collect(),
         cause: options.cause,
         destination: options.destination,
+        without_destination: false,
         source: options.source,
         from: options.from,
         to: options.to,

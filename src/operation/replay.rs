@@ -105,6 +105,12 @@ fn checked(mut select: Selection, how: How) -> Result<Selection, OperationError>
             "these are more than {MOST_NAMED} leads: name them by what they have in common"
         ));
     }
+    if select.without_destination && select.destination.is_some() {
+        return refused(
+            "leads without a destination are on their way to none: leave out one of `destination` and `without_destination`"
+                .to_owned(),
+        );
+    }
     if is_of_deliveries(&select) {
         let narrowed = select.states.len() > 1
             || select.cause.is_some()

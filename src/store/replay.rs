@@ -58,6 +58,8 @@ pub struct Selection {
     pub cause: Option<String>,
     /// Those on their way to this destination.
     pub destination: Option<String>,
+    /// Those that ended before there was a destination, such as those whose mapping failed.
+    pub without_destination: bool,
     /// Those from this source.
     pub source: Option<String>,
     /// Those received at this time or later.

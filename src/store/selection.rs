@@ -43,7 +43,8 @@ pub(super) fn items(
         let word = word.replace("why", &format!("{table}.why"));
         format!("{states}{}", conditions.text).replace("OF.cause", &word).replace("OF.", &format!("{table}."))
     };
-    let with_syncs = states(selection, &SyncState::ALL.map(SyncState::as_str)).map(|states| {
+    let with_syncs = states(selection, &SyncState::ALL.map(SyncState::as_str));
+    let with_syncs = with_syncs.filter(|_| !selection.without_destination).map(|states| {
         format!(
             "SELECT syncs.lead, leads.source, syncs.id AS sync, syncs.destination, syncs.state, syncs.why, {SNAGS}, \
              (SELECT COUNT(*) FROM links WHERE links.person = syncs.person \

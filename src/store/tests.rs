@@ -1,48 +1,47 @@
 //! What an error means, and how SQLite finds rows: what is asked all the time, or under the eyes of somebody, must not walk
 //! through the registry.
 
-use std::sync::Arc;
+mod entries;
 
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
+pub(crate) use self::entries::in_hand;
 use super::alerts::{HEARD, LATE};
 use super::attention::{HELD, HELD_PLACES, NEWEST_WAITING, UNREADABLE, WAITING, WAITING_SOURCES, Where};
 use super::backlog::open_syncs;
+use super::chats_of::chats_of_people;
 use super::claims::{claim, claimed_rows, claimed_steps};
 use super::context;
 use super::deliveries::{self, Kind};
 use super::error::{Failure, failure};
 use super::event_keys::taken_keys;
-use super::lease::Lease;
-use super::ledger::{Dated, Entry};
+use super::facts::facts_of_a_person;
+use super::links::LINKED_CHATS;
 use super::listing::{BY_ID, Filter, Sought, Standing, Statements, Turn, statements};
 use super::names::{SoughtName, behind, words_that_begin};
 use super::pools::WAKE_WAITING;
 use super::prepare::oldest_received;
 use super::prepare_work::requeue;
 use super::profile::NEWEST_PEOPLE;
-use super::record::{self, Record, put_back_statement};
 use super::registry::{leads_of, newest_leads};
 use super::rehearsal::stored;
 use super::replay::Selection;
 use super::retention::{OLDEST_UNPREPARED, What, old};
 use super::selection;
 use super::sql::{Arg, Connection, args};
+use super::statistics;
 use super::sync_work::DROP_LINK;
-use super::syncs::{Next, PlanToStore, StepEnd, SyncState, next_due};
-use super::{Store, StoreError, Work};
-use crate::clock::{Clock as _, SystemClock};
-use crate::id::{DeliveryId, LeadId, PersonId, StepId, SyncId};
-use crate::plan::{Action, ContactFields, Plan, RecordId, RecordKind, Step};
+use super::syncs::next_due;
+use crate::id::{DeliveryId, LeadId, PersonId, SyncId};
 
-/// The query plan of a statement on an empty registry: no statistics, so it is the same on a large one.
+/// The query plan of a statement on an empty registry: nothing is counted there, so it is the same on a large one.
 async fn plan(sql: &str, arguments: Vec<Arg>) -> Vec<String> {
     let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
     super::schema::migrator().run(&mut connection).await.unwrap();
     let mut connection = Connection::from(connection);
+    statistics::tell(&mut connection).await.unwrap();
     let rows = connection.fetch(&format!("EXPLAIN QUERY PLAN {sql}"), arguments).await.unwrap();
     rows.iter().map(|row| row.text(3).unwrap()).collect()
 }
@@ -63,6 +62,46 @@ async fn seeks(sql: &str, arguments: Vec<Arg>, indexes: &[&str]) {
         let walks = words.next() == Some("SCAN") && words.next().is_some_and(|table| tables.contains(&table));
         assert!(!walks || line.contains("INDEX"), "walks through a table: {plan:#?}");
     }
+}
+
+/// There are as many chats as people: who walks along them does so for each lead that calls a bot.
+#[tokio::test]
+async fn the_chats_of_a_person_are_found_by_the_person() {
+    for sql in facts_of_a_person() {
+        seeks(&sql, args!["person"], &[]).await;
+        assert!(!plan(&sql, args!["person"]).await.iter().any(|line| line.contains("(kind=?")), "{sql}");
+    }
+    for people in [1_usize, 30] {
+        let ids = (0..people).map(|number| Arg::from(number.to_string()));
+        let arguments = args!["chat", "telegram:1"].into_iter().chain(ids).collect();
+        seeks(&chats_of_people(people), arguments, &["identifiers_person (person=?)"]).await;
+    }
+    let one = "(kind=? AND scope=? AND value=?)";
+    let plan = plan(LINKED_CHATS, args!["site", "7"]).await;
+    let ways = [one, "identifiers_person (person=?)"];
+    let identifiers = plan.iter().filter(|line| line.contains("identifiers"));
+    assert_eq!(
+        identifiers.filter(|line| ways.iter().any(|way| line.contains(way))).count(),
+        2,
+        "one by its key, the other by its key or its person: {plan:#?}"
+    );
+}
+
+/// What is told once stays, and what somebody counted is not told over.
+#[tokio::test]
+async fn what_was_counted_is_believed() {
+    let connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    let mut connection = Connection::from(connection);
+    super::schema::migrator().run(connection.sqlite().unwrap()).await.unwrap();
+    statistics::tell(&mut connection).await.unwrap();
+    let counted = "UPDATE sqlite_stat1 SET stat = '7 7' WHERE idx = 'identifiers_person'";
+    assert_eq!(connection.execute(counted, args![]).await.unwrap(), 1);
+    statistics::tell(&mut connection).await.unwrap();
+    let sql = "SELECT idx, stat FROM sqlite_stat1 ORDER BY idx";
+    let rows = connection.fetch(sql, args![]).await.unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| (row.text(0).unwrap(), row.text(1).unwrap())).collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert_eq!(rows[0], ("identifiers_person".to_owned(), "7 7".to_owned()));
 }
 
 #[tokio::test]
@@ -324,6 +363,11 @@ async fn a_page_of_a_replay_ends_where_it_ends() {
     };
     let at_source = ["syncs_needs_attention_lead", "leads_causes_by_id (<expr>=? AND source=?"];
     check(narrowed.clone(), None, lead, &at_source).await;
+    // A page of those that never got to a destination does not look at those that did.
+    let nowhere = Selection { without_destination: true, ..narrowed.clone() };
+    let (sql, _) = selection::items(&nowhere, None, None, 200).unwrap();
+    assert!(!sql.contains("FROM syncs JOIN"), "{sql}");
+    check(nowhere, lead, lead, &["leads_causes_by_id (<expr>=? AND source=? AND id>? AND id<?)"]).await;
     let there = Selection { destination: Some("crm".to_owned()), ..narrowed };
     check(there, lead, lead, &["syncs_causes_by_lead (<expr>=? AND destination=? AND lead>? AND lead<?)"])
         .await;
@@ -375,101 +419,6 @@ fn an_error_says_whether_it_is_the_rows() {
 #[tokio::test]
 async fn what_waits_for_its_mapping_is_let_go_on_from_its_index() {
     seeks(&requeue(2), args!["shop", "chat"], &["deliveries_waiting (source=?)"]).await;
-}
-
-/// A sync that is in our hands under this lease, with a plan of this one step under way.
-pub(crate) async fn in_hand(store: &Store, lease: &Lease, step: StepId) -> SyncId {
-    let sync = SyncId(SystemClock.new_id());
-    store.write(InHand { sync, lease: lease.clone(), step }).await.unwrap();
-    sync
-}
-
-struct InHand {
-    sync: SyncId,
-    lease: Lease,
-    step: StepId,
-}
-
-impl Work for InHand {
-    type Output = ();
-
-    fn run<'a>(&'a self, connection: &'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let Self { sync, lease, step } = self;
-            let sql = "INSERT INTO syncs (id, lead, destination, person, sequence, priority, state, next_at, claimed, \
-                       updated_at) VALUES ($1, $1, $2, $1, 1, 0, 'pushing', 0, $3, 0)";
-            connection.execute(sql, args![*sync, lease.destination.as_str(), lease.epoch]).await?;
-            let sql = "INSERT INTO steps (id, sync, position, kind, action, state) \
-                       VALUES ($1, $2, 0, 'create contact', '{}', 'planned')";
-            connection.execute(sql, args![*step, *sync]).await?;
-            Ok(())
-        })
-    }
-}
-
-/// Thirty-two of everything that a worker enters.
-fn entries() -> Vec<Dated> {
-    let now = Timestamp::UNIX_EPOCH;
-    let id = |number: u128| Uuid::from_u128(number);
-    let mut entries = Vec::new();
-    for number in 0..32_u128 {
-        let (sync, person, step) = (SyncId(id(number)), PersonId(id(number)), StepId(id(number)));
-        let action = Action::CreateContact { contact: ContactFields::default() };
-        let plan = Plan { steps: vec![Step { id: step, action }], reasons: Vec::new(), picked_owner: None };
-        let adopt = Some(RecordId(number.to_string()));
-        let (replaces, turn, carried) = (true, None, vec![sync]);
-        let told = vec![(RecordId(number.to_string()), step)];
-        let to_store = PlanToStore {
-            sync,
-            person,
-            plan: plan.clone(),
-            replaces,
-            turn,
-            adopt,
-            carried,
-            told,
-            found: None,
-        };
-        let next = || Next::Release { state: SyncState::Synced, why: None, next_at: now, attempts: 0 };
-        let link = Some((RecordKind::Contact, None));
-        let done = StepEnd::Done { record: RecordId(number.to_string()), link };
-        for entry in [
-            Entry::Plan(to_store),
-            Entry::Hold { sync, person, plan },
-            Entry::Verdict { sync, person, next: next(), found: None },
-            Entry::Sent { steps: vec![step], pins: Vec::new() },
-            Entry::Outcomes { sync, steps: vec![(step, done)], next: next() },
-        ] {
-            entries.push((Arc::new(entry), now));
-        }
-    }
-    entries
-}
-
-#[tokio::test]
-async fn what_a_worker_enters_is_written_by_id() {
-    let taken_at = Timestamp::UNIX_EPOCH;
-    let lease = Lease { destination: "crm".to_owned(), epoch: 1, taken_at, clean: true };
-    let entries = entries();
-    let mut record = Record::new(&lease);
-    for (entry, at) in &entries {
-        record.add(entry, at.as_millisecond()).unwrap();
-    }
-    let mut statements = record.statements();
-    let in_hand = entries.iter().filter_map(|(entry, _)| entry.sync()).collect();
-    statements.extend(put_back_statement(&entries, &in_hand));
-    statements.extend(record::in_hand(&lease, &entries));
-    statements.extend(record::known_steps(&lease, &entries));
-    assert_eq!(statements.len(), 13);
-    for (sql, arguments) in statements {
-        if !sql.starts_with("INSERT INTO steps") {
-            let places = ["(id=?)", "steps_sync (sync=?)", "(destination=? AND kind=? AND record=?)"];
-            let plan = plan(&sql, arguments.clone()).await;
-            let found = plan.iter().any(|line| places.iter().any(|place| line.contains(place)));
-            assert!(found, "{sql}: {plan:#?}");
-        }
-        seeks(&sql, arguments, &[]).await;
-    }
 }
 
 #[tokio::test]

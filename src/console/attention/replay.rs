@@ -61,7 +61,13 @@ impl Chosen {
         let cause = Some(self.code.clone());
         let needs_attention = vec!["needs-attention".to_owned()];
         match self.at {
-            At::Source => Selection { source: place, cause, states: needs_attention, ..Selection::default() },
+            At::Source => Selection {
+                source: place,
+                without_destination: true,
+                cause,
+                states: needs_attention,
+                ..Selection::default()
+            },
             At::Destination => {
                 Selection { destination: place, cause, states: needs_attention, ..Selection::default() }
             }
