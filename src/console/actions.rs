@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, page};
-use super::reasons::marked;
+use super::reasons::kept;
 use crate::access::START_TOKEN;
 use crate::operation::actions::LookAtActions;
 use crate::operation::tokens::LookAtTokens;
@@ -98,7 +98,7 @@ fn outcome(reader: &Reader, outcome: Option<&str>) -> Markup {
     html! {
         @match outcome {
             Some(DONE) => span.badge.good { (reader.say("done", "зроблено")) },
-            Some(why) => { span.badge.bad { (reader.say("not done", "не зроблено")) } div.asked { (marked(reader, why)) } },
+            Some(why) => { span.badge.bad { (reader.say("not done", "не зроблено")) } div.asked { (kept(reader, why)) } },
             None => span.badge.wait { (reader.say("not known: it is going on, or was broken off", "невідомо: ще триває або перервалося")) },
         }
     }

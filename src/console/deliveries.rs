@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, page};
-use super::reasons::{badge, few_words, kept, marked};
+use super::reasons::{badge, kept, kept_in_few_words};
 use super::registry::{Choices, Tab, connect, select, tabs};
 use crate::event::{Delivery, Event, preset};
 use crate::id::DeliveryId;
@@ -156,7 +156,7 @@ fn table(reader: &Reader, deliveries: &[DeliveryRow]) -> Markup {
                             }
                             td data-name=(source) { (row.source) " " span.faint { (row.method) } }
                             td data-name=(state) { (badge(reader, &row.state)) }
-                            td.why data-name=(why) { @if let Some(why) = &row.why { (marked(reader, &few_words(why))) } }
+                            td.why data-name=(why) { @if let Some(why) = &row.why { (kept_in_few_words(reader, why)) } }
                         }
                     }
                 }

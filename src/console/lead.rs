@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, page};
-use super::reasons::{badge, field, flaw as flaw_in_words, marked, whole};
+use super::reasons::{badge, field, kept, whole};
 use crate::access::Role;
 use crate::id::LeadId;
 use crate::resolve::Sentence;
@@ -165,7 +165,7 @@ fn mapped(reader: &Reader, lead: &LeadDetail, active: Option<&str>) -> Markup {
                 (normalised(reader, of("/contact/emails"), "address"))
                 @for flaw in list(of("/flaws")) {
                     p { span.badge.wait { (field(reader, &text(flaw.get("field")))) } " "
-                        q translate="no" { (text(flaw.get("raw"))) } ": " (marked(reader, &flaw_in_words(reader, flaw))) }
+                        q translate="no" { (text(flaw.get("raw"))) } ": " (kept(reader, &text(flaw.get("text")))) }
                 }
                 @if list(of("/contact/phones")).is_empty() && list(of("/contact/emails")).is_empty() && list(of("/flaws")).is_empty() {
                     p.faint { (reader.say("Neither phone nor email came with it.", "Ні телефону, ні пошти в ньому немає.")) }

@@ -1,8 +1,13 @@
 //! States and reasons in words.
 //!
-//! A reason is stored as its word and an English sentence with everything that it is about. In Ukrainian the most usual
-//! sentences are told whole ([`told`]); else the word has a sentence here, beside which the English one stands only where it
-//! holds what others said: the CRM, or a mapping. Whatever stays English is marked so, for those who have pages read to them.
+//! A reason is stored as its word and an English sentence with everything that it is about. In Ukrainian such sentences are
+//! told whole by their shape ([`told`]), and so is what the checker says of files and why a request is unreadable. A reason of
+//! no known shape is told by its word, which has a sentence here; the English one stands beside it only where it holds what
+//! others said.
+//!
+//! English stays what is not ours: answers of CRMs, bots and databases, and the tails that the libraries for YAML, JSON,
+//! JSONPath and expressions add to our sentences; and sentences that no table knows. All of it is marked so, for those who have
+//! pages read to them.
 
 mod flaws;
 mod told;
@@ -13,7 +18,7 @@ use serde_json::Value;
 use super::guard::Reader;
 use crate::resolve::Language;
 
-pub(super) use self::flaws::{field, flaw};
+pub(super) use self::flaws::field;
 
 /// Words of reasons whose sentence holds what others said, or what nobody finds without it.
 const HOLDS_MORE: &[&str] = &[
@@ -146,6 +151,7 @@ pub(super) fn sentence(reader: &Reader, reason: &Value) -> String {
     match reader.language {
         Language::English => text.to_owned(),
         Language::Ukrainian => told::ukrainian(reader, text)
+            .map(|told| told.text())
             .or_else(|| ukrainian(reason).map(str::to_owned))
             .unwrap_or_else(|| text.to_owned()),
     }
@@ -163,12 +169,13 @@ fn ukrainian(reason: &Value) -> Option<&'static str> {
 pub(super) fn whole(reader: &Reader, reason: &Value) -> Markup {
     let text = reason.get("text").and_then(Value::as_str).unwrap_or_default();
     let code = reason.get("code").and_then(Value::as_str).unwrap_or_default();
-    if reader.language == Language::Ukrainian
-        && told::ukrainian(reader, text).is_none()
-        && let Some(sentence) = ukrainian(reason)
-        && HOLDS_MORE.contains(&code)
-    {
-        return html! { (sentence) " " (marked(reader, text)) };
+    if reader.language == Language::Ukrainian {
+        if let Some(told) = told::ukrainian(reader, text) {
+            return told.markup(reader);
+        }
+        if let Some(sentence) = ukrainian(reason).filter(|_| HOLDS_MORE.contains(&code)) {
+            return html! { (sentence) " " (marked(reader, text)) };
+        }
     }
     marked(reader, &sentence(reader, reason))
 }
@@ -178,10 +185,19 @@ pub(super) fn kept(reader: &Reader, text: &str) -> Markup {
     match reader.language {
         Language::English => html! { (text) },
         Language::Ukrainian => match told::ukrainian(reader, text) {
-            Some(told) => html! { (told) },
+            Some(told) => told.markup(reader),
             None => marked(reader, text),
         },
     }
+}
+
+/// The first words of the same, for a row.
+pub(super) fn kept_in_few_words(reader: &Reader, text: &str) -> Markup {
+    let told = match reader.language {
+        Language::English => None,
+        Language::Ukrainian => told::ukrainian(reader, text).map(|told| told.text()),
+    };
+    marked(reader, &few_words(told.as_deref().unwrap_or(text)))
 }
 
 /// A text that may be English, on a page that may be Ukrainian.

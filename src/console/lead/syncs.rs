@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{list, text};
 use crate::console::guard::Reader;
-use crate::console::reasons::{badge, marked, whole};
+use crate::console::reasons::{badge, kept, whole};
 use crate::lead::Moment;
 use crate::store::audits::AuditDetail;
 use crate::store::registry::{LeadDetail, StepDetail, SyncDetail};
@@ -66,7 +66,7 @@ fn step(reader: &Reader, step: &StepDetail) -> Markup {
                     }
                 }
             }
-            @if let Some(why) = &step.why { p.answer { (reader.say("Answer: ", "Відповідь: ")) (marked(reader, why)) } }
+            @if let Some(why) = &step.why { p.answer { (reader.say("Answer: ", "Відповідь: ")) (kept(reader, why)) } }
             @let written = written(&step.action);
             @if !written.is_empty() {
                 details {
@@ -174,7 +174,7 @@ fn audited(reader: &Reader, audit: &AuditDetail) -> Markup {
             span.badge.(class) { (kind(reader, &audit.kind)) } " " (words)
             @if audit.result.is_none() { (reader.moment(audit.due_at)) }
             @if !audit.records.is_empty() { ": " code { (audit.records.join(", ")) } }
-            @if let Some(note) = &audit.note { " " (marked(reader, note)) }
+            @if let Some(note) = &audit.note { " " (kept(reader, note)) }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::access::Role;
 use crate::console::Console;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, key, page};
-use crate::console::reasons::marked;
+use crate::console::reasons::{kept, marked};
 use crate::operation::OperationError;
 use crate::operation::ask;
 use crate::operation::mappings::{
@@ -101,7 +101,7 @@ async fn show(
     let content = html! {
         (trail(reader, None))
         (steps(reader, 1))
-        @if let Some(why) = refused { p.message.bad role="alert" { (marked(reader, why)) } }
+        @if let Some(why) = refused { p.message.bad role="alert" { (kept(reader, why)) } }
         @if let Some(why) = &look.read_only {
             (not_here(reader, why))
         } @else {

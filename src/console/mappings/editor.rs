@@ -16,7 +16,7 @@ use crate::access::Role;
 use crate::console::Console;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, key, page};
-use crate::console::reasons::marked;
+use crate::console::reasons::kept;
 use crate::operation::mappings::{
     CheckMappings, Checked, Edit, LookAtMappings, LookAtNames, MakePatch, Mappings, Names, RehearseMappings,
     Rehearsed, SaveMappings, Told,
@@ -238,7 +238,7 @@ async fn show(
                 a href="/mappings/versions" { (reader.say("Versions", "Версії")) } "."
             }
         } @else if let Came::Refused(why, _) = came {
-            p.message.bad role="alert" { (marked(reader, why)) }
+            p.message.bad role="alert" { (kept(reader, why)) }
         }
         form.editor method="post" action={ "/mappings/" (file) "/edit" } data-editor={ "/mappings/" (file) "/check" } data-unsaved[unsaved] data-names={ "/mappings/names?source=" (source) } data-words=(reader.say("Words that fit here", "Що тут можна написати")) {
             (key(reader))
@@ -285,7 +285,7 @@ async fn show(
         // With the script, a problem leads to its line in the editor.
         @if let Came::Checked(checked) | Came::Refused(_, Some(checked)) = came {
             @let here: Vec<Told> = checked.problems.iter().filter(|problem| problem.file == file).cloned().collect();
-            @if !here.is_empty() { noscript { (listing(&edited.text, &here)) } }
+            @if !here.is_empty() { noscript { (listing(reader, &edited.text, &here)) } }
         }
     };
     let title = format!("{} {file}", reader.say("Edit", "Редагування"));

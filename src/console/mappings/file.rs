@@ -8,6 +8,7 @@ use crate::access::Role;
 use crate::console::Console;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, page};
+use crate::console::reasons::kept;
 use crate::operation::ask;
 use crate::operation::mappings::{FileTold, LookAtMappings, Mappings, Told};
 
@@ -33,7 +34,7 @@ pub(super) async fn one(
         }
         @if let Some(why) = read_only.filter(|_| reader.caller.role >= Role::Operator) { (not_here(&reader, &why)) }
         (problems(&reader, &file, &told.problems))
-        (listing(&text, &told.problems))
+        (listing(&reader, &text, &told.problems))
         (branches(&reader, told, counted))
         @if !told.tests.is_empty() {
             h2 { (reader.say("Tests", "Тести")) }
@@ -44,7 +45,7 @@ pub(super) async fn one(
 }
 
 /// A text with its line numbers; what is wrong stands below its line.
-pub(super) fn listing(text: &str, problems: &[Told]) -> Markup {
+pub(super) fn listing(reader: &Reader, text: &str, problems: &[Told]) -> Markup {
     html! {
         div.listing {
             @for (number, line) in (1..).zip(text.lines()) {
@@ -55,7 +56,7 @@ pub(super) fn listing(text: &str, problems: &[Told]) -> Markup {
                 }
                 @for problem in here {
                     p.problem.bad[problem.is_error] {
-                        span lang="en" { (problem.message) @if let Some(help) = &problem.help { " — " (help) } }
+                        (kept(reader, &problem.message)) @if let Some(help) = &problem.help { " — " (kept(reader, help)) }
                     }
                 }
             }

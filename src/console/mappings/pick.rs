@@ -14,7 +14,7 @@ use crate::access::Role;
 use crate::console::Console;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, key, page};
-use crate::console::reasons::marked;
+use crate::console::reasons::kept;
 use crate::operation::ask;
 use crate::operation::mappings::{
     Arrived, Draft, DraftSource, LookAtAddress, LookAtArrived, LookAtMappings, Mappings, Pick, SourceTold,
@@ -99,7 +99,7 @@ fn picking(reader: &Reader, name: &str, arrived: &Arrived) -> Markup {
                 p.hint { (reader.say("What came last, ", "Останнє, що прийшло, ")) (reader.moment(at)) ". "
                     (reader.say("Choose a field, then the value that belongs into it.", "Оберіть поле, потім значення для нього.")) }
             }
-            @if let Some(why) = &arrived.unreadable { p.message.bad { (marked(reader, why)) } }
+            @if let Some(why) = &arrived.unreadable { p.message.bad { (kept(reader, why)) } }
             div.pick {
                 form method="post" action={ "/mappings/new/" (name) } data-pick {
                     (key(reader))

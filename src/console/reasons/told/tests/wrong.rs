@@ -1,0 +1,277 @@
+//! Workspaces in which something is wrong, one thing or several at a time.
+
+/// Whole files of sources.
+pub(super) const SOURCES: &[&str] = &[
+    "",
+    "just a text",
+    "nonsense: 1",
+    "source: { preset: json, token: t }",
+    "source: { preset: json, token: t }\nleads: []",
+    "source: { preset: json, token: t }\nleads: {}",
+    "source: { preset: sendpuls, token: \"${NOT_SET}\", pausd: true }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: qwertyuiop, token: \"\" }\nleads: [{ name: a, to: [crm] }]",
+    "source: { token: \"${OPEN\" }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: json }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: json, token: [a] }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: telegram, token: t, secret: \"a b\" }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: sendpulse, token: t, secret: \"\" }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: json, token: t, secret: s }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: esputnik, token: t, secret: s }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: json, token: t, app: a, customers: b }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: esputnik_tokens, token: \"a:b\" }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: esputnik_tokens, token: \"a:b\", app: a b }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: telegram, token: t, bot: a }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: form, token: t, bot: a }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: json, token: t, bot: a }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: postback, token: t, dedupe_window: 5m }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: postback, token: t, dedupe_window: soon, paused: perhaps }\nleads: [{ name: a, to: [crm] }]",
+    "source: { preset: json, token: t }\npostback: { event: x }\nleads: [{ name: a, to: [crm], on: sale }]",
+    "source: { preset: postback, token: t }\npostback: { click: x, network: nobody, campaign: { value: y } }\nleads: [{ name: a, on: ['#2', 'a#0', 'a#b'], to: [crm] }]",
+    "source: { preset: postback, token: t }\nleads:\n - { name: a, on: sale, to: [crm] }\n - { name: b, on: sale, to: [crm], identifiers: { click: x } }",
+    "source: { preset: json, token: t }\nleads: [{ name: a, to: [crm] }, { name: a, to: [crm] }]",
+    "source: { preset: json, token: t }\nleads: [{ to: [crm] }, { name: b }]",
+    "source: { preset: json, token: t }\nvars: { a: \"{{ vars.b }}\", b: \"{{ vars.a }}\", c: \"{{ vars.shp }}\" }\nleads: [{ name: a, to: [crm] }]",
+    // YAML.
+    "source: { preset: json, token: t }\nleads: [\n",
+    "source: { preset: json, token: t }\nleads:\n  - name: {{ a }} {{ b }}\n",
+    "source: { preset: json, token: t }\nleads: &a [{ name: x, to: [crm] }]\nvars: *a\n",
+    "source: { preset: json, token: t }\nleads: [{ name: !x y, to: [crm] }]\n",
+    "source: { preset: json, token: t }\nleads: [{ name: x, to: [crm] }]\n---\na: 1\n",
+    "source: { preset: json, token: t }\nleads: [{ name: x, to: [crm], [a]: b }]\n",
+];
+
+/// What an entry of `leads` has behind its name and `to: [crm]`.
+pub(super) const BRANCHES: &[&str] = &[
+    "name: twice",
+    "nmae: x",
+    "owners: kyiv-sale",
+    "owners: nobody-at-all-here",
+    "phone: { regions: [UK, ZZ], if_invalid: keep }",
+    "phone: x",
+    "contact: { nmae: x, fields: [a] }",
+    "contact: { phone: \"{{ lead.phone.e164 }}\" }",
+    "contact: { phone: { proven: true } }",
+    "deal: { title: {{ bot.name }}, stage: \"{{ vars.chat }}\" }",
+    "task: { due: tomorrow }",
+    "rules: { preset: leedbox, update: only_emtpy, task_on_repeat: { collapse: 15 }, needs: [fone] }",
+    "rules: { create_deal: never }",
+    "rules: { update_fields: { a: b }, open_deal: { stages: [[a]] } }",
+    "identifiers: { chat: { bott: x } }",
+    "identifiers: { chat: { id: x } }",
+    "owners: \"{{ a }}\"",
+    "owners: \"${POOL}\"",
+    "when: telegram",
+    "when: [a]",
+    "to: [crn]",
+    "calls: { a: b }",
+    "calls: [ { to: crm, set_tag: A } ]",
+    "calls: [ { to: bto, set_tag: A } ]",
+    "calls: [ { set_tag: A } ]",
+    "calls: [ { to: bot } ]",
+    "calls: [ { to: bot, set_tga: A } ]",
+    "calls: [ { to: bot, qwertyuiop: A } ]",
+    "calls: [ { to: bot, set_tag: A, run_flow: B } ]",
+    "calls: [ { to: [bot], set_tag: A } ]",
+    "calls: [ { to: bot, set_tag: } ]",
+    "calls: [ { to: bot, set_variable: 7 } ]",
+    "calls: [ { to: bot, set_variable: { value: ' ' } } ]",
+    "calls: [ { to: bot, set_variable: { value: 7 } } ]",
+    "calls: [ { to: bot, set_variable: { name: a, id: b, value: 7 } } ]",
+    "calls: [ { to: bot, set_variable: {} } ]",
+    "calls: [ { to: bot, set_tag: A } ], after_done: [ { to: bot, set_tag: B } ]",
+    "calls: [ { to: events, external_event: carts } ]",
+    "calls: [ { to: events, external_event: { data: {} } } ]",
+    "calls: [ { to: dialogs, update_dialog: Flow RD / F } ]",
+    "calls: [ { to: dialogs, update_dialog: qwertyuiop } ]",
+    "calls: [ { to: dialogs, update_dialog: { status: off } } ]",
+    "calls: [ { to: dialogs, update_dialog: { fields: ~ } } ]",
+    "calls: [ { to: mindbox, run: by_phnoe } ]",
+    "calls: [ { to: mindbox, run: register } ]",
+    "calls: [ { to: mindbox, run: by_phone } ]",
+    "calls: [ { to: mindbox, run: { operation: plain, values: { a: b } } } ]",
+    "calls: [ { to: mindbox, run: { operation: by_phone, body: { a: b } } } ]",
+    "calls: [ { to: mindbox, run: { operation: by_phone, values: 7 } } ]",
+    "calls: [ { to: mindbox, run: { operation: by_phone, values: { qwertyuiop: 7 } } } ]",
+    "calls: [ { to: telegram, send_message: { text: a, parse_mode: Word, preview: perhaps } } ]",
+    "calls: [ { to: hook, request: { method: GET } } ]",
+    "calls: [ { to: hook, request: { url: https://evil.example/x } } ]",
+    "calls: [ { to: hook, request: { url: https://tracker.example, method: FETCH } } ]",
+    "calls: [ { to: hook, request: { url: https://tracker.example, method: GET, json: {} } } ]",
+    "calls: [ { to: hook, request: { url: https://tracker.example, json: {}, form: {} } } ]",
+    "calls: [ { to: hook, request: { url: https://tracker.example, headers: { Host: a } } } ]",
+    "calls: [ { to: hook, request: { url: [a, b] } } ]",
+    "calls: [ { to: hook, braces: tripple, request: https://tracker.example } ]",
+    "calls: [ { to: hook, braces: single, request: { url: https://tracker.example, json: { a: {username} } } } ]",
+    "calls: [ { to: hook, braces: single, request: { url: https://tracker.example, json: { a: 'x {username', b: '<< a >> {b}', c: '{{ a }} {b}' } } } ]",
+];
+
+/// Addresses of a call.
+pub(super) const ADDRESSES: &[&str] = &[
+    "{{ contact.link }}",
+    "tracker.example",
+    "https://a:b@tracker.example",
+    "https:///x",
+    "https://tracker.example/a#b",
+    "https://tracker.example/a\\b",
+    "https://tracker.example/a b",
+    "https://tracker.example?{{ a }}=b",
+    "https://tracker.example{{ a }}",
+    "https://tracker.example/../a",
+    "https://tracker.example/a?=b",
+    "https://tracker.example/%zz",
+    "https://tracker.example/%ff",
+];
+
+/// Values of a note.
+pub(super) const VALUES: &[&str] = &[
+    "\"{{ a }} << b >>\"",
+    "\"{{ a\"",
+    "\"{% if a %}\"",
+    "\"${TOKEN}\"",
+    "\"{{ }}\"",
+    "\"{{ a = b }}\"",
+    "\"{{ 1 < a < 5 }}\"",
+    "\"{{ a | lwer }}\"",
+    "\"{{ a | map('lwer') }}\"",
+    "\"{{ a is strng }}\"",
+    "\"{{ a.lower() }}\"",
+    "\"{{ lower(a) }}\"",
+    "\"{{ a ** }}\"",
+    "\"{{ a * }}\"",
+    "\"{{ 'a }}\"",
+    "\"{{ a or }}\"",
+    "\"{{ vars.nothing }}\"",
+    "\"{{ $.a[ }}\"",
+    "\"{{ $..a..b }}\"",
+    "\"{{ $.a[?@.b[*]] }}\"",
+    "\"{{ $[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ }}\"",
+    "{{ a }}",
+    "{ valeu: x }",
+    "{ value: x, required: perhaps }",
+    "{ required: true }",
+    "\"{{ $[['a','b'],['c']] }}\"",
+    "\"{{ $['a','b','c','d']['a','b','c','d']['a','b','c','d']['a','b','c','d']['a','b','c','d'] }}\"",
+    "\"{{ a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a + a }}\"",
+    "[[a]]",
+];
+
+/// Entries of `tests`.
+pub(super) const TESTS: &[&str] = &[
+    "{ expect: { phone: 1 } }",
+    "{ given: a.json }",
+    "{ given: a.json, crm: nobody, event: first, ordinal: 0, expect: { branch: Kiev, plan: [make contact], calls: [[a]] } }",
+    "{ given: a.json, expect: { fields: { a: [b] }, person: 7 } }",
+];
+
+/// Destinations.
+pub(super) const DESTINATIONS: &[&str] = &[
+    "7",
+    "{ url: x }",
+    "{ crm: sandbx, url: x }",
+    "{ bot: sendpuls }",
+    "{ bot: sandbox }",
+    "{ crm: sendpulse }",
+    "{ crm: sandbox, bot: sendpulse }",
+    "{ crm: sandbox, url: x, tokn: y, mode: lve, share: 0, account: \"${ACCOUNT}\", timeout: soon, blind: deaf }",
+    "{ crm: odoo }",
+    "{ crm: rest }",
+    "{ bot: sendpulse, chats: [telegram, '*:shop'] }",
+    "{ bot: botmother }",
+    "{ bot: botmother, events: [a] }",
+    "{ bot: botmother, events: { a: [b] } }",
+    "{ bot: botmother, events: { a: https://evil.example/x, b: x } }",
+    "{ bot: chatterfy }",
+    "{ bot: chatterfy, postback_id: a, steps: { a: '', b / c: 1, B/c: 2, d: [x] } }",
+    "{ bot: esputnik }",
+    "{ bot: metabot }",
+    "{ bot: mindbox }",
+    "{ bot: mindbox, operations: { a: { mode: later, boddy: {} }, b: { needs: [phone], body: { c: \"{{ lower() }}\" } }, d: { needs: [phone] } } }",
+    "{ bot: telegram }",
+    "{ bot: webhook }",
+    "{ bot: webhook, hosts: [https://tracker.example/x, [a]] }",
+    "{ bot: webhook, hosts: [a.example], auth: { baerer: x } }",
+    "{ bot: webhook, hosts: [a.example], auth: { bearer: x, query: { key: y } } }",
+    "{ bot: webhook, hosts: [a.example], auth: { basic: { user: me } } }",
+];
+
+/// A CRM that is described in the workspace, and what is wrong with it: this instead of that.
+pub(super) const DESCRIBED: &str = r#"destinations:
+  crm:
+    crm: rest
+    url: https://crm.example.com/v1
+    operations:
+      find_contact_by_phone: { get: /contacts, query: { phone: "{{ phone }}" } }
+      find_contact_by_email: none
+      get_contact: { get: "/contacts/{{ id }}" }
+      create_contact: { post: /contacts, json: { phone: "{{ phone }}" } }
+      update_contact: none
+      create_deal: none
+      create_task: none
+      add_note: none
+    contact: { phones: $.phones }
+"#;
+pub(super) const INSTEAD: &[(&str, &str)] = &[
+    ("get_contact:", "get_contacts:"),
+    ("{{ phone }}\" }", "{{ phon }}\" }"),
+    ("phones: $.phones", "phnoes: $.phones"),
+    ("phones: $.phones", "phones: \"$.phones[\""),
+    ("phones: $.phones", "phones: phones"),
+    ("phones: $.phones", "phones: { a: b }"),
+    ("phones: $.phones", "name: $.name, fields: { a: b }, open: x, deals: \"$.a[\""),
+    ("get: /contacts,", "get: contacts,"),
+    ("get: /contacts,", "get: [a],"),
+    ("get: /contacts,", "get: \"/contacts?a=b\","),
+    ("get: /contacts,", "get: /a/../contacts,"),
+    ("get: /contacts,", "get: /con%74acts,"),
+    ("get: /contacts,", ""),
+    ("get: /contacts, query: { phone: \"{{ phone }}\" }", "get: /contacts"),
+    (
+        "find_contact_by_phone: { get: /contacts, query: { phone: \"{{ phone }}\" } }",
+        "find_contact_by_phone: none",
+    ),
+    ("      find_contact_by_email: none\n", "      find_contact_by_marker: none\n"),
+    ("create_contact: {", "create_task: {"),
+    ("create_deal: none", "create_deal: { post: /deals, json: { contact: \"{{ contact }}\" } }"),
+    ("create_contact: {", "create_contact: { keyed: true,"),
+    ("update_contact: none", "find_contact_by_marker: { get: /contacts, query: { m: \"{{ marker }}\" } }"),
+    (
+        "      update_contact: none\n      create_deal: none\n      create_task: none\n      add_note: none\n",
+        "",
+    ),
+    ("      find_contact_by_email: none\n", ""),
+    ("get: /contacts, query: { phone: \"{{ phone }}\" }", "get: /contacts, items: [a], not_found: { x: y }"),
+    ("    contact:", "    phone_spellings: [digts]\n    headers: { A: [b] }\n    contact:"),
+    ("    contact:", "    answers: { refused: {} }\n    contact:"),
+    ("    contact:", "    answers: { refused: { when: yes } }\n    contact:"),
+    ("    contact:", "    answers: { refused: many }\n    contact:"),
+    ("create_contact: {", "create_contact: { duplicate: { status: 409 },"),
+];
+
+/// What a workspace has beside its destinations.
+pub(super) const WORKSPACES: &[&str] = &[
+    "unknown: 1",
+    "owner_pools: 7",
+    "owner_pools: { a: [], b: [olha, olha], c: { owners: [{ usr: x }, { user: y, weight: 0, daily_cap: 0 }], fallbak: z }, d: [[x]] }",
+    "owner_pools: { a: { owners: [{ user: x, away: soon }], days_off: [2026-13-01, 2026-12-24..2026-12-01] } }",
+    "owner_pools: { a: { owners: [x], time_zone: Kyiv, hours: 09:00-18:00 } }",
+    "owner_pools: { a: { owners: [x], time_zone: Qwertyuiop, outside_hours: fallback } }",
+    "owner_pools: { a: { owners: [x], time_zone: Europe/Kyiv, hours: { mon: 9-18, tue: soon, fry: 09:00-18:00, qwertyuiop: 09:00-18:00, wed: 09:00-09:00 } } }",
+    "owner_pools: { a: { owners: [x], time_zone: Europe/Kyiv, hours: { mon: 09:00-18:00, mon-fri: 09:00-18:00 } } }",
+    "owner_pools: { a: { owners: [x], time_zone: Europe/Kyiv, hours: { mon: 22:00-06:00, tue: 05:00-18:00 } } }",
+    "owner_pools: { a: { owners: [{ user: x, away: true }] } }",
+    "owner_pools: { a: { owners: [x], hours: { mon: 09:00-18:00 } } }",
+    "owner_pools: { a: { owners: [x], outside_hours: wait } }",
+    "identity: { order: [chat, fone, chat], shared_from: 1, strict: yes, forget_after: 1d, limits: { phones: 0, chat: 3 } }",
+    "identity: { shared_from: 3, strict: true, order: phone }",
+    "retention: { bodies: 90 }",
+    "links: { url: shop.example.com, namespace: '', pin_digits: 2, pin_life: 1s, life: 900h, send_pin: nobody }",
+    "alerts: { webhook: \"${ALERTS}\", late_after: 1s, silent_after: { nobody: 1h, default: 1s } }",
+    "alerts: { telegram: {}, email: {} }",
+    "alerts: { email: { server: a b, from: me, to: [you] } }",
+    "alerts: { email: { server: a.example, from: a, to: b } }",
+    "alerts: { email: { server: a.example, from: a@b.com, to: b@c.com, encryption: none, user: x, password: y } }",
+    "vars: { a: \"{{ vars.a }}\" }",
+];
+
+/// Names of files that are none of a source.
+pub(super) const NAMES: &[&str] = &["notes.txt", "Мій бот.yaml"];
