@@ -31,5 +31,5 @@ step start_postgres
 step start_browser
 # With the marks where tests end the process; the same build serves the rest.
 step cargo test --locked --features failpoints
-step cargo run --locked --quiet --features failpoints -- check
-step cargo run --locked --quiet --features failpoints -- test
+step "${CARGO_TARGET_DIR:-target}/debug/leadfold" check
+step "${CARGO_TARGET_DIR:-target}/debug/leadfold" test

@@ -161,7 +161,7 @@ async fn list(
     let users = ask(LookAtUsers {}, &reader.caller, &console.means).await?.users;
     let tokens = ask(LookAtTokens {}, &reader.caller, &console.means).await?.tokens;
     let content = html! {
-        @if let Some(text) = done(reader, what, DONE) { p.message.good role="status" { (text) } }
+        (done(reader, what, DONE))
         @if let Some(added) = added { (shown_once(reader, added)) }
         p { a href="/access/actions" { (reader.say("Audit log: who changed what", "Журнал дій: хто що змінив")) } }
         h2 #users { (reader.say("Users", "Користувачі")) }
@@ -192,50 +192,58 @@ fn table_of_users(reader: &Reader, users: &[User]) -> Markup {
     if users.is_empty() {
         return html! { p.message { (reader.say("Nobody signs in with a password yet. Add the first user below.", "Ще ніхто не входить із паролем. Додайте першого користувача нижче.")) } };
     }
-    let (name, may, since, change) = (
-        reader.say("Name", "Ім’я"),
-        reader.say("Role", "Роль"),
-        reader.say("Since", "Відколи"),
-        reader.say("Change", "Змінити"),
-    );
-    html! {
-        div.scroll { table.cards {
-            thead { tr { @for each in [name, may, since, change] { th scope="col" { (each) } } } }
-            tbody { @for user in users { tr {
-                td data-name=(name) { b { (user.name) } @if user.name == reader.caller.name { " " span.badge { (reader.say("you", "це ви")) } } }
-                td data-name=(may) { (form_for_role(reader, user)) }
-                td data-name=(since) { time datetime=(user.created_at) { (reader.day(user.created_at)) } }
-                td data-name=(change) {
-                    @if user.name == reader.caller.name {
-                        a href="/account" { (reader.say("My account", "Мій обліковий запис")) }
-                    } @else {
-                        (form_for_password(reader, &user.name))
-                        (form_to_remove(reader, "/access/users/remove", &user.name))
-                    }
+    let rows = users.iter().map(|user| {
+        let is_reader = user.name == reader.caller.name;
+        Row {
+            name: html! { b { (user.name) } @if is_reader { " " span.badge { (reader.say("you", "це ви")) } } },
+            role: form_for_role(reader, user),
+            since: user.created_at,
+            change: html! {
+                @if is_reader {
+                    a href="/account" { (reader.say("My account", "Мій обліковий запис")) }
+                } @else {
+                    (form_for_password(reader, &user.name))
+                    (form_to_remove(reader, "/access/users/remove", &user.name))
                 }
-            } } }
-        } }
-    }
+            },
+        }
+    });
+    table(reader, reader.say("Name", "Ім’я"), rows)
 }
 
 fn table_of_tokens(reader: &Reader, tokens: &[AccessToken]) -> Markup {
     if tokens.is_empty() {
         return html! { p.message { (reader.say("There is no token. Programs need one, people do not.", "Токенів немає. Вони потрібні програмам, а не людям.")) } };
     }
-    let (name, may, since, change) = (
-        reader.say("Name", "Назва"),
-        reader.say("Role", "Роль"),
-        reader.say("Since", "Відколи"),
-        reader.say("Change", "Змінити"),
-    );
+    let rows = tokens.iter().map(|token| Row {
+        name: html! { b { (token.name) } },
+        role: html! { (role(reader, token.role)) },
+        since: token.created_at,
+        change: form_to_remove(reader, "/access/tokens/remove", &token.name),
+    });
+    table(reader, reader.say("Name", "Назва"), rows)
+}
+
+/// A user or a token.
+struct Row {
+    name: Markup,
+    role: Markup,
+    since: jiff::Timestamp,
+    change: Markup,
+}
+
+fn table(reader: &Reader, name: &str, rows: impl Iterator<Item = Row>) -> Markup {
+    let may = reader.say("Role", "Роль");
+    let since = reader.say("Since", "Відколи");
+    let change = reader.say("Change", "Змінити");
     html! {
         div.scroll { table.cards {
             thead { tr { @for each in [name, may, since, change] { th scope="col" { (each) } } } }
-            tbody { @for token in tokens { tr {
-                td data-name=(name) { b { (token.name) } }
-                td data-name=(may) { (role(reader, token.role)) }
-                td data-name=(since) { time datetime=(token.created_at) { (reader.day(token.created_at)) } }
-                td data-name=(change) { (form_to_remove(reader, "/access/tokens/remove", &token.name)) }
+            tbody { @for row in rows { tr {
+                td data-name=(name) { (row.name) }
+                td data-name=(may) { (row.role) }
+                td data-name=(since) { time datetime=(row.since) { (reader.day(row.since)) } }
+                td data-name=(change) { (row.change) }
             } } }
         } }
     }

@@ -40,7 +40,7 @@ async fn show(
 ) -> Result<Markup, Failure> {
     let has_password = console.means.store.password(&reader.caller.name).await?.is_some();
     let content = html! {
-        @if let Some(text) = done(&reader, asked.done.as_deref(), DONE) { p.message.good role="status" { (text) } }
+        (done(&reader, asked.done.as_deref(), DONE))
         dl {
             dt { (reader.say("Name", "Ім’я")) } dd { (reader.caller.name) }
             dt { (reader.say("Role", "Роль")) } dd { (role(&reader, reader.caller.role)) }

@@ -20,7 +20,7 @@ use serde_json::json;
 use self::advice::advice;
 use super::Console;
 use super::guard::Reader;
-use super::page::{Failure, Section, done, page};
+use super::page::{Failure, Section, done_and, page};
 use super::reasons::{kept, whole};
 use crate::access::Role;
 use crate::operation::ask;
@@ -59,15 +59,14 @@ async fn overview(
     Query(asked): Query<Asked>,
 ) -> Result<Markup, Failure> {
     let attention = ask(LookAtAttention {}, &reader.caller, &console.means).await?;
-    let content = html! {
-        @if let Some(text) = done(&reader, asked.done.as_deref(), DONE) {
-            p.message.good role="status" {
-                (text) " " (leads(&reader, HowMany { count: asked.count.unwrap_or(0), more: false })) "."
-                @if let Some(left) = asked.left.filter(|left| *left > 0) {
-                    " " (reader.say("Left as they are:", "Залишено як є:")) " " (reader.number(left)) "."
-                }
-            }
+    let how_many = html! {
+        " " (leads(&reader, HowMany { count: asked.count.unwrap_or(0), more: false })) "."
+        @if let Some(left) = asked.left.filter(|left| *left > 0) {
+            " " (reader.say("Left as they are:", "Залишено як є:")) " " (reader.number(left)) "."
         }
+    };
+    let content = html! {
+        (done_and(&reader, asked.done.as_deref(), DONE, &how_many))
         (sections(&reader, &attention))
     };
     Ok(page(&reader, Some(Section::Attention), Section::Attention.name(&reader), &content))

@@ -52,7 +52,7 @@ async fn list(
     let now = ask(LookAtDestinations {}, &reader.caller, &console.means).await?;
     let done = page::done(&reader, asked.done.as_deref(), DONE);
     let title = Section::Destinations.name(&reader);
-    Ok(page(&reader, Some(Section::Destinations), title, &content(&reader, done.as_deref(), &now)))
+    Ok(page(&reader, Some(Section::Destinations), title, &content(&reader, &done, &now)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,9 +86,9 @@ fn back(done: &str) -> Redirect {
     Redirect::to(&format!("/destinations?done={done}"))
 }
 
-fn content(reader: &Reader, done: Option<&str>, now: &DestinationsNow) -> Markup {
+fn content(reader: &Reader, done: &Markup, now: &DestinationsNow) -> Markup {
     html! {
-        @if let Some(done) = done { p.message.good role="status" { (done) } }
+        (done)
         @if now.destinations.is_empty() {
             p.message { (reader.say(
                 "The workspace has no destination yet: name one under destinations: in workspace.yaml.",

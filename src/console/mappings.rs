@@ -25,7 +25,7 @@ use serde::Deserialize;
 use super::Console;
 use super::guard::Reader;
 use super::page::{Failure, Section, done, page};
-use super::reasons::marked;
+use super::reasons::kept;
 use crate::access::Role;
 use crate::operation::ask;
 use crate::operation::mappings::{FileTold, LookAtMappings, Mappings, Tested, Told};
@@ -64,9 +64,7 @@ const SENTENCES: &[(&str, &str, &str)] = &[
 
 /// What was done, above the rest of a page.
 fn told_done(reader: &Reader, asked: &Done) -> Markup {
-    html! {
-        @if let Some(text) = done(reader, asked.done.as_deref(), SENTENCES) { p.message.good role="status" { (text) } }
-    }
+    done(reader, asked.done.as_deref(), SENTENCES)
 }
 
 async fn list(
@@ -177,7 +175,7 @@ fn lately(reader: &Reader, counted: i64) -> Markup {
 fn not_here(reader: &Reader, why: &str) -> Markup {
     html! {
         p.message {
-            (reader.say("Edits are not saved here: ", "Зміни тут не зберігаються: ")) (marked(reader, why)) ". "
+            (reader.say("Edits are not saved here: ", "Зміни тут не зберігаються: ")) (kept(reader, why)) ". "
             (reader.say(
                 "An edit can be checked, rehearsed, and taken along as a patch.",
                 "Зміну можна перевірити, прорепетирувати й забрати як патч.",
@@ -198,8 +196,8 @@ fn problems(reader: &Reader, file: &str, problems: &[Told]) -> Markup {
                         } @else {
                             a href={ "/mappings/" (problem.file) "#L" (problem.line) } { (problem.file) ":" (problem.line) ":" (problem.column) }
                         }
-                        " " (marked(reader, &problem.message))
-                        @if let Some(help) = &problem.help { span.hint { " — " (marked(reader, help)) } }
+                        " " (kept(reader, &problem.message))
+                        @if let Some(help) = &problem.help { span.hint { " — " (kept(reader, help)) } }
                     }
                 }
             }
@@ -219,7 +217,7 @@ fn tests(reader: &Reader, tests: &[Tested]) -> Markup {
                         (Some(_), false) => span.badge { (reader.say("not run", "не запускався")) },
                     }
                     " " span translate="no" { (test.name) } " " a.faint href={ "#L" (test.line) } { (reader.say("line ", "рядок ")) (test.line) }
-                    @if let Some(failure) = &test.failure { div.hint { (marked(reader, failure)) } }
+                    @if let Some(failure) = &test.failure { div.hint { (kept(reader, failure)) } }
                 }
             }
         }

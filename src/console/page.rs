@@ -163,9 +163,23 @@ pub(super) fn key(reader: &Reader) -> Markup {
 
 /// What was done, on the page that a form leads back to. The address holds a word, and the page has the sentence for it
 /// (word, English, Ukrainian), so that a link cannot put sentences into our mouth.
-pub(super) fn done(reader: &Reader, what: Option<&str>, sentences: &[(&str, &str, &str)]) -> Option<String> {
-    let (_, english, ukrainian) = sentences.iter().find(|(word, ..)| Some(*word) == what)?;
-    Some(reader.say(*english, *ukrainian).to_owned())
+pub(super) fn done(reader: &Reader, what: Option<&str>, sentences: &[(&str, &str, &str)]) -> Markup {
+    done_and(reader, what, sentences, &html! {})
+}
+
+/// The same, with more behind the sentence.
+pub(super) fn done_and(
+    reader: &Reader,
+    what: Option<&str>,
+    sentences: &[(&str, &str, &str)],
+    more: &Markup,
+) -> Markup {
+    let sentence = sentences.iter().find(|(word, ..)| Some(*word) == what);
+    html! {
+        @if let Some((_, english, ukrainian)) = sentence {
+            p.message.good role="status" { (reader.say(*english, *ukrainian)) (more) }
+        }
+    }
 }
 
 /// A link to elsewhere, for an address that others sent: only one that a browser opens as a page.

@@ -25,6 +25,7 @@ pub(super) use self::words::not_done;
 use super::Console;
 use super::guard::Reader;
 use super::page::elsewhere;
+use crate::access::Role;
 use crate::id::{MergeId, PersonId};
 use crate::store::corrections::ContactOf;
 use crate::store::profile::{Brief, Profile};
@@ -57,6 +58,15 @@ const DONE: &[(&str, &str, &str)] = &[
         "Записано: це різні люди. Про них більше не питатимемо.",
     ),
 ];
+
+/// The way back from a merge, for who may.
+fn undo(reader: &Reader, merge: Option<MergeId>) -> Markup {
+    html! {
+        @if let Some(merge) = merge.filter(|_| reader.may(Role::Operator)) {
+            " " a href=(format!("/people/split?what={merge}")) { (reader.say("Undo", "Скасувати")) }
+        }
+    }
+}
 
 /// Where a form leads when it is done.
 fn back(to: &str, what: &str, merge: Option<MergeId>) -> Redirect {

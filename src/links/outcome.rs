@@ -81,6 +81,9 @@ impl Outcome {
         self.row().3
     }
 
+    /// Every HTTP status there is.
+    pub const STATUSES: &'static [u16] = &[200, 404, 429];
+
     /// The HTTP status: 200 for whatever a site handles while a visitor looks on.
     pub fn status(self) -> u16 {
         self.row().1

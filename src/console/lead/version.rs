@@ -8,8 +8,7 @@ use crate::console::Console;
 use crate::console::difference::difference;
 use crate::console::guard::Reader;
 use crate::console::page::{Failure, Section, page};
-use crate::operation::ask;
-use crate::operation::mappings::{CompareVersions, Compared};
+use crate::operation::mappings::Compared;
 use crate::workspace::short;
 
 pub(super) async fn changed_since(
@@ -19,20 +18,16 @@ pub(super) async fn changed_since(
 ) -> Result<Markup, Failure> {
     let (id, lead) = found(&console, &reader, &id).await?;
     let store = &console.means.store;
-    let is_kept = store.version(&lead.version).await?.is_some();
-    let today = store.active_version().await?.map(|(hash, _)| hash);
-    let compared = match &today {
-        Some(today) if is_kept => {
-            let compare = CompareVersions { old: lead.version.clone(), new: today.clone() };
-            Some(of_its_files(ask(compare, &reader.caller, &console.means).await?, &lead.row.source))
-        }
-        _ => None,
-    };
+    let (then, today) = (store.version(&lead.version).await?, store.active_version().await?);
+    let is_kept = then.is_some();
+    let compared = then
+        .zip(today.as_ref())
+        .map(|(then, (_, today))| of_its_files(Compared::between(&then, today), &lead.row.source));
     let content = html! {
         p { a href={ "/leads/" (id) } { "← " (title(&reader, &lead)) } }
         p {
             (reader.say("Made by version ", "Зроблено версією ")) code { (short(&lead.version)) }
-            @if let Some(hash) = &today { (reader.say("; today’s is ", "; сьогоднішня — ")) code { (short(hash)) } }
+            @if let Some((hash, _)) = &today { (reader.say("; today’s is ", "; сьогоднішня — ")) code { (short(hash)) } }
         }
         @match &compared {
             _ if !is_kept => p.message { (reader.say(

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::super::Console;
 use super::super::guard::Reader;
-use super::super::page::{Failure, Section, done, key, page};
-use super::{DONE, brief, pair};
+use super::super::page::{Failure, Section, done_and, key, page};
+use super::{DONE, brief, pair, undo};
 use crate::access::Role;
 use crate::id::{MergeId, PersonId};
 use crate::operation::ask;
@@ -44,20 +44,16 @@ pub(super) async fn queue(
     let pairs = ask(look, &reader.caller, &console.means).await?.duplicates;
     let next = pairs.last().filter(|_| i64::try_from(pairs.len()) == Ok(PAGE));
     let title = reader.say("Possible duplicates", "Можливі дублікати");
-    let content = html! {
-        @if let Some(text) = done(&reader, asked.done.as_deref(), DONE) {
-            p.message.good role="status" {
-                (text)
-                @if let Some(merge) = asked.merge.filter(|_| reader.may(Role::Operator)) {
-                    " " a href=(format!("/people/split?what={merge}")) { (reader.say("Undo", "Скасувати")) }
-                }
-                @if let (None, Some(one), Some(other), true) = (asked.at, asked.one, asked.other, reader.may(Role::Operator)) {
-                    " " a href=(format!("/people/merge?one={one}&with={other}")) {
-                        (reader.say("Look at them again", "Переглянути їх ще раз"))
-                    }
-                }
+    let and_now = html! {
+        (undo(&reader, asked.merge))
+        @if let (None, Some(one), Some(other), true) = (asked.at, asked.one, asked.other, reader.may(Role::Operator)) {
+            " " a href=(format!("/people/merge?one={one}&with={other}")) {
+                (reader.say("Look at them again", "Переглянути їх ще раз"))
             }
         }
+    };
+    let content = html! {
+        (done_and(&reader, asked.done.as_deref(), DONE, &and_now))
         @if pairs.is_empty() {
             p.message { (reader.say("Nobody waits for an answer.", "Відповідати немає про кого.")) }
         } @else {

@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::super::Console;
 use super::super::guard::Reader;
-use super::super::page::{Failure, Section, done, elsewhere, key, page};
+use super::super::page::{Failure, Section, done_and, elsewhere, key, page};
 use super::super::reasons::{badge, kept, marked};
 use super::compare::ask_for_other;
 use super::find::found;
-use super::{DONE, brief, called, contact, leads, pair, path_of, words};
+use super::{DONE, brief, called, contact, leads, pair, path_of, undo, words};
 use crate::access::Role;
 use crate::id::{MergeId, PersonId};
 use crate::lead::ChatState;
@@ -44,14 +44,7 @@ pub(super) async fn person(
     }
     let decisions = console.means.store.decisions(person.id, LEADS, reader.language).await?;
     let content = html! {
-        @if let Some(text) = done(&reader, asked.done.as_deref(), DONE) {
-            p.message.good role="status" {
-                (text)
-                @if let Some(merge) = asked.merge.filter(|_| reader.may(Role::Operator)) {
-                    " " a href=(format!("/people/split?what={merge}")) { (reader.say("Undo", "Скасувати")) }
-                }
-            }
-        }
+        (done_and(&reader, asked.done.as_deref(), DONE, &undo(&reader, asked.merge)))
         @if asked.was.is_some() {
             p.message { (reader.say(
                 "Whoever you asked for is part of this person.",
@@ -168,7 +161,7 @@ fn chats(reader: &Reader, chats: &[KnownChat]) -> Markup {
                             ChatState::Active => span.badge.good { (reader.say("active", "активний")) },
                             ChatState::Blocked { why } => {
                                 span.badge.bad { (reader.say("blocked", "заблокований")) }
-                                " " span.faint { (marked(reader, why)) " " (reader.day(one.since)) }
+                                " " span.faint { (kept(reader, why)) " " (reader.day(one.since)) }
                             },
                         }
                         @if let Some(status) = &one.status {

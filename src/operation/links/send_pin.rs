@@ -26,7 +26,7 @@ impl Operation for SendPin {
     const PATH: &'static str = "/api/links/pin";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
-    const STATUSES: &'static [u16] = &[200, 404, 429];
+    const STATUSES: &'static [u16] = Outcome::STATUSES;
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()

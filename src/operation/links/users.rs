@@ -39,7 +39,7 @@ impl Operation for BindUser {
     const PATH: &'static str = "/api/links/bind";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
-    const STATUSES: &'static [u16] = &[200, 404, 429];
+    const STATUSES: &'static [u16] = Outcome::STATUSES;
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()
@@ -108,7 +108,7 @@ impl Operation for SettleLink {
     const PATH: &'static str = "/api/links/settle";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
-    const STATUSES: &'static [u16] = &[200, 404, 429];
+    const STATUSES: &'static [u16] = Outcome::STATUSES;
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()

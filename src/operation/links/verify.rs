@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, LONGEST, UserId, caller, refused, told};
 use crate::access::Role;
 use crate::lead::IdentifierKind;
-use crate::links::{Secret, draw, kept};
+use crate::links::{Outcome, Secret, draw, kept};
 use crate::normalise;
 use crate::operation::{Means, Operation, OperationError, default_regions};
 use crate::resolve::Key;
@@ -42,7 +42,7 @@ impl Operation for VerifyLink {
     const PATH: &'static str = "/api/links/verify";
     const ROLE: Role = Role::Site;
     type Answer = Answer;
-    const STATUSES: &'static [u16] = &[200, 404, 429];
+    const STATUSES: &'static [u16] = Outcome::STATUSES;
 
     fn status(answer: &Answer) -> u16 {
         answer.outcome.status()

@@ -43,6 +43,29 @@ pub struct Compared {
     pub secrets: Vec<String>,
 }
 
+impl Compared {
+    /// What is different between these texts.
+    pub fn between(old: &Files, new: &Files) -> Self {
+        let kinds = kinds();
+        let shown = differences(&hidden(old, &kinds), &hidden(new, &kinds));
+        let differs = |file: &&String| old.0.get(*file) != new.0.get(*file);
+        let secrets =
+            new.0.keys().filter(differs).filter(|file| shown.iter().all(|changed| changed.file != **file));
+        Self {
+            secrets: secrets.cloned().collect(),
+            files: shown
+                .into_iter()
+                .map(|changed| FileDifference {
+                    file: changed.file,
+                    added: changed.added,
+                    removed: changed.removed,
+                    diff: changed.text,
+                })
+                .collect(),
+        }
+    }
+}
+
 /// How one file differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileDifference {
@@ -76,27 +99,7 @@ impl Operation for CompareVersions {
 
     async fn run(self, means: &Means) -> Result<Compared, OperationError> {
         let (old, new) = (texts(means, &self.old).await?, texts(means, &self.new).await?);
-        Ok(compared(&old, &new))
-    }
-}
-
-fn compared(old: &Files, new: &Files) -> Compared {
-    let kinds = kinds();
-    let shown = differences(&hidden(old, &kinds), &hidden(new, &kinds));
-    let differs = |file: &&String| old.0.get(*file) != new.0.get(*file);
-    let secrets =
-        new.0.keys().filter(differs).filter(|file| shown.iter().all(|changed| changed.file != **file));
-    Compared {
-        secrets: secrets.cloned().collect(),
-        files: shown
-            .into_iter()
-            .map(|changed| FileDifference {
-                file: changed.file,
-                added: changed.added,
-                removed: changed.removed,
-                diff: changed.text,
-            })
-            .collect(),
+        Ok(Compared::between(&old, &new))
     }
 }
 
