@@ -58,7 +58,7 @@ use leadfold::store::prepare::PreparedDelivery;
 use leadfold::store::retention::{Batch, What};
 use leadfold::store::syncs::{Next, SyncState};
 use leadfold::workspace::compile_without_secrets;
-use load::{count, median, nine_digits, now_millis, sendpulse_request};
+use load::{count, median, nine_digits, now_millis, sendpulse_mapping, sendpulse_request};
 use meter::{Cost, Meter};
 use process::Scratch;
 
@@ -284,8 +284,8 @@ impl Side {
     async fn open(registry: &Registry) -> Outcome<Self> {
         let store = Store::open(&registry.url, Arc::new(SystemClock)).await?;
         let lease = store.take_lease("crm", "the benchmark").await?;
-        let mapping = include_str!("../mappings/sendpulse.yaml");
-        let files = [("workspace.yaml", WORKSPACE), ("sendpulse.yaml", mapping)];
+        let mapping = sendpulse_mapping();
+        let files = [("workspace.yaml", WORKSPACE), ("sendpulse.yaml", &mapping)];
         let files = Files(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
         let workspace = compile_without_secrets(&files, &(Arc::new(|_: &str| None) as _)).0.workspace;
         Ok(Self { store, lease, workspace, number: 0, costs: HashMap::new() })

@@ -20,7 +20,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use leadfold::store::Store;
-use load::{Until, count, nine_digits, now_millis, post, sendpulse_request};
+use load::{Until, count, nine_digits, now_millis, post, sendpulse_mapping, sendpulse_request};
 use process::{Program, Scratch};
 use tokio::runtime::Runtime;
 
@@ -35,7 +35,7 @@ owner_pools:
 
 fn main() -> Result<(), Box<dyn Error>> {
     let scratch = Scratch::new("memory")?;
-    let mapping = include_str!("../mappings/sendpulse.yaml")
+    let mapping = sendpulse_mapping()
         .replace("regions: [UA, PL] ", "regions: [UA, PL, DE, CZ, KZ, GB, US, BR, ES, FR] ");
     let files = [("workspace.yaml", WORKSPACE), ("sendpulse.yaml", mapping.as_str())];
     let program = Program::serve(&scratch, &files)?;

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use leadfold::app::until_quiet;
 use leadfold::store::Store;
-use load::{Until, now_millis, post, sendpulse_request};
+use load::{Until, now_millis, post, sendpulse_mapping, sendpulse_request};
 use process::{Program, Scratch};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -194,8 +194,8 @@ fn leadfold(runtime: &Runtime, odoo: &Odoo, humans: &[String]) -> Outcome<Durati
         odoo.key,
         OWNERS.join(", ")
     );
-    let mapping = include_str!("../mappings/sendpulse.yaml");
-    let program = Program::serve(&scratch, &[("workspace.yaml", &workspace), ("sendpulse.yaml", mapping)])?;
+    let mapping = sendpulse_mapping();
+    let program = Program::serve(&scratch, &[("workspace.yaml", &workspace), ("sendpulse.yaml", &mapping)])?;
     let began = Instant::now();
     let start = now_millis();
     post(program.address, AT_ONCE, Until::Answered(POSTS), |number, buffer| {

@@ -39,7 +39,9 @@ use leadfold::map::Files;
 use leadfold::receive::Limits;
 use leadfold::store::Store;
 use leadfold::telemetry::Metrics;
-use load::{Measured, Until, count, median, nine_digits, now_millis, post, sendpulse_request};
+use load::{
+    Measured, Until, count, median, nine_digits, now_millis, post, sendpulse_mapping, sendpulse_request,
+};
 use process::{Program, Scratch};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
@@ -54,7 +56,6 @@ const ROUND: Duration = Duration::from_secs(2);
 const HUMANS: u64 = 50_000;
 /// Leads of a round with processes.
 const LEADS: u64 = 4_000;
-const SHIPPED: &str = include_str!("../mappings/sendpulse.yaml");
 const PATIENCE: Duration = Duration::from_mins(5);
 
 fn main() -> Outcome<()> {
@@ -181,7 +182,7 @@ fn options(database: &str, folder: &Path) -> Outcome<Options> {
 
 /// The shipped mapping, and nothing of it is prepared.
 fn paused_source() -> String {
-    SHIPPED.replace("  preset: sendpulse\n", "  preset: sendpulse\n  paused: true\n")
+    sendpulse_mapping().replace("  preset: sendpulse\n", "  preset: sendpulse\n  paused: true\n")
 }
 
 fn workspace(crm: &str, mode: &str) -> String {
@@ -235,7 +236,7 @@ fn together(runtime: &Runtime, server: &str, processes: usize, end: End) -> Outc
     let crm_scratch = Scratch::new("postgres-crm")?;
     let crm = Program::sandbox(&crm_scratch, &["--latency-ms", "20"])?;
     let workspace = workspace(&crm.address.to_string(), if end == End::Synced { "live" } else { "paused" });
-    let mapping = if end == End::Kept { paused_source() } else { SHIPPED.to_owned() };
+    let mapping = if end == End::Kept { paused_source() } else { sendpulse_mapping() };
     let files = [("workspace.yaml", &*workspace), ("sendpulse.yaml", &*mapping)];
     let scratches = (0..processes)
         .map(|number| Ok(Scratch::new(&format!("postgres-{number}"))?))

@@ -31,7 +31,7 @@ use leadfold::clock::{Clock as _, SystemClock};
 use leadfold::map::Files;
 use leadfold::receive::Limits;
 use leadfold::telemetry::Metrics;
-use load::{Measured, Until, median, nine_digits, now_millis, post, sendpulse_request};
+use load::{Measured, Until, median, nine_digits, now_millis, post, sendpulse_mapping, sendpulse_request};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -53,10 +53,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = Runtime::new()?;
     let folder = std::env::temp_dir().join(format!("leadfold-bench-receive-{}", SystemClock.new_id()));
     let metrics = Metrics::start()?;
-    let shipped = include_str!("../mappings/sendpulse.yaml");
+    let shipped = sendpulse_mapping();
     let paused = shipped.replace("  preset: sendpulse\n", "  preset: sendpulse\n  paused: true\n");
     let kept = runtime.block_on(App::start(options(&paused, &folder.join("kept"), &metrics)))?;
-    let prepared = runtime.block_on(App::start(options(shipped, &folder.join("prepared"), &metrics)))?;
+    let prepared = runtime.block_on(App::start(options(&shipped, &folder.join("prepared"), &metrics)))?;
     let bare = runtime.block_on(bare())?;
 
     let rows = [("bare", bare), ("kept", kept.address), ("kept and prepared", prepared.address)];
@@ -72,6 +72,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
+    if runtime.block_on(prepared.store.leads(None, 1))?.is_empty() {
+        return Err("no lead was made: the mapping does not work, so nothing was measured".into());
+    }
     println!("{:<20}{:>14}{:>14}{:>12}", "", "requests/s", "of bare", "p99 ms");
     let per_second = |results: &[Measured]| median(results.iter().map(Measured::per_second).collect());
     let of_bare = measured.first().map_or(f64::NAN, |results| per_second(results));

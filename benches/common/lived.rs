@@ -141,34 +141,38 @@ fn leads(t: &Texts) -> Vec<String> {
             "'{{\"code\":\"' || {code} || '\",\"text\":\"Somebody has to look at lead ' || sequence || '.\"}}'"
         )
     };
+    // Among those that became no lead, which are three of ten.
+    let unmapped = 10 * share(10, t.rows / 600);
     let at_source = why(&format!(
-        "CASE {N} % 300 WHEN 7 THEN 'mapping_error' WHEN 107 THEN 'mapping_unreadable' ELSE 'call_error' END"
+        "CASE {N} / {unmapped} % 10 WHEN 0 THEN 'mapping_unreadable' WHEN 1 THEN 'call_error' ELSE 'mapping_error' END"
     ));
+    // Of one cause alone there is a full page.
+    let (attention, held, ready) = (share(200, t.rows / 2), share(100, t.rows), share(500, t.rows));
     let at_crm = why(&format!(
-        "CASE {N} % 1000 WHEN 1 THEN 'crm_rejected' WHEN 201 THEN 'search_rejected' WHEN 401 THEN 'crm_keeps_failing' \
-         WHEN 601 THEN 'never_confirmed' ELSE 'blind_step_unknown' END"
+        "CASE {N} / {attention} % 10 WHEN 0 THEN 'search_rejected' WHEN 1 THEN 'crm_keeps_failing' \
+         WHEN 2 THEN 'never_confirmed' WHEN 3 THEN 'blind_step_unknown' ELSE 'crm_rejected' END"
     ));
-    let (skipped, held) = (why("'skipped'"), why("'observed'"));
+    let (skipped, observed) = (why("'skipped'"), why("'observed'"));
     let sync = t.id('s', N);
-    let ready = share(500, t.rows);
     vec![
         format!(
             "UPDATE leads SET source = CASE WHEN {N} % 1000 = 9 THEN 'viber' WHEN {N} % 20 = 4 THEN 'site' ELSE source END, \
              version = {}, lead = CASE WHEN state = 'mapped' THEN {lead} END, \
              decision = CASE WHEN state = 'mapped' AND {N} >= {} THEN {known} WHEN state = 'mapped' THEN {} END, \
-             why = CASE WHEN {N} % 100 = 7 THEN {at_source} ELSE why END, \
-             state = CASE WHEN {N} % 100 = 7 THEN 'needs-attention' ELSE state END",
+             why = CASE WHEN {N} % {unmapped} = 7 THEN {at_source} ELSE why END, \
+             state = CASE WHEN {N} % {unmapped} = 7 THEN 'needs-attention' ELSE state END",
             t.hex(&format!("{N} * {} / {}", versions(t), t.rows), 64),
             t.humans,
             decision("nobody_known", ""),
         ),
         format!(
-            "UPDATE syncs SET destination = CASE WHEN {N} % 100 = 2 THEN 'trial' ELSE destination END, \
-             state = CASE WHEN {N} % 200 = 1 THEN 'needs-attention' WHEN {N} % 100 = 2 THEN 'held' \
+            "UPDATE syncs SET destination = CASE WHEN {N} % {held} = 2 THEN 'trial' ELSE destination END, \
+             state = CASE WHEN {N} % {attention} = 1 THEN 'needs-attention' WHEN {N} % {held} = 2 THEN 'held' \
                WHEN {N} % {ready} = 3 THEN 'ready' WHEN {N} % 1000 = 4 THEN 'waiting' WHEN {N} % 100 = 5 THEN 'filtered' \
                ELSE state END, \
              next_at = CASE WHEN {N} % 1000 = 4 THEN next_at + 2 * {SPAN} ELSE next_at END, \
-             why = CASE WHEN {N} % 200 = 1 THEN {at_crm} WHEN {N} % 100 = 2 THEN {held} WHEN {N} % 100 = 5 THEN {skipped} END, \
+             why = CASE WHEN {N} % {attention} = 1 THEN {at_crm} WHEN {N} % {held} = 2 THEN {observed} \
+               WHEN {N} % 100 = 5 THEN {skipped} END, \
              reasons = '[{{\"code\":\"new_contact\",\"text\":\"Nobody in the CRM has this phone.\"}}]', planned_at = next_at"
         ),
         r#"UPDATE steps SET kind = 'create contact', action = '{"do":"create_contact","contact":{"name":"Olena","phones":[],"emails":[],"owner":null,"fields":{}}}'"#
@@ -209,7 +213,7 @@ fn requests(t: &Texts) -> Vec<String> {
             t.id(letter, "n"),
             t.at("n")
         );
-        each(first, 500, t.rows, columns, &select)
+        each(first, share(500, t.rows), t.rows, columns, &select)
     };
     let mut statements = vec![
         other(11, 'u', "sendpulse", "unreadable", "expected value at line 1 column 1"),
@@ -313,6 +317,21 @@ fn around(t: &Texts, files: &[(&str, &str)]) -> Result<Vec<String>, Box<dyn Erro
             ),
             synced,
         ),
+        busy_month(t),
     ]);
     Ok(statements)
+}
+
+/// What is counted is bounded by hours, not by leads: each of both registries has a month in which everything that was ever
+/// counted happened in every hour.
+fn busy_month(t: &Texts) -> String {
+    const HOUR: u64 = 60 * 60 * 1000;
+    let now = (t.start + SPAN) / HOUR;
+    let first = now - 31 * 24;
+    format!(
+        "INSERT INTO hourly (kind, hour, subject, name, count) WITH RECURSIVE hours (hour) AS ( \
+           SELECT CAST({first} AS BIGINT) UNION ALL SELECT hour + 1 FROM hours WHERE hour < {now}) \
+         SELECT seen.kind, hours.hour * {HOUR}, seen.subject, seen.name, 1 FROM (SELECT DISTINCT kind, subject, name \
+         FROM hourly) AS seen CROSS JOIN hours WHERE 1 = 1 ON CONFLICT DO NOTHING"
+    )
 }
