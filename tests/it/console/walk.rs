@@ -156,7 +156,9 @@ async fn look_at(tab: &Tab, axe: Option<&str>, path: &str, language: &str) -> Ve
     if state != expect {
         findings.push(format!("it is {state} instead of {expect}"));
     }
-    let name: String = kind(path).chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    // A list and one of it have names of their own.
+    let name = kind(path).replace('*', "one");
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let name = match name.trim_matches('-') {
         "" => "registry",
         name => name,
