@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::lease::{Lease, bump};
+use super::pauses::is_paused;
 use super::sql::{Connection, Row, args, json};
 use super::syncs::{StepState, SyncState};
 use super::{Store, StoreError, Work};
@@ -103,24 +104,25 @@ impl Store {
         now: Timestamp,
         limit: i64,
     ) -> Result<Vec<DueAudit>, StoreError> {
-        let rows = self
-            .read(
-                "SELECT audits.step, audits.action, audits.sync, syncs.lead, syncs.state, steps.state, steps.ended_at \
-                 FROM audits JOIN syncs ON syncs.id = audits.sync LEFT JOIN steps ON steps.id = audits.step \
-                 WHERE audits.destination = $1 AND audits.done_at IS NULL AND audits.due_at <= $2 \
-                 AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = $1) ORDER BY audits.due_at LIMIT $3",
-                args![destination, now.as_millisecond(), limit],
-            )
-            .await?;
+        let sql = format!(
+            "SELECT audits.step, audits.action, audits.sync, syncs.lead, syncs.state, steps.state, steps.ended_at \
+             FROM audits JOIN syncs ON syncs.id = audits.sync LEFT JOIN steps ON steps.id = audits.step \
+             WHERE audits.destination = $1 AND audits.done_at IS NULL AND audits.due_at <= $2 AND NOT {} \
+             ORDER BY audits.due_at LIMIT $3",
+            is_paused("$1")
+        );
+        let rows = self.read(&sql, args![destination, now.as_millisecond(), limit]).await?;
         rows.iter().map(due).collect()
     }
 
     /// When the next audit of a destination is due, of those that [`due_audits`](Self::due_audits) gives then.
     pub async fn next_audit(&self, destination: &str) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT audits.due_at FROM audits JOIN syncs ON syncs.id = audits.sync \
-                   WHERE audits.destination = $1 AND audits.done_at IS NULL \
-                   AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = $1) ORDER BY audits.due_at LIMIT 1";
-        let rows = self.read(sql, args![destination]).await?;
+        let sql = format!(
+            "SELECT audits.due_at FROM audits JOIN syncs ON syncs.id = audits.sync \
+             WHERE audits.destination = $1 AND audits.done_at IS NULL AND NOT {} ORDER BY audits.due_at LIMIT 1",
+            is_paused("$1")
+        );
+        let rows = self.read(&sql, args![destination]).await?;
         rows.first().map(|row| row.timestamp(0)).transpose()
     }
 

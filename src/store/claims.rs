@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use super::context;
 use super::faces::{Faces, faces};
 use super::lease::{Lease, bump};
+use super::pauses::is_paused;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, Row, args, json, list};
 use super::syncs::{Abandoned, Claimed, OPEN, PersonContext, StepState, StoredStep};
 use super::{StoreError, Work};
@@ -38,10 +39,11 @@ pub(super) fn claim(live: bool, in_hand: usize, locks: &str) -> String {
     };
     let free = format!(
         "s.destination = $1 AND s.next_at <= $3 AND s.claimed <> $2 {mine} AND s.id NOT IN ({}) \
-           AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = $1) AND NOT EXISTS (SELECT 1 FROM syncs e \
+           AND NOT {} AND NOT EXISTS (SELECT 1 FROM syncs e \
            WHERE e.person = s.person AND e.destination = s.destination AND e.{OPEN} AND e.id <> s.id \
              AND (e.claimed = $2 OR ({}, e.sequence) < ({}, s.sequence)))",
         list(5, in_hand),
+        is_paused("$1"),
         turn("e"),
         turn("s"),
     );

@@ -15,6 +15,7 @@
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::pauses::is_paused;
 use super::sql::{Arg, Connection, ROWS_PER_STATEMENT, args, placeholders};
 use super::syncs::OPEN;
 use super::{Store, StoreError, Work};
@@ -150,10 +151,11 @@ impl Store {
     pub async fn due_destinations(&self, process: &str, now: Timestamp) -> Result<Vec<String>, StoreError> {
         let sql = format!(
             "SELECT leases.destination FROM leases WHERE leases.holder = $1 \
-             AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = leases.destination) \
+             AND NOT {} \
              AND EXISTS (SELECT 1 FROM syncs \
              WHERE syncs.destination = leases.destination AND syncs.{OPEN} AND syncs.next_at <= $2 \
-             AND syncs.claimed <> leases.epoch)"
+             AND syncs.claimed <> leases.epoch)",
+            is_paused("leases.destination")
         );
         let rows = self.read(&sql, args![process, now.as_millisecond()]).await?;
         rows.iter().map(|row| row.text(0)).collect()

@@ -20,6 +20,11 @@ pub struct Pause {
     pub since: Timestamp,
 }
 
+/// Whether somebody paused a destination, which is a column or a place of the statement.
+pub(super) fn is_paused(destination: &str) -> String {
+    format!("EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = {destination})")
+}
+
 impl Store {
     /// What is paused, by destination.
     pub async fn pauses(&self) -> Result<BTreeMap<String, Pause>, StoreError> {

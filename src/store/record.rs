@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::StoreError;
 use super::lease::Lease;
 use super::ledger::{Dated, Entry};
+use super::pauses::is_paused;
 use super::sql::{Arg, Connection, args, json, list, placeholders};
 use super::syncs::{Next, OPEN, PlanToStore, StepEnd, StepState, SyncState};
 use crate::id::{StepId, SyncId};
@@ -14,9 +15,6 @@ use crate::plan::{Plan, Reason, RecordId, RecordKind, Step};
 
 /// What is said of a step that was looked for and not found.
 const NOT_THERE: &str = "looked up after the CRM had settled: it was not written";
-
-/// Of a sync: whether somebody paused its destination.
-const PAUSED: &str = "EXISTS (SELECT 1 FROM pauses WHERE pauses.destination = syncs.destination)";
 
 /// Rows of one statement, each with its arguments in the order of the columns.
 type Rows = Vec<Vec<Arg>>;
@@ -86,9 +84,10 @@ pub(super) fn known_steps(lease: &Lease, entries: &[Dated]) -> Option<(String, V
     // Where somebody paused the destination, what has begun is finished and nothing is begun.
     let sql = format!(
         "SELECT steps.id, CAST(CASE WHEN syncs.claimed = $1 AND syncs.state <> 'ready' AND steps.past = 0 \
-           AND steps.state IN ('planned', 'sent', 'unknown') AND (NOT {PAUSED} OR EXISTS (SELECT 1 FROM steps AS begun \
+           AND steps.state IN ('planned', 'sent', 'unknown') AND (NOT {} OR EXISTS (SELECT 1 FROM steps AS begun \
              WHERE begun.sync = syncs.id AND begun.past = 0 AND begun.state <> 'planned')) THEN 1 ELSE 0 END AS BIGINT) \
          FROM steps JOIN syncs ON syncs.id = steps.sync WHERE steps.id IN ({})",
+        is_paused("syncs.destination"),
         list(2, steps.len())
     );
     Some((sql, args![lease.epoch].into_iter().chain(steps).collect()))
@@ -128,11 +127,12 @@ pub(super) fn put_back_statement(entries: &[Dated], in_hand: &HashSet<SyncId>) -
     let sql = format!(
         "UPDATE syncs SET state = 'ready', claimed = 0, next_at = decided.column3, updated_at = decided.column3 \
          FROM (VALUES {}) AS decided WHERE syncs.id = decided.column1 \
-           AND (syncs.person <> decided.column2 OR decided.column4 = 1 OR {PAUSED} OR EXISTS (SELECT 1 FROM syncs AS other \
+           AND (syncs.person <> decided.column2 OR decided.column4 = 1 OR {} OR EXISTS (SELECT 1 FROM syncs AS other \
              WHERE other.person = syncs.person AND other.destination = syncs.destination AND other.{OPEN} \
                AND other.state IN ('pushing', 'unknown') AND other.id <> syncs.id)) \
          RETURNING syncs.id",
-        placeholders(&decided)
+        placeholders(&decided),
+        is_paused("syncs.destination")
     );
     Some((sql, decided.into_iter().flatten().collect()))
 }
