@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, TimestampArithmetic};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -19,6 +19,16 @@ pub trait Clock: Send + Sync {
     fn secret(&self) -> [u8; 32] {
         SystemClock.secret()
     }
+}
+
+/// So long after a moment; the last one there is where that would be later still.
+pub fn later(moment: Timestamp, by: impl Into<TimestampArithmetic>) -> Timestamp {
+    moment.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// So long before a moment; the first one there is where that would be earlier still.
+pub fn earlier(moment: Timestamp, by: impl Into<TimestampArithmetic>) -> Timestamp {
+    moment.checked_sub(by).unwrap_or(Timestamp::MIN)
 }
 
 /// The clock of the machine.

@@ -39,14 +39,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use metrics::counter;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, earlier, later};
 use crate::map::Workspace;
 use crate::store::retention::{Batch, Old, Removed, Round, What};
 use crate::store::{Store, StoreError};
@@ -100,7 +100,7 @@ impl Retention {
             return Ok(Removed::default());
         };
         let now = self.clock.now();
-        let Some(mut round) = self.store.begin_round(now, after(now, PATIENCE)).await? else {
+        let Some(mut round) = self.store.begin_round(now, later(now, PATIENCE)).await? else {
             return Ok(Removed::default());
         };
         let began = Instant::now();
@@ -130,7 +130,7 @@ impl Retention {
             Err(failure) => return Err(failure),
             Ok(kept) => kept,
         };
-        let next = if stop.is_cancelled() { self.clock.now() } else { after(now, BETWEEN_ROUNDS) };
+        let next = if stop.is_cancelled() { self.clock.now() } else { later(now, BETWEEN_ROUNDS) };
         self.store.end_round(round, next).await?;
         let Removed { bodies, deliveries, leads, keys, versions, chats, links, actions, sessions } = removed;
         if removed == Removed::default() {
@@ -166,9 +166,9 @@ impl Retention {
         let now = self.clock.now();
         let keys_until = self.store.keys_until(now).await?;
         let retention = workspace.retention;
-        let rows_before = before(now, retention.rows);
+        let rows_before = earlier(now, retention.rows);
         let mut kept = 0;
-        for (what, old) in [(What::Rows, rows_before), (What::Bodies, before(now, retention.bodies))] {
+        for (what, old) in [(What::Rows, rows_before), (What::Bodies, earlier(now, retention.bodies))] {
             let mut place = None;
             loop {
                 if stop.is_cancelled() {
@@ -181,7 +181,7 @@ impl Retention {
                     let asked = u64::try_from(ended.len()).unwrap_or(u64::MAX);
                     let batch = Batch { what, deliveries: ended, keys_until };
                     let now = self.clock.now();
-                    let went = self.store.remove_old(round, batch, now, after(now, PATIENCE)).await?;
+                    let went = self.store.remove_old(round, batch, now, later(now, PATIENCE)).await?;
                     removed.add(went);
                     // Some requests hold so much that the rest of the page is left for another transaction.
                     goes_on = what == What::Bodies || went.deliveries == asked;
@@ -206,7 +206,7 @@ impl Retention {
             }
             tokio::time::sleep(PAUSE.max(began.elapsed() * PAUSES)).await;
         }
-        let (ended, failed) = (before(now, LINKS), before(now, FAILURES));
+        let (ended, failed) = (earlier(now, LINKS), earlier(now, FAILURES));
         while !stop.is_cancelled() {
             let went = self.store.remove_links(ended, failed).await?;
             removed.links += went;
@@ -226,19 +226,11 @@ impl Retention {
         removed.sessions += self.store.remove_sessions(now).await?;
         while !stop.is_cancelled() {
             let began = Instant::now();
-            if !self.store.catch_up_on_names(round, after(self.clock.now(), PATIENCE)).await? {
+            if !self.store.catch_up_on_names(round, later(self.clock.now(), PATIENCE)).await? {
                 break;
             }
             tokio::time::sleep(PAUSE.max(began.elapsed() * PAUSES)).await;
         }
         Ok(kept)
     }
-}
-
-fn before(now: Timestamp, age: Duration) -> Timestamp {
-    now.checked_sub(age).unwrap_or(Timestamp::MIN)
-}
-
-fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
-    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::Alerts;
+use crate::clock::earlier;
 use crate::id::DeliveryId;
 use crate::map::Workspace;
 use crate::rules::{Destination, Mode};
@@ -118,7 +119,7 @@ impl Alerts {
         let mut seen = BTreeMap::new();
         let now = self.clock.now();
         let allowed = workspace.alerts.late_after;
-        let due = before(now, allowed);
+        let due = earlier(now, allowed);
         let by_hand = self.store.pauses().await?;
         let live = workspace.destinations.values().filter(|destination| destination.mode == Mode::Live);
         // Whoever paused a destination knows that its leads wait.
@@ -172,12 +173,12 @@ impl Alerts {
                 continue;
             };
             let mut last = *known;
-            if last < before(now, allowed) {
+            if last < earlier(now, allowed) {
                 // Another process may have heard something whose place this one had passed.
                 slowly.heard.extend(self.store.heard().await?);
                 last = slowly.heard.get(name).copied().unwrap_or(last);
             }
-            if last < before(now, allowed) {
+            if last < earlier(now, allowed) {
                 let text = format!(
                     "Nothing came from source '{name}' for longer than {}: the last request came on {last:.0}. Look whether the \
                      bot works and still posts here.",
@@ -188,10 +189,6 @@ impl Alerts {
         }
         Ok(seen)
     }
-}
-
-fn before(now: Timestamp, time: Duration) -> Timestamp {
-    now.checked_sub(time).unwrap_or(Timestamp::MIN)
 }
 
 /// A time as the workspace writes it.

@@ -125,6 +125,11 @@ impl Window {
     }
 }
 
+/// The part of a budget that is ours, above 0 up to 1; all of it where it is no such number.
+fn sane(share: f64) -> f64 {
+    if share > 0.0 { share.min(1.0) } else { 1.0 }
+}
+
 /// The monotonic clock that also drives tokio's timers.
 #[derive(Clone, Copy)]
 struct Monotonic(Instant);
@@ -184,7 +189,7 @@ pub struct Limiter {
 impl Limiter {
     /// A limiter of these windows; no window means no limit. `share` is the part of them that is ours, above 0 up to 1.
     pub fn new(windows: &[Window], share: f64) -> Self {
-        let share = if share > 0.0 { share.min(1.0) } else { 1.0 };
+        let share = sane(share);
         let clock = Monotonic(Instant::now());
         let mut gates: Vec<_> = windows.iter().map(|window| Gate::new(*window, share, clock)).collect();
         gates.sort_by_key(|gate| std::cmp::Reverse(gate.unit));

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::push::later;
 use super::{Worker, WorkerHandle};
+use crate::clock::later;
 use crate::crm::CrmError;
 use crate::failpoint::failpoint;
 use crate::plan::{Priority, Reason, RecordId, RecordKind, Step};

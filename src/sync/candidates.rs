@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Worker;
-use super::push::later;
+use crate::clock::later;
 use crate::crm::{CrmError, Found, Query};
 use crate::id::PersonId;
 use crate::plan::{FoundContact, FoundDeal, Reason, RecordId};

@@ -12,7 +12,8 @@ use tokio::task::{Id, JoinSet};
 use tracing::error;
 
 use super::Worker;
-use super::push::{Report, later};
+use super::push::Report;
+use crate::clock::later;
 use crate::id::SyncId;
 use crate::plan::Reason;
 use crate::store::syncs::Abandoned;

@@ -10,9 +10,10 @@ use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use super::candidates::Candidates;
-use super::push::{Job, Report, attention, later};
+use super::push::{Job, Report, attention};
 use super::records::Look;
 use super::{Worker, calls};
+use crate::clock::later;
 use crate::crm::{CrmError, Found, Query};
 use crate::decide::{Brought, Decision, PersonView, Situation, decide};
 use crate::failpoint::failpoint;

@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 
 use super::Worker;
 use super::push::{Job, Report};
+use crate::clock::later;
 use crate::crm::Outcome;
 use crate::event::TRIGGER;
 use crate::id::{StepId, SyncId};
@@ -145,7 +146,7 @@ impl Worker {
             .collect();
         let Some((first, _)) = calls.first() else { return Ok(None) };
         let (now, life) = (self.clock.now(), workspace.links.pin_life);
-        let after = |from: Timestamp| super::push::later(from, life);
+        let after = |from: Timestamp| later(from, life);
         let waiting = self.store.waiting_pin(link, now).await?;
         let Some(WaitingPin { key, chat, asked_at }) =
             waiting.filter(|waiting| now < after(waiting.asked_at) && is_past(waiting.asked_at, now))

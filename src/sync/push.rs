@@ -13,6 +13,7 @@ use tracing::{error, info};
 use super::journal::SentJournal;
 use super::records::Held;
 use super::{Worker, backoff};
+use crate::clock::later;
 use crate::crm::{Outcome, Remaining};
 use crate::failpoint::failpoint;
 use crate::id::{StepId, SyncId};
@@ -416,11 +417,6 @@ pub(super) fn attention(code: &str, text: String, now: Timestamp) -> Next {
         next_at: now,
         attempts: 0,
     }
-}
-
-/// A moment after another; the end of time when there is no such moment.
-pub(super) fn later(from: Timestamp, wait: Duration) -> Timestamp {
-    from.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// Bytes that differ between leads.

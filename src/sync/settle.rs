@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use tracing::info;
 
 use super::Worker;
-use super::push::{Job, Report, attention, known, later, with_records};
+use super::push::{Job, Report, attention, known, with_records};
+use crate::clock::later;
 use crate::crm::{CrmError, Guarantee};
 use crate::failpoint::failpoint;
 use crate::plan::{Action, Priority, RecordId, RecordKind, Step};

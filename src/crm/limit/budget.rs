@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::meter::Counted;
-use super::{Gate, Hold, LONGEST_HOLD, Limit, Limiter, PARTS, Window};
+use super::{Gate, Hold, LONGEST_HOLD, Limit, Limiter, PARTS, Window, sane};
+use crate::clock::later;
 
 /// The clocks of two machines may differ by so much.
 const SKEW: Duration = Duration::from_secs(5);
@@ -50,7 +51,7 @@ pub struct Standing {
 impl Window {
     /// Where it stands by what was noted.
     pub fn standing(&self, share: f64, budget: &Budget, now: Timestamp) -> Standing {
-        let share = if share > 0.0 { share.min(1.0) } else { 1.0 };
+        let share = sane(share);
         let (unit, burst) = self.schedule(share);
         let window = self.to_string();
         let used = match self.limit {
@@ -73,7 +74,7 @@ impl Limiter {
     pub fn budget(&self, now: Timestamp, complete: bool) -> Budget {
         let held_until = self.held().map(|hold| {
             let left = hold.asked.saturating_duration_since(Instant::now());
-            now.checked_add(left).unwrap_or(Timestamp::MAX)
+            later(now, left)
         });
         let mut budget = Budget { complete, held_until, ..Budget::default() };
         for gate in &self.gates {
@@ -116,7 +117,7 @@ impl<C: Clock + Clone> Gate<C> {
             budget.counted.insert(window.clone(), counted);
         }
         if !used.is_zero() {
-            budget.fresh_at.insert(window, now.checked_add(used).unwrap_or(Timestamp::MAX));
+            budget.fresh_at.insert(window, later(now, used));
         }
     }
 

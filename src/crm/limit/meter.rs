@@ -6,8 +6,10 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::clock::earlier;
 
 /// Pieces of a window.
 const PIECES: u32 = 10;
@@ -65,7 +67,7 @@ impl Meter {
         let used = self.units.iter().rposition(|units| *units > 0)?;
         let begun = now.as_nanos() % self.piece.as_nanos();
         let begun = Duration::from_nanos(u64::try_from(begun).unwrap_or(u64::MAX));
-        Some(Counted { since: before(moment, begun), units: self.units[..=used].to_vec() })
+        Some(Counted { since: earlier(moment, begun), units: self.units[..=used].to_vec() })
     }
 
     /// Takes over what another limiter of the account let through.
@@ -73,7 +75,7 @@ impl Meter {
         self.advance(now);
         let (piece, begun) = (self.piece.as_nanos(), now.as_nanos() % self.piece.as_nanos());
         for (index, units) in (0..).zip(&counted.units) {
-            let age = moment.duration_since(before(counted.since, self.piece * index));
+            let age = moment.duration_since(earlier(counted.since, self.piece * index));
             let age = Duration::try_from(age).unwrap_or_default().as_nanos();
             let ours = usize::try_from(age.saturating_sub(begun).div_ceil(piece)).ok();
             if let Some(ours) = ours.and_then(|index| self.units.get_mut(index)) {
@@ -88,19 +90,14 @@ impl Counted {
     /// Units of cost within the last `window`. Of a piece that is half in it, half of its units.
     pub(super) fn within(&self, window: Duration, now: Timestamp) -> f64 {
         let piece = window / PIECES;
-        let edge = before(now, window);
+        let edge = earlier(now, window);
         let inside = |(index, units): (u32, &u32)| {
-            let begun = before(self.since, piece * index);
+            let begun = earlier(self.since, piece * index);
             let left = begun.duration_since(edge).as_secs_f64() + piece.as_secs_f64();
             f64::from(*units) * (left / piece.as_secs_f64().max(1e-9)).clamp(0.0, 1.0)
         };
         (0..).zip(&self.units).map(inside).sum()
     }
-}
-
-fn before(moment: Timestamp, by: Duration) -> Timestamp {
-    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
-    moment.saturating_sub(by).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]

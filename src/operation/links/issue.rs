@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::refused;
 use crate::access::Role;
+use crate::clock::later;
 use crate::id::PersonId;
 use crate::links::{Secret, draw, draw_pin, kept, kept_pin, pin_key};
 use crate::operation::people::the_one;
@@ -82,7 +83,7 @@ impl Operation for IssueLink {
             (Some(who), None) => self.issue(means, &rules, who).await,
             (None, Some(buid)) => {
                 let now = means.clock.now();
-                let until = after(now, rules.pin_life);
+                let until = later(now, rules.pin_life);
                 let pin = draw_pin(&means.clock.secret(), rules.pin_digits);
                 let (link, hash) = (kept(Secret::Link, buid), kept_pin(&pin_key(buid), &pin));
                 let (person, chat) = match means.store.renew_pin(link, hash, until, now).await? {
@@ -117,10 +118,10 @@ impl IssueLink {
             Some(life) => life,
         };
         let now = means.clock.now();
-        let until = after(now, life);
+        let until = later(now, life);
         let buid = draw(&means.clock.secret());
         let pin = self.pin.then(|| draw_pin(&means.clock.secret(), rules.pin_digits));
-        let pin_until = pin.as_ref().map(|_| after(now, rules.pin_life).min(until));
+        let pin_until = pin.as_ref().map(|_| later(now, rules.pin_life).min(until));
         let key = match (&pin, pin_until) {
             (Some(pin), Some(until)) => LinkKey::Pin(kept_pin(&pin_key(&buid), pin), until),
             _ => LinkKey::Nothing,
@@ -188,11 +189,6 @@ fn url(rules: &LinkRules, buid: &str) -> Option<String> {
     }
     let joint = if url.contains('?') { '&' } else { '?' };
     Some(format!("{url}{joint}buid={buid}"))
-}
-
-pub(super) fn after(now: Timestamp, life: Duration) -> Timestamp {
-    let life = SignedDuration::try_from(life).unwrap_or(SignedDuration::MAX);
-    now.saturating_add(life).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::issue::{NOBODYS, after, chat_of, named};
+use super::issue::{NOBODYS, chat_of, named};
 use super::{Answer, LONGEST, UserId, caller, only_the_bot, refused, told};
 use crate::access::Role;
+use crate::clock::later;
 use crate::links::{Outcome, Secret, draw, kept};
 use crate::operation::people::the_one;
 use crate::operation::{Means, Operation, OperationError, default_regions};
@@ -68,7 +69,7 @@ impl BindUser {
     async fn ticket_for(&self, means: &Means, who: &str) -> Result<String, OperationError> {
         let (_, chat) = chat_of(means, who, self.chat.as_deref(), &self.regions).await?;
         let (now, ticket) = (means.clock.now(), draw(&means.clock.secret()));
-        let until = after(now, LinkRules::TICKET);
+        let until = later(now, LinkRules::TICKET);
         let link = NewLink {
             id: kept(Secret::Link, &draw(&means.clock.secret())),
             namespace: means.active().await?.links.namespace.clone(),
