@@ -22,8 +22,6 @@ use crate::store::profile::{Brief, DuplicatePlace, PossibleDuplicate, Profile};
 
 /// People of one answer.
 pub const MOST_PEOPLE: usize = 20;
-/// The same, as the store counts them.
-const MOST_NAMED: i64 = 20;
 /// Possible duplicates, or people in a few words, of one answer.
 const MOST_DUPLICATES: i64 = 200;
 /// How often something that is just on its way to a CRM is waited for, and how long each time.
@@ -64,7 +62,7 @@ impl Operation for LookAtPeople {
         let mut found = found(means, &self.who, &self.regions).await?;
         if found.is_empty() {
             // A name shows people to somebody who looks. Whoever changes something names them by what is theirs alone.
-            found = means.store.people_called(&self.who, MOST_NAMED).await?;
+            found = means.store.people_called(&self.who, MOST_PEOPLE).await?;
         }
         let mut people = Vec::new();
         for person in found.into_iter().take(MOST_PEOPLE) {

@@ -328,7 +328,7 @@ impl Store {
     }
 
     /// The people of the newest leads with a name that somebody typed, or the beginnings of its words; whoever wrote last first.
-    pub async fn people_called(&self, text: &str, limit: i64) -> Result<Vec<PersonId>, StoreError> {
+    pub async fn people_called(&self, text: &str, limit: usize) -> Result<Vec<PersonId>, StoreError> {
         let name = self.sought_name(text.trim()).await?;
         let Some(sought) = name.map(|name| Sought { name: Some(name), ..Sought::default() }) else {
             return Ok(Vec::new());
@@ -336,7 +336,7 @@ impl Store {
         let filter = Filter { text: Some(text.to_owned()), ..Filter::default() };
         let walk = statements(&filter, Some(&sought), Turn::Newest, LOOKED_AT);
         let mut arguments = walk.arguments;
-        arguments.push(limit.into());
+        arguments.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
         let sql = format!(
             "SELECT leads.person, MAX(leads.sequence) AS newest FROM ({}) AS named \
              JOIN leads ON leads.sequence = named.sequence WHERE leads.person IS NOT NULL \
