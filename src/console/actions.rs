@@ -164,6 +164,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::console::sources::sources;
 
     #[test]
     fn what_was_asked_is_told_in_a_line() {
@@ -178,26 +179,17 @@ mod tests {
     /// Of every operation that leaves a record, found where operations are written.
     #[test]
     fn every_action_has_words_in_both_languages() {
-        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/operation")];
         let mut found = Vec::new();
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                let text = std::fs::read_to_string(&path).unwrap();
-                for operation in text.split("const PATH: &'static str = \"").skip(1) {
-                    let (path, rest) = operation.split_once('"').unwrap();
-                    let rest = rest.split_once("async fn run").map_or(rest, |(before, _)| before);
-                    let own = rest
-                        .split_once("fn record(&self) -> Option<Value> {")
-                        .map(|(_, record)| record.trim_start());
-                    let by_role = ["Role::Operator;", "Role::Admin;"].iter().any(|role| rest.contains(role));
-                    if own.map_or(by_role, |record| !record.starts_with("None")) {
-                        found.push(path.to_owned());
-                    }
+        for (_, text) in sources(&["operation"]) {
+            for operation in text.split("const PATH: &'static str = \"").skip(1) {
+                let (path, rest) = operation.split_once('"').unwrap();
+                let rest = rest.split_once("async fn run").map_or(rest, |(before, _)| before);
+                let own = rest
+                    .split_once("fn record(&self) -> Option<Value> {")
+                    .map(|(_, record)| record.trim_start());
+                let by_role = ["Role::Operator;", "Role::Admin;"].iter().any(|role| rest.contains(role));
+                if own.map_or(by_role, |record| !record.starts_with("None")) {
+                    found.push(path.to_owned());
                 }
             }
         }

@@ -43,6 +43,8 @@ mod preferences;
 mod reasons;
 mod registry;
 mod sign_in;
+#[cfg(test)]
+mod sources;
 mod words;
 
 use std::sync::Arc;

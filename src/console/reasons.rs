@@ -253,9 +253,12 @@ pub(super) fn badge(reader: &Reader, of: &str) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use serde_json::json;
 
     use super::*;
+    use crate::console::sources::sources;
 
     #[test]
     fn sentences_are_whole_and_stand_once_in_order() {
@@ -313,28 +316,16 @@ mod tests {
     #[test]
     fn every_reason_of_the_core_has_its_sentence() {
         const STAGES: &[&str] = &["decide", "pipeline", "prepare", "store", "sync"];
-        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut folders: Vec<_> = STAGES.iter().map(|stage| source.join(stage)).collect();
-        let mut missing = Vec::new();
-        let mut seen = 0;
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() && !path.ends_with("tests") {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "rs")
-                    && !path.ends_with("tests.rs")
-                {
-                    let text = std::fs::read_to_string(&path).unwrap();
-                    let code = text.split("#[cfg(test)]").next().unwrap();
-                    for after in code.split("Reason::new(").skip(1).chain(code.split(".say(").skip(1)) {
-                        let Some(rest) = after.trim_start().strip_prefix('"') else { continue };
-                        let word = rest.split('"').next().unwrap();
-                        seen += 1;
-                        if ukrainian(&json!({ "code": word })).is_none() {
-                            missing.push(format!("{word} in {}", path.display()));
-                        }
-                    }
+        let is_test = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+        let (mut missing, mut seen) = (Vec::new(), 0);
+        for (path, text) in sources(STAGES).iter().filter(|(path, _)| !is_test(path)) {
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            for after in code.split("Reason::new(").skip(1).chain(code.split(".say(").skip(1)) {
+                let Some(rest) = after.trim_start().strip_prefix('"') else { continue };
+                let word = rest.split('"').next().unwrap();
+                seen += 1;
+                if ukrainian(&json!({ "code": word })).is_none() {
+                    missing.push(format!("{word} in {}", path.display()));
                 }
             }
         }

@@ -37,6 +37,9 @@ use serde::{Deserialize, Serialize};
 
 use self::catalog::Catalog;
 use self::limit::{Limiter, Usage, Window};
+/// The smallest CRM that can be described.
+#[cfg(test)]
+pub(crate) use self::rest::tests::SMALL as DESCRIBED;
 use crate::decide::Capabilities;
 use crate::id::{StepId, SyncId};
 use crate::map::{DestinationKind, ReadNested};

@@ -296,4 +296,4 @@ impl Crm for Rest {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,7 @@ use crate::crm::http::Verdict;
 use crate::map::{Compiled, Files, JsonPath, Reader, Severity, Tree, Values, compile, parse};
 
 /// The smallest description that works.
-const SMALL: &str = r#"
+pub(crate) const SMALL: &str = r#"
 destinations:
   crm:
     crm: rest

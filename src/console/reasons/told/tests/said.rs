@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::*;
-use crate::crm::kinds;
+use crate::console::sources::sources;
+use crate::crm::{DESCRIBED, kinds};
 use crate::event::{Delivery, PRESETS};
 use crate::id::DeliveryId;
 use crate::map::{self, Files, Problem};
@@ -62,8 +63,8 @@ fn said() -> Vec<Problem> {
         all.extend(problems(&format!("destinations:\n  x: {destination}\n"), "bot.yaml", SOUND));
     }
     for (from, to) in wrong::INSTEAD {
-        assert!(wrong::DESCRIBED.contains(from), "{from}");
-        all.extend(problems(&wrong::DESCRIBED.replacen(from, to, 1), "bot.yaml", SOUND));
+        assert!(DESCRIBED.contains(from), "{from}");
+        all.extend(problems(&DESCRIBED.replacen(from, to, 1), "bot.yaml", SOUND));
     }
     let (without_pools, _) = WORKSPACE.split_once("owner_pools:").unwrap();
     for more in wrong::WORKSPACES {
@@ -181,18 +182,8 @@ fn nothing_that_a_request_is_refused_for_stays_english() {
 
 /// The core, with its texts as they are said.
 fn core() -> String {
-    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    let mut all = String::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.extend((!path.ends_with("console")).then_some(path));
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                all.push_str(&std::fs::read_to_string(path).unwrap());
-            }
-        }
-    }
+    let core = sources(&[""]).into_iter().filter(|(path, _)| !path.starts_with("console"));
+    let all: String = core.map(|(_, text)| text).collect();
     let pieces = all.split("\\\n").enumerate();
     let joined: String =
         pieces.map(|(place, piece)| if place == 0 { piece } else { piece.trim_start() }).collect();

@@ -194,22 +194,7 @@ pub(super) const DESTINATIONS: &[&str] = &[
     "{ bot: webhook, hosts: [a.example], auth: { basic: { user: me } } }",
 ];
 
-/// A CRM that is described in the workspace, and what is wrong with it: this instead of that.
-pub(super) const DESCRIBED: &str = r#"destinations:
-  crm:
-    crm: rest
-    url: https://crm.example.com/v1
-    operations:
-      find_contact_by_phone: { get: /contacts, query: { phone: "{{ phone }}" } }
-      find_contact_by_email: none
-      get_contact: { get: "/contacts/{{ id }}" }
-      create_contact: { post: /contacts, json: { phone: "{{ phone }}" } }
-      update_contact: none
-      create_deal: none
-      create_task: none
-      add_note: none
-    contact: { phones: $.phones }
-"#;
+/// What is wrong with a CRM that is described in the workspace: this instead of that.
 pub(super) const INSTEAD: &[(&str, &str)] = &[
     ("get_contact:", "get_contacts:"),
     ("{{ phone }}\" }", "{{ phon }}\" }"),
